@@ -48,9 +48,7 @@ import {
 /** emptying: tables are being renamed. emptied: none was left, and the DROP may have been sent. */
 type SchemaDropState = 'emptying' | 'emptied';
 
-export interface SchemaDrop
-  extends DroppingStatement,
-    Pick<LedgerRow, 'id' | 'schema' | 'sqlLogBin'> {
+interface SchemaDrop extends DroppingStatement, Pick<LedgerRow, 'id' | 'schema' | 'sqlLogBin'> {
   readonly details: SchemaDetails;
 }
 

@@ -1,9 +1,9 @@
-/** Which held table is meant, and where it goes. */
+/** Which held table is meant, where it goes, and in which order several come back. */
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { findTarget } from '../../src/restore/find-dropped.js';
 import type { ListedTable } from '../../src/restore/held-tables.js';
-import { type HeldPlan, planRestore } from '../../src/restore/plan-restore.js';
+import { type HeldPlan, parentsFirst, planRestore } from '../../src/restore/plan-restore.js';
 import { held } from './held.js';
 
 const orders = held(1, 'shop.orders');
@@ -41,25 +41,16 @@ describe('which held table is meant', () => {
     expect(plan).toEqual({ wasBack: false, table: orders, to: orders.origin, others: [] });
   });
 
-  test('is found by a name with a dot in it, in backticks', () => {
-    const dotted = held(5, null, { origin: { schema: 'shop', table: 'we.ird' } });
-    expect(planOf([dotted, ...all], 'shop.`we.ird`').table).toBe(dotted);
-  });
-
-  test('is the newest of that name; the others are named', () => {
-    const plan = planOf(all, 'items');
-    expect(plan).toMatchObject({ table: newer, others: [older] });
-  });
-
-  test('is the newest that is whole, where the newest is being emptied', () => {
-    const purged = held(3, 'shop.items', { state: 'PURGE' });
-    const plan = planOf([purged, older], 'items');
-    expect(plan).toMatchObject({ table: older, others: [purged] });
-  });
-
-  test('is the one whose name looks like an id, before ids that begin so', () => {
-    const cafe = held(5, 'shop.0195');
-    expect(planOf([cafe, ...all], '0195').table).toBe(cafe);
+  const dotted = held(5, null, { origin: { schema: 'shop', table: 'we.ird' } });
+  const purged = held(3, 'shop.items', { state: 'PURGE' });
+  const cafe = held(5, 'shop.0195');
+  test.each([
+    ['with a dot in it, in backticks', [dotted, ...all], 'shop.`we.ird`', dotted, []],
+    ['that several had; the others are named', all, 'items', newer, [older]],
+    ['whose newest is being emptied', [purged, older], 'items', older, [purged]],
+    ['that looks like an id, before ids that begin so', [cafe, ...all], '0195', cafe, []],
+  ])('is the newest whole one of a name %s', (_what, tables, target, table, others) => {
+    expect(planOf(tables, target)).toMatchObject({ table, others });
   });
 
   test('is not guessed among schemas', () => {
@@ -69,11 +60,8 @@ describe('which held table is meant', () => {
     expect(error.message).toContain('(shop.orders, dropped 2026-');
   });
 
-  test('is not guessed among ids that begin the same', () => {
+  test('is not guessed among ids, nor looked for by fewer than four digits of one', () => {
     expect(refusal(all, '0195a1b2').code).toBe('UNDROP_AMBIGUOUS');
-  });
-
-  test('is not looked for by fewer than four digits of an id', () => {
     expect(refusal([orders], '019').code).toBe('UNDROP_NO_SUCH_HELD');
   });
 
@@ -118,6 +106,7 @@ describe('where it goes', () => {
     `${'x'.repeat(65)}`,
     '_undrop.x',
     '_UNDROP_LOCAL.x',
+    ...['mysql.x', 'MYSQL.x', 'sys.x', 'information_schema.x', 'performance_schema.x'],
     'crm.o\u{1f600}',
   ])('is refused: --to "%s"', (to) => {
     expect(refusal(all, 'orders', to).code).toBe('UNDROP_BAD_TARGET');
@@ -130,4 +119,29 @@ describe('where it goes', () => {
     const plan = planOf([lost], lost.id, 'shop.orders');
     expect(plan.to).toEqual({ schema: 'shop', table: 'orders' });
   });
+});
+
+/** `child: parents`, separated by blanks. */
+function order(...texts: readonly string[]): string {
+  const table = (name: string) => ({ schema: 'shop', table: name });
+  const items = texts.map((text) => {
+    const [name = '', parents = ''] = text.split(':');
+    return { name: table(name), parents: parents.split(' ').filter(Boolean).map(table) };
+  });
+  return parentsFirst(items)
+    .map(({ name }) => name.table)
+    .join(' ');
+}
+
+test.each([
+  [['a', 'b', 'c'], 'a b c'],
+  [['grandchild:child', 'child:parent', 'parent'], 'parent child grandchild'],
+  [['c:a b', 'b:a', 'a'], 'a b c'],
+  // A parent that isn't among them, and one whose name was written in another case.
+  [['a:gone', 'b:A'], 'a b'],
+  // Itself, and a cycle.
+  [['a:a'], 'a'],
+  [['a:b', 'b:c', 'c:a', 'd:a'], 'c b a d'],
+])('of %s comes %s', (items, expected) => {
+  expect(order(...items)).toBe(expected);
 });

@@ -1,7 +1,7 @@
-/** What `undrop list` and `undrop restore` print. */
+/** What `undrop list` and `undrop restore` print, and what is said of a table that is not whole. */
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../src/names/names.js';
-import { NOTHING_REATTACHED } from '../../src/restore/make-whole.js';
+import { NOTHING_REATTACHED, problemsOf } from '../../src/restore/make-whole.js';
 import { heldListJson } from '../../src/restore/print-held.js';
 import { formatList, formatSize, type ListView, sizeOf } from '../../src/restore/print-list.js';
 import { formatRestoreReport, restoreReportJson } from '../../src/restore/print-report.js';
@@ -80,70 +80,59 @@ describe('the list of held tables', () => {
     expect(text).toContain('shop.?[2J?');
   });
 
-  test('marks what is pinned, in its own schema, or expires within a day', () => {
-    const due = new Date('2026-03-02T14:29:00Z');
-    const lines = [
-      held(1, 'shop.a', { due: PINNED_UNTIL }),
-      held(2, 'shop.b', { holdSchema: 'shop' }),
-      held(3, 'shop.c', { due }),
-    ];
-    const [, pinned, inPlace, soon] = formatList(lines, screen(80)).split('\n');
-    expect(pinned).toMatch(/ {2}pinned$/);
-    expect(inPlace).toMatch(/ {2}in 6 days {2}in place$/);
-    expect(soon).toMatch(/ {2}in 23 h {4}soon$/);
-    expect(formatList([{ ...big, pinned: 2 }], screen(80))).toMatch(
-      / {2}in 22 h {2}soon, 2 pinned\n$/,
-    );
+  const a = held(7, 'shop.a');
+  const { state: _state, due: _due, holdName: _name, ...known } = held(1, 'shop.a', NOT_KNOWN);
+  const endedAt = new Date('2026-03-02T12:00:00Z');
+  const ended = { ...known, state: 'restored', endedAt, restoredAs: 'shop.b' } as const;
+  const unseen = held(1, 'shop.orders', { holdSchema: 'shop', unseen: true });
+  const purged = (rowEstimate: number) => {
+    const purgedBy = new Date('2026-03-01T14:00:00Z');
+    return held(1, 'shop.a', { state: 'PURGE', rowEstimate, purgedBy });
+  };
+  const who = 'app from 10.0.0.1:5';
+  const uses = new Map([[a.id, { count: 12, lastAt: endedAt, who }]]);
+
+  test.each([
+    ['is pinned', held(1, 'shop.a', { due: PINNED_UNTIL }), 80, / {2}pinned$/],
+    ['is in its own schema', held(2, 'shop.b', { holdSchema: 'shop' }), 80, /6 days {2}in place$/],
+    [
+      'expires within a day',
+      held(3, 'shop.c', { due: new Date('2026-03-02T14:29:00Z') }),
+      80,
+      / {2}in 23 h {2}soon$/,
+    ],
+    ['is pinned in part', { ...big, pinned: 2 }, 80, / {2}in 22 h {2}soon, 2 pinned$/],
+    ['is being emptied', purged(1_234), null, / 2026-03-01 14:00:00 +PURGE, 1,234 left$/],
+    ['is being emptied, of many rows', purged(640_100), null, / PURGE, 640k left$/],
+    ['is being emptied, of millions', purged(12_340_000), null, / PURGE, 12\.3M left$/],
+    ['is held no more', ended, null, / not known +2026-03-02 12:00:00 +restored$/],
+    [
+      'the account can’t see',
+      unseen,
+      null,
+      `\nshop.orders is held as shop.${unseen.holdName}, which this account cannot see.`,
+    ],
+    [
+      'is still used',
+      a,
+      null,
+      '\nshop.a is still used: 12 statements have failed, the last at 2026-03-02 12:00:00 UTC by app from 10.0.0.1:5.',
+    ],
+  ] as const)('says of what %s that', (_what, row, columns, said) => {
+    const [, ...lines] = formatList([row], screen(columns, { uses })).trimEnd().split('\n');
+    expect(lines.join('\n')).toMatch(said);
   });
 
-  test('says of what the account can’t see where it is', () => {
-    const unseen = held(1, 'shop.orders', { holdSchema: 'shop', unseen: true });
-    const [, line, said] = formatList([unseen], screen(null)).split('\n');
-    expect(line).toContain('shop.orders');
-    expect(said).toBe(
-      `shop.orders is held as shop.${unseen.holdName}, which this account cannot see.`,
-    );
+  test('has what is held no more, or can’t be seen, in JSON and in the size as well', () => {
+    expect(formatSize(sizeOf([ended]))).toBe('1 table of unknown size');
+    expect(heldListJson([ended])[0]).toMatchObject({ restoredAs: 'shop.b', state: 'restored' });
     expect(heldListJson([unseen])[0]).toMatchObject({ seen: false });
   });
 
-  test('says of a PURGE how many rows are left, and when it will be over', () => {
-    const purgedBy = new Date('2026-03-01T14:00:00Z');
-    const noteOf = (rowEstimate: number) => {
-      const row = held(1, 'shop.a', { state: 'PURGE', rowEstimate, purgedBy });
-      return formatList([row], screen(null)).split('\n')[1]?.slice(-40);
-    };
-    expect(noteOf(1_234)).toMatch(/ 2026-03-01 14:00:00 +PURGE, 1,234 left$/);
-    expect(noteOf(640_100)).toMatch(/ PURGE, 640k left$/);
-    expect(noteOf(12_340_000)).toMatch(/ PURGE, 12\.3M left$/);
-  });
-
-  test('says of what is held no more what has become of it, and when', () => {
-    const { state: _state, due: _due, holdName: _name, ...known } = held(1, 'shop.a', NOT_KNOWN);
-    const endedAt = new Date('2026-03-02T12:00:00Z');
-    const ended = { ...known, state: 'restored', endedAt, restoredAs: 'shop.b' } as const;
-    const [, line] = formatList([ended], screen(null)).split('\n');
-    expect(line).toMatch(/ not known +2026-03-02 12:00:00 +restored$/);
-    expect(formatSize(sizeOf([ended]))).toBe('1 table of unknown size');
-    expect(heldListJson([ended])[0]).toMatchObject({ restoredAs: 'shop.b', state: 'restored' });
-  });
-
-  test('says of what is still used how often, and by whom last', () => {
-    const used = {
-      count: 12,
-      lastAt: new Date('2026-03-02T12:00:00Z'),
-      who: 'app from 10.0.0.1:5',
-    };
-    const row = held(1, 'shop.a');
-    const uses = new Map([[row.id, used]]);
-    expect(formatList([row], screen(null, { uses })).split('\n')[2]).toBe(
-      'shop.a is still used: 12 statements have failed, the last at 2026-03-02 12:00:00 UTC by app from 10.0.0.1:5.',
-    );
-  });
-
   test('has no key in JSON that docs/reference/json.md lacks', () => {
-    const ended = { ...held(1, 'shop.a'), state: 'gone', endedAt: null, restoredAs: null } as const;
+    const gone = { ...held(1, 'shop.a'), state: 'gone', endedAt: null, restoredAs: null } as const;
     const page = readText('docs/reference/json.md');
-    const keys = new Set(heldListJson([held(2, 'shop.b'), ended]).flatMap(Object.keys));
+    const keys = new Set(heldListJson([held(2, 'shop.b'), gone]).flatMap(Object.keys));
     expect(keys.size).toBeGreaterThan(15);
     expect([...keys].filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
   });
@@ -188,92 +177,95 @@ describe('the report of a restore', () => {
     wasBack: false,
   };
 
-  test('is one line', () => {
-    expect(formatRestoreReport(report)).toBe(
-      'Restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
-    );
+  const dropped = 'dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE';
+  const counted = (rows: string) => `Restored shop.orders (${dropped}, ${rows}).`;
+  const line = counted('about 100,000 rows');
+  const table = held(2, 'shop.orders');
+
+  test.each<readonly [string, Partial<RestoreReport>, readonly string[]]>([
+    ['is one line', {}, [line]],
+    [
+      'of one that was begun before says so',
+      { wasBack: true },
+      [line.replace('Restored', 'Finished an earlier restore: restored')],
+    ],
+    [
+      'says the new name, the others of that name, and a silent ledger',
+      { restoredAs: { schema: 'crm', table: 'old' }, others: [table], recorded: false },
+      [
+        line.replace('shop.orders', 'shop.orders as crm.old'),
+        'The ledger could not be updated; recovery will do that.',
+        'Also held under that name; restore them by id:',
+        `  ${table.id}  HOLD  dropped 2026-03-01 12:00:02`,
+      ],
+    ],
+    [
+      'does without what the ledger does not know',
+      { origin: null, droppedAt: null, how: null, user: null, count: null, recorded: null },
+      [`Restored ${report.id} as shop.orders.`],
+    ],
+    ['says one row as one', { count: { rows: 1, precision: 'exact' } }, [counted('1 row')]],
+    [
+      'says where there may be more',
+      { count: { rows: 1000, precision: 'at least' } },
+      [counted('at least 1,000 rows')],
+    ],
+    ['says no number where none is known', { count: null }, [counted('rows not counted')]],
+    [
+      'names another of that name that has far more rows',
+      { larger: { table, count: { rows: 7_000, precision: 'about' } } },
+      [
+        line,
+        `The one dropped 2026-03-01 12:00:02 UTC has about 7,000 rows: undrop restore ${table.id} --swap`,
+      ],
+    ],
+    [
+      'says which triggers did not come back, and nothing of those that did',
+      {
+        triggers: [
+          { name: 'a', table: 'shop.orders', problem: null },
+          { name: 'b', table: 'shop.orders', problem: 'Trigger already exists (1359)' },
+        ],
+      },
+      [line, 'Trigger b of shop.orders was not restored as it was: Trigger already exists (1359)'],
+    ],
+  ])('%s', (_what, more, lines) => {
+    expect(formatRestoreReport({ ...report, ...more }).split('\n')).toEqual([...lines, '']);
   });
 
-  test('of one that was begun before says so', () => {
-    expect(formatRestoreReport({ ...report, wasBack: true })).toBe(
-      'Finished an earlier restore: restored shop.orders (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).\n',
-    );
-  });
-
-  test('says the new name, the others of that name, and a silent ledger', () => {
-    const restoredAs = { schema: 'crm', table: 'old' };
-    const others = [held(2, 'shop.orders')];
-    const text = formatRestoreReport({ ...report, restoredAs, others, recorded: false });
-    expect(text.split('\n')).toEqual([
-      'Restored shop.orders as crm.old (dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE, about 100,000 rows).',
-      'The ledger could not be updated; recovery will do that.',
-      'Also held under that name; restore them by id:',
-      `  ${held(2, 'x.y').id}  HOLD  dropped 2026-03-01 12:00:02`,
-      '',
-    ]);
-  });
-
-  test('does without what the ledger does not know', () => {
-    const nothing = { origin: null, droppedAt: null, how: null, user: null, count: null };
-    const text = formatRestoreReport({ ...report, ...nothing, recorded: null });
-    expect(text).toBe(`Restored ${report.id} as shop.orders.\n`);
-  });
-
-  test('says one row as one, and no number where none is known', () => {
-    const of = (count: RestoreReport['count']) => formatRestoreReport({ ...report, count });
-    expect(of({ rows: 1, precision: 'exact' })).toContain(', 1 row)');
-    expect(of({ rows: 1000, precision: 'at least' })).toContain(', at least 1,000 rows)');
-    expect(of(null)).toContain(', rows not counted)');
-  });
-
-  test('names another of that name that has far more rows', () => {
-    const table = held(2, 'shop.orders');
-    const larger = { table, count: { rows: 7_000, precision: 'about' } } as const;
-    const [, line] = formatRestoreReport({ ...report, larger }).split('\n');
-    expect(line).toBe(
-      `The one dropped 2026-03-01 12:00:02 UTC has about 7,000 rows: undrop restore ${table.id} --swap`,
-    );
-  });
-
-  test('says which triggers did not come back, and nothing of those that did', () => {
-    const table = 'shop.orders';
-    const triggers = [
-      { name: 'a', table, problem: null },
-      { name: 'b', table, problem: 'Trigger already exists (1359)' },
-    ];
-    expect(
-      formatRestoreReport({ ...report, triggers })
-        .split('\n')
-        .slice(1),
-    ).toEqual([
-      'Trigger b of shop.orders was not restored as it was: Trigger already exists (1359)',
-      '',
-    ]);
-  });
-
-  test('is a plain record as JSON', () => {
-    expect(restoreReportJson(report)).toEqual({
-      id: report.id,
-      schema: 'shop',
-      table: 'orders',
-      restoredSchema: 'shop',
-      restoredTable: 'orders',
-      droppedAt: '2026-03-01T12:00:01.000Z',
-      user: 'app',
-      how: 'DROP TABLE',
-      rowEstimate: 100_000,
+  test('is a plain record as JSON, and docs/reference/json.md has each key', () => {
+    const json = restoreReportJson(report);
+    expect(json).toMatchObject({
+      ...{ id: report.id, schema: 'shop', table: 'orders', how: 'DROP TABLE', user: 'app' },
+      ...{ restoredSchema: 'shop', restoredTable: 'orders', others: [], larger: null },
+      ...{ droppedAt: '2026-03-01T12:00:01.000Z', rowEstimate: 100_000 },
       count: { rows: 100_000, precision: 'about' },
-      recorded: true,
-      wasBack: false,
-      checks: [],
-      foreignKeys: [],
-      foreignKeysProblem: null,
-      triggers: [],
-      triggersProblem: null,
-      triggersToMake: null,
-      brokenKeys: [],
-      others: [],
-      larger: null,
     });
+    const page = readText('docs/reference/json.md');
+    expect(Object.keys(json)).toHaveLength(21);
+    expect(Object.keys(json).filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
   });
+});
+
+test('each problem is said, and nothing of what is there again', () => {
+  const triggers = [
+    { name: 'fine', table: 't', problem: null },
+    { name: 'lost', table: 't', problem: 'no such column' },
+  ] as RestoreReport['triggers'];
+  expect(problemsOf('0a', NOTHING_REATTACHED)).toEqual([]);
+  expect(
+    problemsOf('0a', { ...NOTHING_REATTACHED, triggers, foreignKeysProblem: 'no row of it' }),
+  ).toEqual(['no row of it', 'trigger lost: no such column']);
+});
+
+test('triggers that may be made are named first, with what prints them', () => {
+  const triggers = [
+    { name: 'taken', table: 't', problem: 'another has its name', isMissing: false },
+    { name: 'one', table: 't', problem: 'denied', isMissing: true },
+    { name: 'two', table: 't', problem: 'it fires after one', isMissing: true },
+  ] as RestoreReport['triggers'];
+  expect(problemsOf('0a', { ...NOTHING_REATTACHED, triggers })).toEqual([
+    'without its triggers one, two (`undrop show --sql 0a` prints them): denied',
+    'trigger taken: another has its name',
+  ]);
 });

@@ -1,16 +1,10 @@
 /** EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: what they say is what the drop then does. */
-import { describe, expect, test as jestTest } from '@jest/globals';
+import { expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
-import {
-  allTestServers,
-  connect,
-  freshSchema,
-  query,
-  type Session,
-  type Target,
-} from '../support/servers.js';
+import { connect, query, type Session, type Target } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 const RULES = '*.keep_*: refuse; *.native_*: native; *.long_*: hold=30d; *.short_*: hold=1h';
@@ -38,13 +32,8 @@ onServers('EXPLAIN of a drop on $name', (server, on) => {
   const errorOf = (sql: string, on: Session) => on.errorOf(sql);
   const namesIn = async () =>
     (await query(server, `SHOW TABLES FROM ${schema.name}`)).map((row) => Object.values(row)[0]);
-  const heldIn = async () => {
-    const rows = await query<{ readonly name: string }>(
-      server,
-      `SELECT table_name AS name FROM _undrop.ledger WHERE schema_name = '${schema.name}'`,
-    );
-    return rows.map(({ name }) => name).sort();
-  };
+  const heldIn = async () =>
+    (await ledgerRows(client, { schema: schema.name })).map((row) => row['table_name']).sort();
 
   test('says of a TRUNCATE whether its rows are held', async () => {
     await create('t');
@@ -220,31 +209,5 @@ onServers('EXPLAIN of a drop on $name', (server, on) => {
     expect((await errorOf('EXPLAIN DROP VIEW t', client))?.errno).toBe(1064);
     expect((await errorOf('EXPLAIN DROP TABLE t nonsense', client))?.errno).toBe(1064);
     expect(await namesIn()).toEqual(['t']);
-  });
-});
-
-// Elsewhere there is no general tablespace.
-describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $name', (server) => {
-  jestTest('says which tablespace a held table keeps', async () => {
-    await using proxy = await proxyInFront(server);
-    await using schema = await freshSchema(server);
-    const space = `space_${schema.name}`;
-    await query(
-      server,
-      `CREATE TABLESPACE ${space} ADD DATAFILE '${space}.ibd'`,
-      `CREATE TABLE ${schema.name}.t (a INT) TABLESPACE ${space}`,
-      `CREATE TABLE ${schema.name}.u (a INT) COMMENT 'TABLESPACE x '`,
-    );
-    await using client = await connect(proxy, { database: schema.name });
-    const [rows] = await client.query<(RowDataPacket & Row)[]>('EXPLAIN DROP TABLE t, u');
-    expect(rows.map(({ What }) => What)).toEqual([
-      `held; tablespace \`${space}\` cannot be dropped until the table is removed`,
-      'held',
-    ]);
-    await client.query('DROP TABLE t');
-    const dropping = query(server, `DROP TABLESPACE ${space}`);
-    await expect(dropping).rejects.toMatchObject({ errno: 3120 });
-    await client.query('UNDROP TABLE t');
-    await query(server, `DROP TABLE ${schema.name}.t`, `DROP TABLESPACE ${space}`);
   });
 });

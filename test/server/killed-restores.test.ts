@@ -44,6 +44,10 @@ const SCENES: Readonly<Record<string, readonly string[]>> = {
   'UNDROP DATABASE': ['DROP DATABASE $', 'UNDROP DATABASE $'],
 };
 
+/** Of a drop, a restore or a swap. */
+const OPEN = `SELECT id FROM _undrop.ledger WHERE relocated = 0 AND state = 'HOLD'
+  OR state IN ('intent', 'emptying', 'emptied')`;
+
 onServers('a proxy that is killed on $name', (server, on) => {
   const { afterEach, beforeEach } = on;
   const dice = new Dice(seededRandom(seedFor(server.name)));
@@ -75,9 +79,7 @@ onServers('a proxy that is killed on $name', (server, on) => {
   };
   const settled = async (client: Session, texts: readonly string[]) => {
     for (const text of texts) {
-      const isOpen = `SELECT 1 FROM _undrop.ledger WHERE relocated = 0 AND state = 'HOLD'
-        OR state IN ('intent', 'emptying', 'emptied')`;
-      await until(async () => (await rowsOf(isOpen)).length === 0, 'what came before is settled');
+      await until(async () => (await rowsOf(OPEN)).length === 0, 'what came before is settled');
       await client.query(text.replaceAll('$', schema));
     }
   };
@@ -86,11 +88,7 @@ onServers('a proxy that is killed on $name', (server, on) => {
     return isThere ? schemaState(server, schema) : [];
   };
   /** Nothing of a restore or a swap is to be done any more. */
-  const isAllDone = async () => {
-    const open = `SELECT id FROM _undrop.ledger WHERE todo = 'restoring' OR state = 'intent'
-      OR relocated = 0 AND state = 'HOLD'`;
-    return (await rowsOf(open)).length === 0;
-  };
+  const isAllDone = async () => (await rowsOf(`${OPEN} OR todo = 'restoring'`)).length === 0;
 
   test.each(Object.entries(SCENES))(
     `${KILLS} times amid %s leaves nothing to be done by people`,

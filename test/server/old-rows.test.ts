@@ -1,22 +1,12 @@
-/**
- * What the collector removes from the ledger in the end, and what keeps it from that; and what the
- * rows of dropped views, which earlier versions wrote, do to everything that reads the ledger.
- */
+/** What the collector removes from the ledger in the end, and what keeps it from that. */
 import { expect } from '@jest/globals';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
-import { listAll } from '../../src/restore/held-tables.js';
-import { restore } from '../../src/restore/restore.js';
 import { holdTable, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { inLanes } from '../support/lanes.js';
-import { inHooks } from '../support/on-servers.js';
-import { query, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { onServersAtOnce } from '../support/on-servers.js';
+import { query } from '../support/servers.js';
 
-inLanes(testServers(), 'old rows of the ledger on $name', (server, lane) => {
-  const { beforeEach, each } = inHooks(lane);
-  const { test } = lane;
+onServersAtOnce('old rows of the ledger on $name', (server, on) => {
+  const { beforeEach, each, test } = on;
   beforeEach(() => freshLedger(server));
 
   /** One that began, and ended, in 2020. */
@@ -56,29 +46,6 @@ inLanes(testServers(), 'old rows of the ledger on $name', (server, lane) => {
     await collecting.stop();
     const _again = each.keep(startCollecting(server, { graceMs: 0 }));
     await until('it is given up', async () => !('0b' in (await states())));
-  });
-
-  test('rows of views that an earlier version wrote disturb nobody', async () => {
-    await row('0a', { kind: 'view', state: 'dropping' });
-    await row('0b', { kind: 'view', state: 'kept' });
-    await row('0c', { kind: 'view', state: 'restored' });
-    await row('0d', { kind: 'view', state: 'removed' });
-    const pool = poolOn(server);
-    const report = await reconcile(pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
-    expect(report).toMatchObject({ completed: [], forgotten: [], untouched: [], gone: [] });
-    expect(await listAll(pool)).toEqual([]);
-    for (const target of ['s.t', 't', '0a', '0b', '0c', '0d']) {
-      const error = await restore(pool, { target }).catch((rejected: unknown) => rejected);
-      expect(error).toMatchObject({ code: 'UNDROP_NO_SUCH_HELD' });
-    }
-    await pool.dispose();
-    const collecting = each.keep(startCollecting(server, { graceMs: 0 }));
-    await until('the ended ones are given up', async () => {
-      const left = Object.keys(await states());
-      return !left.includes('0c') && !left.includes('0d');
-    });
-    await collecting.looked();
-    expect(await states()).toEqual({ '0a': 'dropping', '0b': 'kept' });
   });
 
   test('the row of a dropped schema outlasts its tables', async () => {

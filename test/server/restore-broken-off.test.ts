@@ -1,20 +1,25 @@
 /**
- * A restore that ends between two of its statements, on real servers: the same request goes on from
- * there, and the table is as it was before the drop, with its keys, triggers and rows.
+ * A restore, a swap or the restore of a schema that ends between two of its statements, on real
+ * servers: the same request goes on from there, and all is as it was before the drop, with keys,
+ * triggers and rows. It imports the inside of src to break off at each call to the server.
  */
-import { describe, expect } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
+import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { finishAll, reconcile } from '../../src/recovery/reconcile.js';
 import { listAll } from '../../src/restore/held-tables.js';
 import { problemsOf } from '../../src/restore/make-whole.js';
 import { restore } from '../../src/restore/restore.js';
+import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
+import { swap } from '../../src/restore/swap.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';
+import { dumpOf } from '../support/rental-shop.js';
 import { isLong } from '../support/sample.js';
-import { connect } from '../support/servers.js';
+import { connect, freshSchema } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { callsToKill, FaultyPool, ledgerRowOf, sayTo } from './service-fixture.js';
 
@@ -26,6 +31,53 @@ const FAMILY = [
   'INSERT INTO p VALUES (1)',
   'INSERT INTO c VALUES (1, 1), (2, 1)',
 ];
+const PROGRAMS = [
+  'CREATE VIEW v AS SELECT id FROM c',
+  'CREATE FUNCTION one() RETURNS INT DETERMINISTIC NO SQL RETURN 1',
+  "CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2035-01-01 00:00:00' DO SELECT 1",
+];
+/** Of a swap: what is held has two rows, what is live three. */
+const swapped = (rows: string) => [
+  'CREATE TABLE c (id INT PRIMARY KEY, pid INT, CONSTRAINT to_p FOREIGN KEY (pid) REFERENCES p (id))',
+  'CREATE TRIGGER on_c BEFORE INSERT ON c FOR EACH ROW SET NEW.pid = NEW.pid',
+  `INSERT INTO c VALUES ${rows}`,
+];
+const BY = {
+  proxyId: 'test',
+  user: 'app',
+  clientAddress: '192.0.2.1:4711',
+  statementText: 'UNDROP TABLE c SWAP',
+  hold: 600_000,
+};
+
+const WAYS = [
+  ['the process dies before it', 'at once'],
+  ['the process dies after it', 'at once'],
+  ['the process dies before it', 'behind a recovery'],
+  ['the process dies after it', 'behind a recovery'],
+  ['its statement alone is lost', 'at once'],
+  ['its answer alone is lost', 'at once'],
+] as const;
+type Break = (typeof WAYS)[number][0];
+
+/** `call`: to the server, counted from 1. */
+function breakingPool(pool: ServicePool, call: number, how: Break) {
+  if (how === 'the process dies before it') return new FaultyPool(pool, { call, moment: 'before' });
+  if (how === 'the process dies after it') return new FaultyPool(pool, { call, moment: 'after' });
+  let calls = 0;
+  const tapped = tappedPool(pool, async (send) => {
+    calls += 1;
+    if (calls !== call) return send();
+    if (how === 'its answer alone is lost') await send();
+    throw new UndropError('UNDROP_SERVICE_FAILED', { step: 'run', server: 'it', cause: 'lost' });
+  });
+  return {
+    ...tapped,
+    get calls() {
+      return calls;
+    },
+  };
+}
 
 onServers('a restore that breaks off on $name', (server, on) => {
   const { test } = on;
@@ -35,11 +87,11 @@ onServers('a restore that breaks off on $name', (server, on) => {
   const schema = on.schema('broken');
   const direct = on.session({ schema });
 
-  const rowsOf = async (text: string) => (await direct.query<RowDataPacket[]>(text))[0];
+  const rowsOf = (text: string) => direct.rows(text);
   const run = (...texts: readonly string[]) => direct.run(...texts);
   const shown = async () => [
-    (await rowsOf('SHOW CREATE TABLE c'))[0]?.['Create Table'],
-    (await rowsOf('SHOW CREATE TABLE kid'))[0]?.['Create Table'],
+    await direct.show('c'),
+    await direct.show('kid'),
     (await rowsOf('SHOW TRIGGERS')).map((row) => row['Trigger']),
     (await rowsOf('SELECT id, pid FROM c ORDER BY id')).map(({ id, pid }) => [id, pid]),
   ];
@@ -66,98 +118,62 @@ onServers('a restore that breaks off on $name', (server, on) => {
         ON p.ID = thread_id WHERE schema_name = '${schema.name}' AND todo = 'restoring'`;
       return (await rowsOf(owned)).length === 0;
     }, 'its owner is gone');
-  const clear = () => run('DROP TABLE IF EXISTS kid', 'DROP TABLE IF EXISTS c, old, p');
-
-  describe.each([
-    ['at once', false],
-    ['behind a recovery', true],
-  ])('is finished by the next, %s', (when, recovers) => {
-    test.each(['before', 'after'] as const)('%s any call to the server', async (moment) => {
-      const finished: boolean[] = [];
-      const request = { target: `${schema.name}.c` };
-      const isFinished = async (call: number) => {
-        await clear();
-        await run(...FAMILY);
-        const before = await shown();
-        await dropped();
-        const faulty = new FaultyPool(pool, { call, moment });
-        await restore(faulty, request).catch(() => undefined);
-        if (recovers) {
-          await finish();
-          // Without anybody asking for it.
-          if ((await rowsOf("SHOW TABLES LIKE 'c'")).length > 0) {
-            expect([call, ...(await shown())]).toEqual([call, ...before]);
-          }
-        } else await ownerIsGone();
-        const again = await restore(pool, request).then(
-          ({ wasBack, foreignKeys, triggers }) => {
-            const problems = [...foreignKeys, ...triggers].flatMap(({ problem }) => problem ?? []);
-            expect(problems).toEqual([]);
-            return wasBack;
-          },
-          (error: UndropError) => error.code,
-        );
-        expect([call, ...(await shown())]).toEqual([call, ...before]);
-        if (typeof again === 'boolean') finished.push(again);
-        else expect(again).toBe('UNDROP_NO_SUCH_HELD');
-        return faulty.calls;
-      };
-      const calls = await isFinished(Number.POSITIVE_INFINITY);
-      for (const call of callsToKill(calls, `${server.name} ${when} ${moment}`)) {
-        await isFinished(call);
-      }
-      // Some broke off before the table had its name, some behind it.
-      if (isLong) expect(new Set(finished)).toEqual(new Set(recovers ? [false] : [false, true]));
-    });
-  });
-
-  test.each(['statement', 'answer'])(
-    'is finished also where one %s alone was lost',
-    async (what) => {
-      const request = { target: `${schema.name}.c` };
-      const isFinished = async (call: number) => {
-        await clear();
-        await run(...FAMILY);
-        const before = await shown();
-        await dropped();
-        let calls = 0;
-        const once = tappedPool(pool, async (send) => {
-          calls += 1;
-          const isLost = calls === call;
-          if (!isLost) return send();
-          if (what === 'answer') await send();
-          throw new UndropError('UNDROP_SERVICE_FAILED', {
-            step: 'run',
-            server: 'it',
-            cause: 'lost',
-          });
-        });
-        const codes: string[] = [];
-        for (const on of [once, pool, pool]) {
-          const code = await restore(on, request).then(
-            () => 'done',
-            (error: UndropError) => error.code,
-          );
-          codes.push(code);
-          await ownerIsGone();
-        }
-        expect([call, codes.at(-1), ...(await shown())]).toEqual([
-          call,
-          'UNDROP_NO_SUCH_HELD',
-          ...before,
-        ]);
-        return calls;
-      };
-      const calls = await isFinished(Number.POSITIVE_INFINITY);
-      for (const call of callsToKill(calls, `${server.name} ${what}`)) await isFinished(call);
-    },
-  );
-
-  test('is finished once the table is free that was busy at once, and status names it', async () => {
+  const clear = () => run('DROP TABLE IF EXISTS kid', 'DROP TABLE IF EXISTS c, old, other, p');
+  /** The family anew, and how it is shown before its drop. */
+  const droppedFamily = async () => {
     await clear();
     await run(...FAMILY);
     const before = await shown();
     await dropped();
+    return before;
+  };
+  const request = { target: `${schema.name}.c` };
+  /** Behind its RENAME, before anything else is back. */
+  const breaksOff = async (id: string) => {
+    const breaking = tappedPool(pool, async (send) => {
+      const [row] = await rowsOf(`SELECT state FROM _undrop.ledger WHERE id = '${id}'`);
+      if (row?.['state'] === 'restored') throw new Error('It broke off.');
+      return send();
+    });
+    await expect(restore(breaking, request)).rejects.toThrow('It broke off.');
+  };
+
+  test.each(WAYS)('at any call, %s: it is finished by the next, %s', async (what, when) => {
+    const finished: boolean[] = [];
+    const isFinished = async (call: number) => {
+      const before = await droppedFamily();
+      const broken = breakingPool(pool, call, what);
+      await restore(broken, request).catch(() => undefined);
+      if (when === 'behind a recovery') {
+        await finish();
+        // Without anybody asking for it.
+        if ((await rowsOf("SHOW TABLES LIKE 'c'")).length > 0) {
+          expect([call, ...(await shown())]).toEqual([call, ...before]);
+        }
+      } else await ownerIsGone();
+      const again = await restore(pool, request).then(
+        ({ wasBack, foreignKeys, triggers }) => {
+          const problems = [...foreignKeys, ...triggers].flatMap(({ problem }) => problem ?? []);
+          expect(problems).toEqual([]);
+          return wasBack;
+        },
+        (error: UndropError) => error.code,
+      );
+      expect([call, ...(await shown())]).toEqual([call, ...before]);
+      if (typeof again === 'boolean') finished.push(again);
+      else expect(again).toBe('UNDROP_NO_SUCH_HELD');
+      return broken.calls;
+    };
+    const calls = await isFinished(Number.POSITIVE_INFINITY);
+    for (const call of callsToKill(calls, `${server.name} ${what} ${when}`)) await isFinished(call);
+    // Some broke off before the table had its name, some behind it.
+    if (isLong && what.startsWith('the process dies')) {
+      expect(new Set(finished)).toEqual(new Set(when === 'at once' ? [false, true] : [false]));
+    }
+  });
+
+  test('is finished once the table is free that was busy at once, and status names it', async () => {
+    const before = await droppedFamily();
     const busy = await connect(server, { database: schema.name });
     let isBusy = false;
     const taken = tappedPool(pool, async (send) => {
@@ -167,7 +183,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
       }
       return send();
     });
-    const report = await restore(taken, { target: `${schema.name}.c` });
+    const report = await restore(taken, request);
     const missing = problemsOf(report.id, report).join('; ');
     const why = `${schema.name}.c is not restored whole: ${missing}`;
     const told = await runUndrop(server, ['status']);
@@ -185,55 +201,42 @@ onServers('a restore that breaks off on $name', (server, on) => {
   });
 
   test('means the one that was begun, not an older one of its name', async () => {
-    await clear();
-    await run(...FAMILY);
-    const before = await shown();
-    await dropped();
+    const before = await droppedFamily();
     await run(...FAMILY.slice(1, 2));
     await run('DROP TRIGGER IF EXISTS t', ...FAMILY.slice(3, 4), ...FAMILY.slice(5));
     await dropped();
-    const held = (await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name);
-    const id = held[0]?.id ?? '';
-    const breaking = tappedPool(pool, async (send) => {
-      const [row] = await rowsOf(`SELECT state FROM _undrop.ledger WHERE id = '${id}'`);
-      if (row?.['state'] === 'restored') throw new Error('It broke off.');
-      return send();
-    });
-    await expect(restore(breaking, { target: `${schema.name}.c` })).rejects.toThrow(
-      'It broke off.',
-    );
+    const ofSchema = async () =>
+      (await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name);
+    const held = await ofSchema();
+    await breaksOff(held[0]?.id ?? '');
     await ownerIsGone();
     await sayTo(proxy, { schema: schema.name, texts: ['UNDROP TABLE c'] });
     expect(await shown()).toEqual(before);
-    expect((await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name)).toEqual(
-      held.slice(1),
-    );
+    expect(await ofSchema()).toEqual(held.slice(1));
     await sayTo(proxy, { schema: schema.name, texts: ['UNDROP TABLE c TO c2'] });
     await run('DROP TABLE c2');
   });
 
   test('under another name is finished there, whoever has the old one by now', async () => {
-    const request = { target: `${schema.name}.c`, to: `${schema.name}.old` };
+    const renamed = { ...request, to: `${schema.name}.old` };
     const finished: string[] = [];
     const isFinished = async (call: number) => {
-      await clear();
-      await run(...FAMILY);
-      await dropped();
+      await droppedFamily();
       await run('DROP TABLE kid', ...FAMILY.slice(1, 2));
       const [definition] = await rowsOf('SHOW CREATE TABLE c');
       const faulty = new FaultyPool(pool, { call, moment: 'after' });
-      await restore(faulty, request).catch(() => undefined);
+      await restore(faulty, renamed).catch(() => undefined);
       await ownerIsGone();
       await recover();
       const wanted = { ...request, to: `${schema.name}.elsewhere` };
       const isRestored = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;
       if (isRestored) await expect(restore(pool, wanted)).rejects.toThrow('No held table matches');
-      const { restoredAs } = await restore(pool, request).catch(() => ({ restoredAs: null }));
+      const { restoredAs } = await restore(pool, renamed).catch(() => ({ restoredAs: null }));
       if (restoredAs !== null) finished.push(restoredAs.table);
       expect(await rowsOf('SHOW CREATE TABLE c')).toEqual([definition]);
       const triggers = (await rowsOf('SHOW TRIGGERS')).map((row) => [row['Trigger'], row['Table']]);
       expect([call, triggers]).toEqual([call, [['t', 'old']]]);
-      expect((await rowsOf('SHOW CREATE TABLE old'))[0]?.['Create Table']).toContain('FOREIGN KEY');
+      expect(await direct.show('old')).toContain('FOREIGN KEY');
       await run('DROP TABLE old');
       return faulty.calls;
     };
@@ -244,13 +247,8 @@ onServers('a restore that breaks off on $name', (server, on) => {
   });
 
   test('is not finished where the table was removed for good', async () => {
-    await clear();
-    await run(...FAMILY);
-    await dropped();
-    const [row] = await rowsOf(
-      `SELECT id, hold_schema, hold_name FROM _undrop.ledger WHERE schema_name = '${schema.name}'
-       ORDER BY id DESC LIMIT 1`,
-    );
+    await droppedFamily();
+    const row = await ledgerRowOf(direct, { schema: schema.name, table: 'c' });
     await run(
       `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP(), todo = 'restoring',
        failure = 'it broke off', restored_as = '${schema.name}.c' WHERE id = '${row?.['id']}'`,
@@ -258,40 +256,88 @@ onServers('a restore that breaks off on $name', (server, on) => {
       'DROP TABLE kid',
       ...FAMILY.slice(1, 2),
     );
-    await expect(restore(pool, { target: `${schema.name}.c` })).rejects.toThrow('removed for good');
+    await expect(restore(pool, request)).rejects.toThrow('removed for good');
     expect(await rowsOf('SHOW TRIGGERS')).toEqual([]);
   });
 
   test('leaves another table alone that has the name by now', async () => {
-    await clear();
-    await run(...FAMILY);
-    await dropped();
-    const request = { target: `${schema.name}.c` };
-    const id = String((await ledgerRowOf(direct, { schema: schema.name, table: 'c' }))?.['id']);
-    const breaking = tappedPool(pool, async (send) => {
-      const [row] = await rowsOf(`SELECT state FROM _undrop.ledger WHERE id = '${id}'`);
-      if (row?.['state'] === 'restored') throw new Error('It broke off.');
-      return send();
-    });
-    await expect(restore(breaking, request)).rejects.toThrow('It broke off.');
+    await droppedFamily();
+    const row = await ledgerRowOf(direct, { schema: schema.name, table: 'c' });
+    await breaksOff(String(row?.['id']));
     await run('DROP TABLE kid, c', 'CREATE TABLE c (id INT, other INT)');
-    const code = restore(pool, request).catch(
-      (error) => error instanceof UndropError && error.code,
-    );
-    expect(await code).toBe('UNDROP_NO_SUCH_HELD');
+    await expect(restore(pool, request)).rejects.toMatchObject({ code: 'UNDROP_NO_SUCH_HELD' });
     expect(await rowsOf('SHOW TRIGGERS')).toEqual([]);
   });
 
-  test('says that nobody knows of keys and triggers where the ledger has no row', async () => {
-    await clear();
-    await run(...FAMILY);
-    await dropped();
-    const at = { schema: schema.name, table: 'c' };
-    const row = await ledgerRowOf(direct, at);
-    await run(`DELETE FROM _undrop.ledger WHERE id = '${row?.['id']}'`);
-    const request = { target: String(row?.['id']), to: `${schema.name}.c` };
-    const report = await restore(pool, request);
-    expect(report.foreignKeysProblem).toBe('the ledger has no row for it');
-    expect(report.triggersProblem).toBe('the ledger has no row for it');
-  });
+  test.each(['before', 'after'] as const)(
+    'a swap loses nothing if it ends %s any call',
+    async (moment) => {
+      const open = "SELECT id FROM _undrop.ledger WHERE state = 'intent'";
+      const triggers = async () =>
+        (await rowsOf('SHOW TRIGGERS')).map((row) => `${row['Trigger']} ${row['Table']}`);
+      const swapIt = (on: ServicePool) => swap(on, { ...request, by: BY });
+      const survives = async (call: number) => {
+        await clear();
+        await freshLedger(server);
+        await run(...FAMILY.slice(0, 1), 'INSERT INTO p VALUES (1)', ...swapped('(1, 1), (2, 1)'));
+        const before = await direct.show('c');
+        await dropped();
+        await run(...swapped('(1, 1), (2, 1), (3, NULL)'));
+        const faulty = new FaultyPool(pool, { call, moment });
+        await swapIt(faulty).catch(() => undefined);
+        const isSettled = async () => {
+          await recover();
+          return (await rowsOf(open)).length === 0;
+        };
+        await until(isSettled, 'recovery has nothing left');
+        // One that did not happen keeps nobody from another.
+        if ((await direct.count('c')) === 3) await swapIt(pool);
+        const live = await direct.count('c');
+        expect([call, live]).toEqual([call, 2]);
+        const begun = `SELECT id FROM _undrop.ledger WHERE state = 'restored' AND todo = 'restoring'`;
+        if ((await rowsOf(begun)).length > 0) {
+          expect(await swapIt(pool)).toMatchObject({ wasBack: true });
+        }
+        const held = await listAll(pool);
+        const now = [call, held.length, await direct.show('c'), await triggers()];
+        expect(now).toEqual([call, 1, before, ['on_c c']]);
+        await restore(pool, { target: held[0]?.id ?? '', to: `${schema.name}.other` });
+        expect([call, ...[live, await direct.count('other')].sort()]).toEqual([call, 2, 3]);
+        return faulty.calls;
+      };
+      const calls = await survives(Number.POSITIVE_INFINITY);
+      const all = callsToKill(calls, `swap ${moment}`);
+      for (const call of isLong ? all : all.slice(0, 2)) await survives(call);
+    },
+  );
+
+  test.each(['before', 'after'] as const)(
+    'a schema is finished after a death %s any call',
+    async (moment) => {
+      const { name } = on.each.keep(await freshSchema(server, 'broken'));
+      await run(`USE ${name}`, ...FAMILY, ...PROGRAMS, `USE ${schema.name}`);
+      const before = await dumpOf(server, name);
+      const isNone = (which: string) => async () =>
+        (await rowsOf(`SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}' AND ${which}`))
+          .length === 0;
+      const diesAt = async (call: number) => {
+        await sayTo(proxy, { schema: name, texts: [`DROP DATABASE ${name}`] });
+        await until(isNone("state IN ('intent', 'emptying', 'emptied')"), 'the drop is recorded');
+        const faulty = new FaultyPool(pool, { call, moment });
+        await restoreSchema(faulty, { schema: name }).catch(() => undefined);
+        const owned = "kind = 'schema' AND IS_FREE_LOCK(CONCAT('undrop:restore:', group_id)) = 0";
+        await until(isNone(owned), 'its owner is gone');
+        const { isComplete, tables } = await restoreSchema(pool, { schema: name });
+        const problems = tables.flatMap((table) => table.problems);
+        expect([call, isComplete, problems]).toEqual([call, true, []]);
+        expect([call, ...(await dumpOf(server, name))]).toEqual([call, ...before]);
+        return faulty.calls;
+      };
+      const calls = await diesAt(Number.POSITIVE_INFINITY);
+      const all = callsToKill(calls, `schema ${moment}`);
+      for (const call of isLong ? all.filter((_call, at) => at % 5 === 2) : all.slice(0, 2)) {
+        await diesAt(call);
+      }
+    },
+  );
 });

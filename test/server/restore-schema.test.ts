@@ -1,36 +1,34 @@
 /**
  * A dropped schema that is brought back: a dump of it is the one from before the drop, byte for
- * byte, also if what brings it back was killed, had company, or found names taken.
+ * byte, also if the server was killed, or if what brings it back had company or found names taken.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, jest, test } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
-import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { startKillable } from '../support/killable-server.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { environment, MAIN, proxyInFront, runUndrop, spawnProxy } from '../support/proxy.js';
+import { environment, MAIN, proxyInFront, runUndrop } from '../support/proxy.js';
 import { dumpOf, fillRentalShop } from '../support/rental-shop.js';
-import { isLong, rounds, sample, seedFor } from '../support/sample.js';
+import { isLong, rounds, seedFor } from '../support/sample.js';
 import { connect, freshSchema, query, type Target, testServerNames } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-import { callsToKill, FaultyPool } from './service-fixture.js';
 
 jest.setTimeout(600_000);
 
-/** What is killed while many tables come back; a short run has one of the two. */
-const KILLED = sample(['the command', 'the proxy'] as const, { name: 'killed', count: 1 });
+/** What `undrop restore --schema --json` prints. */
+interface SchemaReport {
+  readonly tables: readonly { readonly problems: readonly string[] }[];
+  readonly parts: readonly { readonly kind: string; readonly name: string }[];
+}
 
 onServers('a dropped schema on $name', (server, on) => {
   const { afterEach, beforeAll, test } = on;
   const made: string[] = [];
 
   const proxy = on.proxy();
-  const pool = on.pool();
   const root = on.session();
   const other = on.schema('other').name;
   beforeAll(async () => {
@@ -45,7 +43,7 @@ onServers('a dropped schema on $name', (server, on) => {
     for (const name of made.splice(0)) await root.query(`DROP DATABASE IF EXISTS ${name}`);
   });
 
-  const rowsOf = async (text: string) => (await root.query<RowDataPacket[]>(text))[0];
+  const rowsOf = (text: string) => root.rows(text);
 
   async function fresh(): Promise<string> {
     const { name } = await freshSchema(server, 'shop');
@@ -72,28 +70,15 @@ onServers('a dropped schema on $name', (server, on) => {
   /** By the server's own tool. */
   async function dumpByTool(schema: string): Promise<string> {
     const { dump, options } = dumpTools(server);
-    const args = [
-      '--routines',
-      '--events',
-      '--triggers',
-      '--skip-dump-date',
-      '--databases',
-      schema,
-    ];
+    const what = ['--routines', '--events', '--triggers', '--skip-dump-date'];
+    const args = [...what, '--databases', schema];
     const login = [...connectionOptions(dump), ...options];
     const { code, stdout, stderr } = await runClient(dump, server, [...login, ...args]);
     expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
     return stdout;
   }
 
-  /** The process that restored it has died, and the server knows. */
-  const ownerIsGone = (schema: string) =>
-    until(async () => {
-      const owned = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${schema}'
-        AND kind = 'schema' AND IS_FREE_LOCK(CONCAT('undrop:restore:', group_id)) = 0`;
-      return (await rowsOf(owned)).length === 0;
-    }, 'its owner is gone');
-
+  const restoring = (schema: string) => ['restore', '--schema', schema];
   const heldOf = (schema: string) =>
     rowsOf(`SELECT id FROM _undrop.ledger WHERE schema_name = '${schema}' AND state = 'HOLD'`);
 
@@ -104,12 +89,12 @@ onServers('a dropped schema on $name', (server, on) => {
     const dumps = isLong && server.name !== 'mysql-5.6';
     const file = dumps ? await dumpByTool(schema) : '';
     await drop(schema);
-    const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
+    const { code, stdout, stderr } = await runUndrop(server, restoring(schema));
     expect(await dumpOf(server, schema)).toEqual(before);
     expect([code, stderr, stdout]).toEqual([0, '', expect.stringContaining('Restored shop_')]);
     if (dumps) expect(await dumpByTool(schema)).toBe(file);
     expect(await heldOf(schema)).toEqual([]);
-    const again = await runUndrop(server, ['restore', '--schema', schema]);
+    const again = await runUndrop(server, restoring(schema));
     expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('is restored already')]);
     expect(await dumpOf(server, schema)).toEqual(before);
   });
@@ -119,8 +104,9 @@ onServers('a dropped schema on $name', (server, on) => {
     made.push(to);
     const before = await dumpOf(server, schema);
     await drop(schema);
-    const report = await restoreSchema(pool, { schema, to });
-    expect(report.tables.flatMap(({ problems }) => problems)).toEqual([]);
+    const { code, stdout } = await runUndrop(server, [...restoring(schema), '--to', to, '--json']);
+    const report = JSON.parse(stdout) as SchemaReport;
+    expect([code, report.tables.flatMap(({ problems }) => problems)]).toEqual([0, []]);
     const renamed = before.map((line) => line.replaceAll(schema, to));
     const tables = (dump: readonly string[]) =>
       dump.filter((line) => /"Create Table"|"Checksum"/.test(line));
@@ -148,7 +134,7 @@ onServers('a dropped schema on $name', (server, on) => {
       `INSERT INTO ${schema}.staff VALUES (9, 9)`,
       `CREATE VIEW ${schema}.m_films AS SELECT 1 AS id, 2 AS price`,
     );
-    const { code, stdout } = await runUndrop(server, ['restore', '--schema', schema]);
+    const { code, stdout } = await runUndrop(server, restoring(schema));
     expect(code).toBe(1);
     expect(stdout).toMatch(/which exists: its objects stay/);
     expect(stdout).toMatch(/Table staff was not restored: .*\.staff exists/);
@@ -161,7 +147,7 @@ onServers('a dropped schema on $name', (server, on) => {
       'SET foreign_key_checks = 0',
       `DROP TABLE ${schema}.staff`,
     );
-    const again = await runUndrop(server, ['restore', '--schema', schema]);
+    const again = await runUndrop(server, restoring(schema));
     expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('Restored shop_')]);
     expect(await rowsOf(`SELECT id FROM ${schema}.staff ORDER BY id`)).toEqual([
       { id: 1 },
@@ -184,7 +170,7 @@ onServers('a dropped schema on $name', (server, on) => {
       new RegExp(`is restored already.*${tables} tables are held`),
     );
     await client.end();
-    const again = await runUndrop(server, ['restore', '--schema', schema]);
+    const again = await runUndrop(server, restoring(schema));
     expect(again.stdout).toContain(`${tables} tables are held: \`undrop restore --schema `);
     const [, older = ''] = /restore --schema ([0-9a-f]{32})/.exec(again.stdout) ?? [];
 
@@ -201,108 +187,14 @@ onServers('a dropped schema on $name', (server, on) => {
     expect(await dumpOf(server, schema)).toEqual(before);
   });
 
-  async function parentAndChild(): Promise<{ schema: string; stranger: string }> {
-    const schema = await fresh();
-    await query(
-      server,
-      `CREATE TABLE ${schema}.p (id INT PRIMARY KEY) ENGINE=InnoDB`,
-      `CREATE TABLE ${schema}.c (id INT PRIMARY KEY, pid INT,
-         CONSTRAINT fkc FOREIGN KEY (pid) REFERENCES ${schema}.p (id)) ENGINE=InnoDB`,
-    );
-    return { schema, stranger: `CREATE TABLE ${schema}.p (id INT PRIMARY KEY, other INT)` };
-  }
-
-  test('leads no key to a table that only has the name of its parent', async () => {
-    const { schema, stranger } = await parentAndChild();
-    const before = await dumpOf(server, schema);
-    await drop(schema);
-    await query(server, `CREATE DATABASE ${schema} CHARACTER SET utf8mb4`, stranger);
-    const part = await runUndrop(server, ['restore', '--schema', schema]);
-    expect([part.code, part.stdout]).toEqual([
-      1,
-      expect.stringContaining('its parent was replaced; '),
-    ]);
-    await query(server, `RENAME TABLE ${schema}.p TO ${schema}.p_new`);
-    const { code, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
-    expect([code, stderr]).toEqual([0, '']);
-    await query(server, `DROP TABLE ${schema}.p_new`);
-    expect(await dumpOf(server, schema)).toEqual(before);
-  });
-
-  test('of which a part is held is named for as long as it is', async () => {
-    const { schema, stranger } = await parentAndChild();
-    await drop(schema);
-    await query(server, `CREATE DATABASE ${schema}`, stranger);
-    await drop(schema);
-    await using client = await connect(proxy);
-    const said = async () => {
-      await client.query(`UNDROP DATABASE ${schema}`);
-      const [warning] = await client.rows('SHOW WARNINGS');
-      return String(warning?.['Message']);
-    };
-    expect(await said()).toContain('2 tables are held');
-    const [first] = await rowsOf(
-      `SELECT group_id AS groupId FROM _undrop.ledger WHERE schema_name = '${schema}' ORDER BY id LIMIT 1`,
-    );
-    const { code } = await runUndrop(server, ['restore', '--schema', String(first?.['groupId'])]);
-    expect(code).toBe(1);
-    expect(await said()).toContain('1 tables are held');
-  });
-
-  test('of which the newest drop is elsewhere: the older one comes back', async () => {
-    const schema = await shop();
-    const before = await dumpOf(server, schema);
-    await drop(schema);
-    await query(server, `CREATE DATABASE ${schema}`, `CREATE TABLE ${schema}.small (id INT)`);
-    await drop(schema);
-    const to = `${schema}_small`;
-    made.push(to);
-    for (const args of [
-      ['--schema', schema, '--to', to],
-      ['--schema', schema],
-    ]) {
-      const { code, stderr } = await runUndrop(server, ['restore', ...args]);
-      expect([code, stderr]).toEqual([0, '']);
-    }
-    expect(await dumpOf(server, schema)).toEqual(before);
-    expect(await rowsOf(`SHOW TABLES FROM ${to}`)).toHaveLength(1);
-  });
-
   test('is brought back once by two at once', async () => {
     const schema = await shop();
     const before = await dumpOf(server, schema);
     await drop(schema);
-    const restored = await Promise.allSettled([
-      restoreSchema(pool, { schema }),
-      restoreSchema(pool, { schema }),
-    ]);
-    const codes = restored.flatMap((one) => (one.status === 'rejected' ? [one.reason.code] : []));
-    expect(new Set([...codes, 'UNDROP_SCHEMA_BUSY'])).toEqual(new Set(['UNDROP_SCHEMA_BUSY']));
-    expect(codes.length).toBeLessThan(2);
-    expect(await dumpOf(server, schema)).toEqual(before);
-  });
-
-  test('makes no routine, and the server no account, if rights are missing', async () => {
-    const schema = await shop();
-    const before = await dumpOf(server, schema);
-    await drop(schema);
-    const account = { user: `lean_${schema.slice(-8)}`, password: 'pa$$ word' };
-    await query(
-      server,
-      `CREATE USER '${account.user}'@'%' IDENTIFIED BY '${account.password}'`,
-      `GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, TRIGGER, SHOW VIEW,
-         CREATE VIEW, CREATE ROUTINE, EVENT, SUPER, PROCESS ON *.* TO '${account.user}'@'%'`,
-    );
-    const lean = poolOn({ ...server, ...account });
-    const { parts, isComplete } = await restoreSchema(lean, { schema }).finally(() =>
-      lean.dispose(),
-    );
-    const problemOf = (name: string) => parts.find((part) => part.name === name)?.problem;
-    expect([isComplete, problemOf('slashes')]).toEqual([false, expect.stringContaining('EXECUTE')]);
-    const accounts = `SELECT 1 FROM mysql.user WHERE user = '${account.user}'`;
-    expect(await rowsOf(accounts)).toHaveLength(1);
-    await query(server, `DROP USER '${account.user}'@'%'`);
-    expect(await restoreSchema(pool, { schema })).toMatchObject({ isComplete: true });
+    const both = [runUndrop(server, restoring(schema)), runUndrop(server, restoring(schema))];
+    const refused = (await Promise.all(both)).filter(({ code }) => code !== 0);
+    for (const { stderr } of refused) expect(stderr).toContain('UNDROP_SCHEMA_BUSY');
+    expect(refused.length).toBeLessThan(2);
     expect(await dumpOf(server, schema)).toEqual(before);
   });
 
@@ -311,89 +203,6 @@ onServers('a dropped schema on $name', (server, on) => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NO_SUCH_SCHEMA')]);
     const both = await runUndrop(server, ['restore', 't', '--schema', 'd']);
     expect(both.code).toBe(2);
-  });
-
-  test.each(['before', 'after'] as const)(
-    'is finished after a death %s any call',
-    async (moment) => {
-      const schema = await shop();
-      const before = await dumpOf(server, schema);
-      const diesAt = async (call: number) => {
-        await drop(schema);
-        const faulty = new FaultyPool(pool, { call, moment });
-        await restoreSchema(faulty, { schema }).catch(() => undefined);
-        await ownerIsGone(schema);
-        const report = await restoreSchema(pool, { schema });
-        expect([
-          call,
-          report.isComplete,
-          report.tables.flatMap(({ problems }) => problems),
-        ]).toEqual([...[call, true, []]]);
-        expect([call, ...(await dumpOf(server, schema))]).toEqual([call, ...before]);
-        return faulty.calls;
-      };
-      const calls = await diesAt(Number.POSITIVE_INFINITY);
-      const all = callsToKill(calls, `${server.name} ${moment}`);
-      for (const call of isLong ? all.filter((_call, at) => at % 20 === 7) : all.slice(0, 1)) {
-        await diesAt(call);
-      }
-    },
-  );
-
-  const undrop = (through: Target, schema: string) => query(through, `UNDROP DATABASE ${schema}`);
-
-  /** The proxy that brings it back; if it hasn't answered by then, it is killed. */
-  async function undropThroughOneThatDies(schema: string, afterMs: number): Promise<void> {
-    const doomed = await spawnProxy(server);
-    const timer = setTimeout(() => doomed.kill('SIGKILL'), afterMs);
-    const said = await undrop(doomed, schema).then(
-      () => 'done',
-      (error: Error) => error.message,
-    );
-    clearTimeout(timer);
-    expect(said).toMatch(/^(done|Connection lost|(connect|read|write) E)/);
-    doomed.kill('SIGKILL');
-    await doomed.ended;
-  }
-
-  async function restoreByCommand(schema: string): Promise<void> {
-    const { code, stdout, stderr } = await runUndrop(server, ['restore', '--schema', schema]);
-    expect([code, stderr, stdout]).toEqual([0, '', expect.anything()]);
-  }
-
-  const ways = {
-    'the command': {
-      whole: (schema: string) => restored(server, schema),
-      killed: (schema: string, afterMs: number) =>
-        restored(server, schema, { afterMs, kill: (child) => child.kill('SIGKILL') }),
-      finish: restoreByCommand,
-    },
-    'the proxy': {
-      whole: (schema: string) => undrop(proxy, schema),
-      killed: undropThroughOneThatDies,
-      finish: (schema: string) => undrop(proxy, schema),
-    },
-  };
-
-  test.each(KILLED)('of many tables is finished after each of many kills of %s', async (what) => {
-    const { whole, killed, finish } = ways[what];
-    const schema = await fresh();
-    await manyTables(server, schema, { count: rounds(300, 30), keys: rounds(200, 20) });
-    const before = await dumpOf(server, schema);
-    const dice = new Dice(seededRandom(seedFor(`${server.name} ${what}`)));
-    await drop(schema);
-    const startMs = performance.now();
-    await whole(schema);
-    const tookMs = performance.now() - startMs;
-    for (let kill = 0; kill < rounds(10, 1); kill++) {
-      await drop(schema);
-      const afterMs = tookMs * (0.1 + 0.9 * dice.roll());
-      await killed(schema, afterMs);
-      await ownerIsGone(schema);
-      await finish(schema);
-      expect([afterMs, ...(await dumpOf(server, schema))]).toEqual([afterMs, ...before]);
-      expect(await heldOf(schema)).toEqual([]);
-    }
   });
 });
 
@@ -408,7 +217,7 @@ describe.each(testServerNames().filter((name) => name !== 'mysql-5.6'))(
       const dice = new Dice(seededRandom(seedFor(name)));
       const schema = 'killed_schema';
       await query(server, `CREATE DATABASE ${schema}`);
-      await manyTables(server, schema, { count: 30, keys: 20 });
+      await makeTables(server, schema);
       await query(server, `CREATE VIEW ${schema}.v AS SELECT id FROM ${schema}.t1`);
       const before = await dumpOf(server, schema);
       let tookMs = 0;
@@ -432,26 +241,22 @@ describe.each(testServerNames().filter((name) => name !== 'mysql-5.6'))(
   },
 );
 
-/** Tables with a tree of keys among them. */
-async function manyTables(
-  server: Target,
-  schema: string,
-  { count, keys }: { readonly count: number; readonly keys: number },
-): Promise<void> {
+/** Thirty tables, with a tree of keys among them. */
+async function makeTables(server: Target, schema: string): Promise<void> {
   await using session = await connect(server, { database: schema });
-  for (let nr = 0; nr < count; nr++) {
+  for (let nr = 0; nr < 30; nr++) {
     const key = `, KEY k (p), CONSTRAINT c${nr} FOREIGN KEY (p) REFERENCES t${nr >> 1} (id)`;
-    const isChild = nr > 0 && nr <= keys;
+    const isChild = nr > 0 && nr <= 20;
     await session.query(`CREATE TABLE t${nr} (id INT PRIMARY KEY, p INT${isChild ? key : ''})`);
     await session.query(`INSERT INTO t${nr} VALUES (1, 1), (2, NULL)`);
   }
 }
 
-/** The command in a process; if it has not ended by then, something is killed. */
+/** The command in a process; if it has not ended by then, the server is killed. */
 async function restored(
   server: Target,
   schema: string,
-  at: { readonly afterMs: number; kill(child: ChildProcess): void } | null = null,
+  at: { readonly afterMs: number; kill(): void } | null = null,
 ): Promise<{ readonly ms: number }> {
   const startMs = performance.now();
   const child = spawn(process.execPath, [MAIN, 'restore', '--schema', schema], {
@@ -459,7 +264,7 @@ async function restored(
     stdio: 'ignore',
   });
   const ended = once(child, 'exit');
-  const timer = at === null ? null : setTimeout(() => at.kill(child), at.afterMs);
+  const timer = at === null ? null : setTimeout(() => at.kill(), at.afterMs);
   await ended;
   if (timer !== null) clearTimeout(timer);
   return { ms: performance.now() - startMs };

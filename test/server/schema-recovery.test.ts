@@ -1,6 +1,7 @@
 /**
  * Recovery of a DROP DATABASE on real servers: at whatever point it was interrupted, afterwards all
- * tables are live, whole, in their schema, or the schema is gone and all of them are held.
+ * tables are live, whole, in their schema, or the schema is gone and all of them are held. It
+ * imports the inside of src, as no client can stop between two of its statements.
  */
 import { expect } from '@jest/globals';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
@@ -12,7 +13,6 @@ import {
   leaveSchemaDrop,
   markEmptied,
   recordSchemaDrop,
-  type SchemaDrop,
   type SchemaDropKey,
 } from '../../src/ledger/schema-drops.js';
 import { silentLog } from '../../src/log.js';
@@ -71,7 +71,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   });
 
   /** The rows of the ledger, and the barrier. */
-  async function begin(details: Partial<SchemaDrop['details']> = {}): Promise<Begun> {
+  async function begin(): Promise<Begun> {
     const groupId = newId();
     const schema = own.schema.name;
     const common = {
@@ -94,7 +94,6 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       comment: null,
       statement: `CREATE DATABASE \`${schema}\``,
       parts: [{ kind: 'VIEW', name: 'seen', statement: 'CREATE VIEW seen AS SELECT 1' }],
-      ...details,
     };
     const drop = { ...common, id: newId(), schema, details: seen };
     const key = await recordSchemaDrop(own.pool, drop);
@@ -140,6 +139,11 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     return drop;
   }
 
+  /** As its session does at its end. */
+  function leave(drop: Begun, how: { readonly hasFailed: boolean }): Promise<unknown> {
+    return leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, ...how });
+  }
+
   function recover(on: ServicePool = own.pool): Promise<ReconcileReport> {
     return reconcile(on, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
   }
@@ -182,27 +186,20 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     for (const { id } of drop.tables) await restore(own.pool, { target: id });
   }
 
-  test('forgets one that has renamed nothing', async () => {
+  test.each([
+    ['that has renamed nothing', begin],
+    [
+      'of which some tables are held in it, and some in the recycle schema',
+      async () => {
+        const drop = await begin();
+        await rename(drop, 'parent', 'logged');
+        await move(drop, 'parent');
+      },
+    ],
+    ['that was emptied and not dropped', emptied],
+  ])('puts back all tables of a schema %s', async (_what, interrupted) => {
     const before = await definitions();
-    await begin();
-    await own.die();
-    expect(await recover()).toMatchObject({ schemasBack: [own.schema.name], untouched: [] });
-    await expectBack(before);
-  });
-
-  test('puts back what is held in its own schema and in the recycle schema', async () => {
-    const before = await definitions();
-    const drop = await begin();
-    await rename(drop, 'parent', 'logged');
-    await move(drop, 'parent');
-    await own.die();
-    expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    await expectBack(before);
-  });
-
-  test('puts back all tables of a schema that was emptied and not dropped', async () => {
-    const before = await definitions();
-    await emptied();
+    await interrupted();
     await own.die();
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     await expectBack(before);
@@ -265,12 +262,15 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await expectBack(before);
   });
 
-  test('puts nothing into a schema that others have made anew', async () => {
+  test.each([
+    ['died', () => own.die()],
+    ['left it', (drop: Begun) => leave(drop, { hasFailed: false })],
+  ])('puts nothing into a schema that was made anew before its session %s', async (_how, ends) => {
     const drop = await emptied();
     await root.run(`DROP DATABASE ${own.schema.name}`, `CREATE DATABASE ${own.schema.name}`);
     await root.query(`USE ${own.schema.name}`);
-    await own.die();
-    expect((await recover()).schemasGone).toEqual([own.schema.name]);
+    await ends(drop);
+    expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [own.schema.name] });
     expect(await rowCounts(server, own.schema.name)).toEqual({});
     await expectHeld(drop);
   });
@@ -299,25 +299,33 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   test('puts back what its owner has given up, although the session is there', async () => {
     const before = await definitions();
     const drop = await emptied();
-    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
+    await leave(drop, { hasFailed: true });
     expect(await markEmptied(own.pool, drop)).toBe(true);
-    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
+    await leave(drop, { hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     expect(await markEmptied(own.pool, drop)).toBe(false);
     await expectBack(before);
   });
 
+  /** A service connection that has taken over the intent of that table. */
+  async function renamingFor(drop: Begun, which: (typeof TABLES)[number]) {
+    const renaming = await connect(server, { database: own.schema.name });
+    await root.query(
+      "UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = 'intent'",
+      [
+        ...[renaming.threadId, localPortOf(renaming)],
+        drop.tables.find(({ table }) => table === which)?.id,
+      ],
+    );
+    return renaming;
+  }
+
   test('puts back what its session has left, behind those that rename for it', async () => {
     const before = await definitions();
     const drop = await emptied();
-    const { threadId } = own.session;
-    const renaming = await connect(server);
-    await root.query(
-      'UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = ?',
-      [renaming.threadId, await localPortOf(renaming), drop.tables[0]?.id, 'intent'],
-    );
+    const renaming = await renamingFor(drop, 'parent');
     expect((await recover()).untouched).toContain(drop.groupId);
-    await leaveSchemaDrop(own.pool, drop, { threadId, hasFailed: false });
+    await leave(drop, { hasFailed: false });
     expect((await recover()).untouched).toContain(drop.groupId);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
@@ -329,28 +337,16 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const drop = await begin();
     await rename(drop, 'parent', 'logged');
     await move(drop, 'parent');
-    const renaming = await connect(server, { database: own.schema.name });
-    const child = drop.tables.find(({ table }) => table === 'child');
-    await root.query(
-      'UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = ?',
-      [renaming.threadId, await localPortOf(renaming), child?.id, 'intent'],
-    );
-    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
+    const renaming = await renamingFor(drop, 'child');
+    await leave(drop, { hasFailed: true });
     const [open] = await findSchemaDrops(own.pool);
     expect(open && (await putSchemaBack(own.pool, open, silentLog))).toBe(false);
     expect((await recover()).untouched).toContain(drop.groupId);
+    const child = drop.tables.find(({ table }) => table === 'child');
     await renaming.query(`RENAME TABLE child TO ${child?.name}`);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
     await expectBack(before);
-  });
-
-  test('leaves tables held where the schema was made anew before its session left it', async () => {
-    const drop = await emptied();
-    await root.run(`DROP DATABASE ${own.schema.name}`, `CREATE DATABASE ${own.schema.name}`);
-    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: false });
-    expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [own.schema.name] });
-    expect(await rowCounts(server, own.schema.name)).toEqual({});
   });
 
   test('does not open the gate before the DROP has ended', async () => {
@@ -459,7 +455,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
     await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
-    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
+    await leave(drop, { hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     const [row] = await query(
       server,
@@ -470,23 +466,6 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const [trigger] = await root.rows('SHOW TRIGGERS');
     expect(trigger).toMatchObject({ Trigger: 'writes', 'Database Collation': 'latin1_bin' });
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
-  });
-
-  test('gives a schema its comment back, where there are such', async () => {
-    const set = (words: string) => root.query(`ALTER DATABASE ${own.schema.name} ${words}`);
-    const comment = async () => {
-      const [row] = await query(
-        server,
-        `SELECT * FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${own.schema.name}'`,
-      );
-      return row?.['SCHEMA_COMMENT'];
-    };
-    const kept = server.flavour === 'mariadb' ? "it's kept" : null;
-    const drop = await begin({ comment: kept });
-    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
-    if (kept !== null) await set("COMMENT ''");
-    expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    expect((await comment()) ?? null).toBe(kept);
   });
 
   test('goes on where a table is locked, and does not lose its keys', async () => {
@@ -511,16 +490,12 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const before = await definitions();
     await emptied();
     await own.die();
-    const other = poolOn(server);
-    try {
-      await Promise.all([recover(), recover(other)]);
-      await until(async () => {
-        await recover();
-        return (await findSchemaDrops(own.pool)).length === 0;
-      }, 'nothing is open');
-    } finally {
-      await other.dispose();
-    }
+    await using other = poolOn(server);
+    await Promise.all([recover(), recover(other)]);
+    await until(async () => {
+      await recover();
+      return (await findSchemaDrops(own.pool)).length === 0;
+    }, 'nothing is open');
     await expectBack(before);
   });
 

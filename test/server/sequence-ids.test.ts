@@ -1,6 +1,7 @@
 /**
  * The gate lets packets pass whose sequence id is not 0, as no server takes them for commands. This
- * is what it relies on, asked of every server.
+ * is what it relies on, asked of every server. It imports the framing of src, as no client sends
+ * such ids.
  */
 import net from 'node:net';
 import { expect } from '@jest/globals';

@@ -29,10 +29,8 @@ onServers('tables that are not as the settings want them on $name', (server, on)
   beforeAll(async () => {
     await makeServiceAccount(server, { user: POOR, tier: 'managed' });
     if (isNew) await set('sql_require_primary_key', 'ON');
-    if (isNew) await set('table_encryption_privilege_check', 'ON');
     await makeServiceAccount(server, { user: USER, tier: 'managed' });
     if (isNew) await set('sql_require_primary_key', 'OFF');
-    if (isNew) await set('table_encryption_privilege_check', 'OFF');
   });
   afterAll(async () => {
     for (const user of [USER, POOR]) await root.query(`DROP USER ${user}@'%'`);
@@ -40,13 +38,11 @@ onServers('tables that are not as the settings want them on $name', (server, on)
   });
   beforeEach(() => freshLedger(server));
   /** A session has the settings of its login: its service connections are newer than these. */
-  const through = async (user: string) => {
-    const protect = { PROTECT: 'drop-table,truncate,drop-database' };
-    return on.each.keep(await proxyInFront(account(user), protect));
-  };
   const sessionThrough = async (user: string) => {
+    const protect = { PROTECT: 'drop-table,truncate,drop-database' };
+    const through = on.each.keep(await proxyInFront(account(user), protect));
     const login = { user: server.user, password: server.password };
-    return connect({ ...(await through(user)), ...login }, { database: schema.name });
+    return connect({ ...through, ...login }, { database: schema.name });
   };
   const schema = on.each.schema('strict');
 
@@ -113,28 +109,6 @@ onServers('tables that are not as the settings want them on $name', (server, on)
         await set('sql_require_primary_key', 'OFF');
       }
     });
-
-    test('table_encryption_privilege_check: schemas of another default encryption', async () => {
-      await root.query(`ALTER DATABASE ${schema.name} DEFAULT ENCRYPTION = 'N'`);
-      await root.query('CREATE DATABASE IF NOT EXISTS _undrop');
-      await root.query("ALTER DATABASE _undrop DEFAULT ENCRYPTION = 'Y'");
-      await set('table_encryption_privilege_check', 'ON');
-      try {
-        await made('CREATE TABLE t (id INT PRIMARY KEY)', 'INSERT INTO t VALUES (1)');
-        await using session = await sessionThrough(USER);
-        await session.query('DROP TABLE t');
-        await relocationsSettled(root, [schema.name]);
-        await session.query('UNDROP TABLE t');
-        expect(await warnings(session)).toEqual([]);
-        expect(await root.column(`SELECT id FROM ${schema.name}.t`)).toEqual([1]);
-        const variables = { USER: POOR, PASSWORD: SERVICE_ACCOUNT.password };
-        const doctor = await runUndrop(server, ['doctor'], variables);
-        expect(doctor.stdout).toContain('without TABLE_ENCRYPTION_ADMIN: as table_encryption');
-      } finally {
-        await set('table_encryption_privilege_check', 'OFF');
-        await root.query("ALTER DATABASE _undrop DEFAULT ENCRYPTION = 'N'");
-      }
-    });
   }
 
   test('a row that is too big for innodb_strict_mode: TRUNCATE holds the rows', async () => {
@@ -153,32 +127,26 @@ onServers('tables that are not as the settings want them on $name', (server, on)
     expect(await root.count(`${schema.name}.big`)).toBe(1);
   });
 
-  if (!isMysql) {
-    test('alter_algorithm=NOCOPY: what needs a copy is done all the same', async () => {
-      await made(
-        'CREATE TABLE p (id INT PRIMARY KEY)',
-        `CREATE TABLE c (id INT PRIMARY KEY, CONSTRAINT led FOREIGN KEY (id) REFERENCES p (id),
-           CONSTRAINT small CHECK (id < 100))`,
-        'INSERT INTO p VALUES (1)',
-        'INSERT INTO c VALUES (1)',
-      );
-      await set('alter_algorithm', 'NOCOPY');
+  if (server.name !== 'mysql-5.6') {
+    test('a filter of the replica by schema: doctor and status name it', async () => {
+      const filter = (name: string) =>
+        root.query(
+          isMysql
+            ? `CHANGE REPLICATION FILTER REPLICATE_DO_DB = (${name})`
+            : `SET GLOBAL replicate_do_db = '${name}'`,
+        );
+      await filter('told_shop');
       try {
-        await using session = await sessionThrough(USER);
-        for (const texts of [
-          ['TRUNCATE TABLE c', 'UNDROP TABLE c SWAP'],
-          ['DROP TABLE c, p', 'UNDROP TABLE p, c'],
-        ]) {
-          for (const text of texts) {
-            await session.query(text);
-            await relocationsSettled(root, [schema.name]);
-          }
-          expect(await warnings(session)).toEqual([]);
-          expect(await keysOf('c')).toEqual(['led']);
+        for (const command of ['doctor', 'status']) {
+          const { code, stdout } = await runUndrop(server, [command]);
+          expect([command, code]).toEqual([command, 1]);
+          expect(stdout).toContain('replicate-do-db=told_shop: such filters go by');
         }
       } finally {
-        await set('alter_algorithm', 'DEFAULT');
+        await filter('');
       }
+      const { stdout } = await runUndrop(server, ['doctor']);
+      expect(stdout).not.toContain('such filters');
     });
   }
 });

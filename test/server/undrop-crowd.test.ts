@@ -1,14 +1,22 @@
 /**
- * Sessions drop and undrop the same few names at once. Whatever UNDROP says OK to has all its rows,
- * and in the end each table that was made is there once, live or held.
+ * Sessions drop and undrop the same few names at once: whatever UNDROP says OK to has all its rows,
+ * and in the end each table that was made is there once, live or held. And whoever undrops a table
+ * at the moment at which its time is over gets it whole, or is told that it can't be had, and then
+ * it goes.
  */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
+import { startCollecting } from '../lifecycle/collecting.js';
+import { Dice, seededRandom } from '../support/dice.js';
 import { LATE } from '../support/load.js';
 import { onServer } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { RawClient } from '../support/raw-client.js';
-import { isLong, rounds, sample } from '../support/sample.js';
+import { isLong, rounds, sample, seedFor } from '../support/sample.js';
 import { connect, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(600_000);
 
 const SESSIONS = rounds(20, 8);
 /** At least. */
@@ -19,6 +27,13 @@ const [NAMES, TABLES, ROWS] = [3, 6, 50];
 /** The name is taken; nothing is held, or dropped, of that name; somebody was faster. */
 const EXPECTED = new Set([1050, 1051, 1146, 1205, 1213]);
 const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NOT_SEEN|NOT_RESTORABLE|NOT_SWAPPED) ?/;
+
+/** At the due time. */
+const DUE_ROUNDS = rounds(25, 2);
+const [DUE_TABLES, DUE_SESSIONS, DUE_ROWS] = [10, 4, 40];
+/** After the start of a collector a restore begins within so long. */
+const WITHIN_MS = 100;
+const TOO_LATE = /^UNDROP_(BUSY|CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE):/;
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'crowd', count: 1 });
 
@@ -100,5 +115,74 @@ describe.each(servers)('a crowd that drops and undrops on $name', (server) => {
       found.push(...(await generationsIn(`\`${place}\`.\`${name}\``)));
     }
     expect(found.toSorted()).toEqual(Array.from({ length: TABLES }, (_table, index) => index));
+  });
+});
+
+describe.each(servers)('undo beside a collector on $name', (server) => {
+  const on = onServer(server);
+  on.freshLedger();
+  const proxy = on.proxy({ HOLD: '1s', MIN_HOLD: '0s' });
+  const root = on.session({ multipleStatements: true });
+  const schema = on.schema('races').name;
+  const dice = new Dice(seededRandom(seedFor(server.name)));
+
+  const nowMs = async () =>
+    Number((await root.column('SELECT ROUND(UNIX_TIMESTAMP(UTC_TIMESTAMP(3)) * 1000)'))[0]);
+
+  /** When each is due that is held, which is this test's. */
+  const dueTimesMs = async () =>
+    (
+      await root.column(
+        `SELECT 1000 * UNIX_TIMESTAMP(STR_TO_DATE(RIGHT(TABLE_NAME, 14), '%Y%m%d%H%i%s'))
+         FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA IN ('_undrop', ?) AND TABLE_NAME LIKE '\\_vt\\_%'`,
+        [schema],
+      )
+    ).map(Number);
+
+  test(`${DUE_ROUNDS * DUE_TABLES} restores at the due time: whole, or gone`, async () => {
+    const values = Array.from({ length: DUE_ROWS }, (_row, index) => `(${index})`).join(', ');
+    const surprises: string[] = [];
+    let [restored, refused] = [0, 0];
+    for (let round = 0; round < DUE_ROUNDS; round++) {
+      const names = Array.from({ length: DUE_TABLES }, (_table, index) => `r${round}_${index}`);
+      for (const name of names) {
+        await root.query(
+          `CREATE TABLE ${schema}.${name} (id INT PRIMARY KEY) ENGINE=InnoDB;
+           INSERT INTO ${schema}.${name} VALUES ${values}`,
+        );
+      }
+      await using dropping = await connect(proxy, { database: schema });
+      await dropping.query(`DROP TABLE ${names.join(', ')}`);
+      const due = await dueTimesMs();
+      expect(due).toHaveLength(DUE_TABLES);
+      await until(async () => (await nowMs()) >= Math.max(...due), 'they are due');
+      const startMs = await nowMs();
+      const collecting = startCollecting(server, { fastDrop: 'never', purgeChunkRows: 5 });
+      const left = [...names];
+      const restore = async () => {
+        await using client = await RawClient.open(proxy, { schema });
+        for (let name = left.pop(); name !== undefined; name = left.pop()) {
+          const atMs = startMs + dice.below(WITHIN_MS);
+          await until(async () => (await nowMs()) >= atMs, 'the time has come');
+          const [result] = (await client.query(`UNDROP TABLE ${name}`)).results;
+          if (result?.kind === 'err') {
+            refused++;
+            const message = result.message.toString();
+            if (!TOO_LATE.test(message)) surprises.push(`${name}: ${result.errno} ${message}`);
+            continue;
+          }
+          restored++;
+          // What it says holds, whatever the collector does next.
+          expect(await root.count(`${schema}.${name}`)).toBe(DUE_ROWS);
+        }
+      };
+      await Promise.all(Array.from({ length: DUE_SESSIONS }, restore));
+      await until(async () => (await dueTimesMs()).length === 0, 'the others are gone');
+      await collecting.stop();
+      expect(await root.tables(schema)).toHaveLength(restored);
+    }
+    expect(surprises).toEqual([]);
+    expect(restored + refused).toBe(DUE_ROUNDS * DUE_TABLES);
   });
 });

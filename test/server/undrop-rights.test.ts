@@ -1,13 +1,17 @@
 /**
  * What a user may undrop is what the server lets that user do: each statement of undrop's own is
  * compared with the server's answers to the statements that it stands for, on a direct connection.
+ * And what an account without any right may cost others by them: rights are asked before anything
+ * is read, and many names are looked up at once.
  */
 import { expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
-import { connect, query, type Session, type Target } from '../support/servers.js';
+import { connect, generalLog, query, type Session, type Target } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 
 const [SCHEMA, OTHER, USER] = ['undrop_rights', 'undrop_rights_2', 'undrop_righter'];
 
@@ -25,13 +29,24 @@ const GRANTS: Readonly<Record<string, readonly string[]>> = {
   'all but DROP': [`CREATE, INSERT, ALTER, SELECT ON ${SCHEMA}.*`],
   'the names alone': ['a', 'b', 'b2', 'c'].map((table) => `ALL ON ${SCHEMA}.${table}`),
   'the whole server': ['ALL ON *.*'],
+  'the ledger': ['UPDATE, SELECT ON _undrop.ledger'],
+  'a column of the ledger': ['UPDATE (group_id) ON _undrop.ledger'],
 };
+/** Who may operate, and may end the holds of a whole schema. */
+const OPERATORS = ['the whole server', 'the ledger'];
+const DENIED = [1044, 1142, 1143, 1227];
 
 onServers('rights to undrop on $name', (server, on) => {
   const { afterAll, beforeEach, test } = on;
 
   on.freshLedger();
-  const proxy = on.proxy();
+  let isReady = false;
+  const silent = () => undefined;
+  const info = (_fields: object, message: string) => {
+    isReady ||= message.startsWith('opened the ledger; drops are held');
+  };
+  const log = { debug: silent, info, warn: silent, error: silent };
+  const proxy = on.proxy({}, { log });
   const root = on.session({ to: proxy, multipleStatements: true });
 
   beforeEach(async () => {
@@ -74,9 +89,17 @@ onServers('rights to undrop on $name', (server, on) => {
       () => 'OK',
       ({ sqlMessage }: { sqlMessage: string }) => sqlMessage,
     );
+  /** By each of the ways to see it. */
   const shown = async (connection: Session): Promise<readonly string[]> => {
-    const rows = await connection.rows('SHOW FULL DROPPED TABLES');
-    return rows.map((row) => String(row['Table'])).toSorted();
+    const ways = ['SHOW FULL DROPPED TABLES', 'SELECT `Table` FROM _undrop.dropped_tables'];
+    const [tables = [], ...others] = await Promise.all(
+      ways.map(async (sql) => {
+        const rows = await connection.rows(sql);
+        return rows.map((row) => String(row['Table'])).toSorted();
+      }),
+    );
+    expect(others).toEqual([tables]);
+    return tables;
   };
   const countIn = async (table: string): Promise<number | null> => {
     const sql = `SELECT COUNT(*) AS n FROM ${SCHEMA}.${table}`;
@@ -114,6 +137,15 @@ onServers('rights to undrop on $name', (server, on) => {
     await query(server, `CREATE TABLE ${SCHEMA}.c (id INT)`);
     await using user = await asUser(proxy);
     expect(await shown(user)).toEqual(create === 'OK' ? ['a', 'b', 'c'] : []);
+    for (const [sql, isAllowed] of [
+      [`HOLD TABLE ${SCHEMA}.a FOR '9d'`, drop === null],
+      [`PURGE TABLE ${SCHEMA}.b`, drop === null],
+      [`PURGE DATABASE ${SCHEMA}`, OPERATORS.includes(name)],
+    ] as const) {
+      const errno = await say(user, sql);
+      expect([sql, errno ?? 'OK']).toEqual([sql, isAllowed ? 'OK' : expect.any(Number)]);
+      if (errno !== null) expect(DENIED).toContain(errno);
+    }
     expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(create);
     expect(await say(user, `UNDROP TABLE ${SCHEMA}.b TO ${SCHEMA}.b2`)).toBe(rename);
     expect(await say(user, `UNDROP TABLE ${SCHEMA}.c SWAP`)).toBe(drop ?? refill);
@@ -137,6 +169,11 @@ onServers('rights to undrop on $name', (server, on) => {
       await using user = await asUser(proxy);
       expect(await say(user, `UNDROP DATABASE ${SCHEMA}`)).toBe(errno);
     }
+    await makeUser(GRANTS['owner'] ?? []);
+    await using owner = await asUser(proxy);
+    const said = await wordsOf(owner, `UNDROP DATABASE ${SCHEMA} TO undrop_elsewhere`);
+    expect(said).toContain("any table of 'undrop_elsewhere'");
+    expect(said).not.toContain('_undrop_none_');
     await query(server, `CREATE DATABASE ${SCHEMA}`);
   });
 
@@ -222,18 +259,11 @@ onServers('rights to undrop on $name', (server, on) => {
     expect(await say(user, `UNDROP TABLE ${SCHEMA}.own`)).toBe(1142);
   });
 
-  const STATES: readonly (readonly [
-    name: string,
-    before: readonly string[],
-    after: readonly string[],
-    errno: number,
-  ])[] = [
+  test.each([
     ['a read-only session', ['SET SESSION TRANSACTION READ ONLY'], [], 1792],
     ['XA', ["XA START 'x'"], ["XA END 'x'", "XA ROLLBACK 'x'"], 1399],
     ['LOCK TABLES', [`LOCK TABLES ${SCHEMA}.other WRITE`], ['UNLOCK TABLES'], 1100],
-  ];
-
-  test.each(STATES)('in %s it is refused as DDL is', async (_name, before, after, errno) => {
+  ])('in %s it is refused as DDL is', async (_name, before, after, errno) => {
     await hold('a');
     await query(server, `CREATE TABLE ${SCHEMA}.other (id INT)`);
     await makeUser(GRANTS['owner'] ?? []);
@@ -264,29 +294,15 @@ onServers('rights to undrop on $name', (server, on) => {
     expect(await countIn('a')).toBeNull();
   });
 
-  test('where nothing can be prepared, nothing is shown and nothing comes back', async () => {
-    await hold('a');
-    await makeUser(GRANTS['owner'] ?? []);
-    await query(server, 'SET GLOBAL max_prepared_stmt_count = 0');
-    try {
-      await using user = await asUser(proxy);
-      expect(await say(user, `UNDROP TABLE ${SCHEMA}.a`)).toBe(1461);
-      expect(await say(user, 'SHOW FULL DROPPED TABLES')).toBe(1461);
-    } finally {
-      await query(server, 'SET GLOBAL max_prepared_stmt_count = 16382');
-    }
-    expect(await countIn('a')).toBeNull();
-  });
-
   test('a temporary table of that name is no yes, and stays as it is', async () => {
     await hold('a', 'b');
     const temporary = `CREATE TEMPORARY TABLES ON ${SCHEMA}.*`;
     await makeUser([temporary]);
     const weak = await asUser(proxy);
     await weak.query(`CREATE TEMPORARY TABLE ${SCHEMA}.a (x INT)`);
-    for (const how of ['', ` TO ${SCHEMA}.c`, ' SWAP']) {
-      expect(await say(weak, `UNDROP TABLE ${SCHEMA}.a${how}`)).not.toBeNull();
-    }
+    const undrop = ['', ` TO ${SCHEMA}.c`, ' SWAP'].map((how) => `UNDROP TABLE ${SCHEMA}.a${how}`);
+    const others = [`PURGE TABLE ${SCHEMA}.a`, `HOLD TABLE ${SCHEMA}.a FOR '9d'`];
+    for (const sql of [...undrop, ...others]) expect(await say(weak, sql)).not.toBeNull();
     await weak.end();
     await makeUser([temporary, `CREATE, INSERT, ALTER, DROP, SELECT ON ${SCHEMA}.*`]);
     await using user = await asUser(proxy);
@@ -311,5 +327,63 @@ onServers('rights to undrop on $name', (server, on) => {
     expect(await wordsOf(user, `UNDROP TABLE ${SCHEMA}.a SWAP`)).toMatch(
       /^UNDROP_NOT_UNDONE: .*is a view/,
     );
+  });
+
+  /** The error of a statement, and how often the service account read the ledger for it. */
+  async function readsOf(connection: Session, text: string) {
+    // Its recovery reads the ledger as well.
+    await until(() => isReady, 'the start of the proxy is over');
+    await using log = await generalLog(server);
+    const said = await say(connection, text);
+    const isRead = (one: string) =>
+      one.includes('/* undrop read') && one.includes('FROM `_undrop`');
+    return { said, reads: (await log.read()).filter((one) => isRead(one.text)).length };
+  }
+
+  test('what no name has is refused before anything is read', async () => {
+    await makeUser([]);
+    await using nobody = await asUser(proxy);
+    const [list, long] = ['SHOW FULL DROPPED TABLES', (name: string) => `\`${name.repeat(65)}\``];
+    const refused: readonly (readonly [sql: string, errno: number])[] = [
+      [`${list} LIKE '${'a%'.repeat(12_000)}'`, 1210],
+      [`${list} LIKE '${'ä'.repeat(257)}'`, 1210],
+      [`${list} FROM \`${'x'.repeat(250_000)}\``, 1059],
+      [`${list} FROM ${long('ä')}`, 1059],
+      [`UNDROP TABLE ${SCHEMA}.${long('t')}`, 1059],
+      [`UNDROP TABLE ${SCHEMA}.a TO ${SCHEMA}.${long('t')}`, 1059],
+      [`UNDROP TABLE '0123' TO ${long('t')}`, 1059],
+      [`UNDROP DATABASE ${long('d')}`, 1059],
+      [`EXPLAIN DROP TABLE ${SCHEMA}.${long('t')}`, 1059],
+    ];
+    for (const [sql, errno] of refused) {
+      const found = [sql.slice(0, 60), await readsOf(nobody, sql)];
+      expect(found).toEqual([sql.slice(0, 60), { said: errno, reads: 0 }]);
+    }
+  });
+
+  test('of many names the rights are asked first, and then all are looked up at once', async () => {
+    const names = Array.from({ length: 30 }, (_, index) => `${SCHEMA}.t${index}`);
+    for (const name of names) await root.query(`CREATE TABLE ${name} (id INT PRIMARY KEY)`);
+    await root.query(`DROP TABLE ${names.join(', ')}`);
+    await intentsSettled(root, [SCHEMA]);
+    await makeUser([]);
+    await using nobody = await asUser(proxy);
+    const more = Array.from({ length: 1_000 }, (_, index) => `${SCHEMA}.n${index}`);
+    const some = [...names, ...more].slice(0, 1_000).join(', ');
+    const denied = await readsOf(nobody, `UNDROP TABLE ${some}`);
+    expect([1044, 1142].map((said) => ({ said, reads: 0 }))).toContainEqual(denied);
+    const { said, reads } = await readsOf(root, `UNDROP TABLE ${more.join(', ')}`);
+    expect(said).not.toBeNull();
+    // What has become of them is looked up of the first ten alone.
+    expect(reads).toBeLessThan(50);
+    // The server searches, and a page is read once.
+    const list = `SHOW FULL DROPPED TABLES FROM ${SCHEMA} LIKE`;
+    expect(await readsOf(root, `${list} 't%'`)).toEqual({ said: null, reads: 1 });
+    const show = async (connection: Session, like: string) =>
+      (await connection.rows(`${list} '${like}'`)).map((row) => row['Table']).toSorted();
+    expect(await show(root, 'T_')).toEqual(names.slice(0, 10).map((name) => name.split('.')[1]));
+    expect(await show(root, '%2%9')).toEqual(['t29']);
+    expect(await show(root, `${'t%'.repeat(127)}x`)).toEqual([]);
+    expect(await show(nobody, '%')).toEqual([]);
   });
 });

@@ -3,15 +3,13 @@
  * nothing else is.
  */
 import { expect } from '@jest/globals';
-import { readUses } from '../../src/ledger/history.js';
-import type { Log } from '../../src/log.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, query, type Session } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 
 const FAILS = { errno: 1146 };
 
@@ -28,7 +26,7 @@ onServers('a table that is held on $name', (server, on) => {
     const say = (fields: object) => {
       if ('event' in fields && fields.event === 'used-while-held') said.push({ ...fields });
     };
-    const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
+    const log = { debug: () => undefined, info: say, warn: say, error: say };
     const proxy = await proxyInFront(server, {}, log);
     const sum = (id: unknown) =>
       said.filter((one) => one['id'] === id).reduce((all, one) => all + Number(one['count']), 0);
@@ -38,15 +36,11 @@ onServers('a table that is held on $name', (server, on) => {
   async function drop(proxy: ProxyTarget, table: string): Promise<string> {
     const client = await connect(proxy, { database: schema.name });
     await client.run(`CREATE TABLE ${table} (id INT)`, `DROP TABLE ${table}`);
-    await client.end();
-    const find = () =>
-      query<{ id: string }>(
-        server,
-        `SELECT id FROM _undrop.ledger WHERE table_name = '${table}' AND state = 'HOLD' AND
-          schema_name = '${schema.name}'`,
-      );
+    const find = () => ledgerRows(client, { schema: schema.name, table, state: 'HOLD' });
     await until(async () => (await find()).length === 1, 'the outcome in the ledger');
-    return (await find())[0]?.id ?? '';
+    const [row] = await find();
+    await client.end();
+    return String(row?.['id']);
   }
 
   /** Fails seven times because of `table`, in every form of a statement. */
@@ -93,12 +87,9 @@ onServers('a table that is held on $name', (server, on) => {
     const what = { schema: schema.name, table, dropId: expect.stringMatching(/^[0-9a-f]{32}$/) };
     const who = { user: 'root', client: expect.stringMatching(/^127\.0\.0\.1:/) };
     expect(said[0]).toMatchObject({ ...what, ...who, threadId: expect.any(Number) });
-    await using pool = poolOn(server);
-    expect((await readUses(pool)).get(id)).toMatchObject({
-      count: 7,
-      lastAt: expect.any(Date),
-      who: expect.stringMatching(/^root from 127/),
-    });
+    const { stdout } = await runUndrop(server, ['list', '--tables']);
+    const used = 'is still used: 7 statements have failed, the last at .* by root from 127';
+    expect(stdout).toMatch(new RegExp(`${schema.name}\\.${table} ${used}`));
   });
 
   test('goes on to be counted by the next proxy, and no more once it is restored', async () => {
@@ -110,8 +101,11 @@ onServers('a table that is held on $name', (server, on) => {
     const client = await connect(next.proxy, { database: schema.name });
     await expect(client.query('SELECT * FROM back')).rejects.toMatchObject(FAILS);
     await until(() => next.sum(id) === 1, 'one more');
-    await using pool = poolOn(server);
-    const countOf = async () => (await readUses(pool)).get(id)?.count;
+    const countOf = async () => {
+      const { stdout } = await runUndrop(server, ['list', '--all', '--json']);
+      const all = JSON.parse(stdout) as { id: string; usedWhileHeld: number }[];
+      return all.find((one) => one.id === id)?.usedWhileHeld;
+    };
     await until(async () => (await countOf()) === 8, 'all of them in the history');
 
     expect(await runUndrop(server, ['restore', `${schema.name}.back`])).toMatchObject({ code: 0 });

@@ -2,7 +2,9 @@
  * What an operator does and sees by the command line, with its answers as JSON: tests that speak it
  * know nothing of what is behind.
  */
-import { runUndrop } from './proxy.js';
+import { runCommandLine } from '../../src/cli/command-line.js';
+import { reportFailure } from '../../src/cli/report-failure.js';
+import { environment, runUndrop } from './proxy.js';
 import type { Target } from './servers.js';
 
 /** A row of `undrop list`. */
@@ -45,4 +47,29 @@ async function answerOf(server: Target, args: readonly string[]): Promise<unknow
   // A restore that leaves a part out exits with 1, too.
   if (code !== 0 && stdout === '') throw new Error(stderr);
   return JSON.parse(stdout);
+}
+
+/** `done`, or the code of the error with which the command ended. */
+export async function codeOf(server: Target, args: readonly string[]): Promise<string> {
+  const { code, stderr } = await runUndrop(server, args);
+  return code === 0 ? 'done' : (/UNDROP_\w+/.exec(stderr)?.[0] ?? stderr);
+}
+
+/** What a command prints and asks on a terminal on which `answer` is typed. */
+export async function onTerminal(server: Target, args: readonly string[], answer: string) {
+  const asked: string[] = [];
+  let said = '';
+  const out = { write: (text: string) => (said += text) };
+  const code = await runCommandLine({
+    args,
+    env: environment(server, {}),
+    stdout: out,
+    stderr: out,
+    leaveSignals: () => undefined,
+    ask: async (question) => {
+      asked.push(question);
+      return answer;
+    },
+  }).catch((error) => reportFailure(error, out));
+  return { code, asked, said };
 }

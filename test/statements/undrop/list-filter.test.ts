@@ -8,8 +8,7 @@ import {
   type Operand,
 } from '../../../src/sql/grammar/list-clauses.js';
 import type { Literal } from '../../../src/sql/grammar/literal.js';
-import { applyPlan, patternParts, planList } from '../../../src/statements/undrop/list-filter.js';
-import { ownTurn } from '../../../src/steps/session/in-slices.js';
+import { patternParts, planList } from '../../../src/statements/undrop/list-filter.js';
 import { hasPattern } from '../../../src/wildcards.js';
 
 test.each([
@@ -34,33 +33,6 @@ test.each([
 test('a pattern of many parts is soon over', () => {
   const text = 'a'.repeat(4_000);
   expect(hasPattern(text.toLowerCase(), patternParts(`${'%a'.repeat(100)}b`))).toBe(false);
-});
-
-test('lists of many sessions look at one row in each turn of the event loop', async () => {
-  let looks = 0;
-  const isWanted = () => {
-    looks++;
-    return true;
-  };
-  const items = Array.from({ length: 20 }, (_, index) => index);
-  const lists = Array.from({ length: 5 }, () =>
-    applyPlan({ isWanted, order: null, limit: null }, items, ownTurn),
-  );
-  let isOver = false;
-  const over = Promise.all(lists).then((found) => {
-    isOver = true;
-    return found;
-  });
-  const inTurns: number[] = [];
-  while (!isOver) {
-    const before = looks;
-    await new Promise(setImmediate);
-    inTurns.push(looks - before);
-  }
-  expect(await over).toEqual(lists.map(() => items));
-  expect(looks).toBe(lists.length * items.length);
-  // Two turns may lie between the two readings of the count.
-  expect(Math.max(...inTurns)).toBeLessThanOrEqual(2);
 });
 
 interface Row {

@@ -1,35 +1,34 @@
 /**
- * Triggers that a service account of the tier managed may not make again, on real servers: their
- * tables move as any other, a schema with them can be dropped, and they come back by the session of
- * a user who may make them, or by the statements that undrop keeps; until then the status says so.
+ * Triggers, views, routines and events that a service account of the tier managed may not make
+ * again, on real servers: their tables move as any other, a schema with them can be dropped, and
+ * they come back by the session of a user who may make them, or by the statements that undrop
+ * keeps; until then commands and the status say so.
  */
-import { inspect } from 'node:util';
-import { expect } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { ResultSetHeader } from 'mysql2/promise';
-import { restore } from '../../src/restore/restore.js';
-import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
-import { definitionsOfSchema } from '../../src/steps/definitions-to-make.js';
-import type { UserFacts } from '../../src/steps/world.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';
-import { connect, generalLog, query, type Session, type Target } from '../support/servers.js';
+import { dumpOf, fillRentalShop } from '../support/rental-shop.js';
+import { connect, generalLog, type Session, type Target } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
-import { poolOn } from '../support/service-pool.js';
 import { relocationsSettled } from '../support/settled.js';
-import { tappedPool } from '../support/tapped-pool.js';
+import { restored } from '../support/undrop-cli.js';
 import { wireTap } from '../support/wire-tap.js';
 import { ledgerRowOf } from './service-fixture.js';
 
+jest.setTimeout(120_000);
+
 const USER = 'undrop_managed';
+const OWNER = { user: 'shop_owner', password: 'x y z' };
 /** Two of one event, in an order that isn't that of their names; one of a definer who is gone. */
 const OTHERS = ['first', 'gone', 'second'];
 
-onServers('triggers of a managed account on $name', (server, on) => {
-  const { afterAll, beforeAll, beforeEach, test } = on;
+onServers('a managed account on $name', (server, on) => {
+  const { afterAll, beforeAll, beforeEach, test, testOnEach } = on;
   const isOld = server.name === 'mysql-5.6';
   /** In the order in which they are made: each event's in its own, as the server sorts events. */
   const inOrder: string =
@@ -42,20 +41,26 @@ onServers('triggers of a managed account on $name', (server, on) => {
     run(`SET GLOBAL log_bin_trust_function_creators = ${isTrusted ? 1 : 0}`);
 
   const root = on.session();
+  const other = on.schema('other').name;
   afterAll(async () => {
     await trust(false);
-    await run(`DROP USER ${USER}@'%'`);
+    await run(`DROP USER ${USER}@'%'`, "DROP USER 'shop_owner'@'%'");
     await freshLedger(server);
   });
   beforeAll(async () => {
     await makeServiceAccount(server, { user: USER, tier: 'managed' });
+    // Else MariaDB and MySQL 5.6 let it take no trigger off.
     await trust(true);
+    const [isThere] = await root.rows("SELECT 1 FROM mysql.user WHERE user = 'shop_owner'");
+    if (!isThere) await run("CREATE USER 'shop_owner'@'%' IDENTIFIED BY 'x y z'");
+    await run(`CREATE TABLE ${other}.owner (id INT PRIMARY KEY)`);
+    await run(`INSERT INTO ${other}.owner VALUES (1)`, "GRANT ALL ON *.* TO 'shop_owner'@'%'");
   });
   on.account('mt_plain', { password: 'plain', grants: ['ALL ON `mt\\_%`.*'] });
   const proxy = on.proxy({}, { upstream: managed });
-  const pool = on.open(() => poolOn(managed));
   beforeEach(() => freshLedger(server));
   const schema = on.each.schema('mt');
+  const shop = on.each.schema('mt_shop');
   beforeEach(async () => {
     ({ name } = schema);
     const events = isOld ? ['BEFORE UPDATE', 'BEFORE INSERT'] : ['BEFORE INSERT', 'BEFORE INSERT'];
@@ -102,11 +107,8 @@ onServers('triggers of a managed account on $name', (server, on) => {
     return read();
   };
   const status = () => runUndrop(server, ['status']);
-  /** The end of a DROP DATABASE is written after its answer. */
-  const schemaDropEnded = async () => {
-    const ended = "SELECT 1 FROM _undrop.ledger WHERE kind = 'schema' AND state = 'removed'";
-    return (await query(server, ended)).length > 0;
-  };
+  /** Of the managed account. */
+  const own = { USER, PASSWORD: SERVICE_ACCOUNT.password };
 
   test('a table with them is held as any other, and nothing tries to make them', async () => {
     await using log = await generalLog(server);
@@ -182,21 +184,6 @@ onServers('triggers of a managed account on $name', (server, on) => {
     expect((await status()).code).toBe(0);
   });
 
-  test('a restore by an account that may not prints them; one that may finishes it', async () => {
-    const before = await shown();
-    await say(['DROP TABLE t']);
-    const report = await restore(pool, { target: `${name}.t` });
-    expect(report.triggers.map(({ isMissing }) => isMissing)).toEqual([true, true, true]);
-    for (const trigger of OTHERS) expect(report.triggersToMake).toContain(trigger);
-    expect((await status()).code).toBe(1);
-    const full = poolOn({ ...server, ...SERVICE_ACCOUNT });
-    const again = await restore(full, { target: `${name}.t` });
-    await full.dispose();
-    expect(again).toMatchObject({ wasBack: true, triggersToMake: null });
-    expect(await shown()).toEqual(before);
-    expect((await status()).code).toBe(0);
-  });
-
   test('a restore without them exits with 1, and the UNDROP that it names adds them', async () => {
     const before = await shown();
     // An older table of that name stays held.
@@ -204,8 +191,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
     await say(['DROP TABLE t']);
     await run('RENAME TABLE t0 TO t');
     await say(['DROP TABLE t']);
-    const variables = { USER, PASSWORD: SERVICE_ACCOUNT.password };
-    const { code, stderr } = await runUndrop(server, ['restore', `${name}.t`], variables);
+    const { code, stderr } = await runUndrop(server, ['restore', `${name}.t`], own);
     const lacks = inOrder.replaceAll(/\w+/g, 'trigger $&');
     expect([code, stderr]).toEqual([
       1,
@@ -215,7 +201,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
     expect(await say([`UNDROP TABLE ${name}.t`])).toBe('');
     expect(await shown()).toEqual(before);
     expect((await status()).code).toBe(0);
-    const doctor = await runUndrop(server, ['doctor'], variables);
+    const doctor = await runUndrop(server, ['doctor'], own);
     expect(doctor.stdout).toContain('the tier full restores them: `undrop init --tier full`');
   });
 
@@ -253,7 +239,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
   test('a table that was created after such a restore gets none of them', async () => {
     await say(['DROP TABLE t']);
     await outcome();
-    await restore(pool, { target: `${name}.t` });
+    await runUndrop(server, ['restore', `${name}.t`], own);
     for (const made of [[], ['CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(40))']]) {
       await say([...made, 'DROP TABLE t']);
       await outcome();
@@ -270,85 +256,13 @@ onServers('triggers of a managed account on $name', (server, on) => {
       `CREATE TRIGGER ${name}.first BEFORE INSERT ON ${name}.plain FOR EACH ROW SET @x = 1`,
     );
     const log = await generalLog(server);
-    const full = poolOn({ ...server, ...SERVICE_ACCOUNT });
-    const { triggers } = await restore(full, { target: `${name}.t` });
-    await full.dispose();
+    const { triggers } = await restored(server, `${name}.t`);
     const sent = (await log.read()).map(({ text }) => text);
     await log.stop();
     const problems = triggers.flatMap(({ name: trigger, problem }) => (problem ? [trigger] : []));
     expect(problems).toEqual(['first']);
     expect(sent.filter((text) => /^CREATE .*TRIGGER.*first/im.test(text))).toEqual([]);
     expect((await status()).code).toBe(0);
-  });
-
-  test('a schema with them is dropped, and comes back whole', async () => {
-    const before = await shown();
-    const session = await client(server.user, server.password, name);
-    await session.query(`DROP DATABASE ${name}`);
-    expect(await select(`SHOW DATABASES LIKE '${name}'`)).toEqual([]);
-    const [ok] = await session.query(`UNDROP DATABASE ${name}`);
-    expect(ok).toMatchObject({ warningStatus: 0 });
-    await session.end();
-    // The session has no default schema by then, so the names have theirs.
-    const plain = (row: unknown) =>
-      JSON.stringify(row).replaceAll(`\`${name}\`.`, '').replaceAll(`${name}.`, '');
-    expect((await shown()).map(plain)).toEqual(before.map(plain));
-    expect((await status()).code).toBe(0);
-  });
-
-  test('a schema that comes back without them says so', async () => {
-    await say([`DROP DATABASE ${name}`]);
-    await until(schemaDropEnded, 'its end');
-    const report = await restoreSchema(pool, { schema: name });
-    expect(report.isComplete).toBe(false);
-    const problems = report.tables.flatMap((table) => table.problems).join(' ');
-    expect(problems).toContain(`without its triggers ${inOrder}`);
-    expect(problems).toContain('undrop show --sql');
-    expect((await status()).code).toBe(1);
-    const warning = await say([`UNDROP DATABASE ${name}`]);
-    expect(warning).toBe('');
-    expect(await names()).toEqual(OTHERS);
-    expect((await status()).code).toBe(0);
-  });
-
-  const other = on.each.schema('mt');
-
-  test('restores read nothing of other tables that lack some, and ask nothing about them', async () => {
-    await run(
-      `CREATE TABLE ${name}.p (id INT PRIMARY KEY)`,
-      `CREATE TABLE ${name}.c (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES ${name}.p (id))`,
-      `CREATE TRIGGER ${name}.of_c BEFORE INSERT ON ${name}.c FOR EACH ROW SET @x = 1`,
-      `CREATE TABLE ${other.name}.u (id INT)`,
-      `CREATE TRIGGER ${other.name}.of_u BEFORE INSERT ON ${other.name}.u FOR EACH ROW SET @x = 1`,
-    );
-    await say(['DROP TABLE t', 'DROP TABLE c']);
-    for (const table of ['t', 'c']) await restore(pool, { target: `${name}.${table}` });
-    const lacking = "SELECT id FROM _undrop.ledger WHERE todo = 'triggers' ORDER BY id";
-    const [t = '', c = '', ...none] = (await root.column(lacking)).map(String);
-    expect([t.length, c.length, none]).toEqual([32, 32, []]);
-    await say(['DROP TABLE plain', 'SET foreign_key_checks = 0', 'DROP TABLE p']);
-    await say([`DROP DATABASE ${other.name}`]);
-    await until(schemaDropEnded, 'its end');
-    /** All that is sent, and all that comes. */
-    const seen: string[] = [];
-    const tapped = tappedPool(pool, async (send, texts) => {
-      const answers = await send();
-      const whole = { depth: null, maxArrayLength: null, maxStringLength: null };
-      seen.push(...texts, inspect(answers, whole));
-      return answers;
-    });
-    const seenOf = (id: string) => {
-      return seen.flatMap((text) => (text.includes(id) ? [text.slice(0, 200)] : []));
-    };
-    await restore(tapped, { target: `${name}.plain` });
-    const report = await restoreSchema(tapped, { schema: other.name });
-    const facts = { schema: other.name, logged: true } as UserFacts;
-    const made = await definitionsOfSchema(tapped, report, facts);
-    expect(made.map(({ create }) => create.toString())).toEqual([expect.stringContaining('of_u')]);
-    expect([seenOf(t), seenOf(c)]).toEqual([[], []]);
-    // A key may wait for this one.
-    await restore(tapped, { target: `${name}.p` });
-    expect([seenOf(t).length, seenOf(c).length > 0]).toEqual([0, true]);
   });
 
   test('a DROP DATABASE that fails at its end puts them back by its own session', async () => {
@@ -378,7 +292,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
       const held = await outcome();
       expect(held?.['relocated']).toBe(isNew ? 1 : 0);
       expect(held?.['todo']).toBe(isNew ? null : 'blocked_by_triggers');
-      await restore(pool, { target: `${name}.t` });
+      await runUndrop(server, ['restore', `${name}.t`], own);
       const session = await client();
       const [explained] = await select(`EXPLAIN DROP DATABASE ${name}`, session);
       await session.end();
@@ -394,14 +308,130 @@ onServers('triggers of a managed account on $name', (server, on) => {
     }
   });
 
-  test('a proxy that dies before its session has made them leaves the status to say so', async () => {
-    await say(['DROP TABLE t']);
-    await restore(pool, { target: `${name}.t` });
-    await query(server, `DROP TRIGGER IF EXISTS ${name}.none`);
-    const { code, stdout } = await status();
-    expect([code, stdout.includes('lacks')]).toEqual([1, true]);
-    // A table that is gone lacks nothing.
-    await say(['DROP TABLE t']);
-    expect((await status()).code).toBe(0);
+  const dropShop = async (session: Session) => {
+    await session.query(`DROP DATABASE ${shop.name}`);
+    const isOpen = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${shop.name}'
+      AND state IN ('intent', 'emptying', 'emptied')`;
+    await until(async () => (await select(isOpen)).length === 0, 'the drop is recorded');
+  };
+
+  testOnEach(
+    'a user who may creates all of a schema, and keeps the session’s settings',
+    async () => {
+      await fillRentalShop(server, shop.name, other);
+      const before = await dumpOf(server, shop.name);
+      await using session = await client();
+      await session.query("SET NAMES latin1 COLLATE latin1_bin, sql_mode = 'ANSI_QUOTES'");
+      await session.query("SET time_zone = '-03:30'");
+      const settings = `SELECT @@sql_mode, @@character_set_client, @@collation_connection,
+      @@time_zone, @@lock_wait_timeout, DATABASE()`;
+      await session.query(`USE ${other}`);
+      const its = await session.rows(settings);
+      await dropShop(session);
+      const [ok] = await session.query<ResultSetHeader>(`UNDROP DATABASE ${shop.name}`);
+      expect(await say([], session)).toBe('');
+      expect(ok.info).toContain(`Restored ${shop.name}`);
+      expect(await session.rows(settings)).toEqual(its);
+      expect(await dumpOf(server, shop.name)).toEqual(before);
+    },
+  );
+
+  testOnEach(
+    'the command exits with 1, and the UNDROP DATABASE that it names adds the rest',
+    async () => {
+      await fillRentalShop(server, shop.name, other);
+      const before = await dumpOf(server, shop.name);
+      await using session = await client(OWNER.user, OWNER.password);
+      await dropShop(session);
+      const { code, stdout } = await runUndrop(server, ['restore', '--schema', shop.name], own);
+      expect([code, stdout]).toEqual([1, expect.stringContaining(`Restored in part ${shop.name}`)]);
+      expect(stdout).toContain('VIEW z_films: ');
+      expect(stdout).toContain('UNDROP DATABASE adds them: through undrop, by a user who may');
+      const lacks = new RegExp(`schema ${shop.name} is not restored whole: without .*VIEW z_films`);
+      expect(await status()).toMatchObject({ code: 1, stdout: expect.stringMatching(lacks) });
+      expect(await say([`USE ${shop.name}`, `UNDROP DATABASE ${shop.name}`], session)).toBe('');
+      expect((await status()).stdout).not.toContain(shop.name);
+      expect(await dumpOf(server, shop.name)).toEqual(before);
+    },
+  );
+
+  testOnEach('a user with less creates what is his own, and is told what is missing', async () => {
+    const definer = "DEFINER = 'mt_plain'@'%'";
+    await run(
+      `USE ${shop.name}`,
+      'CREATE TABLE t (id INT PRIMARY KEY)',
+      'INSERT INTO t VALUES (1)',
+      `CREATE ${definer} VIEW own AS SELECT id FROM t`,
+      `CREATE ${definer} VIEW above AS SELECT id FROM own`,
+      `CREATE ${definer} PROCEDURE counts() SELECT COUNT(*) FROM t`,
+      `CREATE ${definer} EVENT late ON SCHEDULE AT '2037-02-03 04:05:06' DO DELETE FROM t`,
+      'CREATE VIEW roots AS SELECT id FROM t',
+      'USE mysql',
+    );
+    await using session = await client('mt_plain', 'plain');
+    await dropShop(session);
+    const said = await say([`UNDROP DATABASE ${shop.name}`], session);
+    expect(said).toContain('VIEW roots: ');
+    // A warning of MySQL has 128 characters.
+    if (server.flavour === 'mariadb') expect(said).toContain('UNDROP DATABASE adds them: ');
+    expect(said).not.toMatch(/own|above|counts|late/);
+    expect(await root.column(`SHOW TABLES FROM ${shop.name}`)).toEqual(['above', 'own', 't']);
+    const [event] = await select(`SHOW CREATE EVENT ${shop.name}.late`);
+    expect(String(event?.['Create Event'])).toContain('2037-02-03 04:05:06');
+    await root.query(`CALL ${shop.name}.counts()`);
   });
+
+  testOnEach('what is missing beside tables whose names are taken is told, too', async () => {
+    const { name } = shop;
+    await run(
+      `USE ${name}`,
+      'CREATE TABLE t (id INT)',
+      'CREATE TABLE u (id INT)',
+      'CREATE VIEW roots AS SELECT id FROM t',
+      'USE mysql',
+    );
+    await using session = await client('mt_plain', 'plain');
+    await dropShop(session);
+    await run(`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (x INT)`);
+    const error = await session.errorOf(`UNDROP DATABASE ${name}`);
+    expect(error?.message).toMatch(/^UNDROP_PARTLY: 1 of 2 tables .*t exists.* VIEW roots: /);
+  });
+
+  testOnEach(
+    'a repeated UNDROP leaves other tables of those names as they are, and names them',
+    async () => {
+      const { name } = shop;
+      const acts = (table: string) =>
+        `CREATE TRIGGER ${table}_acts BEFORE INSERT ON ${table} FOR EACH ROW SET @x = 1`;
+      await run(
+        `USE ${name}`,
+        'CREATE TABLE p (id INT PRIMARY KEY)',
+        `CREATE TABLE t (id BIGINT PRIMARY KEY, pid INT, KEY led (pid),
+        CONSTRAINT led FOREIGN KEY (pid) REFERENCES p (id))`,
+        'CREATE TABLE gone (id INT)',
+        'CREATE TABLE past (id INT)',
+        ...['t', 'past', 'p'].map(acts),
+        'USE mysql',
+      );
+      await using session = await client('mt_plain', 'plain');
+      await dropShop(session);
+      await session.query(`UNDROP DATABASE ${name}`);
+      expect(await say([], session)).toContain('without its triggers');
+      const isLater = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
+      HAVING MAX(ended_at) < UTC_TIMESTAMP()`;
+      await until(async () => (await root.rows(isLater)).length > 0, 'the next second');
+      await session.query(`DROP TABLE ${name}.t, ${name}.gone`);
+      await session.query(`CREATE TABLE ${name}.t (id BIGINT PRIMARY KEY, pid INT, other TEXT)`);
+      await run(`DROP TABLE ${name}.past`, `CREATE TABLE ${name}.past (other INT)`);
+      await using admin = await client();
+      const error = await admin.errorOf(`UNDROP DATABASE ${name}`);
+      expect(error?.message).toMatch(/^UNDROP_PARTLY: 3 of 4 tables /);
+      for (const table of ['t', 'gone']) {
+        expect(error?.message).toContain(`${table}: it was dropped again, as `);
+      }
+      expect(error?.message).toContain('past: it was restored before, and altered, renamed or');
+      expect(await root.show(`${name}.t`)).not.toContain('FOREIGN KEY');
+      expect(await root.column(`SHOW TRIGGERS FROM ${name}`)).toEqual(['p_acts']);
+    },
+  );
 });

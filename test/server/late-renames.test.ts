@@ -1,33 +1,38 @@
 /**
- * A KILL that meets a RENAME at its very end: the server says 1317, and the RENAME is done (MySQL
- * 8.0, end of mysql_execute_command). On real servers behind a tap that says so in their place: no
- * held table is without its row, and the answer of a RENAME that the service did comes to its user.
+ * What others do at the moment of a RENAME, on real servers behind a tap. Foreign keys that another
+ * session makes behind the look at the tables follow it, and are led back, or taken off, all the
+ * same. A KILL that meets it at its very end: the server says 1317, and the RENAME is done (MySQL
+ * 8.0, end of mysql_execute_command): no held table is without its row, and the answer of a RENAME
+ * that the service did comes to its user.
  */
 import { expect } from '@jest/globals';
-import { restore } from '../../src/restore/restore.js';
-import { encodeErr } from '../../src/wire/response.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
+import { runUndrop } from '../support/proxy.js';
 import { connect, query } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
+import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
-import { ledgerRowOf } from './service-fixture.js';
+import { ledgerRowOf, sayTo } from './service-fixture.js';
 
-const INTERRUPTED = encodeErr({
-  errno: 1317,
-  sqlState: '70100',
-  message: Buffer.from('Query execution was interrupted'),
-});
+/** An ERR packet with the errno 1317. */
+const INTERRUPTED = Buffer.from('\xff\x25\x05#70100Query execution was interrupted', 'latin1');
 
-onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
+onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
   const { beforeEach, test } = on;
   /** Which RENAMEs are said to have been interrupted, by a note in them; each once. */
   let late: string | null = null;
+  /** Once, before the RENAME of a drop. */
+  let meanwhile: (() => Promise<unknown>) | null = null;
 
   const schema = on.schema('late');
   const direct = on.session({ schema });
   const tap = on.open(() =>
-    wireTap(server, ({ moment, command }) => {
+    wireTap(server, async ({ moment, command }) => {
+      if (moment === 'before statement' && command.includes('RENAME /* undrop hold')) {
+        const work = meanwhile;
+        meanwhile = null;
+        await work?.();
+      }
       if (moment !== 'before answer' || late === null) return true;
       const text = command.toString('latin1');
       if (!text.includes(`RENAME /* undrop ${late} `)) return true;
@@ -36,10 +41,9 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
     }),
   );
   const proxy = on.proxy(
-    { PROTECT: 'drop-table,truncate,drop-database', RULES: '' },
+    { PROTECT: 'drop-table,truncate,drop-database,create-or-replace', RULES: '' },
     { upstream: tap },
   );
-  const tapped = on.open(() => poolOn({ ...tap }));
 
   beforeEach(async () => {
     late = null;
@@ -65,7 +69,7 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
     expect(await direct.count(`${held?.['hold_schema']}.${held?.['hold_name']}`)).toBe(2);
   }
 
-  test('in the session of the user is answered as the server did, and the table is held', async () => {
+  test('a KILL in the session of the user is answered as the server did, and the table is held', async () => {
     // With a trigger the session itself renames it, on each server.
     await direct.query('CREATE TRIGGER tr BEFORE INSERT ON a FOR EACH ROW SET @a = 1');
     late = 'hold';
@@ -75,7 +79,7 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
     await direct.query('CREATE TABLE a (id INT)');
   });
 
-  test('for the user is no error for the user', async () => {
+  test('a KILL of a RENAME for the user is no error for the user', async () => {
     await query(
       server,
       "CREATE USER dropper@'127.0.0.1'",
@@ -88,13 +92,12 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
     await query(server, "DROP USER dropper@'127.0.0.1'");
   });
 
-  test('of a TRUNCATE is none either, and what was there is held once', async () => {
+  test('a KILL of a TRUNCATE is none either, and what was there is held once', async () => {
     late = 'hold-by-service';
     expect(await errnoOf('TRUNCATE TABLE a')).toBe(0);
     expect(late).toBe(null);
     await expectHeld();
-    const rows = await direct.rows('SELECT COUNT(*) AS n FROM a');
-    expect(rows[0]?.['n']).toBe(0);
+    expect(await direct.count('a')).toBe(0);
     const id = (await row())?.['id'];
     const held = await direct.rows(
       `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_NAME LIKE '%${id}%'`,
@@ -102,22 +105,21 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
     expect(held).toHaveLength(1);
   });
 
-  test('of a restore is none: the table is back', async () => {
+  test('a KILL of a restore is none: the table is back', async () => {
     expect(await errnoOf('DROP TABLE a')).toBe(0);
     await expectHeld();
     late = 'put-back';
-    const report = await restore(tapped, { target: `${schema.name}.a` });
+    const { stdout } = await runUndrop({ ...tap }, ['restore', `${schema.name}.a`, '--json']);
     expect(late).toBe(null);
-    expect(report.recorded).toBe(true);
-    const rows = await direct.rows('SELECT COUNT(*) AS n FROM a');
-    expect(rows[0]?.['n']).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({ recorded: true });
+    expect(await direct.count('a')).toBe(2);
   });
 
   const many = on.schema('late_many');
   const FEW = 5;
 
   test.each([['hold-by-service'], ['relocate'], ['put-back']])(
-    'of many tables of a schema (%s): all of it goes, and comes back',
+    'a KILL amid many tables of a schema (%s): all of it goes, and comes back',
     async (step) => {
       const tables = Array.from({ length: FEW }, (_, nr) => `${step.replaceAll('-', '_')}_${nr}`);
       for (const table of tables) {
@@ -141,4 +143,52 @@ onServersAtOnce('a KILL too late for its RENAME on $name', (server, on) => {
       await query(server, `DROP TABLE ${tables.map((name) => `${many.name}.${name}`).join(', ')}`);
     },
   );
+
+  const mine = on.schema('late_mine');
+  const others = on.schema('late_others');
+  const parentsOf = async (table: string): Promise<string[]> => {
+    const shown = await direct.show(`${others.name}.${table}`);
+    return [...shown.matchAll(/REFERENCES (.*) \(/g)].map(([, to = '']) => to.replaceAll('`', ''));
+  };
+  const isReplaced = server.flavour === 'mariadb';
+  const STATEMENTS = [
+    'DROP TABLE parent',
+    'DROP TABLE parent, beside',
+    'DROP DATABASE `mine`',
+    ...(isReplaced ? ['CREATE OR REPLACE TABLE parent (id INT PRIMARY KEY)'] : []),
+  ];
+
+  /** Says it, and does `work` before its RENAME. */
+  async function say(text: string, work: () => Promise<unknown>): Promise<void> {
+    await direct.query(`CREATE DATABASE IF NOT EXISTS ${mine.name}`);
+    for (const table of ['parent', 'beside']) {
+      await direct.query(`CREATE TABLE IF NOT EXISTS ${mine.name}.${table} (id INT PRIMARY KEY)`);
+    }
+    meanwhile = work;
+    const texts = ['SET foreign_key_checks = 0', text.replace('`mine`', mine.name)];
+    await sayTo(proxy, { schema: mine.name, texts });
+    expect(meanwhile).toBeNull();
+  }
+
+  test.each(STATEMENTS)('%s: a child that is made then has its own name', async (text) => {
+    await direct.query(`DROP TABLE IF EXISTS ${others.name}.kid`);
+    await say(text, () =>
+      direct.query(`CREATE TABLE ${others.name}.kid (id INT PRIMARY KEY,
+        CONSTRAINT kid_key FOREIGN KEY (id) REFERENCES ${mine.name}.parent (id))`),
+    );
+    expect(await parentsOf('kid')).toEqual([`${mine.name}.parent`]);
+    await intentsSettled(direct, [mine.name]);
+  });
+
+  test.each(STATEMENTS)('%s: what becomes a child then keeps nobody from a row', async (text) => {
+    await direct.query(`CREATE TABLE IF NOT EXISTS ${others.name}.live (id INT PRIMARY KEY)`);
+    await direct.query(`INSERT INTO ${others.name}.live VALUES (1)`);
+    await say(text, async () => {
+      await direct.query(`INSERT INTO ${mine.name}.parent VALUES (1)`);
+      await direct.query(`ALTER TABLE ${mine.name}.parent ADD CONSTRAINT to_live
+        FOREIGN KEY (id) REFERENCES ${others.name}.live (id)`);
+    });
+    await direct.query(`DELETE FROM ${others.name}.live`);
+    await intentsSettled(direct, [mine.name]);
+  });
 });
