@@ -8,10 +8,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
-import { ERRORS, UndropError } from '../../src/errors.js';
-import { parseHoldName } from '../../src/names/names.js';
-import { restore } from '../../src/restore/restore.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { connect } from '../support/servers.js';
@@ -30,8 +27,6 @@ const CUTS: readonly Fault[] = [
 const [CELLS, OF_RENAME] = [5, 3];
 /** With fewer events it was not the put-back that was struck. */
 const EVENTS_MIN = 20;
-const SETTLED_MS = 60_000;
-const HOLD_MS = 3_600_000;
 const VARIABLES = {
   PROTECT: 'drop-table,create-or-replace',
   RULES: '*.soon*: now',
@@ -42,12 +37,10 @@ const VARIABLES = {
 /** By which it gets its later due time; what follows it is struck. */
 const KEEPS = /RENAME \/\* undrop renew/;
 const PUTS_BACK = /RENAME \/\* undrop put-back/;
-/** Of statements that have no answer yet: the server is not done with them. */
-const OURS = "INFO LIKE '%/* undrop %'";
 /** Natively: its source is the table itself. Where that stays held: there is no such table. */
 const [OWN_SOURCE, NO_SUCH_TABLE] = [1093, 1146];
-/** Nobody could ask in time whether it has its name. */
-const UNKNOWN = ERRORS.UNDROP_FATE_UNKNOWN.errno;
+/** UNDROP_FATE_UNKNOWN: nobody could ask in time whether it has its name. */
+const UNKNOWN = 1105;
 const WHOLE = { rows: 3, hasKey: true, triggers: 1 };
 
 interface Cell {
@@ -129,16 +122,17 @@ function cellsOf(events: readonly TapEvent[]): readonly Cell[] {
 
 /** Rejects where the table is lost, or due too soon, or the answer isn't true. */
 async function strike({ fault, at }: Cell): Promise<{ readonly table: string; end: string }> {
-  const [began] = await rows('SELECT CAST(UTC_TIMESTAMP() AS CHAR) AS utc');
-  const soonest = Date.parse(`${began?.['utc']}Z`) + HOLD_MS;
+  // As a hold name has its due time.
+  const [soonest = ''] = await rig.direct.column(
+    "SELECT DATE_FORMAT(UTC_TIMESTAMP() + INTERVAL 1 HOUR, '%Y%m%d%H%i%s') AS due",
+  );
   let count = 0;
   const { table, outcome } = await replace(fault, () => ++count === at);
-  const live = await isThere(table);
+  const live = (await rig.direct.tables()).includes(table);
   const held = await heldOf(table);
-  const found = { live, held: held.length, soon: held.filter(({ due }) => due < soonest).length };
-  expect(found).toEqual({ live, held: live ? 0 : 1, soon: 0 });
-  const [place = `${rig.schema}.${table}`] = held.map(({ name }) => name);
-  expect(await countRows(place)).toBe(WHOLE.rows);
+  const soon = held.filter((name) => name.slice(-14) < soonest);
+  expect({ live, held: held.length, soon }).toEqual({ live, held: live ? 0 : 1, soon: [] });
+  expect(await rig.direct.count(held[0] ?? table)).toBe(WHOLE.rows);
   const said = outcome.kind === 'error' ? outcome.errno : outcome.kind;
   expect(['lost', OWN_SOURCE, NO_SUCH_TABLE, UNKNOWN]).toContain(said);
   if (said === OWN_SOURCE) expect(live).toBe(true);
@@ -169,91 +163,49 @@ async function replace(fault: Fault | null, isAt: () => boolean): Promise<Replac
   const text = `CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`;
   const { outcome, leave } = await say(rig, [text]);
   const told = [...events];
-  await settled({ orStruck: true });
+  await rig.settled({ orStruck: true });
   rig.disarm();
   await rig.mend();
-  await settled();
+  await rig.settled();
   leave();
   return { table, outcome, events: told };
 }
 
-async function settled({ orStruck = false } = {}): Promise<void> {
-  let looks = 0;
-  const isSettled = async () => {
-    if (orStruck && rig.struck !== null) return true;
-    const busy = await rows(
-      `SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND ${OURS}`,
-    );
-    const open = await rows(
-      `SELECT id FROM _undrop.ledger WHERE schema_name = '${rig.schema}'
-       AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)`,
-    );
-    looks = busy.length + open.length === 0 ? looks + 1 : 0;
-    return looks > 1;
-  };
-  await until(isSettled, 'intents are settled and pending relocations are done', SETTLED_MS);
-}
-
-/** In whatever state. */
-async function heldOf(table: string) {
-  const held = await rows(
-    `SELECT tables.TABLE_SCHEMA AS place, tables.TABLE_NAME AS name
+/** Where it is, in whatever state. */
+async function heldOf(table: string): Promise<string[]> {
+  return rig.direct.column(
+    `SELECT CONCAT(tables.TABLE_SCHEMA, '.', tables.TABLE_NAME) AS name
      FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
        ON tables.TABLE_NAME LIKE CONCAT('\\_vt\\_%\\_', ledger.id, '\\_%')
      WHERE ledger.schema_name = '${rig.schema}' AND ledger.table_name = '${table}'`,
   );
-  return held.map(({ place, name }) => {
-    const due = parseHoldName(String(name))?.due.getTime() ?? 0;
-    return { name: `${place}.${name}`, due };
-  });
 }
 
 /** What was due before is removed by now, if the collector takes it. */
 async function collected(): Promise<void> {
   await run('CREATE TABLE soon_canary (id INT)');
-  const client = await connect(rig.proxy, { database: rig.schema });
+  await using client = await connect(rig.proxy, { database: rig.schema });
   await client.query('DROP TABLE soon_canary');
-  await client.end();
-  const isRemoved = async () => {
-    const found = await rows(
-      `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${rig.schema}'
-       AND table_name = 'soon_canary' AND state = 'removed'`,
-    );
-    return found.length > 0;
-  };
-  await until(isRemoved, 'the canary is removed', SETTLED_MS);
+  const canary = { schema: rig.schema, table: 'soon_canary', state: 'removed' };
+  const isRemoved = async () => (await ledgerRows(rig.direct, canary)).length > 0;
+  await until(isRemoved, 'the canary is removed');
 }
 
 /** As whoever misses it brings it back. */
 async function restoredAtLast(table: string): Promise<typeof WHOLE> {
-  await restore(rig.pool, { target: `${rig.schema}.${table}` }).catch((error: unknown) => {
-    const isRestored = error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
-    if (!isRestored) throw error;
+  await rig.restore(`${rig.schema}.${table}`).catch((error: unknown) => {
+    if (Reflect.get(error as Error, 'code') !== 'UNDROP_NO_SUCH_HELD') throw error;
   });
   return shown(table);
 }
 
 async function shown(table: string): Promise<typeof WHOLE> {
-  const own = `${rig.schema}.${table}`;
-  const [definition] = await rows(`SHOW CREATE TABLE ${own}`);
-  const triggers = await rows(`SHOW TRIGGERS FROM ${rig.schema} WHERE \`Table\` = '${table}'`);
-  const hasKey = String(definition?.['Create Table']).includes(`CONSTRAINT \`own_${table}\``);
-  return { rows: await countRows(own), hasKey, triggers: triggers.length };
-}
-
-async function isThere(table: string): Promise<boolean> {
-  return (await rows(`SHOW TABLES FROM ${rig.schema} LIKE '${table}'`)).length > 0;
-}
-
-async function countRows(table: string): Promise<number> {
-  const [row] = await rows(`SELECT COUNT(*) AS n FROM ${table}`);
-  return Number(row?.['n']);
-}
-
-async function rows(text: string): Promise<readonly RowDataPacket[]> {
-  return (await rig.direct.query<RowDataPacket[]>(text))[0];
+  const { direct } = rig;
+  const hasKey = (await direct.show(table)).includes(`CONSTRAINT \`own_${table}\``);
+  const triggers = await direct.rows(`SHOW TRIGGERS WHERE \`Table\` = '${table}'`);
+  return { rows: await direct.count(table), hasKey, triggers: triggers.length };
 }
 
 async function run(...texts: readonly string[]): Promise<void> {
-  for (const text of [`USE ${rig.schema}`, ...texts]) await rig.direct.query(text);
+  await rig.direct.run(`USE ${rig.schema}`, ...texts);
 }

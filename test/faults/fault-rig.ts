@@ -7,9 +7,14 @@
  * Most proxies run in this process, because a process costs a third of a CPU second. Such a one is
  * killed by its tap: nothing goes through any more, which is all that a server sees of SIGKILL. The
  * first proxy of a rig, and each tenth after it, is a process, and gets the signal.
+ *
+ * Imports from src what restores a table and what recovers: as commands they would be a process for
+ * each of thousands.
  */
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Log, silentLog } from '../../src/log.js';
+import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import { restore } from '../../src/restore/restore.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
@@ -46,8 +51,16 @@ export interface FaultRig {
   readonly proxy: RigProxy;
   /** As root, around the proxy, in the schema; another one where the server was killed. */
   readonly direct: Session;
-  /** Around the proxy as well. */
-  readonly pool: ServicePool;
+  /** What did not come back with it, and why; `to`: under that name. */
+  restore(id: string, to?: string): Promise<readonly string[]>;
+  /** A recovery, as the proxy does it, which may have lived on. */
+  recover(): Promise<ReconcileReport>;
+  /** The proxy, or a recovery here, has logged such an event. */
+  hasLogged(event: string): boolean;
+  /** What was sent has ended on the server, also where nobody waits for it any more. */
+  ended(how: { readonly isLost: boolean; readonly isKilled: boolean }): Promise<void>;
+  /** Drops of these schemas, by default of its own, are over with all that follows their answers. */
+  settled(how?: Settling): Promise<void>;
   /** From now on events count. */
   arm(fault: Fault | null, isAt: IsAt): void;
   /** Nothing strikes any more; null where nothing did. Events since `arm`, without the last. */
@@ -58,8 +71,15 @@ export interface FaultRig {
   close(): Promise<void>;
 }
 
+interface Settling {
+  /** Or something has struck. */
+  readonly orStruck?: boolean;
+  readonly schemas?: readonly string[];
+}
+
 /** A busy machine is slow, not wrong. */
 const READY_MS = 60_000;
+const SETTLED_MS = 60_000;
 const PROCESS_EVERY = 10;
 
 /** `variables`: of the proxy, beside what a rig wants. */
@@ -76,8 +96,10 @@ export async function openFaultRig(name: string, variables: Variables = {}): Pro
 
 class Rig implements FaultRig {
   readonly server: KillableServer;
-  readonly pool: ServicePool;
+  readonly #pool: ServicePool;
   readonly #variables: Variables;
+  /** Events of the warnings of recoveries here. */
+  readonly #warned: unknown[] = [];
   #schema = '';
   #direct: Session | null = null;
   #proxy: KillableProxy | null = null;
@@ -93,7 +115,7 @@ class Rig implements FaultRig {
   constructor(server: KillableServer, variables: Variables) {
     this.server = server;
     this.#variables = variables;
-    this.pool = poolOn({ ...server, ...SERVICE_ACCOUNT }, 2);
+    this.#pool = poolOn({ ...server, ...SERVICE_ACCOUNT }, 2);
   }
 
   get schema(): string {
@@ -113,7 +135,7 @@ class Rig implements FaultRig {
   }
 
   async open(): Promise<void> {
-    await ensureLedger(this.pool);
+    await ensureLedger(this.#pool);
     this.#schema = (await freshSchema(this.server, 'fault')).name;
     await this.#connect();
     await this.#startProxy();
@@ -147,11 +169,62 @@ class Rig implements FaultRig {
     }
   }
 
+  async restore(id: string, to?: string): Promise<readonly string[]> {
+    const request = { target: id, ...(to === undefined ? {} : { to }) };
+    const { foreignKeys, triggers } = await restore(this.#pool, request);
+    return [...foreignKeys, ...triggers].flatMap(({ name, problem }) =>
+      problem === null ? [] : [`${name}: ${problem}`],
+    );
+  }
+
+  recover(): Promise<ReconcileReport> {
+    const warn = (fields: object) => this.#warned.push(Reflect.get(fields, 'event'));
+    const log: Log = Object.assign(Object.create(silentLog), { warn });
+    return reconcile(this.#pool, { proxyId: 'test', activeIds: new Set(), log });
+  }
+
+  hasLogged(event: string): boolean {
+    return [...this.proxy.lines.map((line) => line['event']), ...this.#warned].includes(event);
+  }
+
+  async ended({ isLost, isKilled }: Parameters<FaultRig['ended']>[0]): Promise<void> {
+    const ours = isKilled ? "INFO LIKE '%/* undrop %'" : "INFO LIKE '%/* undrop hold%'";
+    const ofClients = `DB = '${this.#schema}' AND USER <> '${SERVICE_ACCOUNT.user}'`;
+    const running = `ID <> CONNECTION_ID() AND (${ours}${isLost ? ` OR ${ofClients}` : ''})`;
+    const isOver = async () => !(await this.direct.hasProcess(running));
+    await until(isOver, 'the sessions of the drop are gone', SETTLED_MS);
+  }
+
+  async settled({ orStruck = false, schemas = [this.#schema] }: Settling = {}): Promise<void> {
+    let looks = 0;
+    const isSettled = async () => {
+      if (orStruck && this.struck !== null) return true;
+      const quiet = this.#isQuiet(schemas);
+      // What it wrote last has its answer, too, by the next look.
+      looks = (await (orStruck ? quiet.catch(() => false) : quiet)) ? looks + 1 : 0;
+      return looks > 1;
+    };
+    await until(isSettled, 'intents are settled and pending relocations are done', SETTLED_MS);
+  }
+
+  async #isQuiet(schemas: readonly string[]): Promise<boolean> {
+    const ours = "ID <> CONNECTION_ID() AND INFO LIKE '%/* undrop %'";
+    if (await this.direct.hasProcess(ours)) return false;
+    const open = await this.direct.rows(
+      `SELECT id FROM _undrop.ledger WHERE schema_name IN (?)
+         AND (state IN ('intent', 'emptying', 'emptied', 'dropping')
+              OR state = 'HOLD' AND NOT relocated)
+         AND COALESCE(todo, '') NOT IN ('torn', 'blocked_by_partitions')`,
+      [schemas],
+    );
+    return open.length === 0;
+  }
+
   async close(): Promise<void> {
     this.#armed = null;
     this.#proxy?.kill();
     await this.#proxy?.ended();
-    await this.pool.dispose();
+    await this.#pool.dispose();
     this.#direct?.destroy();
     await this.server.stop();
   }

@@ -1,19 +1,16 @@
 /**
  * kill -9 of the server in the middle of a DROP DATABASE through the proxy, at its statements and
  * answers, and as it renames partitions: afterwards every table is live in its schema or held,
- * with all its rows, or was torn by the server, and recovery says so. And a connection that breaks
- * while the DROP waits, under a proxy that lives on.
+ * with all its rows, or was torn by the server, and recovery says so.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
-import { restore } from '../../src/restore/restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { connect, type Session, testServerNames } from '../support/servers.js';
+import { type Session, testServerNames } from '../support/servers.js';
 import { nth } from './cells.js';
 import { type FaultRig, openFaultRig } from './fault-rig.js';
+import { say } from './say-drop.js';
 
 /** And one that is amid the RENAME. */
 const KILLS = rounds(20, 1);
@@ -23,12 +20,6 @@ const SCHEMA = 'kill_server';
 const PARTITIONS = 16;
 const ROWS = { child: 2, parent: 3, parts: 4, plain: 1 };
 
-const BREAKS = [
-  { moment: 'after statement', part: '/* undrop schema ', nr: 1 },
-  // The first two are before the barrier.
-  { moment: 'before statement', part: '/* undrop schema-look ', nr: 4 },
-] as const;
-
 describe.each(testServerNames())('a DROP DATABASE on %s', (name) => {
   let rig: FaultRig;
 
@@ -37,26 +28,6 @@ describe.each(testServerNames())('a DROP DATABASE on %s', (name) => {
   }, 120_000);
 
   afterAll(() => rig.close());
-
-  test.each(BREAKS)(
-    'is put back when a connection breaks at the gate, $moment',
-    async (the) => {
-      const { moment, part, nr } = the;
-      await make(rig);
-      rig.arm(
-        'connection cut',
-        nth(nr, (event) => event.moment === moment && event.command.includes(part)),
-      );
-      await drop(rig);
-      expect(rig.disarm().struck?.moment).toBe(moment);
-      await until(async () => (await openRows(rig)) === 0, 'the proxy has put all back', 60_000);
-      expect(await look(rig)).toBe('back, 0 held');
-      await drop(rig);
-      await until(async () => (await openRows(rig)) === 0, 'it is dropped', 60_000);
-      expect(await look(rig)).toBe('gone');
-    },
-    300_000,
-  );
 
   test('loses no table when the server is killed in the middle of it', async () => {
     const dice = new Dice(seededRandom(seedFor(name)));
@@ -73,13 +44,15 @@ describe.each(testServerNames())('a DROP DATABASE on %s', (name) => {
       rig.arm('server killed', (event) =>
         isAmid ? event.moment === 'after statement' && isRename(event.command) : isEvent(event),
       );
-      await drop(rig);
+      const texts = ['SET lock_wait_timeout = 1', `DROP DATABASE ${SCHEMA}`];
+      const { leave } = await say(rig, texts);
+      leave();
       const { struck } = rig.disarm();
       await rig.mend();
       try {
-        await settled(rig);
+        await until(() => isSettled(rig), 'recovery has come to an end');
         const isTorn = await isInPieces(rig);
-        const end = isTorn ? 'in pieces' : await look(rig);
+        const end = isTorn ? 'in pieces' : await restoreAll(rig);
         ends.push(`${struck === null ? 'not killed' : 'killed'}: ${end}`);
         if (!isTorn) continue;
         expect([name === 'mysql-9.7', struck]).toEqual([false, expect.anything()]);
@@ -94,14 +67,15 @@ describe.each(testServerNames())('a DROP DATABASE on %s', (name) => {
   }, 1_200_000);
 });
 
-async function openRows({ direct }: FaultRig): Promise<number> {
-  const rows = await direct.rows(
+async function isSettled(rig: FaultRig): Promise<boolean> {
+  await rig.recover();
+  const open = await rig.direct.rows(
     `SELECT id FROM _undrop.ledger
      WHERE schema_name = ? AND state IN ('intent', 'emptying', 'emptied')
        AND COALESCE(todo, '') <> 'torn'`,
     [SCHEMA],
   );
-  return rows.length;
+  return open.length === 0;
 }
 
 function isRename(command: Buffer): boolean {
@@ -121,15 +95,29 @@ async function isInPieces({ direct }: FaultRig): Promise<boolean> {
      WHERE NAME LIKE '${SCHEMA}/parts#p#%' OR NAME LIKE '%${rows[0]?.['id']}%#p#%'`,
   );
   expect(pieces).toHaveLength(PARTITIONS);
-  for (const [table, count] of Object.entries(ROWS)) {
-    if (table !== 'parts') expect([table, await countOf(direct, table)]).toEqual([table, count]);
-  }
+  const { parts: _torn, ...others } = ROWS;
+  expect(await countsOf(direct, Object.keys(others))).toEqual(others);
   return true;
 }
 
-async function countOf(direct: Session, table: string): Promise<number> {
-  const rows = await direct.rows(`SELECT COUNT(*) AS n FROM ${SCHEMA}.\`${table}\``);
-  return Number(rows[0]?.['n']);
+async function countsOf(direct: Session, tables: readonly string[]) {
+  const counts = tables.map(async (table) => [table, await direct.count(`${SCHEMA}.${table}`)]);
+  return Object.fromEntries(await Promise.all(counts)) as Readonly<Record<string, number>>;
+}
+
+/** Then all rows are there. */
+async function restoreAll(rig: FaultRig): Promise<string> {
+  const { direct } = rig;
+  const there = await direct.column('SHOW DATABASES LIKE ?', [SCHEMA]);
+  if (there.length === 0) await direct.query(`CREATE DATABASE ${SCHEMA}`);
+  const held = await direct.column(
+    "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'HOLD'",
+    [SCHEMA],
+  );
+  for (const id of held) await rig.restore(id);
+  const tables = (await direct.tables(SCHEMA)).filter((table) => table !== 'seen');
+  expect(await countsOf(direct, tables)).toEqual(ROWS);
+  return there.length === 0 ? 'gone' : `back, ${held.length} held`;
 }
 
 async function make({ direct }: FaultRig): Promise<void> {
@@ -148,54 +136,4 @@ async function make({ direct }: FaultRig): Promise<void> {
     `INSERT INTO ${SCHEMA}.parts VALUES (1), (2), (3), (4)`,
     `CREATE VIEW ${SCHEMA}.seen AS SELECT a FROM ${SCHEMA}.plain`,
   );
-}
-
-/** Whatever the answer is. */
-async function drop({ proxy }: FaultRig): Promise<void> {
-  try {
-    const client = await connect(proxy);
-    client.on('error', () => undefined);
-    try {
-      await client.run('SET lock_wait_timeout = 1', `DROP DATABASE ${SCHEMA}`);
-    } finally {
-      client.destroy();
-    }
-  } catch (error) {
-    if (typeof (error as { readonly code?: string }).code !== 'string') throw error;
-  }
-}
-
-async function settled(rig: FaultRig): Promise<void> {
-  await until(
-    async () => {
-      await reconcile(rig.pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
-      return (await openRows(rig)) === 0;
-    },
-    'recovery has come to an end',
-    60_000,
-  );
-}
-
-async function look({ pool, direct }: FaultRig): Promise<string> {
-  const there = await direct.rows(
-    'SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?',
-    [SCHEMA],
-  );
-  if (there.length === 0) await direct.query(`CREATE DATABASE ${SCHEMA}`);
-  const held = await direct.rows(
-    "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'HOLD'",
-    [SCHEMA],
-  );
-  for (const { id } of held) await restore(pool, { target: String(id) });
-  const counts: Record<string, number> = {};
-  const tables = await direct.rows(
-    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-     WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE'`,
-    [SCHEMA],
-  );
-  for (const { name: table } of tables) {
-    counts[String(table)] = await countOf(direct, String(table));
-  }
-  expect(counts).toEqual(ROWS);
-  return there.length === 0 ? 'gone' : `back, ${held.length} held`;
 }

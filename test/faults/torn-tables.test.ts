@@ -13,18 +13,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { examine } from '../../src/account/examine.js';
-import { silentLog } from '../../src/log.js';
-import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
-import { listAll } from '../../src/restore/held-tables.js';
-import { heldListJson } from '../../src/restore/print-held.js';
-import { formatList } from '../../src/restore/print-list.js';
-import { restore } from '../../src/restore/restore.js';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
+import { runUndrop } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { SERVER_NAMES } from '../support/server-set.js';
 import { connect, type Session } from '../support/servers.js';
+import { listed } from '../support/undrop-cli.js';
 import { type FaultRig, openFaultRig } from './fault-rig.js';
 
 const PARTITIONS = 64;
@@ -58,8 +53,6 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
   let rig: FaultRig;
   let root: Session;
   let count = 0;
-  /** Of warnings. */
-  const events: string[] = [];
 
   beforeAll(async () => {
     rig = await openFaultRig(name);
@@ -132,12 +125,8 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     return rows[0] ?? null;
   }
 
-  /** As the proxy does, which has lived on, a moment later. */
-  function recover(): Promise<ReconcileReport> {
-    const warn = (what: unknown) => events.push((what as { readonly event?: string }).event ?? '');
-    const log = Object.assign(Object.create(silentLog), { warn });
-    return reconcile(rig.pool, { proxyId: 'test', activeIds: new Set(), log });
-  }
+  const listedAs = async (id: string) => (await listed(rig.server)).find((one) => one.id === id);
+  const doctor = async () => (await runUndrop(rig.server, ['doctor'])).stdout;
 
   /** Drops until the table is in pieces, or once where that can't be; then where it is. */
   async function tear(
@@ -150,7 +139,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
       const at = { place: place(schema), isMoved: /^_vt_HOLD_.*#p#/i };
       await killAmid(() => throughProxy(text(schema)), at);
       const settled = async () => {
-        await recover();
+        await rig.recover();
         const row = await stateOf(schema);
         return row === null || row['state'] !== 'intent' || row['todo'] === 'torn';
       };
@@ -158,16 +147,16 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
       const row = await stateOf(schema);
       if (row?.['todo'] === 'torn') {
         const id = String(row['id']);
-        const listed = (await listAll(rig.pool)).find((held) => held.id === id);
-        if (listed === undefined) throw new Error('what is torn is not listed');
-        const names = { schema, table: 'parts', place: at.place, held: listed.holdName, id };
+        const torn = await listedAs(id);
+        if (torn === undefined) throw new Error('what is torn is not listed');
+        const names = { schema, table: 'parts', place: at.place, held: torn.holdName, id };
         if (!(await nameFrmLikePar(names))) return names;
         await until(async () => {
-          await recover();
+          await rig.recover();
           return (await stateOf(schema))?.['state'] === 'HOLD';
         }, 'it is held');
       }
-      if (row !== null) await restore(rig.pool, { target: String(row['id']) });
+      if (row !== null) await rig.restore(String(row['id']));
       expect(await rowsOf(`${schema}.parts`)).toBe(ROWS);
     }
     return null;
@@ -175,31 +164,25 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
 
   async function expectTorn({ schema, id }: Names): Promise<void> {
     expect(await rowsOf(`${schema}.parts`)).toBe(null);
-    // Whoever was the first to see it.
-    const isSaid = () => rig.proxy.lines.some((line) => line['event'] === 'torn');
-    await until(() => events.includes('torn') || isSaid(), 'the log says that a table is torn');
-    const again = await recover();
+    await until(() => rig.hasLogged('torn'), 'the log says that a table is torn');
+    const again = await rig.recover();
     // It is not looked at every few seconds.
     expect([again.forgotten, again.untouched]).toEqual([[], []]);
     expect(await stateOf(schema)).toMatchObject({ state: 'intent', todo: 'torn' });
-    const held = await listAll(rig.pool);
-    expect(heldListJson(held)).toContainEqual(expect.objectContaining({ id, state: 'TORN' }));
-    expect(formatList(held, { now: new Date(), columns: null })).toContain(
-      `${schema}.parts is torn`,
-    );
-    await expect(restore(rig.pool, { target: id })).rejects.toMatchObject({ code: 'UNDROP_TORN' });
-    expect((await examine(rig.pool)).torn).toContain(`${schema}.parts`);
+    expect(await listedAs(id)).toMatchObject({ state: 'TORN' });
+    await expect(rig.restore(id)).rejects.toMatchObject({ code: 'UNDROP_TORN' });
+    expect(await doctor()).toContain(`${schema}.parts`);
   }
 
   /** The rows are all there, and undrop has nothing to say of the table any more. */
   async function expectWhole({ schema, id }: Names): Promise<void> {
     expect(await rowsOf(`${schema}.parts`)).toBe(ROWS);
     await until(async () => {
-      await recover();
+      await rig.recover();
       return (await stateOf(schema)) === null;
     }, 'the intent is forgotten');
-    expect((await listAll(rig.pool)).filter((held) => held.id === id)).toEqual([]);
-    expect((await examine(rig.pool)).torn).toEqual([]);
+    expect(await listedAs(id)).toBe(undefined);
+    expect(await doctor()).not.toContain(`${schema}.parts`);
     await throughProxy(`INSERT INTO ${schema}.parts VALUES (-1, 0)`);
     await throughProxy(`DROP TABLE ${schema}.parts`);
   }
@@ -318,9 +301,9 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
       await throughProxy(`DROP TABLE ${schema}.parts`);
       await until(async () => (await stateOf(schema))?.['state'] === 'HOLD', 'it is held');
       const id = String((await stateOf(schema))?.['id']);
-      const work = () => restore(rig.pool, { target: id });
+      const work = () => rig.restore(id);
       await killAmid(work, { place: schema, isMoved: /^parts#p#/i });
-      const held = (await listAll(rig.pool)).find((one) => one.id === id);
+      const held = await listedAs(id);
       if (held !== undefined && (await rowsOf(`${held.holdSchema}.${held.holdName}`)) === null) {
         const names = { schema, table: 'parts', place: held.holdSchema, held: held.holdName, id };
         if (!(await nameFrmLikePar(names, { isBackwards: true }))) {
@@ -329,8 +312,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
         }
       }
       // Also if the server was killed before the RENAME, or took it back.
-      const isHeld = (await listAll(rig.pool)).some((one) => one.id === id);
-      if (isHeld) await restore(rig.pool, { target: id });
+      if ((await listedAs(id)) !== undefined) await rig.restore(id);
       expect(await rowsOf(`${schema}.parts`)).toBe(ROWS);
     }
     expect(torn).not.toBe(null);

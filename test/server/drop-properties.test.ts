@@ -3,6 +3,8 @@
  * same answers, the same names gone, and what is gone through the proxy is held with all rows.
  * Then the same with their texts mutated: nothing is destroyed, and hardly anything is refused that
  * the server would have done.
+ *
+ * Imports src's table of charsets, only to tell which texts have bytes that are no characters.
  */
 import { isUtf8 } from 'node:buffer';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';

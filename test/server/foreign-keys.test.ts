@@ -4,13 +4,10 @@
  * it was, by the server's own words.
  */
 import { expect } from '@jest/globals';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, type Target } from '../support/servers.js';
-import { relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
 import { ledgerRowOf, sayTo } from './service-fixture.js';
 
@@ -28,7 +25,6 @@ onServers('foreign keys on $name', (server, on) => {
   const { test } = on;
 
   const proxy = on.proxy();
-  const pool = on.pool();
   const schema = on.schema('fk');
   const far = on.schema('far');
   const direct = on.session({ schema });
@@ -128,8 +124,9 @@ onServers('foreign keys on $name', (server, on) => {
     expect(await count('c')).toBe(3);
     expect(await errnoOf('INSERT INTO c (id, self) VALUES (9, 8)')).toBe(1452);
     expect(await errnoOf('INSERT INTO c (id, oid) VALUES (9, 8)')).toBe(1452);
-    await reconcile(pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
-    expect((await row('c'))?.['state']).toBe('restored');
+    await using _next = await proxyInFront(server);
+    const isKnown = async () => (await row('c'))?.['state'] === 'restored';
+    await until(isKnown, 'the ledger says so');
   });
 
   test('of a child whose parent is gone come back as they are behind a native drop', async () => {
@@ -211,32 +208,6 @@ onServers('foreign keys on $name', (server, on) => {
     await run(`DROP TABLE ${far.name}.kid`);
   });
 
-  test('of a child that somebody reads are led back when the reader is done', async () => {
-    await makeFamily();
-    await using collecting = await proxyInFront(server, { COLLECT: 'on', HOLD: '1h' });
-    await using reader = await connect(server, { database: schema.name });
-    const before = byLines(await show('c'));
-    await reader.run('BEGIN', 'SELECT * FROM c');
-    const checks = 'SET foreign_key_checks = 0';
-    const native = server.name === 'mysql-9.7' ? ['SET lock_wait_timeout = 1'] : [];
-    const dropped = drop('DROP TABLE p', [checks, ...native], collecting);
-    if (server.name === 'mysql-9.7') {
-      // There a drop of the parent waits for whoever reads a child, natively as well.
-      await expect(dropped).rejects.toMatchObject({ errno: 1205 });
-      await reader.query('COMMIT');
-      await drop('DROP TABLE p', [checks], collecting);
-    } else {
-      await until(async () => (await errnoOf('SELECT * FROM p')) === 1146, 'it is renamed');
-      await reader.run('SELECT * FROM c', 'COMMIT');
-      await dropped;
-    }
-    await relocated('p');
-    expect(byLines(await show('c'))).toEqual(before);
-    await back('p');
-    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
-    expect([await count('p'), await count('c')]).toEqual([2, 3]);
-  });
-
   test('of a child are not taken off by an account that could not add them again', async () => {
     await makeFamily();
     const before = byLines(await show('c'));
@@ -267,45 +238,6 @@ onServers('foreign keys on $name', (server, on) => {
     } finally {
       await run(`DROP USER ${account}`);
     }
-  });
-
-  test('of a child whose name has other bytes in the session’s charset keep its parent', async () => {
-    await clear();
-    await run(
-      'CREATE TABLE p (id INT PRIMARY KEY)',
-      'CREATE TABLE `kind ß` (id INT, FOREIGN KEY (id) REFERENCES p (id))',
-    );
-    const said: unknown[] = [];
-    for (const target of [server, proxy]) {
-      await using client = await connect(target, {
-        database: schema.name,
-        charset: 'LATIN1_SWEDISH_CI',
-      });
-      said.push(await client.query('DROP TABLE p').catch(({ message }) => message));
-    }
-    expect(said[1]).toBe(said[0]);
-    expect(said[0]).toContain('foreign key constraint');
-  });
-
-  test('don’t keep a dump from being loaded again and again through the proxy', async () => {
-    await makeFamily();
-    const client = await connect(proxy, { database: schema.name });
-    for (let times = 0; times < 3; times++) {
-      await client.run(
-        'SET foreign_key_checks = 0',
-        'DROP TABLE IF EXISTS c',
-        CHILD(far.name),
-        'INSERT INTO c VALUES (1, 1, 1, 1, NULL, 1)',
-        'DROP TABLE IF EXISTS p',
-        'CREATE TABLE p (id INT PRIMARY KEY)',
-        'INSERT INTO p VALUES (1)',
-        'SET foreign_key_checks = 1',
-      );
-    }
-    await client.end();
-    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
-    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(null);
-    await relocationsSettled(direct, [schema.name]);
   });
 
   test('are nothing that keeps held tables from being removed in their time', async () => {

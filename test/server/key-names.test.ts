@@ -5,20 +5,17 @@
  * key can't be taken off is not dropped.
  */
 import { expect, jest } from '@jest/globals';
-import { definitionLines } from '../../src/ledger/detached/detached.js';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
-import { prepareAlter } from '../../src/steps/rename/rename-by-alter.js';
 import { Dice, seededRandom } from '../support/dice.js';
+import { sayToDying } from '../support/dying-proxy.js';
 import { inLanes } from '../support/lanes.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServer } from '../support/on-servers.js';
+import { proxyInFront } from '../support/proxy.js';
 import { type Family, quoted, randomFamily } from '../support/random-keys.js';
 import { rounds, seedFor } from '../support/sample.js';
 import { connect, testServers } from '../support/servers.js';
-import { intentsSettled } from '../support/settled.js';
+import { intentsSettled, relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
-import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
 
 /** Drops on each server. */
 const COUNT = rounds(1_000, 40);
@@ -54,7 +51,6 @@ inLanes(
     const on = onServer(server, lane);
     const { test } = on;
     const proxy = on.proxy();
-    const pool = on.pool();
     const schema = on.schema('key_names');
     const root = on.session({ schema });
     const client = on.session({ to: proxy, schema });
@@ -150,23 +146,20 @@ inLanes(
       }
     });
 
-    test.each([false, true])('a proxy that was killed leaves it live, or held: %s', async (is) => {
+    test.each([
+      ['before statement', false],
+      ['before answer', true],
+    ] as const)('a proxy that dies %s of what holds it leaves it held: %s', async (moment, is) => {
       await run(
         'CREATE TABLE p (id INT PRIMARY KEY)',
         `CREATE TABLE t (c INT, CONSTRAINT t_ibfk_customer ${KEY}, CONSTRAINT t_chk_big CHECK (c > 0))`,
       );
       const before = await show('t');
-      const session = await connect(server, { database: schema.name });
-      const began = await intend(pool, session, { schema: schema.name, tables: ['t'] });
-      const [{ id } = { id: '' }] = began.facts.tables;
-      const [holdName = ''] = began.holdNames;
-      const named = { id, schema: schema.name, table: 't', holdName };
-      const isRefused = server.name === 'mysql-9.7';
-      const alter = isRefused ? await prepareAlter(pool, named, { logged: true }) : null;
-      if (is && alter !== null) await pool.run(alter);
-      if (is && alter === null) await renameAway(session, began);
-      await endSession(server, session);
-      await reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+      const isByAlter = server.name === 'mysql-9.7';
+      const words = isByAlter ? 'ALTER TABLE /* undrop hold-by-alter' : 'RENAME /* undrop hold';
+      await sayToDying(server, 'DROP TABLE t', { schema: schema.name, moment, words });
+      await using _next = await proxyInFront(server);
+      await relocationsSettled(root, [schema.name]);
       expect(await keysOfHeld()).toEqual([]);
       if (is) await restored(server, (await heldOf('t')).id);
       else await expect(heldOf('t')).rejects.toThrow('is not held');
@@ -340,8 +333,10 @@ type Way = (typeof WAYS)[number];
 
 const NAMED_KEY = /^ {2}CONSTRAINT `((?:[^`]|``)+)` FOREIGN KEY/gm;
 
+/** A line break in a name ends none. */
 function linesOf(shown: string): string[] {
-  return definitionLines(shown).map((line) => line.replace(/,$/, ''));
+  const lines = shown.match(/(?:`[^`]*`|'(?:[^'\\]|\\.)*'|[^\n`'])+/gs) ?? [];
+  return lines.map((line) => line.replace(/,$/, ''));
 }
 
 /** Such a key of a live child could not be added again. */

@@ -1,25 +1,23 @@
 /**
- * Foreign keys and triggers that are taken off held tables by two at once (a drop beside another,
- * the recoveries of two proxies), one of which may die in the middle: what the one has written down
- * or led back the other leaves, and everything comes back.
+ * Foreign keys and triggers that are taken off held tables by two at once (the recoveries of two
+ * proxies), one of which may die in the middle: what the one has written down or led back the other
+ * leaves, and everything comes back. Keys that others make meanwhile: late-keys.
+ *
+ * Imports what takes them off from src: nothing else can stop one of the two between two statements
+ * while the other goes on.
  */
 import { expect } from '@jest/globals';
-import { detachAndRelocate, relocate } from '../../src/held/relocate/relocate.js';
-import { findRows } from '../../src/ledger/read.js';
-import { recordOutcome } from '../../src/ledger/write.js';
+import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
+import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
+import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import { formatRestoreReport } from '../../src/restore/print-report.js';
-import { restore } from '../../src/restore/restore.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { renderText } from '../../src/service/sql.js';
 import { onServers } from '../support/on-servers.js';
-import { until } from '../support/poll.js';
-import { connect, type Session } from '../support/servers.js';
-import { endSession, intend, PROXY_ID, renameAway, sayTo } from './service-fixture.js';
-
-/** What a drop waits for longer than is looked at again. */
-const LATE_SECONDS = 2;
+import { connect } from '../support/servers.js';
+import { restored } from '../support/undrop-cli.js';
+import { endSession, intend, newId, PROXY_ID, renameAway } from './service-fixture.js';
 
 type Between = (text: string) => Promise<void>;
 
@@ -73,7 +71,6 @@ onServers('at once on $name', (server, on) => {
   const { afterEach, beforeEach, test } = on;
   let family: readonly string[];
 
-  const proxy = on.proxy();
   const pool = on.pool(6);
   const schema = on.each.schema('once');
   const direct = on.each.session({ schema });
@@ -109,34 +106,9 @@ onServers('at once on $name', (server, on) => {
     return (through: ServicePool) => detachAndRelocate(through, [held], { logged: true });
   }
 
-  /** For its turn, for so long at least. */
-  const isWaiting = ({ threadId }: Session, seconds: number) =>
-    direct.hasProcess(`ID = ${threadId} AND TIME >= ${seconds} AND STATE LIKE '%lock%'`);
-
   const recover = () =>
     reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
-  const back = (table: string) => restore(pool, { target: `${schema.name}.${table}` });
-
-  test('a child that is dropped while its key is led back: the parent’s restore names the key', async () => {
-    const finish = await interrupted('p');
-    const texts = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
-    const behind = once('DROP FOREIGN KEY', () => sayTo(proxy, { schema: schema.name, texts }));
-    await finish(interposed(pool, { behind }));
-    await recover();
-    const child = await back('c');
-    expect(child.foreignKeys).toEqual([]);
-    const parent = await back('p');
-    const { name: at } = schema;
-    expect(formatRestoreReport(parent)).toContain(
-      `Foreign key fa of ${at}.c to ${at}.p was not restored: its table was dropped meanwhile`,
-    );
-    await direct.query(
-      'ALTER TABLE c ADD CONSTRAINT fa FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE',
-    );
-    expect(await show()).toEqual(family);
-    const rows = await direct.rows('SELECT * FROM c');
-    expect(rows.length).toBe(2);
-  });
+  const back = (table: string) => restored(server, `${schema.name}.${table}`);
 
   test('a key that the one has led back is not dropped again by the other', async () => {
     const finish = await interrupted('p');
@@ -181,76 +153,17 @@ onServers('at once on $name', (server, on) => {
     expect(await show()).toEqual(family);
   });
 
-  test('keys that are made while a drop waits for their tables are those of the dropped', async () => {
-    const reader = await connect(server, { database: schema.name });
-    const maker = await connect(server, { database: schema.name });
-    const dropper = await connect(proxy, { database: schema.name });
-    try {
-      await direct.query('CREATE TABLE o (id INT PRIMARY KEY)');
-      await direct.query('CREATE TABLE n (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES p (id))');
-      await direct.query('ALTER TABLE n DROP FOREIGN KEY n_ibfk_1');
-      await reader.run('BEGIN', 'SELECT * FROM n');
-      await maker.query('SET foreign_key_checks = 0');
-      await dropper.query('SET foreign_key_checks = 0');
-      const making = maker.query(
-        'ALTER TABLE n ADD CONSTRAINT fn FOREIGN KEY (id) REFERENCES o (id)',
-      );
-      await until(() => isWaiting(maker, 0), 'the key is being made');
-      const dropping = dropper.query('DROP TABLE n');
-      await until(() => isWaiting(dropper, LATE_SECONDS), 'the drop waits');
-      await reader.query('COMMIT');
-      await Promise.all([making, dropping]);
-      await direct.run('INSERT INTO o VALUES (1)', 'DROP TABLE o');
-      await back('n');
-      const rows = await direct.rows('SHOW CREATE TABLE n');
-      expect(String(rows[0]?.['Create Table'])).toContain('CONSTRAINT `fn` FOREIGN KEY');
-    } finally {
-      for (const client of [reader, maker, dropper]) client.destroy();
-    }
-  });
-
-  test('a key that was made before the RENAME and not seen is off within seconds', async () => {
-    await direct.run('CREATE TABLE n (id INT PRIMARY KEY)', 'INSERT INTO n VALUES (1), (2)');
-    const session = await connect(server, { database: schema.name });
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['n'] });
-    await direct.query(
-      'ALTER TABLE n ADD CONSTRAINT fn FOREIGN KEY (id) REFERENCES p (id) ON DELETE CASCADE',
-    );
-    const made = await direct.rows('SHOW CREATE TABLE n');
-    await renameAway(session, drop);
-    await endSession(server, session);
-    const [{ id } = { id: '' }] = drop.facts.tables;
-    const [holdName = ''] = drop.holdNames;
-    const held = { id, fromSchema: schema.name, holdName, table: 'n' };
-    await relocate(pool, [held], { logged: true });
-    const outcome = { id, holdSchema: '_undrop', holdName, relocated: true };
-    await recordOutcome(pool, { tables: [outcome] });
-    await recover();
-    const [row] = await findRows(pool, { by: 'id', prefix: id });
-    expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
-    await direct.query('DELETE FROM p');
-    const report = await back('n');
-    expect(report.foreignKeys.map(({ problem }) => problem)).toEqual([null]);
-    const shown = await direct.rows('SHOW CREATE TABLE n');
-    const rows = await direct.rows('SELECT * FROM n');
-    expect([shown, rows.length]).toEqual([made, 2]);
-  });
-
-  test('a table that is dropped again while it comes back: the restore names what is missing', async () => {
-    const drop = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
-    const again = () => sayTo(proxy, { schema: schema.name, texts: drop });
-    await again();
-    await recover();
-    const behind = once('undrop put-back', again);
-    const first = await restore(interposed(pool, { behind }), { target: `${schema.name}.c` });
-    const said = formatRestoreReport(first);
-    const { name: at } = schema;
-    expect(said).toContain(
-      `Foreign key fa of ${at}.c to ${at}.p was not restored: the table was dropped again`,
-    );
-    expect(said).toContain(`Trigger tr of ${at}.c was not restored as it was: `);
-    await back('c');
-    const rows = await direct.rows('SELECT * FROM c');
-    expect(rows.length).toBe(2);
+  test('triggers of that name on a live table are never dropped for a held one', async () => {
+    const id = newId();
+    const holdName = `_vt_HOLD_${id}_20260101000000`;
+    await direct.query(`CREATE TABLE ${holdName} (id INT)`);
+    const held = { id, fromSchema: schema.name, holdName, table: 'x' };
+    const recorded: HeldTrigger = {
+      ...{ name: 'tr', event: 'AFTER INSERT', order: 1, definer: 'a@b', sqlMode: '', quote: '`' },
+      ...{ head: '', tail: '', shownHead: '', shownTail: '', databaseCollation: 'utf8mb4_bin' },
+      ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin' },
+    };
+    expect(await dropTriggers(pool, held, { triggers: [recorded], logged: true })).toBe(null);
+    expect(await show()).toEqual(family);
   });
 });

@@ -128,22 +128,6 @@ const KINDS: readonly Kind[] = [
     },
     ['CREATE SEQUENCE a START WITH 5 INCREMENT BY 3 NOCACHE', 'SELECT NEXTVAL(a)'],
   ),
-  kind(
-    'foreign keys in and out',
-    { keeps: true, look: ['SHOW CREATE TABLE kid', 'SHOW CREATE TABLE p'] },
-    [
-      'CREATE TABLE p (id INT PRIMARY KEY)',
-      'CREATE TABLE a (id INT PRIMARY KEY, pid INT, CONSTRAINT out_1 FOREIGN KEY (pid) REFERENCES p (id) ON DELETE CASCADE)',
-      'CREATE TABLE kid (id INT PRIMARY KEY, CONSTRAINT in_1 FOREIGN KEY (id) REFERENCES a (id))',
-      'INSERT INTO p VALUES (1)',
-      'INSERT INTO a VALUES (1, 1), (2, NULL)',
-      'INSERT INTO kid VALUES (1)',
-    ],
-  ),
-  kind('a foreign key to itself', { keeps: true }, [
-    'CREATE TABLE a (id INT PRIMARY KEY, up INT, CONSTRAINT self_1 FOREIGN KEY (up) REFERENCES a (id))',
-    'INSERT INTO a VALUES (1, NULL), (2, 1)',
-  ]),
   kind('foreign keys in a cycle', { keeps: true, look: ['SHOW CREATE TABLE b'] }, [
     'CREATE TABLE b (id INT PRIMARY KEY, other INT)',
     'CREATE TABLE a (id INT PRIMARY KEY, CONSTRAINT to_b FOREIGN KEY (id) REFERENCES b (id))',
@@ -152,25 +136,6 @@ const KINDS: readonly Kind[] = [
     'INSERT INTO a VALUES (1)',
     'UPDATE b SET other = 1',
   ]),
-  kind(
-    'triggers in order',
-    {
-      keeps: true,
-      only: NOT_56,
-      look: [
-        `SELECT TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, SQL_MODE, DEFINER,
-        CHARACTER_SET_CLIENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
-        ORDER BY EVENT_MANIPULATION, ACTION_ORDER`,
-      ],
-    },
-    [
-      'CREATE TABLE a (id INT PRIMARY KEY, note VARCHAR(20))',
-      "CREATE TRIGGER t1 BEFORE INSERT ON a FOR EACH ROW SET NEW.note = CONCAT(NEW.note, '1')",
-      "CREATE TRIGGER t2 BEFORE INSERT ON a FOR EACH ROW PRECEDES t1 SET NEW.note = CONCAT(NEW.note, '2')",
-      'CREATE TRIGGER t3 AFTER UPDATE ON a FOR EACH ROW SET @t3 = NEW.id',
-      "INSERT INTO a VALUES (1, 'x')",
-    ],
-  ),
   kind(
     'a trigger for each time and event',
     {

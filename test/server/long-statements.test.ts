@@ -7,13 +7,12 @@ import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { describe, expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { encodePacket } from '../../src/wire/framing.js';
 import { countRows } from '../lifecycle/collecting.js';
 import { exchange } from '../support/conversation.js';
 import { onServers, withPacketBytesMax } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
-import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { CLIENT, frame, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
 import { recordedAs } from '../support/server-set.js';
 import { connect, query, type Session } from '../support/servers.js';
@@ -341,21 +340,13 @@ onServers('long statements on $name', (server, on) => {
 
   test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
     const peer = await loggedIn();
-    const send = (...payload: readonly (string | number)[]) =>
-      encodePacket(
-        Buffer.concat(payload.map((part) => Buffer.from(typeof part === 'string' ? part : [part]))),
-        0,
-      );
-    const ping = send(0x0e);
+    const ping = frame(Buffer.from([0x0e]), 0);
     // COM_SET_OPTION: several statements in a text.
-    peer.send(send(0x1b, 0, 0));
+    peer.send(frame(Buffer.from([0x1b, 0, 0]), 0));
     await peer.packet();
     const padding = ' '.repeat(2 * MIB);
-    peer.send(
-      ping,
-      send(3, `DO 1; ${padding} DO 2; DROP TABLE ${schema}.live /* ${padding} */; DO 3`),
-      ping,
-    );
+    const text = `DO 1; ${padding} DO 2; DROP TABLE ${schema}.live /* ${padding} */; DO 3`;
+    peer.send(ping, frame(Buffer.from(`\x03${text}`), 0), ping);
     const packets = [];
     for (let count = 0; count < 5; count++) packets.push(await peer.packet());
     expect(packets.map((packet) => [packet[3], packet[4]])).toEqual([

@@ -5,19 +5,16 @@
  * taken off and come back with it. Elsewhere all are in `_undrop`.
  */
 import { expect } from '@jest/globals';
-import { NOTHING_DETACHED, recordDetached } from '../../src/ledger/detached/detached.js';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
-import { type ListedTable, listAll } from '../../src/restore/held-tables.js';
-import { restore } from '../../src/restore/restore.js';
 import { countRows, startCollecting, until } from '../lifecycle/collecting.js';
+import { sayToDying } from '../support/dying-proxy.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, hasProcess, query } from '../support/servers.js';
-import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
+import { connect, freshSchema, query } from '../support/servers.js';
+import { type Listed, listed, restored } from '../support/undrop-cli.js';
+import { endSession, intend, renameAway } from './service-fixture.js';
 
 const TIMES = 5;
 
@@ -55,16 +52,16 @@ onServers('named CHECKs on $name', (server, on) => {
     await root.query(`INSERT INTO t VALUES ${values.join(', ')}`);
   }
 
-  async function drop(sql = 'DROP TABLE t', by = client): Promise<string> {
-    const { results } = await by.query(sql);
+  async function drop(sql = 'DROP TABLE t'): Promise<string> {
+    const { results } = await client.query(sql);
     const [result] = results;
     return result?.kind === 'err' ? result.message.toString() : String(result?.kind);
   }
 
-  async function makeAndDrop(times: number, by = client): Promise<void> {
+  async function makeAndDrop(times: number): Promise<void> {
     for (let rows = 1; rows <= times; rows += 1) {
       await make(rows);
-      expect(await drop('DROP TABLE t', by)).toBe('ok');
+      expect(await drop()).toBe('ok');
       await outcomesAreWritten(rows);
     }
   }
@@ -80,8 +77,8 @@ onServers('named CHECKs on $name', (server, on) => {
   }
 
   /** Oldest first. */
-  async function held(): Promise<readonly ListedTable[]> {
-    return [...(await listAll(pool))].reverse();
+  async function held(): Promise<readonly Listed[]> {
+    return (await listed(server)).reverse();
   }
 
   /** Where so many tables are, oldest first, if `passedOver` is none of ours. */
@@ -106,9 +103,9 @@ onServers('named CHECKs on $name', (server, on) => {
     expect(await rowsHeld()).toEqual([1, 2, 3, 4, 5]);
     const rows = await live();
     expect(rows).toMatchObject(rows.map(() => ({ relocated: 1, failure: null })));
-    for (const [index, { id, origin }] of tables.entries()) {
-      expect(origin).toEqual({ schema: schema.name, table: 't' });
-      expect((await restore(pool, { target: id })).recorded).toBe(true);
+    for (const [index, one] of tables.entries()) {
+      expect(one).toMatchObject({ schema: schema.name, table: 't' });
+      await restored(server, one.id);
       expect(await countRows(server, `${schema.name}.t`)).toBe(index + 1);
       const [shown] = await query(server, `SHOW CREATE TABLE ${schema.name}.t`);
       if (checks) expect(shown?.['Create Table']).toContain('CONSTRAINT `positive` CHECK');
@@ -144,7 +141,7 @@ onServers('named CHECKs on $name', (server, on) => {
     const definition = expect.stringContaining('CONSTRAINT `positive`');
     expect(rows).toMatchObject(rows.map(() => ({ definition })));
     const { id = '' } = tables[6] ?? {};
-    const report = await restore(pool, { target: id });
+    const report = await restored(server, id);
     const table = `${schema.name}.t`;
     expect(report.checks).toEqual([{ name: 'positive', table, problem: null }]);
     expect(await countRows(server, table)).toBe(7);
@@ -159,8 +156,8 @@ onServers('named CHECKs on $name', (server, on) => {
     await makeAndDrop(2);
     await make(3);
     const [{ id = '' } = {}] = await held();
-    const expected = { code: 'UNDROP_CHECK_TAKEN', message: expect.stringMatching(/other\.t/) };
-    await expect(restore(pool, { target: id, to: 'back' })).rejects.toMatchObject(expected);
+    const back = restored(server, id, `${schema.name}.back`);
+    await expect(back).rejects.toThrow(/UNDROP_CHECK_TAKEN: .*other\.t/s);
     expect(await drop(`UNDROP TABLE '${id}' SWAP`)).toMatch(/^UNDROP_CHECK_TAKEN: /);
     expect(await countRows(server, `${schema.name}.t`)).toBe(3);
   });
@@ -171,7 +168,7 @@ onServers('named CHECKs on $name', (server, on) => {
     await makeAndDrop(2);
     await make(3);
     const { id = '' } = (await held())[1] ?? {};
-    const { checks } = await restore(pool, { target: id, to: 'back' });
+    const { checks } = await restored(server, id, `${schema.name}.back`);
     const problem = "Duplicate check constraint name 'positive'. (3822)";
     expect(checks).toEqual([{ name: 'positive', table: `${schema.name}.back`, problem }]);
     expect(await countRows(server, `${schema.name}.back`)).toBe(2);
@@ -200,67 +197,28 @@ onServers('named CHECKs on $name', (server, on) => {
     await root.run(...statements);
     const [after] = await query(server, `SHOW CREATE TABLE ${schema.name}.t`);
     expect(after?.['Create Table']).toBe(before?.['Create Table']);
-    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
-    await reconcile(pool, options);
-    expect(await live()).toHaveLength(1);
+    await using _next = await proxyInFront(server);
+    await until('the ledger says so', async () => (await live()).length === 1);
   });
 
-  test('what a killed proxy left without its CHECK, or about to be, is completed', async () => {
-    if (!collides) return;
-    await closeSpares();
-    await make(1);
-    expect(await drop()).toBe('ok');
-    const checks = [{ name: 'positive', clause: 'CONSTRAINT `positive` CHECK ((`id` > 0))' }];
-    const ids: string[] = [];
-    for (const isOff of [true, false]) {
-      await make(ids.length + 2);
-      const session = await connect(server, { database: schema.name });
-      const own = await intend(pool, session, { schema: schema.name, tables: ['t'] });
-      await renameAway(session, own);
-      const { id = '' } = own.facts.tables[0] ?? {};
-      ids.push(id);
-      const definition = `CREATE TABLE \`t\` (\n  ${checks[0]?.clause}\n)`;
-      const detached = { ...NOTHING_DETACHED, checks };
-      await recordDetached(pool, { id, detached, definition, rowLogged: true });
-      const away = `${schema.name}.${own.holdNames[0]}`;
-      if (isOff) await query(server, `ALTER TABLE ${away} DROP CHECK positive`);
-      await endSession(server, session);
-    }
-    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
-    expect((await reconcile(pool, options)).completed).toHaveLength(2);
-    expect(await rowsHeld()).toEqual([1, 2, 3]);
-    await make(1);
-    await root.query('DROP TABLE t');
-    for (const id of ids) {
-      expect((await restore(pool, { target: id })).checks.map((one) => one.problem)).toEqual([
-        null,
-      ]);
-      await root.query('DROP TABLE t');
-    }
-  });
-
-  test('a spare schema that others have locked keeps nobody from its name', async () => {
-    if (!collides) return;
-    await makeAndDrop(1);
-    // A DROP DATABASE that waits for one table has the schema for itself, as a CREATE has.
-    const table = '_undrop_2._vt_HOLD_1';
-    await query(server, 'CREATE DATABASE _undrop_2', `CREATE TABLE ${table} (id INT)`);
-    await using reader = await connect(server);
-    await using dropper = await connect(server);
-    await reader.run('BEGIN', `SELECT * FROM ${table}`);
-    const waiting = dropper.query('DROP DATABASE _undrop_2');
-    try {
-      await until('the schema is locked', () =>
-        hasProcess(server, `ID = ${dropper.threadId} AND STATE LIKE 'Waiting for % lock'`),
-      );
+  test.each(['before statement', 'before answer'] as const)(
+    'what a proxy that dies %s of the one that takes its CHECK off left is completed',
+    async (moment) => {
+      if (!collides) return;
+      await closeSpares();
+      await makeAndDrop(1);
       await make(2);
-      expect(await drop()).toBe('ok');
-      await make(3);
-    } finally {
-      await reader.query('ROLLBACK');
-      await waiting;
-    }
-  });
+      const dies = { schema: schema.name, moment, words: 'DROP CHECK' };
+      await sayToDying(server, 'DROP TABLE t', dies);
+      await using _next = await proxyInFront(server);
+      await outcomesAreWritten(2);
+      expect(await rowsHeld()).toEqual([1, 2]);
+      // Its name is free.
+      await root.run('CREATE TABLE t (id INT, CONSTRAINT positive CHECK (id > 0))', 'DROP TABLE t');
+      const { id = '' } = (await held())[1] ?? {};
+      expect((await restored(server, id)).checks).toMatchObject([{ problem: null }]);
+    },
+  );
 
   test('sessions at once make and drop one, each in a schema of its own', async () => {
     const sessions = Array.from({ length: 4 }, async (_, index) => {
@@ -282,29 +240,9 @@ onServers('named CHECKs on $name', (server, on) => {
     for (const own of schemas) await own.drop();
   });
 
-  function isInRecycleSchema({ holdSchema }: ListedTable): boolean {
+  function isInRecycleSchema({ holdSchema }: Listed): boolean {
     return holdSchema.startsWith('_undrop');
   }
-
-  test('what is dropped without a binary log goes to a local schema that is not in it', async () => {
-    await query(server, 'FLUSH LOGS');
-    await root.query('SET sql_log_bin = 0');
-    await client.run(['SET sql_log_bin = 0']);
-    await makeAndDrop(2);
-    const tables = await held();
-    const expected = homes(2, '_undrop_local');
-    expect(tables.map(({ holdSchema, logged }) => [holdSchema, logged])).toEqual(
-      expected.map((home) => [home, false]),
-    );
-    const logs = await query<{ Log_name: string }>(server, 'SHOW BINARY LOGS');
-    const events = await query<{ Info: string }>(
-      server,
-      `SHOW BINLOG EVENTS IN '${logs.at(-1)?.Log_name ?? ''}'`,
-    );
-    expect(events.filter(({ Info }) => Info.includes('_undrop_local'))).toEqual([]);
-    on.each.keep(startCollecting(server, { lifecycle: ['DROP'] }));
-    await until('all are gone', async () => (await held()).length === 0);
-  });
 
   test('a schema of somebody that has the name of a spare one is passed over, its tables stay', async () => {
     await query(
@@ -325,13 +263,15 @@ onServers('named CHECKs on $name', (server, on) => {
   });
 
   test('what a killed proxy left is found in a spare schema, and completed into one', async () => {
+    await makeAndDrop(1);
     const names: string[] = [];
     for (const rows of [1, 2, 3]) {
       await make(rows);
       const session = await connect(server, { database: schema.name });
       const options = { schema: schema.name, tables: ['t'] };
-      const { holdNames, ...rest } = await intend(pool, session, options);
-      await renameAway(session, { holdNames, ...rest });
+      const drop = await intend(pool, session, options);
+      const { holdNames } = drop;
+      await renameAway(session, drop);
       names.push(...holdNames);
       // The name of the CHECK is free for the next; the third is left in its own schema.
       await query(server, `CREATE DATABASE IF NOT EXISTS _undrop_${rows + 1}`);
@@ -341,57 +281,17 @@ onServers('named CHECKs on $name', (server, on) => {
       }
       await endSession(server, session);
     }
-    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
-    const report = await reconcile(pool, options);
-    expect(report.completed).toHaveLength(3);
+    const next = await proxyInFront(server);
+    await outcomesAreWritten(4);
+    await next.stop();
     const places = new Map((await held()).map((table) => [table.holdName, table.holdSchema]));
-    expect(names.map((name) => places.get(name))).toEqual(['_undrop_2', '_undrop_3', '_undrop']);
-    await outcomesAreWritten(3);
-    expect((await rowsHeld()).toSorted()).toEqual([1, 2, 3]);
+    const last = collides ? '_undrop_4' : '_undrop';
+    expect(names.map((name) => places.get(name))).toEqual(['_undrop_2', '_undrop_3', last]);
+    expect(await rowsHeld()).toEqual([1, 1, 2, 3]);
     const [first = ''] = names;
     await query(server, `DROP TABLE _undrop_2.${first}`);
-    expect((await reconcile(pool, options)).gone).toHaveLength(1);
-    expect(await rowsHeld()).toHaveLength(2);
-  });
-
-  test('a debt that the name of a CHECK has kept is paid by recovery', async () => {
-    await makeAndDrop(1);
-    await make(2);
-    const session = await connect(server, { database: schema.name });
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['t'] });
-    await renameAway(session, drop);
-    await endSession(server, session);
-    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
-    expect((await reconcile(pool, options)).completed).toHaveLength(1);
-    expect((await held()).map(({ holdSchema }) => holdSchema)).toEqual(homes(2));
-    expect(await rowsHeld()).toEqual([1, 2]);
-  });
-
-  test('the rights that the documentation asks for are enough', async () => {
-    const account = "narrow_svc@'%'";
-    const some = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, TRIGGER';
-    await query(
-      server,
-      `CREATE USER ${account} IDENTIFIED BY 'narrow'`,
-      `GRANT PROCESS ON *.* TO ${account}`,
-      `GRANT ${some} ON \`\\_undrop%\`.* TO ${account}`,
-      `GRANT SELECT, INSERT, DELETE, CREATE, DROP, ALTER, TRIGGER ON ${schema.name}.* TO ${account}`,
-      ...(collides ? [`GRANT SELECT ON performance_schema.* TO ${account}`] : []),
-    );
-    const service = { ...server, user: 'narrow_svc', password: 'narrow' };
-    await using narrow = await proxyInFront(service, { HOLD: '1h' });
-    await using by = await RawClient.open(narrow, { user: server.user, schema: schema.name });
-    try {
-      await makeAndDrop(2, by);
-      expect((await held()).map(({ holdSchema }) => holdSchema)).toEqual(homes(2));
-    } finally {
-      await query(server, `DROP USER ${account}`);
-    }
-  });
-
-  test('a held table in a spare schema is not dropped by a client', async () => {
-    await query(server, 'CREATE DATABASE _undrop_2', 'CREATE TABLE _undrop_2.t (id INT)');
-    expect(await drop('DROP TABLE _undrop_2.t')).toMatch(/^UNDROP_RECYCLE_SCHEMA: /);
-    expect(await countRows(server, '_undrop_2.t')).toBe(0);
+    await using _later = await proxyInFront(server);
+    await until('the ledger says so', async () => (await live()).length === 3);
+    expect(await rowsHeld()).toHaveLength(3);
   });
 });

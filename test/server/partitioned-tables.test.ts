@@ -14,7 +14,6 @@ const PARTITIONS = `PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10),
 
 onServers('a table with partitions on $name', (server, on) => {
   const proxy = on.proxy();
-  const _pool = on.pool();
   const schema = on.schema('pieces').name;
   const root = on.session({ schema });
   const client = on.client({ to: proxy, schema });

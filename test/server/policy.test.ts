@@ -5,8 +5,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
-import type { ProxySettings } from '../../src/cli/settings.js';
-import { parseRules } from '../../src/policy/rules.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
@@ -33,7 +31,10 @@ interface Case {
   readonly via?: 'execute';
   /** A table that another session goes on writing to for more than a second. */
   readonly waitsFor?: string;
-  readonly settings?: Partial<Omit<ProxySettings, 'rules'>> & { readonly rules?: string };
+  /** Changed in the proxy, with RULES. */
+  readonly settings?: object;
+  /** UNDROP_RULES of a proxy of its own. */
+  readonly rules?: string;
   /** A regular expression. */
   readonly error?: string;
   /** What becomes of each table: `t week, u 2, v gone`. */
@@ -78,10 +79,10 @@ onServersAtOnce('rules and hints on $name', (server, on) => {
       await root.query(`CREATE TABLE ${schema}.\`${table}\` (a INT) ENGINE=InnoDB`);
       if (rows > 0) await root.query(`INSERT INTO ${schema}.\`${table}\` VALUES (1)`);
     }
-    const { rules, ...settings } = one.settings ?? {};
-    const parsed = rules === undefined ? {} : { rules: parseRules(rules).rules };
-    proxy.running.change({ ...proxy.settings, ...settings, ...parsed });
-    const client = await connect(proxy, { database: schema, multipleStatements: true });
+    proxy.running.change({ ...proxy.settings, ...one.settings });
+    const { rules: RULES } = one;
+    const own = RULES === undefined ? null : on.each.keep(await proxyInFront(server, { RULES }));
+    const client = await connect(own ?? proxy, { database: schema, multipleStatements: true });
     lines.length = 0;
     await client.run(...(one.before ?? []));
     const other = await connect(server, { database: schema });

@@ -2,10 +2,10 @@
  * What could not be done at once is done soon after what was in the way has gone: a held table is
  * moved into the recycle schema, an outcome is written into the ledger. The long round of the
  * collector is an hour here, so nothing of this is its doing.
+ *
+ * Imports recovery from src, for a collector alone: a proxy has another recovery at its start.
  */
 import { expect } from '@jest/globals';
-import type { LedgerRow } from '../../src/ledger/entry.js';
-import { findRows } from '../../src/ledger/read.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';
@@ -14,7 +14,7 @@ import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type GeneralLog, generalLog, query } from '../support/servers.js';
 import { ownSession } from './own-session.js';
-import { intend, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
+import { intend, ledgerRowOf, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
 
 const HOUR_MS = 3_600_000;
 const SOON_MS = 60_000;
@@ -51,10 +51,7 @@ onServersAtOnce('work that is tried again on $name', (server, on) => {
     return on.each.keep(startCollecting(server, settings, (own) => own, recover));
   }
 
-  async function rowOf(): Promise<LedgerRow | undefined> {
-    const [row] = await findRows(own.pool, { by: 'name', schema: own.schema.name, table: 'a' });
-    return row;
-  }
+  const rowOf = () => ledgerRowOf(own.session, { schema: own.schema.name, table: 'a' });
 
   function said(message: string): Promise<void> {
     const isSaid = () => (collecting?.said ?? []).some((one) => one.message === message);
@@ -64,12 +61,12 @@ onServersAtOnce('work that is tried again on $name', (server, on) => {
   async function isHome(): Promise<void> {
     const paid = async () => {
       const row = await rowOf();
-      return row?.state === 'HOLD' && row.relocated;
+      return row?.['state'] === 'HOLD' && row['relocated'] === 1;
     };
     await until(paid, 'the table is in the recycle schema, and the ledger has it', SOON_MS);
     const row = await rowOf();
-    expect(row).toMatchObject({ holdSchema: '_undrop', failure: null });
-    expect(await countRows(server, `_undrop.${row?.holdName}`)).toBe(3);
+    expect(row).toMatchObject({ hold_schema: '_undrop', failure: null });
+    expect(await countRows(server, `_undrop.${row?.['hold_name']}`)).toBe(3);
   }
 
   /** From now on no row of the ledger can be changed; the log says who tries. */
@@ -86,7 +83,7 @@ onServersAtOnce('work that is tried again on $name', (server, on) => {
     const isTried = async () =>
       ((await log?.read()) ?? []).some(({ text }) => text.includes('UPDATE /* undrop outcome'));
     await until(isTried, 'an outcome was refused');
-    expect((await rowOf())?.state).toBe('intent');
+    expect((await rowOf())?.['state']).toBe('intent');
   }
 
   test('a debt that could not be paid is paid soon after the table is free', async () => {
@@ -97,7 +94,7 @@ onServersAtOnce('work that is tried again on $name', (server, on) => {
     await reader.run('BEGIN', `SELECT * FROM ${holdName}`);
     collecting = collect();
     await said('cannot move held tables to the recycle schema; will try again');
-    expect((await rowOf())?.relocated).toBe(false);
+    expect((await rowOf())?.['relocated']).toBe(0);
     await reader.end();
     await isHome();
   });
@@ -107,7 +104,7 @@ onServersAtOnce('work that is tried again on $name', (server, on) => {
     collecting = collect();
     const isSeen = () => reports.some(({ untouched }) => untouched.length > 0);
     await until(isSeen, 'recovery has seen that the session is there');
-    expect((await rowOf())?.state).toBe('intent');
+    expect((await rowOf())?.['state']).toBe('intent');
     await own.die();
     await isHome();
   });

@@ -5,21 +5,20 @@
  */
 import { describe, expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import * as caps from '../../src/wire/capabilities.js';
-import { encodePacket } from '../../src/wire/framing.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
+import { CLIENT, frame } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
 import { connect, type Target } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
 
-const SEVERAL = caps.CLIENT_MULTI_STATEMENTS | caps.CLIENT_LOCAL_FILES;
-const FLAGS = [SEVERAL, SEVERAL | caps.CLIENT_DEPRECATE_EOF];
-const COM_PING = encodePacket(Buffer.from([0x0e]), 0);
+const SEVERAL = CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES;
+const FLAGS = [SEVERAL, SEVERAL | CLIENT.DEPRECATE_EOF];
+const COM_PING = frame(Buffer.from([0x0e]), 0);
 
-const text = (sql: string): Buffer => encodePacket(Buffer.from(`\x03${sql}`), 0);
-const option = (value: 0 | 1): Buffer => encodePacket(Buffer.from([0x1b, value, 0]), 0);
+const text = (sql: string): Buffer => frame(Buffer.from(`\x03${sql}`), 0);
+const option = (value: 0 | 1): Buffer => frame(Buffer.from([0x1b, value, 0]), 0);
 
 onServers('drops among several statements on $name', (server, on) => {
   const { beforeAll, beforeEach, test } = on;
@@ -103,7 +102,7 @@ onServers('drops among several statements on $name', (server, on) => {
     test('several statements switched on by a client that had not asked for them', async () => {
       const sql = text('SELECT 1; DROP TABLE a; SELECT 2');
       const said = [sql, option(0), sql].map((bytes) => ({ bytes }));
-      await expectSame(said, flags & ~caps.CLIENT_MULTI_STATEMENTS);
+      await expectSame(said, flags & ~CLIENT.MULTI_STATEMENTS);
     });
 
     test('rows around the size of a packet, before and behind', async () => {

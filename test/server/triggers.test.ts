@@ -4,22 +4,15 @@
  * is what was there, byte for byte, by the server's own words.
  */
 import { expect } from '@jest/globals';
-import { grantsFor } from '../../src/account/grants.js';
-import { retryPending } from '../../src/held/relocate/pending.js';
-import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
-import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
-import { silentLog } from '../../src/log.js';
-import { restore } from '../../src/restore/restore.js';
-import { readServerFacts } from '../../src/service/server-facts.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, type Variables } from '../support/proxy.js';
 import { connect, freshSchema, type Target } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 import { relocationsSettled } from '../support/settled.js';
-import { ledgerRowOf, newId, sayTo } from './service-fixture.js';
+import { restored } from '../support/undrop-cli.js';
+import { ledgerRowOf, sayTo } from './service-fixture.js';
 
 /** What the documented account has, less what triggers need. */
 const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';
@@ -30,7 +23,6 @@ onServersAtOnce('triggers on $name', (server, on) => {
   const isOld = server.name === 'mysql-5.6';
 
   const proxy = on.proxy();
-  const pool = on.pool();
   const schema = on.schema('trg');
   const direct = on.session({ schema });
   on.account('tr_other', { password: 'other', grants: ['ALL ON *.*'] });
@@ -41,8 +33,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
     const { user, password } = server;
     await sayTo({ ...through, user, password }, { schema: schema.name, texts: [...before, text] });
   };
-  const back = (table: string, to?: string) =>
-    restore(pool, { target: `${schema.name}.${table}`, ...(to === undefined ? {} : { to }) });
+  const back = (table: string, to?: string) => restored(server, `${schema.name}.${table}`, to);
   const ledgerRow = (table: string) => ledgerRowOf(direct, { schema: schema.name, table });
   const outcome = async (table: string) => {
     const isThere = async () => (await ledgerRow(table))?.['restore_script'] != null;
@@ -215,48 +206,26 @@ onServersAtOnce('triggers on $name', (server, on) => {
     expect(await shown('t')).toEqual(before);
   });
 
-  const narrowly = async (
-    { grants, isTrusted = true }: { readonly grants: string; readonly isTrusted?: boolean },
-    variables: Variables,
-    work: (narrow: ProxyTarget) => Promise<void>,
-  ) => {
+  const narrowly = async (variables: Variables, work: (narrow: ProxyTarget) => Promise<void>) => {
     const user = `tr_${server.flavour}`;
     await run(
       `CREATE USER ${user}@'%' IDENTIFIED BY 'narrow'`,
-      `GRANT ${grants} ON *.* TO ${user}@'%'`,
+      `GRANT ${BASE} ON *.* TO ${user}@'%'`,
     );
     await using narrow = await proxyInFront({ ...server, user, password: 'narrow' }, variables);
     // So that it is not the binary log for which rights are missing.
-    await run(`SET GLOBAL log_bin_trust_function_creators = ${isTrusted ? 1 : 0}`);
+    await run('SET GLOBAL log_bin_trust_function_creators = 1');
     try {
       await work(narrow);
     } finally {
-      await run('SET GLOBAL log_bin_trust_function_creators = 0');
-      await run(`DROP USER ${user}@'%'`);
+      await run('SET GLOBAL log_bin_trust_function_creators = 0', `DROP USER ${user}@'%'`);
     }
   };
 
-  test('come back as they were by an account of the tier full', async () => {
+  test('stay on their table where the account may not see them, and go once it may', async () => {
     await makeTriggers();
     const before = await shown('t');
-    const facts = await readServerFacts(pool);
-    const tier = grantsFor(facts, { tier: 'full', schemas: [], isLiteral: false });
-    const grants = tier.flatMap(({ rights }) => rights).join(', ');
-    await narrowly({ grants, isTrusted: false }, {}, async (narrow) => {
-      await drop('DROP TABLE t', [], narrow);
-      expect(await moved('t')).toMatchObject({ relocated: 1, failure: null });
-      const own = poolOn({ ...server, user: `tr_${server.flavour}`, password: 'narrow' });
-      const report = await restore(own, { target: `${schema.name}.t` });
-      await own.dispose();
-      expect(report.triggers.filter(({ problem }) => problem !== null)).toEqual([]);
-      expect(await shown('t')).toEqual(before);
-    });
-  });
-
-  test('stay on their table in its schema where the account may not see them', async () => {
-    await makeTriggers();
-    const before = await shown('t');
-    await narrowly({ grants: BASE }, {}, async (narrow) => {
+    await narrowly({}, async (narrow) => {
       await drop('DROP TABLE t', [], narrow);
       expect(await select("SHOW TABLES LIKE 't'")).toEqual([]);
       expect(await outcome('t')).toMatchObject({ relocated: 0, hold_schema: schema.name });
@@ -264,19 +233,12 @@ onServersAtOnce('triggers on $name', (server, on) => {
       await back('t');
       expect(await shown('t')).toEqual(before);
       expect(await insert()).toEqual(EXPECTED);
+      await drop('DROP TABLE t', [], narrow);
+      expect(await outcome('t')).toMatchObject({ relocated: 0 });
     });
-  });
-
-  test('that stayed as the account might not see them are taken off once it may', async () => {
-    await makeTriggers();
-    const before = await shown('t');
-    await narrowly({ grants: BASE }, {}, (narrow) => drop('DROP TABLE t', [], narrow));
-    const held = await outcome('t');
-    expect(held).toMatchObject({ relocated: 0 });
-    const { relocated } = await retryPending(pool, { activeIds: new Set(), log: silentLog });
-    expect(relocated).toContain(held?.['id']);
+    await using _wider = await proxyInFront(server);
+    expect(await moved('t')).toMatchObject({ relocated: 1, failure: null });
     expect(await names()).toEqual([]);
-    expect(await outcome('t')).toMatchObject({ relocated: 1, failure: null });
     await back('t');
     expect(await shown('t')).toEqual(before);
   });
@@ -284,33 +246,13 @@ onServersAtOnce('triggers on $name', (server, on) => {
   test('don’t fire when a table is removed that has kept them as nobody may see them', async () => {
     await makeTriggers();
     const times = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s' };
-    const how = { COLLECT: 'on', FAST_DROP: 'never', ...times };
-    await narrowly({ grants: BASE }, how, async (narrow) => {
+    await narrowly({ COLLECT: 'on', FAST_DROP: 'never', ...times }, async (narrow) => {
       await drop('DROP TABLE t', [], narrow);
       const isRemoved = async () => (await ledgerRow('t'))?.['state'] === 'removed';
       await until(isRemoved, 'it is removed');
       expect(await select('SELECT * FROM audit')).toEqual([]);
       expect(await names()).toEqual([]);
     });
-  });
-
-  test('of that name on a live table are never dropped for a held one', async () => {
-    await makeTriggers();
-    const id = newId();
-    const holdName = `_vt_HOLD_${id}_20260101000000`;
-    await run(...table(holdName));
-    const before = await shown('t');
-    const [trigger] = await names();
-    const held = { id, fromSchema: schema.name, holdName, table: 'x' };
-    const recorded: HeldTrigger = {
-      name: trigger ?? '',
-      ...{ event: 'BEFORE INSERT', order: 1, definer: 'a@b', sqlMode: '', head: '', tail: '' },
-      ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin' },
-      quote: '`',
-      ...{ databaseCollation: 'utf8mb4_bin', shownHead: '', shownTail: '' },
-    };
-    expect(await dropTriggers(pool, held, { triggers: [recorded], logged: true })).toBe(null);
-    expect(await shown('t')).toEqual(before);
   });
 
   test('made by CREATE OR REPLACE or IF NOT EXISTS come back, and replace nobody’s', async () => {

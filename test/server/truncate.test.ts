@@ -1,13 +1,13 @@
 /**
- * TRUNCATE where UNDROP_PROTECT names it, beside what native_cases.json has of it: rows that others
- * commit and columns that they add meanwhile; rules and hints; what restore says; where it isn't
- * protected.
+ * TRUNCATE where UNDROP_PROTECT names it, beside what native_cases.json and truncate_cases.json have
+ * of it: rows that others commit, columns and keys that they add meanwhile; rules and hints; where
+ * it isn't protected.
  */
 import { expect } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { proxyInFront, runUndrop } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
 import { connect } from '../support/servers.js';
@@ -72,18 +72,6 @@ onServers('TRUNCATE on $name', (server, on) => {
     );
     const [pinned, short] = rows;
     expect([Number(short?.['hours']), Number(pinned?.['hours']) > 1_000_000]).toEqual([2, true]);
-  });
-
-  test('what it held comes back under another name, as its own is taken', async () => {
-    await make('back', 7);
-    await client.run(['TRUNCATE back']);
-    await intentsSettled(root, [schema]);
-    const taken = await runUndrop(server, ['restore', `${schema}.back`]);
-    expect([taken.code, taken.stderr]).toEqual([1, expect.stringMatching(/UNDROP_NAME_TAKEN/)]);
-    const to = ['restore', `${schema}.back`, '--to', `${schema}.back_again`];
-    const { code, stderr } = await runUndrop(server, to);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect([await valuesOf('back'), await valuesOf('back_again')]).toEqual([[], [7]]);
   });
 
   test('while others commit rows and add columns: each row is there or held, each column is there', async () => {
@@ -210,33 +198,6 @@ onServers('TRUNCATE on $name', (server, on) => {
     }
   }
 
-  test('of a table that is altered right before its RENAME, and can’t follow: says so', async () => {
-    await make('behind', 1);
-    const locker = await connect(server, { database: schema });
-    const [message, ...more] = await truncatedBeside('behind', async (step, times) => {
-      if (step === 'rename') await root.query('ALTER TABLE behind ADD COLUMN w INT');
-      else if (times === 2) await locker.query('LOCK TABLES behind READ');
-    });
-    await locker.end();
-    expect(more).toEqual([]);
-    expect(message).toMatch(/^UNDROP_CHANGED_MEANWHILE: .* was emptied and lacks an ALTER TABLE/);
-    expect([await held('behind'), await valuesOf('behind')]).toEqual([[[1]], []]);
-    expect(await heldForDays('behind')).toEqual([7]);
-  });
-
-  test('of a table that is altered right before its RENAME, and dropped behind it: done', async () => {
-    await make('dropped', 1);
-    const met: string[] = [];
-    const [message] = await truncatedBeside('dropped', async (step, times) => {
-      met.push(`${step} ${times}`);
-      if (step === 'rename' && times === 1) await root.query('ALTER TABLE dropped ADD w INT');
-      if (step === 'turn' && times === 2) await root.query('DROP TABLE dropped');
-    });
-    expect(message).toBe('ok');
-    expect(met).toEqual(expect.arrayContaining(['rename 1', 'turn 2']));
-    expect(await held('dropped')).toEqual([[1]]);
-  });
-
   test('of a table that is altered twice, each time right before a RENAME: says so', async () => {
     await make('twice', 1);
     const [message, ...more] = await truncatedBeside('twice', async (step, times) => {
@@ -310,61 +271,11 @@ onServers('TRUNCATE on $name', (server, on) => {
     await hasKeys('keyed', [expect.objectContaining({ CONSTRAINT_NAME: 'keyed_ibfk_1' })]);
   });
 
-  test('of a table that loses a foreign key right before its RENAME: it has the key', async () => {
-    const before = await makeChild('unkeyed');
-    let renames = 0;
-    const answer = await truncatedBeside('unkeyed', async (step) => {
-      if (step !== 'rename') return;
-      renames++;
-      await root.query('ALTER TABLE unkeyed DROP FOREIGN KEY unkeyed_ibfk_1');
-    });
-    expect(renames).toBeGreaterThan(0);
-    expect([answer, await held('unkeyed')]).toEqual([['ok'], [[1]]]);
-    await hasKeys('unkeyed', before);
+  test('of a table of the server’s own goes to the server', async () => {
+    for (const table of ['slow_log', 'general_log', 'time_zone_leap_second']) {
+      expect(said(await client.query(`TRUNCATE mysql.${table}`))).toEqual(['ok']);
+    }
   });
-
-  test('of a table that gets a trigger right before its RENAME: refused as one with triggers', async () => {
-    await make('fired', 1);
-    const said = await truncatedBeside('fired', async (step, times) => {
-      if (step !== 'rename' || times > 1) return;
-      await root.query('CREATE TRIGGER fires BEFORE INSERT ON fired FOR EACH ROW SET @z = 1');
-    });
-    expect(said).toEqual([
-      expect.stringMatching(/^UNDROP_NOT_DONE_YET: .* by TRUNCATE with triggers\./),
-    ]);
-    expect([await held('fired'), await valuesOf('fired')]).toEqual([[], [1]]);
-  });
-
-  test('where the service connection breaks: says that, and the table is as it was', async () => {
-    await make('unserved', 1);
-    let isCut = false;
-    await using tap = await wireTap(server, async ({ moment, command }) => {
-      if (isCut || moment !== 'before statement') return true;
-      isCut = command.toString('latin1').includes('CREATE TABLE /* undrop ghost ');
-      return isCut ? 'cut' : true;
-    });
-    await using tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
-    const other = await RawClient.open(tapped, { schema });
-    const answer = said(await other.query('TRUNCATE unserved'));
-    expect(answer).toEqual([
-      expect.stringMatching(/^UNDROP_SERVICE_FAILED: .*run the statement again/i),
-    ]);
-    expect(answer[0]).toContain(`${schema}.unserved`);
-    expect(await valuesOf('unserved')).toEqual([1]);
-    expect(said(await other.query('TRUNCATE unserved'))).toEqual(['ok']);
-    await other.quit();
-    expect(await held('unserved')).toEqual([[1]]);
-  });
-
-  test.each(['slow_log', 'general_log', 'time_zone_leap_second'])(
-    'of mysql.%s: it is the server’s own, and goes to the server',
-    async (table) => {
-      await using other = await RawClient.open(proxy, { schema: 'mysql' });
-      const answers = [`TRUNCATE mysql.${table}`, `TRUNCATE TABLE ${table}`];
-      for (const text of answers) expect(said(await other.query(text))).toEqual(['ok']);
-      await other.quit();
-    },
-  );
 
   test('goes to the server as it is where it is not protected', async () => {
     await using without = await proxyInFront(server, { PROTECT: 'drop-table' });
@@ -372,14 +283,5 @@ onServers('TRUNCATE on $name', (server, on) => {
     await make('native', 1);
     await other.run(['TRUNCATE native']);
     expect([await valuesOf('native'), await held('native')]).toEqual([[], []]);
-  });
-
-  test('above 256 KiB is refused, and the table keeps its rows', async () => {
-    await make('lengthy', 1);
-    const text = `/* ${'x'.repeat(300_000)} */ TRUNCATE TABLE lengthy`;
-    expect(said(await client.query(text))).toEqual([
-      expect.stringMatching(/^UNDROP_NOT_UNDERSTOOD: /),
-    ]);
-    expect([await valuesOf('lengthy'), await held('lengthy')]).toEqual([[1], []]);
   });
 });

@@ -1,6 +1,6 @@
 /**
  * Verdicts on statements that are hard to tell apart, and what holds for any bytes at all. What the
- * servers really do with such texts is tested in test/server/recognition.test.ts.
+ * servers really do with such texts is tested in server/statement-fates and drop-properties.
  */
 import { describe, expect, test } from '@jest/globals';
 import { CLIENT_CHARSETS } from '../../src/sql/lex/client-charset.js';

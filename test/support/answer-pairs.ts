@@ -36,7 +36,7 @@ const differences: { readonly always: Differences; readonly under_a_setting: Dif
 /** Closed: a new entry needs a reason, and a line of docs/limits.md if users can meet it. */
 export const DIFFERENCES: Differences = differences.always;
 
-/** The same, only under a setting of drop-answers-under.test.ts, not by the case itself. */
+/** The same, only under a setting of drop-answers.test.ts, not by the case itself. */
 export const DIFFERENCES_UNDER: Differences = differences.under_a_setting;
 
 interface Pair {

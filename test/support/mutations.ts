@@ -4,11 +4,14 @@
  */
 import type { Dice } from './dice.js';
 import type { Script } from './random-drops.js';
-import { STRAY_BYTES } from './stray-bytes.js';
 
-/** Bytes and words that mean something to a lexer or a parser, as latin1 text. */
+/**
+ * What means something to a lexer or a parser: bytes of quoting, comments, numbers and names, halves
+ * of wide characters, words. As latin1 text.
+ */
 const STRAYS = [
-  ...STRAY_BYTES,
+  ...['\0', '\xa0', '\\', "'", '"', '`', ';', '.', '@', '$', '/*', '*/', '/*!', '--', '-- ', '#'],
+  ...['\n', '(', ')', ',', '0', '\x81', '\xe8', '\xff', '\x7f', '1.', 'e1', ':', '[', ']'],
   ...['/*M!', '!', '\r', '%', '/*!50000 ', '/*!99999 ', 'DELIMITER //\n', ' ', 'x'],
   ...[' DROP TABLE t1 ', '; DROP TABLE t2', ' IF EXISTS ', ' TEMPORARY ', ',t1', '.t1'],
   ...[' BEGIN ', ' END ', ' CASCADE '],

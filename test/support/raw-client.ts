@@ -13,6 +13,7 @@ export const CLIENT = {
   LONG_PASSWORD: 1,
   FOUND_ROWS: 1 << 1,
   CONNECT_WITH_DB: 1 << 3,
+  LOCAL_FILES: 1 << 7,
   PROTOCOL_41: 1 << 9,
   TRANSACTIONS: 1 << 13,
   SECURE_CONNECTION: 1 << 15,
