@@ -1,6 +1,6 @@
 /**
  * The words of each page of README and docs, as `wc -w` counts them, against its budget.
- * test/doc-words.test.ts fails above a budget; `npm run figures` has the sums.
+ * test/pages.test.ts fails above a budget; `npm run figures` has the sums.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

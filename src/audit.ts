@@ -1,7 +1,6 @@
 /**
  * The events of the audit, each with its fields: who did what to which table.
- * docs/reference/events.md is made of this table and of the descriptions in test/events.test.ts
- * (`UPDATE_GOLDEN=1 npm test -- events`). Pure.
+ * docs/reference/events.md has them all (test/events.test.ts). Pure.
  *
  * Invariant: an audit line has every field of its event, null if it isn't known, and its actor.
  */

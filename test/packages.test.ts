@@ -1,9 +1,14 @@
-/** The files of the packages, of the image and of the chart say the same as each other. */
+/**
+ * The files of the packages, the image, the chart and deploy: the same as each other, and valid;
+ * and the lock of the packages that undrop is made with.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { loadSettings, readConfigFile } from '../src/config/load.js';
+import { SETTINGS, type SettingKey } from '../src/config/schema.js';
 import { projectFolder } from './support/folders.js';
-import { readText } from './support/source-file.js';
+import { listFiles, readText } from './support/source-file.js';
 
 const { version } = JSON.parse(readText('package.json')) as { readonly version: string };
 
@@ -77,3 +82,49 @@ describe('the image and the chart', () => {
     expect(used.filter((name) => !settings.includes(`\`${name}\``))).toEqual([]);
   });
 });
+
+test('every file of settings in deploy is accepted', () => {
+  const paths = listFiles('deploy', ['.conf']).filter((path) => readText(path).startsWith('//'));
+  expect(paths).toHaveLength(9);
+  for (const path of paths) {
+    // Their files belong to a machine.
+    const { passwordFile: _, upstreamCa: __, ...values } = readConfigFile(path).values;
+    const sources = { flags: {}, env: {}, file: { path, values, places: new Map() } };
+    const keys = Object.keys(SETTINGS) as SettingKey[];
+    expect(loadSettings(keys, sources).settings.user).toBe('undrop');
+  }
+});
+
+interface Entry {
+  readonly version?: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/**
+ * `npm ci` takes the lock with npm 10 and npm 11, on any platform. A registry that lacks the
+ * packages of other platforms makes `npm install` leave them out; scripts/complete-lock.mjs writes
+ * them again.
+ */
+test('the lock has an entry for each optional package, also of other platforms', () => {
+  const lock = JSON.parse(readText('package-lock.json')) as { packages: Record<string, Entry> };
+  const optional = Object.entries(lock.packages).flatMap(([parent, { optionalDependencies }]) =>
+    Object.entries(optionalDependencies ?? {}).map(([name, is]) => ({ parent, name, version: is })),
+  );
+  expect(optional.length).toBeGreaterThan(0);
+  const missing = optional.filter(({ parent, name, version }) => {
+    const found = placesOf(parent, name).map((path) => lock.packages[path]?.version);
+    // Parts of one program, such as esbuild, have its version exactly.
+    const isExact = /^\d/.test(version);
+    return !found.some((one) => one !== undefined && (!isExact || one === version));
+  });
+  expect(missing).toEqual([]);
+});
+
+/** Where a package finds another, the nearest first, as Node looks for it. */
+function placesOf(parent: string, name: string): readonly string[] {
+  const folders = parent.split('/node_modules/');
+  const own = folders.map((_, at) => folders.slice(0, at + 1).join('/node_modules/'));
+  return [...own.toReversed().filter((path) => path !== ''), null].map((path) =>
+    path === null ? `node_modules/${name}` : `${path}/node_modules/${name}`,
+  );
+}

@@ -178,7 +178,7 @@ export function isDropDear({ flavour, versionId }: RemovalFacts): boolean {
  * (MySQL bug 113312), so there EVAC stays, without a purge. A table in a shared tablespace is
  * purged everywhere.
  */
-export function removalWay(
+function removalWay(
   facts: RemovalFacts,
   fastDrop: LifecycleSettings['fastDrop'],
 ): Omit<Way, 'hold'> {

@@ -53,7 +53,7 @@ async function makeLedger(connection: ServicePool, log: Log): Promise<void> {
 }
 
 /** Deletes rows that ended more than `keepMs` ago, by the server's clock. */
-export async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {
+async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {
   const since = sql`UTC_TIMESTAMP() - INTERVAL ${Math.ceil(keepMs / 1000)} SECOND`;
   for (const logged of [true, false]) {
     const isOld = sql`row_logged = ${logged} AND ${ENDED} AND ended_at < ${since}

@@ -24,6 +24,15 @@ test.each([
   expect(extrasOn(version)).toEqual(extras);
 });
 
+test.each([
+  ['5.7.44', true, 'tables with triggers stay in their own schema'],
+  ['9.7.4', true, 'triggers come back only by UNDROP'],
+  ['9.7.4', false, 'triggers, views and programs of other definers come back only by'],
+])('without SUPER on %s (triggers take it: %s) %s', (version, triggersTakeSuper, said) => {
+  const needs = needsOf({ ...parseServerVersion(version), triggersTakeSuper });
+  expect(needs.find(({ right }) => right === 'SUPER')?.without).toContain(said);
+});
+
 test('a name with a pattern’s letters is granted as itself, and an account is quoted', () => {
   const server = parseServerVersion('5.6.24');
   const options = { tier: 'least', schemas: ['my_shop%', 'a`b'], isLiteral: false } as const;

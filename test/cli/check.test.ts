@@ -9,9 +9,8 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { runCommandLine } from '../../src/cli/command-line.js';
 import type { Finding } from '../../src/cli/commands/findings.js';
-import { reportFailure } from '../../src/cli/report-failure.js';
+import { runInProcess } from '../support/command-line.js';
 
 let folder: string;
 beforeEach(() => {
@@ -25,26 +24,13 @@ afterEach(() => {
 /** No server answers there. */
 const NOWHERE = { upstream: '127.0.0.1:1', user: 'undrop', listen: '127.0.0.1:0', adminListen: '' };
 
-async function undrop(args: readonly string[]) {
-  const said = { stdout: '', stderr: '' };
-  const shell = {
-    args,
-    env: {},
-    stdout: { write: (text: string) => (said.stdout += text) },
-    stderr: { write: (text: string) => (said.stderr += text) },
-    leaveSignals: () => undefined,
-  };
-  const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
-  return { code, ...said };
-}
-
 /** With the settings in a file, which is the only one there afterwards. */
 async function check(settings: object, ...more: readonly string[]) {
   const config = join(folder, 'undrop.conf');
   const few = { maxConnections: 10 };
   writeFileSync(config, `// A comment.\n${JSON.stringify({ ...NOWHERE, ...few, ...settings })}`);
   const before = readdirSync(folder);
-  const done = await undrop(['serve', '--check', '--config', config, ...more]);
+  const done = await runInProcess(['serve', '--check', '--config', config, ...more]);
   expect([done.stderr, readdirSync(folder)]).toEqual(['', before]);
   return done;
 }
@@ -87,16 +73,20 @@ describe('undrop serve --check', () => {
     ]);
   });
 
-  test('warns of settings that hold nothing', async () => {
-    const [code, ...found] = await findings({ mode: 'observe' });
-    expect(code).toBe(1);
-    expect(found[0]).toMatch(/^warning settings: UNDROP_MODE is observe: nothing is held/);
-  });
-
-  test('warns of a UNDROP_MAX_HOLD that shortens all holds', async () => {
-    const [code, ...found] = await findings({ maxHold: '1d' });
-    const line = /^warning settings: .*UNDROP_MAX_HOLD is 1d, less than UNDROP_HOLD: HOLD/;
-    expect([code, found]).toEqual([1, expect.arrayContaining([expect.stringMatching(line)])]);
+  test.each([
+    [{ protect: 'none' }, /leaves out drop-table, drop-database, create-or-replace:/],
+    [{ protect: 'drop-database' }, /leaves out drop-table, create-or-replace:/],
+    [{ hold: '0s' }, /no time in HOLD/],
+    [{ lifecycle: 'drop' }, /no time in HOLD/],
+    [{ hold: '59m' }, /UNDROP_HOLD is less than UNDROP_MIN_HOLD \(1h\): .* for 59m only/],
+    [{ rules: 'a.*: hold; *.*: now' }, /UNDROP_RULES gives .*, or no time: \*\.\*: now$/],
+    [{ rules: '*.*: hold=0s' }, /UNDROP_RULES gives tables less than UNDROP_MIN_HOLD/],
+    [{ mode: 'observe', rules: '*.*: now' }, /UNDROP_MODE is observe: nothing is held/],
+    [{ maxHold: '1d' }, /UNDROP_MAX_HOLD is 1d, less than UNDROP_HOLD: HOLD/],
+  ])('warns of settings by which less can be brought back: %j', async (settings, words) => {
+    const [code, ...found] = await findings(settings);
+    const warned = found.filter((line) => `${line}`.startsWith('warning settings: '));
+    expect([code, warned]).toEqual([1, [expect.stringMatching(words)]]);
   });
 
   test.each([
@@ -194,7 +184,7 @@ describe('undrop serve --check', () => {
   test('goes with --json, which goes with nothing else', async () => {
     const { code, stdout } = await check({}, '--json');
     expect([code, JSON.parse(stdout)]).toMatchObject([1, { result: 'warning' }]);
-    const alone = await undrop(['serve', '--json', '--upstream', 'db', '--user', 'undrop']);
+    const alone = await runInProcess(['serve', '--json', '--upstream', 'db', '--user', 'undrop']);
     expect(alone).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('check') });
   });
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { loadSettings, readConfigFile } from '../../src/config/load.js';
 import { SETTINGS, type SettingKey, variableOf } from '../../src/config/schema.js';
-import { expectPage, tableOf } from '../support/page.js';
+import { expectPage, expectTables, tableOf } from '../support/page.js';
 import { readText } from '../support/source-file.js';
 
 const ALL = Object.keys(SETTINGS) as SettingKey[];
@@ -35,40 +35,19 @@ const EXAMPLES: Partial<Record<SettingKey, string>> = { upstream: 'db:3306', use
 const EXAMPLE = 'undrop.example.conf';
 const COLUMNS = 98;
 
-test('docs/reference/settings.md is made of the table of settings', () => {
-  const rows = new Map<string, string[][]>();
-  let group: string[][] = [];
+test('docs/reference/settings.md has the table of settings', () => {
+  const groups: string[][][] = [];
   for (const key of KEYS) {
     const { default: fallback, expected, meaning, when } = SETTINGS[key];
     const given = fallback === null ? '(needed)' : fallback === '' ? '' : `\`${fallback}\``;
-    const title = GROUPS[key];
-    if (title !== undefined) {
-      group = [];
-      rows.set(title, group);
-    }
-    group.push([`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected), when]);
+    if (GROUPS[key] !== undefined) groups.push([]);
+    const row = [`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected), when];
+    groups.at(-1)?.push(row);
   }
   const head = ['variable', 'default', 'meaning', 'values', 'change it'];
-  const groups = [...rows].map(([title, own]) => `## ${title}\n\n${tableOf(head, own)}\n`);
-  expectPage(
+  expectTables(
     'docs/reference/settings.md',
-    `# Settings
-
-<!-- generated: test/config/settings-page.test.ts -->
-
-Each setting is an environment variable, a flag, and a key of a file that \`--config\` or \`UNDROP_CONFIG\` names:
-\`UNDROP_CHECK_INTERVAL\`, \`--check-interval\`, \`checkInterval\`. A flag wins over the environment, the environment over the file.
-
-The file is JSON, one object, with \`//\` comments and an optional last comma. [undrop.example.conf](../../undrop.example.conf) has all settings.
-
-\`undrop serve --check\` checks the settings without a start. Undrop does not start with a wrong value, an unknown key or flag, or a flag
-with two values. An unknown \`UNDROP_…\` variable causes a warning.
-
-A reload (SIGHUP) reads all settings again: those of the policy apply to open sessions as well, all others to new ones.
-
-An address is host:port or the path of a unix socket; commas separate several. A duration is like ${EXAMPLES_OF_DURATIONS}. A newline at the end of a file with a password or a key is cut.
-
-${groups.join('\n')}`,
+    groups.map((rows) => tableOf(head, rows)),
   );
 });
 

@@ -15,11 +15,13 @@ import {
   type TableState,
 } from '../../src/names/names.js';
 import type { Reconcile } from '../../src/recovery/reconcile.js';
-import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
-import { renderQuery, type SQLQuery } from '../../src/service/sql.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { until as poll } from '../support/poll.js';
 import { query, type Target } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
+
+export type CollectSettings = Partial<LifecycleSettings>;
 
 export const fastSettings: LifecycleSettings = {
   lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'],
@@ -63,7 +65,7 @@ export interface Collecting extends AsyncDisposable {
  */
 export function startCollecting(
   server: Target,
-  settings: Partial<LifecycleSettings> = {},
+  settings: CollectSettings = {},
   tap: (pool: ServicePool) => ServicePool = (pool) => pool,
   recover: Reconcile = async () => ({ pending: [], untouched: [] }),
   monotonicMs: () => number = () => performance.now(),
@@ -120,24 +122,12 @@ export function beforeEachStep(
   pool: ServicePool,
   before: (quoted: string) => Promise<unknown>,
 ): ServicePool {
-  const tapped = (connection: TaskConnection): TaskConnection => ({
-    threadId: connection.threadId,
-    discard: () => connection.discard(),
-    run: async (text: SQLQuery | readonly SQLQuery[], options?: RunOptions) => {
-      const all = (Array.isArray(text) ? text : [text]) as readonly SQLQuery[];
-      const step = all.map(renderQuery).find((one) => /^(RENAME|DROP)/.test(one));
-      const [quoted] = step?.match(/`_undrop`\.`[^`]+`/) ?? [];
-      if (quoted !== undefined) await before(quoted);
-      return connection.run(text, options);
-    },
+  return tappedPool(pool, async (send, texts) => {
+    const step = texts.find((one) => /^(RENAME|DROP)/.test(one));
+    const [quoted] = step?.match(/`_undrop`\.`[^`]+`/) ?? [];
+    if (quoted !== undefined) await before(quoted);
+    return send();
   });
-  return {
-    run: (text, options) => pool.run(text, options),
-    task: (fn) => pool.task((connection) => fn(tapped(connection))),
-    killQuery: (threadId) => pool.killQuery(threadId),
-    isWaiting: (threadId) => pool.isWaiting(threadId),
-    dispose: () => pool.dispose(),
-  };
 }
 
 export interface Held {
@@ -196,6 +186,15 @@ export async function whereIs(server: Target, id: string): Promise<readonly stri
      WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '%${id}%' ORDER BY 1`,
   );
   return rows.map(({ name }) => name);
+}
+
+export async function isGone(server: Target, { id }: Pick<Held, 'id'>): Promise<boolean> {
+  return (await whereIs(server, id)).length === 0;
+}
+
+/** Resolves when each of them is gone. */
+export async function untilGone(server: Target, ...tables: readonly Held[]): Promise<void> {
+  for (const held of tables) await until(`${held.name} is gone`, () => isGone(server, held));
 }
 
 export async function countRows(server: Target, quoted: string): Promise<number> {

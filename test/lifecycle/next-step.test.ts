@@ -14,7 +14,7 @@ import fc from '../support/properties.js';
 
 interface Case {
   readonly comment: string;
-  readonly table: { readonly state: TableState; readonly due: string; readonly facts: TableFacts };
+  readonly table: Omit<StepTable, 'due'> & { readonly due: string };
   readonly server: RemovalFacts;
   readonly settings: StepSettings;
   readonly now: string;

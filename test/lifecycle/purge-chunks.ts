@@ -1,7 +1,6 @@
 /** The chunks of a purge, seen by a tap on its pool: counted, and held back as a test likes. */
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { until } from '../support/poll.js';
-import { tappedPool } from '../support/tapped-pool.js';
+import { tapBy } from '../support/tapped-pool.js';
 
 /** A busy machine is slow, not wrong. */
 const WAITS_WITHIN_MS = 120_000;
@@ -13,15 +12,14 @@ export class PurgeChunks {
   #waiting = 0;
   #gate: Promise<void> | null = null;
 
-  readonly tap = (pool: ServicePool) =>
-    tappedPool(pool, async (send, texts) => {
-      if (!texts.some((text) => text.includes('DELETE /* undrop purge'))) return send();
-      if (this.#gate !== null) this.#waiting++;
-      await this.#gate;
-      const answer = await send();
-      this.count++;
-      return answer;
-    });
+  readonly tap = tapBy(async (send, texts) => {
+    if (!texts.some((text) => text.includes('DELETE /* undrop purge'))) return send();
+    if (this.#gate !== null) this.#waiting++;
+    await this.#gate;
+    const answer = await send();
+    this.count++;
+    return answer;
+  });
 
   /** Resolves when one waits; hands back what lets it, and all that follow, begin. */
   async hold(): Promise<() => void> {

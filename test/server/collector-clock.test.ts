@@ -3,12 +3,19 @@
  * the answer is younger than the question, and a table must not leave HOLD because of it.
  */
 import { expect } from '@jest/globals';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { holdTable, serverTime, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
-import { heldBackRelay } from '../lifecycle/held-back-relay.js';
+import {
+  holdTable,
+  serverTime,
+  startCollecting,
+  until,
+  untilGone,
+  whereIs,
+} from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
+import { openRelay } from '../support/relay.js';
 import { generalLog, query } from '../support/servers.js';
+import { type PoolTap, tapBy } from '../support/tapped-pool.js';
 
 onServersAtOnce('on a slow way to $name', (server, on) => {
   const { beforeEach, test } = on;
@@ -32,13 +39,13 @@ onServersAtOnce('on a slow way to $name', (server, on) => {
     // The question for the clock arrives two seconds before the due time; it was asked four before.
     const arrival = await serverTime(server, 4);
     let heldBack = 0;
-    await using relay = await heldBackRelay(server, (chunk) => {
+    await using relay = await openRelay(server, (chunk) => {
       if (heldBack > 0 || !chunk.includes('UTC_TIMESTAMP() AS utcNow')) return null;
       heldBack += 1;
       return until('the clock is there', async () => (await serverTime(server, 0)) >= arrival);
     });
     on.each.keep(startCollecting(relay, { lifecycle: ['HOLD'], holdMs: 3_600_000 }));
-    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    await untilGone(server, held);
     expect(heldBack).toBe(1);
     const [due] = /\d{14}$/.exec(held.name) ?? [];
     const [first, ...more] = await movedAt(held.id);
@@ -49,21 +56,16 @@ onServersAtOnce('on a slow way to $name', (server, on) => {
   test('a clock that jumps while nobody leads is seen by the next leader', async () => {
     await holdTable(server, { dueInSeconds: 3_600 });
     let [aheadMs, leaderships] = [0, 0];
-    const onLock = (pool: ServicePool): ServicePool => ({
-      run: (text, options) => pool.run(text, options),
-      killQuery: (threadId) => pool.killQuery(threadId),
-      isWaiting: (threadId) => pool.isWaiting(threadId),
-      dispose: () => pool.dispose(),
-      task: (fn) =>
-        pool.task((connection) => {
-          leaderships += 1;
-          if (leaderships > 1) aheadMs = -120_000;
-          return fn(connection);
-        }),
-    });
+    const onLock: PoolTap = (send, texts) => {
+      if (texts.some((text) => text.includes('GET_LOCK('))) leaderships += 1;
+      if (leaderships > 1) aheadMs = -120_000;
+      return send();
+    };
     const settings = { graceMs: 1_000, holdMs: 3_600_000 };
     const clock = () => performance.now() + aheadMs;
-    const collecting = on.each.keep(startCollecting(server, settings, onLock, undefined, clock));
+    const collecting = on.each.keep(
+      startCollecting(server, settings, tapBy(onLock), undefined, clock),
+    );
     await collecting.looked();
     const [lock] = await query<{ id: number }>(
       server,
@@ -90,54 +92,5 @@ onServersAtOnce('on a slow way to $name', (server, on) => {
     expect(await whereIs(server, held.id)).toHaveLength(1);
     const said = again.said.map(({ fields }) => fields['because']);
     expect(said).toContain("the server's clock, or the proxy's, jumped since the last round");
-  });
-
-  test('what is under way for long is told of, and not looked at every few seconds', async () => {
-    let [aheadMs, looks] = [0, 0];
-    const collecting = on.each.keep(
-      startCollecting(
-        server,
-        { checkIntervalMs: 3_600_000 },
-        (pool) => pool,
-        async () => {
-          looks += 1;
-          aheadMs += 300_000;
-          return { pending: [], untouched: ['a'] };
-        },
-        () => performance.now() + aheadMs,
-      ),
-    );
-    await until('it is told of', () => {
-      collecting.collector.wake();
-      return collecting.said.some(({ message }) =>
-        message.startsWith('a drop is in progress for long'),
-      );
-    });
-    // The bell may have rung once more before the line was seen.
-    expect([3, 4]).toContain(looks);
-  });
-
-  test('a look that had to wait does not keep the next one away for minutes', async () => {
-    let aheadMs = 0;
-    let looks = 0;
-    const collecting = on.each.keep(
-      startCollecting(
-        server,
-        { checkIntervalMs: 3_600_000 },
-        (pool) => pool,
-        async () => {
-          looks += 1;
-          if (looks === 1) aheadMs = 60_000;
-          return { pending: [], untouched: [] };
-        },
-        () => performance.now() + aheadMs,
-      ),
-    );
-    await until('it looks', () => looks === 1);
-    await until('it looks again', () => {
-      collecting.collector.wake();
-      return looks > 1;
-    });
-    expect(looks).toBeGreaterThan(1);
   });
 });

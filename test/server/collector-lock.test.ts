@@ -8,7 +8,7 @@ import {
   holdTable,
   startCollecting,
   until,
-  whereIs,
+  untilGone,
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
@@ -53,8 +53,6 @@ onServersAtOnce('the collector’s lock on $name', (server, on) => {
     return `${KNOWN}:${row?.nonce}`;
   };
 
-  const isGone = async (id: string) => (await whereIs(server, id)).length === 0;
-
   test('under the name of the last leadership is not waited for either', async () => {
     const first = collect();
     await leads(first);
@@ -63,7 +61,7 @@ onServersAtOnce('the collector’s lock on $name', (server, on) => {
     const { threadId } = await withLock(name);
     const held = await holdTable(server);
     const next = collect();
-    await until('the table is gone', () => isGone(held.id));
+    await untilGone(server, held);
     const warning = next.said.find(({ message }) =>
       message.startsWith('ignored the collector lock'),
     );
@@ -78,7 +76,7 @@ onServersAtOnce('the collector’s lock on $name', (server, on) => {
     });
   });
 
-  test('has one of several proxies that begin at once, whoever else tries', async () => {
+  test('has one of several proxies that begin at once, whoever else tries, and then another', async () => {
     await withLock(KNOWN);
     const all = [collect(), collect(), collect(), collect()];
     await until('each has tried', () => all.every(({ said }) => said.length > 0));
@@ -87,6 +85,10 @@ onServersAtOnce('the collector’s lock on $name', (server, on) => {
       ...Array.from({ length: 3 }, () => 'another proxy collects on this server'),
       COLLECTS,
     ]);
+    await all.find((one) => messages(one).includes(COLLECTS))?.stop();
+    await until('another takes over', () => {
+      return all.filter((one) => messages(one).includes(COLLECTS)).length === 2;
+    });
   });
 
   test('is given up where its row is lost, and had again', async () => {

@@ -4,13 +4,13 @@
  * replication. It never stops, and the table goes on both, once.
  */
 import { expect, jest } from '@jest/globals';
-import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
-import { isLocalSchema } from '../../src/names/names.js';
 import {
   type Collecting,
+  type CollectSettings,
   countRows,
   type Held,
   holdTable,
+  isGone,
   startCollecting,
   until,
   whereIs,
@@ -18,9 +18,10 @@ import {
 import { PurgeChunks } from '../lifecycle/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { inHooks } from '../support/on-servers.js';
 import { type ReplicaPair, startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
-import { differences, stateOf } from '../support/server-state.js';
+import { differences, isLocal, stateOf } from '../support/server-state.js';
 import { query, type Target } from '../support/servers.js';
 
 /** A busy machine is slow, not wrong. */
@@ -31,8 +32,8 @@ jest.setTimeout(LONGEST_MS);
 
 /** So many rows, in chunks of one, are enough to be turned around amid them. */
 const ROWS = 800;
-const WHOLE: Partial<LifecycleSettings> = { fastDrop: 'never', collect: 'auto' };
-const ROW_BY_ROW: Partial<LifecycleSettings> = { ...WHOLE, purgeChunkRows: 1, purgeChunkMs: 0 };
+const WHOLE: CollectSettings = { fastDrop: 'never', collect: 'auto' };
+const ROW_BY_ROW: CollectSettings = { ...WHOLE, purgeChunkRows: 1, purgeChunkMs: 0 };
 /** A purge is under way when so many chunks are done. */
 const SEEN = 20;
 const AT_END = 'reached the end of a held table';
@@ -45,28 +46,23 @@ const PAIRS = [
 inLanes(
   sample<(typeof PAIRS)[number]>(PAIRS, { name: 'pairs', count: 1 }),
   'a failover amid a purge, $title',
-  ({ name }, { test, beforeAll, beforeEach, afterAll, afterEach }) => {
-    let pair: ReplicaPair;
-    let running: Collecting[] = [];
+  ({ name }, lane) => {
+    const { beforeAll, beforeEach, each, open } = inHooks(lane);
+    const { test } = lane;
+    const pair = open(() => startPair({ name, gtid: true }));
+    const running: Collecting[] = [];
 
-    beforeAll(async () => {
-      pair = await startPair({ name, gtid: true });
-      await query(
+    beforeAll(() =>
+      query(
         pair.source,
         'CREATE DATABASE d',
         'CREATE TABLE d.live (id INT PRIMARY KEY AUTO_INCREMENT, note VARCHAR(40))',
-      );
-    });
+      ),
+    );
     beforeEach(() => freshLedger(pair.source));
-    const stopAll = async () => {
-      await Promise.all(running.map((one) => one.stop()));
-      running = [];
-    };
-    afterEach(stopAll);
-    afterAll(() => pair.stop());
 
-    const start = (settings: Partial<LifecycleSettings>, chunks = new PurgeChunks()) => {
-      const collecting = startCollecting(pair.source, settings, chunks.tap);
+    const start = (settings: CollectSettings, chunks = new PurgeChunks()) => {
+      const collecting = each.keep(startCollecting(pair.source, settings, chunks.tap));
       running.push(collecting);
       return collecting;
     };
@@ -147,7 +143,7 @@ inLanes(
         expect(await liveRows(server)).toEqual([...before, 'there', 'here again', 'it is gone']);
       }
       // A collector writes down its looks.
-      await stopAll();
+      for (const one of running) await one.stop();
       await pair.caughtUp();
       const [here, there] = [await stateOf(pair.source), await stateOf(pair.replica)];
       expect(differences(here, there, isLocal)).toEqual([]);
@@ -155,8 +151,6 @@ inLanes(
   },
   LONGEST_MS,
 );
-
-const isGone = async (server: Target, { id }: Held) => (await whereIs(server, id)).length === 0;
 
 /** The collector of a server that is a replica by now has seen that. */
 function rests({ said, collector }: Collecting): Promise<void> {
@@ -199,9 +193,4 @@ async function replicaStatus(replica: Target) {
   const of = (column: RegExp) =>
     Object.entries(status).flatMap(([name, value]) => (column.test(name) ? [String(value)] : []));
   return { running: of(/_(IO|SQL)_Running$/), errors: of(/^Last_SQL_Errno$/) };
-}
-
-function isLocal(what: string): boolean {
-  const [, schema = ''] = /^\w+ ([^.]*)/.exec(what) ?? [];
-  return isLocalSchema(schema);
 }

@@ -9,10 +9,10 @@ import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
+import { openRelay, type Relay } from '../support/relay.js';
 import { startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
 import { connect, query, type Session, type Target } from '../support/servers.js';
-import { type SwitchedAddress, switchedAddress } from '../support/switched-address.js';
 
 const FAILOVERS = Number(process.env['FAILOVERS'] ?? '2');
 const CLIENTS = 3;
@@ -52,11 +52,11 @@ inLanes(
     const { afterAll, beforeAll, open } = inHooks(lane);
     const { test } = lane;
     const pair = open(() => startPair({ name, gtid: true }));
-    let addresses: readonly SwitchedAddress[];
+    let addresses: readonly Relay[];
     beforeAll(async () => {
       const { source, replica } = pair;
       const targets = by === 'address' ? [source] : [source, null];
-      addresses = await Promise.all(targets.map(switchedAddress));
+      addresses = await Promise.all(targets.map((one) => openRelay(one)));
       await query(
         source,
         'CREATE DATABASE d',
@@ -206,24 +206,21 @@ interface Found {
 }
 
 async function findRows(server: Target, made: readonly Made[]) {
-  await using connection = await connect(server);
-  const rowsOf = async (text: string) => (await connection.query(text))[0] as unknown[];
-  const live = (await rowsOf(
-    "SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'd'",
-  )) as { readonly name: string }[];
-  const held = (await rowsOf(
+  await using session = await connect(server);
+  const live = (await session.tables('d')).map((name) => ({ name, place: `d.\`${name}\`` }));
+  const held = await session.rows<{ readonly name: string; readonly place: string }>(
     `SELECT table_name AS name, CONCAT('\`', hold_schema, '\`.\`', hold_name, '\`') AS place
      FROM _undrop.ledger WHERE schema_name = 'd' AND state = 'HOLD'`,
-  )) as { readonly name: string; readonly place: string }[];
+  );
   const names = new Set(made.map(({ table }) => table));
-  const places = [
-    ...live.map(({ name }) => ({ name, place: `d.\`${name}\``, where: 'live' as const })),
-    ...held.map((one) => ({ ...one, where: 'held' as const })),
-  ].filter(({ name }) => names.has(name));
   const found = new Map<string, Found>();
-  for (const { name, place, where } of places) {
-    const [row] = (await rowsOf(`SELECT COUNT(*) AS n FROM ${place}`)) as { readonly n: number }[];
-    found.set(name, { where, rows: Number(row?.n) });
+  for (const [where, places] of [
+    ['live', live],
+    ['held', held],
+  ] as const) {
+    for (const { name, place } of places) {
+      if (names.has(name)) found.set(name, { where, rows: await session.count(place) });
+    }
   }
   return found;
 }

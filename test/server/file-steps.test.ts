@@ -1,16 +1,17 @@
 /**
  * Files of removed tables on real servers: each is given back in steps, also where the proxy ended
- * in between; and never one that a table still has.
+ * in between; and never one that a table still has. It calls `FileSteps` for what lies between a
+ * second name and the DROP.
  */
 import { link, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { FileSteps } from '../../src/lifecycle/file-steps.js';
-import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
-import { type Log, silentLog } from '../../src/log.js';
+import { silentLog } from '../../src/log.js';
 import {
   type Collecting,
+  type CollectSettings,
   countRows,
   fastSettings,
   holdTable,
@@ -32,13 +33,13 @@ onServersAtOnce('files on $name', (server, on) => {
   const folder = join(dataDir, '_undrop');
   beforeEach(() => freshLedger(server));
   const own = { fileStepBytes: STEP_BYTES, limits: { ...NONE, dataFolder: dataDir } };
-  const start = (settings: Partial<LifecycleSettings> = {}) =>
+  const start = (settings: CollectSettings = {}) =>
     on.each.keep(startCollecting(server, { ...settings, ...own }));
   const kept = async () => (await readdir(folder)).filter((file) => file.endsWith('.undrop'));
   const givenBack = ({ said }: Collecting) =>
     said.filter(({ message }) => message === 'freed the file of a removed table').length;
 
-  const fileSteps = (log: Log = silentLog) =>
+  const fileSteps = (log = silentLog) =>
     new FileSteps({
       settings: { ...fastSettings, ...own },
       clock: systemClock,
@@ -65,25 +66,17 @@ onServersAtOnce('files on $name', (server, on) => {
     for (const file of names) await rm(join(folder, file));
   });
 
-  test('a file goes in steps, after its table', async () => {
-    const definition = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB';
-    const held = await holdTable(server, { definition, state: 'DROP', rows: 5_000 });
-    const file = join(folder, `${held.name}.ibd`);
-    expect((await stat(file)).size).toBeGreaterThan(3 * STEP_BYTES);
+  test.each([
+    [1, 5_000, ''],
+    [2, 6_000, 'PARTITION BY HASH (id) PARTITIONS 2'],
+  ])('%i files go in steps, after their table', async (files, rows, partitions) => {
+    const definition = `(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB ${partitions}`;
+    const held = await holdTable(server, { definition, state: 'DROP', rows });
+    const own = (await readdir(folder)).filter((file) => file.startsWith(held.name));
+    const [first = ''] = own.filter((file) => file.endsWith('.ibd'));
+    expect((await stat(join(folder, first))).size).toBeGreaterThan(2 * STEP_BYTES);
     const collecting = start();
-    const all = collecting;
-    await until('the file is gone', () => givenBack(all) === 1);
-    expect(await whereIs(server, held.id)).toEqual([]);
-    expect(await kept()).toEqual([]);
-  });
-
-  test('each partition has a file', async () => {
-    const definition =
-      '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB PARTITION BY HASH (id) PARTITIONS 2';
-    const held = await holdTable(server, { definition, state: 'DROP', rows: 6_000 });
-    const collecting = start();
-    const all = collecting;
-    await until('the files are gone', () => givenBack(all) === 2);
+    await until('the files are gone', () => givenBack(collecting) === files);
     expect(await whereIs(server, held.id)).toEqual([]);
     expect(await kept()).toEqual([]);
   });
@@ -94,8 +87,7 @@ onServersAtOnce('files on $name', (server, on) => {
     await writeFile(join(folder, gone), '');
     await truncate(join(folder, gone), 10 * STEP_BYTES);
     const collecting = start({ fastDrop: 'never', purgeChunkRows: 1, purgeChunkMs: 0 });
-    const all = collecting;
-    await until('the file is gone', () => givenBack(all) === 1);
+    await until('the file is gone', () => givenBack(collecting) === 1);
     expect(await countRows(server, held.quoted)).toBeGreaterThan(0);
   });
 
@@ -127,8 +119,7 @@ onServersAtOnce('files on $name', (server, on) => {
     await writeFile(join(dataDir, 'other_folder', gone), 'x');
     try {
       const collecting = start();
-      const all = collecting;
-      await until('the file is gone', () => givenBack(all) === 1);
+      await until('the file is gone', () => givenBack(collecting) === 1);
       await until('the second name is gone', async () => (await kept()).length === others.length);
       expect((await stat(join(folder, `${held.name}.ibd`))).size).toBe(size);
       expect(await countRows(server, held.quoted)).toBe(5_000);

@@ -9,7 +9,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
 import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
 import { until } from '../support/poll.js';
@@ -20,8 +19,8 @@ import { makeServiceAccount } from '../support/service-account.js';
 
 const run = promisify(execFile);
 const DISK_MB = 300;
-/** A table takes about so much, and so many rows. */
-const [ROWS] = [9];
+/** Of a table; each takes a megabyte. */
+const ROWS = 9;
 const MIN_FREE_MB = 60;
 
 describe.each(testServers())('a full disk under $name', ({ name }) => {
@@ -29,7 +28,6 @@ describe.each(testServers())('a full disk under $name', ({ name }) => {
   let launched: Launched;
   let server: Target;
   let proxy: ProxyProcess | null = null;
-  let root: Connection;
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'undrop-full-'));
@@ -43,14 +41,12 @@ describe.each(testServers())('a full disk under $name', ({ name }) => {
     });
     server = { host: '127.0.0.1', port, user: 'root', password: '' };
     await makeServiceAccount(server);
-    root = await launched.connect();
     await query(server, 'CREATE DATABASE disk');
   });
 
   afterEach(async () => {
     await proxy?.stop();
     proxy = null;
-    root.destroy();
     await launched.stop();
     await run('umount', [folder]);
     await rm(folder, { recursive: true });

@@ -72,15 +72,12 @@ describe('a Galera cluster', () => {
     for (const node of cluster.nodes) {
       await using connection = await session(node);
       await intentsSettled(connection, ['app']);
-      const rows = await connection.rows('SHOW TABLES FROM app');
-      const live = new Set(rows.map((row) => String(Object.values(row)[0])));
-      const held = await connection.rows(
-        "SELECT table_name AS name FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = 'app'",
+      const live = new Set(await connection.tables('app'));
+      const held = await connection.column(
+        "SELECT table_name FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = 'app'",
       );
-      const names = await connection.rows(
-        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'",
-      );
-      const heldNames = new Set(held.map(({ name }) => String(name)));
+      const names = (await connection.tables('_undrop')).filter((name) => name.startsWith('_vt_'));
+      const heldNames = new Set(held);
       expect(names).toHaveLength(heldNames.size);
       for (const [name, isLive] of lives) {
         if (isLive === null)

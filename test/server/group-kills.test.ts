@@ -6,7 +6,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { type GroupMember, startGroup } from '../support/group.js';
 import { inHooks } from '../support/on-servers.js';
@@ -172,14 +171,11 @@ describe('a group of which all members take writes', () => {
 
   async function expectFates(member: GroupMember): Promise<void> {
     await using connection = await session(member);
-    const ask = async (text: string) => (await connection.query<RowDataPacket[]>(text))[0];
-    const live = new Set((await ask('SHOW TABLES FROM app')).map((row) => Object.values(row)[0]));
-    const ledger = await ask(
+    const live = new Set(await connection.tables('app'));
+    const ledger = await connection.rows(
       "SELECT table_name, hold_schema, hold_name FROM _undrop.ledger WHERE state = 'HOLD'",
     );
-    const names = await ask(
-      "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'",
-    );
+    const names = (await connection.tables('_undrop')).filter((name) => name.startsWith('_vt_'));
     expect([member.name, names.length]).toEqual([member.name, ledger.length]);
     for (const [name, { fate, rows }] of fates) {
       const held = ledger.filter((row) => row['table_name'] === name);
@@ -189,7 +185,7 @@ describe('a group of which all members take writes', () => {
       ];
       const found = [];
       for (const copy of copies) {
-        const ids = (await ask(`SELECT id FROM ${copy} ORDER BY id`)).map(({ id }) => Number(id));
+        const ids = (await connection.column(`SELECT id FROM ${copy} ORDER BY id`)).map(Number);
         found.push({ at: copy.startsWith('app.') ? 'live' : 'held', ids });
       }
       const what = { name, found, lost: lost.filter((line) => line.includes(`app.${name}`)) };

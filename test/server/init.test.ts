@@ -1,20 +1,23 @@
 /**
  * `undrop init` and `undrop doctor` as a person types them, on each server: the account is made
  * once, has what its tier says, and what each tier can do is done by a proxy with that account.
+ * Without settings it is of the tier managed, from where the server sees it come.
  */
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect } from '@jest/globals';
-import type { Tier } from '../../src/account/grants.js';
+import { runCommandLine } from '../../src/cli/command-line.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { environment, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { initVariables, runInit } from '../support/run-init.js';
 import { connect, type FreshSchema, query } from '../support/servers.js';
 
 const PASSWORD = 'it’s \\ a secret';
+const TIERS = ['full', 'managed', 'least'] as const;
+type Tier = (typeof TIERS)[number];
 
 /** What init has made, and the variables of a proxy with it. */
 interface Account {
@@ -57,9 +60,19 @@ onServers('undrop init on $name', (server, on) => {
     accounts.delete(tier);
   }
 
-  async function grantsOf(user: string): Promise<readonly string[]> {
-    const grants = await root.column(`SHOW GRANTS FOR ${user}@'%'`);
+  async function grantsOf(user: string, host = '%'): Promise<readonly string[]> {
+    const grants = await root.column(`SHOW GRANTS FOR ${user}@'${host}'`);
     return grants.map((text) => text.replace(/ IDENTIFIED BY .*/, ''));
+  }
+
+  async function runPrinted(stdout: string): Promise<void> {
+    for (const line of stdout.split('\n')) {
+      const text = line
+        .replace(/--( .*)?$/, '')
+        .trim()
+        .replace('…', 'a password');
+      if (text !== '') await root.query(text.replace(/;$/, ''));
+    }
   }
 
   /** Where the newest drop of a table of that name went. */
@@ -99,7 +112,7 @@ onServers('undrop init on $name', (server, on) => {
     }
   });
 
-  test.each<Tier>(['full', 'managed', 'least'])(
+  test.each(TIERS)(
     'the statements that it prints for the tier %s make the same account as --apply does',
     async (tier) => {
       const { user } = await make(tier);
@@ -107,10 +120,7 @@ onServers('undrop init on $name', (server, on) => {
       const printed = await init(tier, {});
       expect(printed.code).toBe(0);
       await root.query(`DROP USER ${user}@'%'`);
-      for (const line of printed.stdout.split('\n')) {
-        const text = line.replace(/--.*$/, '').trim().replace('…', 'a password');
-        if (text !== '') await root.query(text.replace(/;$/, ''));
-      }
+      await runPrinted(printed.stdout);
       expect(await grantsOf(user)).toEqual(applied);
       await forget(tier);
     },
@@ -185,7 +195,7 @@ onServers('undrop init on $name', (server, on) => {
   });
 
   describe('a proxy with the tier', () => {
-    test.each<Tier>(['full', 'managed', 'least'])('%s holds a table at home', async (tier) => {
+    test.each(TIERS)('%s holds a table at home', async (tier) => {
       await dropBy(tier, schema);
       expect(await heldIn(schema, 't')).toBe('_undrop');
     });
@@ -229,40 +239,29 @@ onServers('undrop init on $name', (server, on) => {
       return { code, textsOf };
     }
 
-    test.each<Tier>(['full', 'managed', 'least'])('knows the tier %s', async (tier) => {
+    test.each(TIERS)('knows the tier %s', async (tier) => {
       const { code, textsOf } = await doctor(tier);
       expect([code, textsOf('account')[0]]).toEqual([0, expect.stringMatching(`: tier ${tier}$`)]);
       expect(textsOf('server')).toEqual([expect.stringMatching(/: a tested version$/)]);
     });
 
-    test('says what breaks without a right that is missing', async () => {
-      const { variables, user } = await made('managed');
-      await root.query(`REVOKE TRIGGER ON *.* FROM ${user}@'%'`);
-      const { code, stdout } = await runUndrop(server, ['doctor'], variables);
-      expect(code).toBe(1);
-      expect(stdout).toMatch(/missing TRIGGER on .*: undrop cannot see triggers/);
-      await make('managed');
-    });
-
     test.each([
       ['TRIGGER', true],
-      ['REFERENCES', true],
       ['CREATE', true],
       ['PROCESS', false],
-      ['INSERT', false],
-    ])('without %s says that tables are held where they are: %s', async (right, isHeld) => {
-      const { user } = await made('managed');
+    ])('without %s says so, and that tables are held where they are: %s', async (right, isHeld) => {
+      const { user, variables } = await made('managed');
       await root.query(`REVOKE ${right} ON *.* FROM ${user}@'%'`);
       try {
-        const { textsOf } = await doctor('managed');
-        const dropping = dropBy('managed', schema).then(
+        const { code, stdout } = await runUndrop(server, ['doctor'], variables);
+        const missing = new RegExp(`missing ${right}( on .*)?: undrop cannot `);
+        expect([code, stdout]).toEqual([1, expect.stringMatching(missing)]);
+        const isSaid = !(await doctor('managed')).textsOf('schemas').includes('held: none');
+        const done = await dropBy('managed', schema).then(
           () => 'held',
           () => 'refused',
         );
-        expect({
-          done: await dropping,
-          isSaid: !textsOf('schemas').includes('held: none'),
-        }).toEqual({ done: isHeld ? 'held' : 'refused', isSaid: isHeld });
+        expect({ done, isSaid }).toEqual({ done: isHeld ? 'held' : 'refused', isSaid: isHeld });
       } finally {
         await make('managed');
       }
@@ -296,6 +295,99 @@ onServers('undrop init on $name', (server, on) => {
       const programs = (await doctor('least')).textsOf('programs').join();
       expect(programs).toContain('may not see all procedures');
       expect(programs).not.toContain('none of them drops tables');
+    });
+  });
+
+  describe('without settings', () => {
+    const user = `d_${process.pid % 100_000}`;
+    const accountsOf = () =>
+      query<{ readonly Host: string; readonly ssl_type: string }>(
+        server,
+        `SELECT Host, ssl_type FROM mysql.user WHERE User = '${user}'`,
+      );
+    on.afterEach(async () => {
+      for (const { Host } of await accountsOf()) await root.query(`DROP USER ${user}@'${Host}'`);
+    });
+    const initBare = (args: readonly string[], more: Variables = {}) =>
+      runInit(server, args, { USER: user, PASSWORD: '', ...more });
+
+    test('what it prints makes an account with a password of its own, which comes from here', async () => {
+      const { code, stdout } = await initBare([]);
+      expect(code).toBe(0);
+      for (const text of [
+        '(tier managed)',
+        '; the tier full restores them: `undrop init --tier full`.',
+        '-- It may log in from this host, 127.0.0.1. Use --account-host if',
+        '-- The password was generated',
+      ]) {
+        expect(stdout).toContain(text);
+      }
+      await runPrinted(stdout);
+      expect(await accountsOf()).toEqual([{ Host: '127.0.0.1', ssl_type: '' }]);
+      const [, password = ''] = /IDENTIFIED BY '([^']{40,})';/.exec(stdout) ?? [];
+      await using _client = await connect({ ...server, user, password });
+      expect((await initBare([])).stdout).not.toContain(password);
+    });
+
+    test('with --apply it comes from where the server sees the administrator come from', async () => {
+      const more = { PASSWORD: 'a secret' };
+      const [seenAs = ''] = await root.column("SELECT SUBSTRING_INDEX(USER(), '@', -1)");
+      const { code, stdout, stderr } = await initBare(['--apply'], more);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain(
+        `The account ${user}@${seenAs} was created; it has the privileges of the tier`,
+      );
+      expect(await accountsOf()).toEqual([{ Host: seenAs, ssl_type: '' }]);
+      const applied = await grantsOf(user, seenAs);
+      await root.query(`DROP USER ${user}@'${seenAs}'`);
+      const printed = await initBare([], { ...more, ACCOUNT_HOST: seenAs, TIER: 'managed' });
+      await runPrinted(printed.stdout);
+      expect(await grantsOf(user, seenAs)).toEqual(applied);
+    });
+
+    test('takes TLS where TLS is required', async () => {
+      await runPrinted((await initBare([], { UPSTREAM_TLS: 'required' })).stdout);
+      expect(await accountsOf()).toMatchObject([{ ssl_type: 'ANY' }]);
+    });
+
+    test('warns of a password that everybody on this machine can see', async () => {
+      const { code, stderr } = await initBare(['--password', 'p']);
+      const warning = 'all users of this machine can see --password; use --password-file instead';
+      expect([code, stderr]).toEqual([0, `undrop: warning: ${warning}\n`]);
+    });
+
+    test('asks for the password of the administrator, and does not show it', async () => {
+      const asked: unknown[] = [];
+      const code = await runCommandLine({
+        args: ['init', '--apply', '--admin-user', server.user],
+        env: environment(server, { USER: user, PASSWORD: 'a secret' }),
+        stdout: { write: () => true },
+        stderr: { write: () => true },
+        leaveSignals: () => undefined,
+        ask: async (...question) => {
+          asked.push(question);
+          return server.password;
+        },
+      });
+      expect(code).toBe(0);
+      expect(asked).toEqual([[`Password of ${server.user}: `, { isSecret: true }]]);
+      expect(await accountsOf()).toHaveLength(1);
+    });
+
+    test('takes the password of the administrator from a file or a terminal alone', async () => {
+      const variables = { USER: user, PASSWORD: 'p' };
+      for (const [args, text] of [
+        [[], /--admin-password-file: expected a file, because there is no terminal, found none\./],
+        [['--admin-password-file', '/nowhere'], /--admin-password-file: expected .* found ENOENT/],
+        [['--admin-password', 'q'], /--admin-password was removed: use --admin-password-file/],
+      ] as const) {
+        const { code, stderr } = await runUndrop(server, ['init', '--apply', ...args], variables);
+        expect([code, stderr]).toEqual([2, expect.stringMatching(text)]);
+        expect(await accountsOf()).toEqual([]);
+      }
+      const set = { ...variables, ADMIN_PASSWORD: server.password };
+      const { stderr } = await runUndrop(server, ['init'], set);
+      expect(stderr).toContain('UNDROP_ADMIN_PASSWORD was removed: use --admin-password-file');
     });
   });
 });

@@ -20,18 +20,9 @@ import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { listed, restored } from '../support/undrop-cli.js';
 
 const PARTS = [
-  'deploy',
-  ...['src', 'demo', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging'],
-  ...[
-    'undrop.example.conf',
-    'package.json',
-    'package-lock.json',
-    'tsconfig.json',
-    'tsconfig.src.json',
-    'LICENSE',
-  ],
+  ...['src', 'demo', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging', 'package.json'],
+  ...['package-lock.json', 'tsconfig.json', 'tsconfig.src.json', 'undrop.example.conf', 'LICENSE'],
 ];
-const PACKAGES = 'build/packages';
 const NEXT_VERSION = '99.0.0';
 /** xz takes half a minute for each package. */
 const BUILD_MS = 600_000;
@@ -120,7 +111,7 @@ describe('the .deb', () => {
   }
 
   test('starts nothing by its installation', async () => {
-    await install(join(clone, PACKAGES, readdirSync(join(clone, PACKAGES)).find(isDeb) ?? ''));
+    await install(packageOf('.deb'));
     const { stdout } = await debian.attempt('systemctl', 'is-active', 'undrop');
     expect(stdout.trim()).toBe('inactive');
     expect(await debian.run('stat', '--format=%a %U %G', '/etc/undrop/undrop.conf')).toBe(
@@ -215,8 +206,7 @@ describe('the .deb', () => {
   /** The same package with another version, in its control file and in its program. */
   async function nextVersion(): Promise<string> {
     const folder = join(temporary.path, 'next');
-    const name = readdirSync(join(clone, PACKAGES)).find(isDeb) ?? '';
-    await runCommand(['dpkg-deb', '--raw-extract', join(clone, PACKAGES, name), folder]);
+    await runCommand(['dpkg-deb', '--raw-extract', packageOf('.deb'), folder]);
     await edit(join(folder, 'DEBIAN/control'), /^Version: .*$/m, `Version: ${NEXT_VERSION}`);
     const program = join(folder, 'usr/lib/undrop/undrop.mjs');
     await edit(program, /UNDROP_VERSION="[^"]*"/, `UNDROP_VERSION="${NEXT_VERSION}"`);
@@ -228,12 +218,10 @@ describe('the .deb', () => {
 
 describe('the .rpm', () => {
   const shell = (text: string) => runCommand(['sh', '-c', text], { env });
-  const rpm = () => join(clone, PACKAGES, readdirSync(join(clone, PACKAGES)).find(isRpm) ?? '');
 
   test('has the files of the .deb', async () => {
-    const deb = join(clone, PACKAGES, readdirSync(join(clone, PACKAGES)).find(isDeb) ?? '');
-    const inDeb = (await runCommand(['dpkg-deb', '--contents', deb])).stdout;
-    const inRpm = (await shell(`rpm2cpio '${rpm()}' | cpio --list --quiet`)).stdout;
+    const inDeb = (await runCommand(['dpkg-deb', '--contents', packageOf('.deb')])).stdout;
+    const inRpm = (await shell(`rpm2cpio '${packageOf('.rpm')}' | cpio --list --quiet`)).stdout;
     const files = inDeb.split('\n').filter((line) => line.startsWith('-'));
     const names = files.map((line) => line.replace(/^.* \.\//, './'));
     // A manual page may be compressed by rpmbuild.
@@ -244,7 +232,7 @@ describe('the .rpm', () => {
   });
 
   test('has scripts that a shell takes', async () => {
-    const { stdout } = await shell(`rpm -qp --scripts '${rpm()}'`);
+    const { stdout } = await shell(`rpm -qp --scripts '${packageOf('.rpm')}'`);
     const [, user = '', after = '', before = ''] = stdout.split(
       /^(?:pre|post|preun)install .*:\n/m,
     );
@@ -255,8 +243,10 @@ describe('the .rpm', () => {
   });
 });
 
-const isDeb = (name: string) => name.endsWith('.deb');
-const isRpm = (name: string) => name.endsWith('.rpm');
+function packageOf(kind: '.deb' | '.rpm'): string {
+  const folder = join(clone, 'build/packages');
+  return join(folder, readdirSync(folder).find((name) => name.endsWith(kind)) ?? '');
+}
 
 async function edit(file: string, what: RegExp, by: string): Promise<void> {
   const text = await readFile(file, 'utf8');

@@ -4,28 +4,25 @@
  * one that lacks any other column is refused.
  */
 import { expect } from '@jest/globals';
-import { ProxyServices } from '../../src/cli/serve/proxy-services.js';
-import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
-import { silentLog } from '../../src/log.js';
-import { holdTable, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import { holdTable, startCollecting, until, untilGone, whereIs } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
+import { ledgerInsert } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
-import type { ProxyTarget } from '../support/proxy.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, query } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
-import { tappedPool } from '../support/tapped-pool.js';
 
-const TOO_NEW = LEDGER_VERSION + 2;
+const OPENED = 'opened the ledger; drops are held';
 
 onServersAtOnce('a ledger on $name', (server, on) => {
   const { afterAll, afterEach, beforeAll, beforeEach, test } = on;
   let isReady = false;
+  const nothing = () => undefined;
   const info = (_fields: object, message: string) => {
-    isReady ||= message.startsWith('opened the ledger; drops are held');
+    isReady ||= message.startsWith(OPENED);
   };
   afterAll(() => dropRecycleSchemas(server));
   const schema = on.schema('versions');
-  const log = { ...silentLog, info };
+  const log = { debug: nothing, info, warn: nothing, error: nothing };
   const proxy = on.proxy({ PROTECT: 'drop-table,drop-database' }, { log });
   beforeAll(() => until('its start is over', () => isReady));
   beforeEach(async () => {
@@ -46,8 +43,20 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     return answer;
   }
 
-  const become = (version: number) =>
-    query(server, `INSERT INTO _undrop.ledger_version VALUES (${version}, NOW())`);
+  /** A proxy that is so many versions newer has made it. */
+  const become = (newer: number) =>
+    query(
+      server,
+      `INSERT INTO _undrop.ledger_version
+       SELECT MAX(version) + ${newer}, NOW() FROM _undrop.ledger_version`,
+    );
+  const newest = async () => {
+    const [row] = await query<{ readonly version: number }>(
+      server,
+      'SELECT MAX(version) AS version FROM _undrop.ledger_version',
+    );
+    return Number(row?.version);
+  };
 
   const states = async () => {
     const rows = await query<{ state: string }>(server, 'SELECT state FROM _undrop.ledger');
@@ -55,27 +64,29 @@ onServersAtOnce('a ledger on $name', (server, on) => {
   };
 
   test('that is too new is not written to: drops are refused, each kind of them', async () => {
-    await become(TOO_NEW);
+    await become(2);
+    const tooNew = `its version is ${await newest()}`;
     for (const text of ['DROP TABLE t', `DROP DATABASE ${schema.name}`]) {
       const answer = await say(proxy, text);
-      expect([text, answer]).toEqual([text, expect.stringContaining(`version is ${TOO_NEW}`)]);
+      expect([text, answer]).toEqual([text, expect.stringContaining(tooNew)]);
     }
     expect(await states()).toEqual([]);
     expect(await say(server, 'SELECT a FROM t')).toBe('[{"a":1}]');
   });
 
   test('that is too old is not written to either', async () => {
+    const version = await newest();
     await query(server, 'UPDATE _undrop.ledger_version SET version = 1');
     try {
       expect(await say(proxy, 'DROP TABLE t')).toContain('its version is 1');
       expect(await say(server, 'SELECT a FROM t')).toBe('[{"a":1}]');
     } finally {
-      await query(server, `UPDATE _undrop.ledger_version SET version = ${LEDGER_VERSION}`);
+      await query(server, `UPDATE _undrop.ledger_version SET version = ${version}`);
     }
   });
 
   test('of the next version is written to, whatever columns it has beside', async () => {
-    await become(LEDGER_VERSION + 1);
+    await become(1);
     await query(server, 'ALTER TABLE _undrop.ledger ADD COLUMN newer INT NOT NULL');
     try {
       expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
@@ -88,7 +99,8 @@ onServersAtOnce('a ledger on $name', (server, on) => {
   test('that is too new is collected by nobody but the newer, who gets the lock', async () => {
     const collecting = on.each.keep(startCollecting(server));
     await collecting.looked();
-    await become(TOO_NEW);
+    await become(2);
+    const tooNew = await newest();
     const held = await holdTable(server);
     collecting.collector.wake();
     const isFree = async () => {
@@ -101,10 +113,10 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     await until('the lock is free', isFree);
     expect(await whereIs(server, held.id)).toEqual([`${held.schema}.${held.name}`]);
     const isSaid = () =>
-      collecting.said.some(({ message }) => message.includes(`its version is ${TOO_NEW}`));
+      collecting.said.some(({ message }) => message.includes(`its version is ${tooNew}`));
     await until('it is said', isSaid);
-    await query(server, `DELETE FROM _undrop.ledger_version WHERE version = ${TOO_NEW}`);
-    await until('it is collected', async () => (await whereIs(server, held.id)).length === 0);
+    await query(server, `DELETE FROM _undrop.ledger_version WHERE version = ${tooNew}`);
+    await untilGone(server, held);
   });
 
   test('that an older program of this version made is completed by the drop that finds it', async () => {
@@ -127,105 +139,48 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     const added = ['todo', 'created_at', 'lengthened'];
     for (const name of added) await query(server, `ALTER TABLE _undrop.ledger DROP COLUMN ${name}`);
     await query(server, 'ALTER TABLE _undrop.ledger DROP KEY by_size, DROP KEY by_end');
-    const pool = poolOn(server);
-    await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
+    await Promise.all([0, 1].map(async () => on.each.keep(await proxyInFront(server))));
+    const keys = async () => {
+      const rows = await query<{ readonly name: string }>(
+        server,
+        `SELECT DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
+         WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME = 'ledger' AND INDEX_NAME LIKE 'by%'`,
+      );
+      return rows.map(({ name }) => name);
+    };
+    await until('its keys are made', async () => {
+      const made = await keys();
+      return ['by_size', 'by_end'].every((name) => made.includes(name));
+    });
     expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
     await until('it is held', async () => (await states()).includes('HOLD'));
-    const keys = await query<{ readonly name: string }>(
-      server,
-      `SELECT DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
-       WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME = 'ledger' AND INDEX_NAME LIKE 'by%'`,
-    );
-    expect(keys.map(({ name }) => name)).toEqual(expect.arrayContaining(['by_size', 'by_end']));
   });
 
-  test('that lacks the table of services gets it, and an older program goes on beside it', async () => {
-    await query(server, 'DROP TABLE _undrop.proxies');
-    const pool = poolOn(server);
-    await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
-    expect(await query(server, 'SELECT * FROM _undrop.proxies')).toEqual([]);
-    // To an older program it is one of the tables that may stand in the recycle schema.
-    await using collecting = startCollecting(server);
-    const held = await holdTable(server);
-    collecting.collector.wake();
-    await until('it is collected', async () => (await whereIs(server, held.id)).length === 0);
-    expect(await query(server, 'SELECT * FROM _undrop.proxies')).toEqual([]);
-  });
+  test.each(['DROP TABLE _undrop.proxies', 'ALTER TABLE _undrop.proxies DROP COLUMN drops_sent'])(
+    'without what services need gets it, and is collected meanwhile: %s',
+    async (text) => {
+      await query(server, text);
+      await using _collecting = startCollecting(server);
+      const held = await holdTable(server);
+      on.each.keep(await proxyInFront(server));
+      const listed = () => query(server, 'SELECT drops_sent FROM _undrop.proxies').catch(() => []);
+      await until('a service is listed', async () => (await listed()).length > 0);
+      await untilGone(server, held);
+    },
+  );
 
-  test('that takes long to complete keeps no proxy from its start', async () => {
-    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
-    await using pool = poolOn(server);
-    let complete = () => {};
-    const completing = new Promise<void>((resolve) => {
-      complete = resolve;
-    });
-    const slow = tappedPool(pool, async (send, texts) => {
-      if (texts.some((text) => text.startsWith('ALTER'))) await completing;
-      return send();
-    });
-    const own = { proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
-    const options = { ...own, pool: slow, poolAt: () => pool };
-    const isComplete = async () =>
-      (await query(server, "SHOW COLUMNS FROM _undrop.ledger LIKE 'todo'")).length === 1;
-    let home: ProxyServices | null = null;
-    try {
-      // Before the column is there.
-      home = await ProxyServices.open(options, proxy.settings);
-      expect(await isComplete()).toBe(false);
-      complete();
-      await until('it is complete', isComplete);
-    } finally {
-      complete();
-      await home?.stop();
-    }
-  });
-
-  test('that is there is made once by a start, which goes on at once', async () => {
-    await using pool = poolOn(server);
-    let looks = 0;
-    const counted = tappedPool(pool, (send, texts) => {
-      looks += texts.filter((text) => /SELECT .*MAX\(version\) AS version/.test(text)).length;
-      return send();
-    });
-    let isReady = false;
-    const log = {
-      ...silentLog,
-      info: (_fields: object, message: string) => {
-        isReady ||= message.startsWith('opened the ledger; drops are held');
-      },
-    };
-    await ensureLedger(counted);
-    const once = looks;
-    const own = { proxyId: 'test', activeIds: new Set<string>(), log };
-    const options = { ...own, pool: counted, poolAt: () => pool };
-    // A start that others hold up looks again after some seconds.
-    await until('a start makes it once', async () => {
-      [looks, isReady] = [0, false];
-      const home = await ProxyServices.open(options, { ...proxy.settings, collect: 'off' });
-      await until('it says so', () => isReady);
-      await home.stop();
-      return looks === once;
-    });
-  });
-
-  test('of another transaction’s reading is completed between the drops of older proxies', async () => {
+  test('of another transaction’s reading is completed later; proxies start, and older ones drop', async () => {
     await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
     await using reader = await connect(server);
     await reader.run('START TRANSACTION', 'SELECT * FROM _undrop.ledger');
-    await using pool = poolOn(server);
-
-    const first = ensureLedger(pool).catch((error: Error) => error.message);
+    on.each.keep(await proxyInFront(server));
+    const isComplete = async () =>
+      (await query(server, "SHOW COLUMNS FROM _undrop.ledger LIKE 'todo'")).length === 1;
+    expect(await isComplete()).toBe(false);
     // What an older proxy writes queues behind the ALTER, which gives up.
-    await query(
-      server,
-      'SET lock_wait_timeout = 60',
-      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
-           kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
-           state_since) VALUES ('a', 'a', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(),
-           'removed', NOW())`,
-    );
-    expect(await first).toContain('Lock wait timeout exceeded');
+    const row = ledgerInsert({ id: "'a'", state: "'removed'" });
+    await query(server, 'SET lock_wait_timeout = 60', row);
     await reader.query('COMMIT');
-    await ensureLedger(pool);
+    await until('it is complete', isComplete);
   });
 });

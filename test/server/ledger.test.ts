@@ -1,4 +1,7 @@
-/** The ledger on real servers: what an intent records and finds out, outcomes, states, reading. */
+/**
+ * The ledger on real servers: what an intent records and finds out, outcomes, states, reading. It
+ * calls the functions of src/ledger, whose answers no statement and no command shows.
+ */
 import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
@@ -20,9 +23,11 @@ onServers('the ledger on $name', (server, on) => {
   const { test } = on;
   const own = ownSession(server, on);
 
+  const intended = (...tables: readonly string[]) =>
+    intend(own.pool, own.session, { schema: own.schema.name, tables });
+
   async function factsOf(...tables: readonly string[]): Promise<readonly IntentTable[]> {
-    const { facts } = await intend(own.pool, own.session, { schema: own.schema.name, tables });
-    return facts.tables;
+    return (await intended(...tables)).facts.tables;
   }
 
   async function binlogPosition(): Promise<string> {
@@ -38,13 +43,6 @@ onServers('the ledger on $name', (server, on) => {
     await ensureLedger(own.pool);
     expect(await binlogPosition()).toBe(before);
     expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
-  });
-
-  test('is refused where a proxy that is too new has made it', async () => {
-    await query(server, 'INSERT INTO _undrop.ledger_version VALUES (99, NOW())');
-    await expect(ensureLedger(own.pool)).rejects.toMatchObject({
-      code: 'UNDROP_LEDGER_UNAVAILABLE',
-    });
   });
 
   test('is not ready for an account that may not write to it', async () => {
@@ -96,7 +94,7 @@ onServers('the ledger on $name', (server, on) => {
 
   test('costs no row, and nothing in the binary log, where there is nothing to hold', async () => {
     await own.session.query('CREATE VIEW v AS SELECT 1 AS a');
-    await recordWarmUp();
+    await factsOf('missing');
     const before = await binlogPosition();
     const [missing, view] = await factsOf('missing', 'v');
     expect(missing).toMatchObject({ kind: 'missing', table: 'missing', holdUntil: null });
@@ -105,10 +103,6 @@ onServers('the ledger on $name', (server, on) => {
     expect(await binlogPosition()).toBe(before);
   });
 
-  async function recordWarmUp(): Promise<void> {
-    await factsOf('missing');
-  }
-
   test('tells names apart as the server does', async () => {
     await own.session.query('CREATE TABLE Orders (a INT)');
     const [lower, exact] = await factsOf('orders', 'Orders');
@@ -116,25 +110,15 @@ onServers('the ledger on $name', (server, on) => {
     expect(exact?.kind).toBe('base');
   });
 
-  test('estimates rows and bytes as they are now', async () => {
-    await own.session.query('CREATE TABLE t (a INT PRIMARY KEY) ENGINE=InnoDB');
-    await factsOf('t');
-    await own.session.query('INSERT INTO t VALUES (1), (2), (3)');
-    await own.session.query('ANALYZE TABLE t');
-    const [table] = await factsOf('t');
-    expect(table?.rowEstimate).toBe(3);
-    expect(table?.byteEstimate).toBeGreaterThan(0);
-  });
-
   test('finds foreign keys in both directions, to itself, and triggers', async () => {
-    await own.session.query('CREATE TABLE `p é-1` (id INT PRIMARY KEY) ENGINE=InnoDB');
-    await own.session.query(
+    await own.session.run(
+      'CREATE TABLE `p é-1` (id INT PRIMARY KEY) ENGINE=InnoDB',
       `CREATE TABLE \`c 表\` (id INT PRIMARY KEY, p INT, boss INT,
         CONSTRAINT \`to p\` FOREIGN KEY (p) REFERENCES \`p é-1\` (id),
         CONSTRAINT boss FOREIGN KEY (boss) REFERENCES \`c 表\` (id)) ENGINE=InnoDB`,
+      'CREATE TABLE other (id INT PRIMARY KEY) ENGINE=InnoDB',
+      'CREATE TRIGGER `tr é` BEFORE INSERT ON other FOR EACH ROW SET @a = 1',
     );
-    await own.session.query('CREATE TABLE other (id INT PRIMARY KEY) ENGINE=InnoDB');
-    await own.session.query('CREATE TRIGGER `tr é` BEFORE INSERT ON other FOR EACH ROW SET @a = 1');
     const [parent, child, other] = await factsOf('p é-1', 'c 表', 'other');
     expect(parent).toMatchObject({
       foreignKeysOut: 0,
@@ -154,10 +138,7 @@ onServers('the ledger on $name', (server, on) => {
 
   test('finds the session by its id and port, and no other one', async () => {
     await own.session.query('CREATE TABLE t (a INT)');
-    const { intent, facts } = await intend(own.pool, own.session, {
-      schema: own.schema.name,
-      tables: ['t'],
-    });
+    const { intent, facts } = await intended('t');
     expect(facts.sessionHost).toMatch(new RegExp(`:${localPortOf(own.session)}$`));
     const [row] = await query<{ readonly upstream_port: number }>(
       server,
@@ -177,10 +158,7 @@ onServers('the ledger on $name', (server, on) => {
   test('knows what the session holds by LOCK TABLES, where the server can tell', async () => {
     await own.session.query('CREATE TABLE t (a INT) ENGINE=InnoDB');
     const locked = async () => {
-      const { facts } = await intend(own.pool, own.session, {
-        schema: own.schema.name,
-        tables: ['t'],
-      });
+      const { facts } = await intended('t');
       return facts.lockedTables;
     };
     const canTell = server.name === 'mysql-9.7';
@@ -197,21 +175,12 @@ onServers('the ledger on $name', (server, on) => {
   });
 
   test('has all rows of one statement or none', async () => {
-    await own.session.query('CREATE TABLE a (a INT)');
-    await own.session.query('CREATE TABLE b (a INT)');
+    await own.session.run('CREATE TABLE a (a INT)', 'CREATE TABLE b (a INT)');
     const id = newId();
     const twice = recordIntent(own.pool, {
-      groupId: newId(),
-      proxyId: PROXY_ID,
-      threadId: own.session.threadId,
-      user: 'root',
-      clientAddress: '',
-      statementText: '',
-      holdMs: 1000,
-      tables: [
-        { id, schema: own.schema.name, table: 'a' },
-        { id, schema: own.schema.name, table: 'b' },
-      ],
+      ...{ groupId: newId(), proxyId: PROXY_ID, threadId: own.session.threadId, user: 'root' },
+      ...{ clientAddress: '', statementText: '', holdMs: 1000 },
+      tables: ['a', 'b'].map((table) => ({ id, schema: own.schema.name, table })),
     });
     await expect(twice).rejects.toMatchObject({ code: 'UNDROP_LEDGER_UNAVAILABLE' });
     expect(await findRows(own.pool, { by: 'intent' })).toEqual([]);
@@ -220,32 +189,17 @@ onServers('the ledger on $name', (server, on) => {
   test('bounds the statement text and takes any of its characters', async () => {
     await own.session.query('CREATE TABLE t (a INT)');
     const statementText = `DROP TABLE t /* '"\\?😀 ${'x'.repeat(5_000)} */`;
-    const { intent } = await intend(own.pool, own.session, {
-      schema: own.schema.name,
-      tables: ['missing'],
-    });
+    const { intent } = await intended('missing');
     const tables = [{ id: newId(), schema: own.schema.name, table: 't' }];
     await recordIntent(own.pool, { ...intent, statementText, tables });
     const rows = await query(server, 'SELECT statement_text FROM _undrop.ledger');
     expect(rows).toEqual([{ statement_text: statementText.slice(0, 4_096) }]);
   });
 
-  test('is made again by the next drop where somebody dropped it', async () => {
-    await own.session.query('CREATE TABLE t (a INT)');
-    await query(server, 'DROP TABLE _undrop.ledger');
-    const { facts } = await intend(own.pool, own.session, {
-      schema: own.schema.name,
-      tables: ['t'],
-    });
-    expect(facts.tables).toMatchObject([{ table: 't', kind: 'base' }]);
-    const rows = await query(server, 'SELECT state FROM _undrop.ledger');
-    expect(rows).toEqual([{ state: 'intent' }]);
-  });
-
   test('records the outcome with a script that brings the table back by hand', async () => {
     await own.session.query('CREATE TABLE `a``b` (a INT PRIMARY KEY) ENGINE=InnoDB');
     await own.session.query('INSERT INTO `a``b` VALUES (1), (2)');
-    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['a`b'] });
+    const drop = await intended('a`b');
     await renameAway(own.session, drop);
     const [id = ''] = drop.intent.tables.map((table) => table.id);
     const [holdName = ''] = drop.holdNames;
@@ -286,12 +240,8 @@ onServers('the ledger on $name', (server, on) => {
   });
 
   test('forgets intents and nothing but intents', async () => {
-    await own.session.query('CREATE TABLE a (a INT)');
-    await own.session.query('CREATE TABLE b (a INT)');
-    const drop = await intend(own.pool, own.session, {
-      schema: own.schema.name,
-      tables: ['a', 'b'],
-    });
+    await own.session.run('CREATE TABLE a (a INT)', 'CREATE TABLE b (a INT)');
+    const drop = await intended('a', 'b');
     const [a = '', b = ''] = drop.intent.tables.map(({ id }) => id);
     await recordState(own.pool, { id: a, state: 'HOLD', rowLogged: true });
     await forgetIntents(own.pool, [a, b]);
@@ -300,7 +250,7 @@ onServers('the ledger on $name', (server, on) => {
 
   test('changes a state only from the one that was seen, and keeps how it ended', async () => {
     await own.session.query('CREATE TABLE a (a INT)');
-    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['a'] });
+    const drop = await intended('a');
     const [id = ''] = drop.intent.tables.map((table) => table.id);
     await recordState(own.pool, { id, state: 'PURGE', onlyFrom: 'HOLD', rowLogged: true });
     expect((await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state).toBe('intent');
@@ -313,7 +263,7 @@ onServers('the ledger on $name', (server, on) => {
 
   test('keeps out of the binary log what the drop kept out of it', async () => {
     await own.session.query('CREATE TABLE a (a INT)');
-    await recordWarmUp();
+    await factsOf('missing');
     const unlogged = { schema: own.schema.name, tables: ['a'], sqlLogBin: false };
     await intend(own.pool, own.session, unlogged);
     const before = await binlogPosition();

@@ -1,106 +1,181 @@
 /**
- * SIGHUP: the file of settings is read anew by a proxy that runs, with sessions open, on all
- * servers at once.
+ * A reload of a service that runs, with sessions open: by SIGHUP, and by `undrop reload`, an
+ * operator's command over its unix socket.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { expect } from '@jest/globals';
+import { temporaryFolder } from '../support/folders.js';
+import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
-import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
+import { runUndrop } from '../support/proxy.js';
+import { openRelay } from '../support/relay.js';
+import { connect, query, type Session } from '../support/servers.js';
+import { startService } from '../support/service.js';
 
-describe.each(testServers())('on $name, SIGHUP', (server) => {
-  test('changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {
-    const { name: schema, drop } = await freshSchema(server);
-    await query(
-      server,
-      ...['a', 'b', 'b2', 'c', 'd'].map((name) => `CREATE TABLE ${schema}.${name} (x INT)`),
-    );
-    await withFile(server, { protect: ['drop-table'] }, async (proxy, reload) => {
-      await using live = await connect(proxy, { database: schema });
-      await live.query('DROP TABLE a');
-      expect(await heldOf(server, schema)).toEqual(['a']);
+const WAITS = { event: 'reload', level: 40 };
 
-      await reload({ protect: 'none', maxConnections: 1, logLevel: 'debug' });
-      const warned = proxy.lines.filter(({ event }) => event === 'unprotected');
-      const leftOut = 'UNDROP_PROTECT leaves out drop-database, create-or-replace: ';
-      expect(warned).toMatchObject([
-        { level: 40, msg: expect.stringContaining(leftOut) },
-        {
-          level: 40,
-          msg: expect.stringMatching(/leaves out drop-table, .* destroy tables at once/),
-        },
-      ]);
-      await live.query('DROP TABLE b');
-      expect(await heldOf(server, schema)).toEqual(['a']);
-      await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+onServersAtOnce('a reload in front of $name', (server, on) => {
+  const { test } = on;
+  const root = on.session();
+  const schema = on.each.schema('reload');
 
-      await reload({ maxConnections: 0, hold: 'never' });
-      // Another line may follow it, of a session that was refused before.
-      const reloads = proxy.lines.filter(({ event }) => event === 'reload');
-      expect(reloads.at(-1)).toMatchObject({
-        level: 50,
-        event: 'reload',
-        err: { code: 'UNDROP_CONFIG', message: expect.stringMatching(/hold.*\n.*maxConnections/) },
-      });
-      await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+  test('by SIGHUP changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {
+    const tables = ['a', 'b', 'b2', 'c', 'd'].map((name) => `${schema.name}.${name}`);
+    await query(server, ...tables.map((name) => `CREATE TABLE ${name} (x INT)`));
+    await using service = await startService(server, { protect: ['drop-table'] });
+    const { proxy } = service;
+    const lastOf = (event: string) => proxy.lines.filter((line) => line['event'] === event).at(-1);
+    const reload = async (settings: object) => {
+      const before = service.logged({ event: 'reload' }).length;
+      await service.set(settings);
+      proxy.kill('SIGHUP');
+      await until(() => service.logged({ event: 'reload' }).length > before, 'a reload');
+    };
+    const held = () =>
+      root.column(
+        'SELECT table_name FROM _undrop.ledger WHERE schema_name = ? ORDER BY table_name',
+        [schema.name],
+      );
+    await using live = await connect(proxy, { database: schema.name });
+    await live.query('DROP TABLE a');
+    expect(await held()).toEqual(['a']);
 
-      await reload({ protect: ['drop-table'], passwordFile: '/dev/null' });
-      expect(proxy.lines.filter(({ event }) => event === 'reload').at(-1)).toMatchObject({
-        level: 50,
-        err: { code: 'UNDROP_ACCOUNT' },
-      });
-      await live.query('DROP TABLE b2');
-      expect(await heldOf(server, schema)).toEqual(['a']);
+    await reload({ protect: 'none', maxConnections: 1, logLevel: 'debug' });
+    const leftOut = 'UNDROP_PROTECT leaves out drop-database, create-or-replace: ';
+    expect(service.logged({ event: 'unprotected' })).toMatchObject([
+      { level: 40, msg: expect.stringContaining(leftOut) },
+      { level: 40, msg: expect.stringMatching(/leaves out drop-table, .* destroy tables at once/) },
+    ]);
+    await live.query('DROP TABLE b');
+    expect(await held()).toEqual(['a']);
+    await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
 
-      await reload({ protect: ['drop-table'], maxConnections: 2 });
-      await live.query('DROP TABLE c');
-      expect(await heldOf(server, schema)).toEqual(['a', 'c']);
-      const second = await connect(proxy);
-      await second.end();
-
-      await reload({ mode: 'off' });
-      expect(proxy.lines.filter(({ event }) => event === 'unprotected').at(-1)).toMatchObject({
-        level: 40,
-        msg: expect.stringMatching(/^UNDROP_MODE is off/),
-      });
-      await live.query('DROP TABLE d');
-      expect(await heldOf(server, schema)).toEqual(['a', 'c']);
+    await reload({ maxConnections: 0, hold: 'never' });
+    expect(lastOf('reload')).toMatchObject({
+      level: 50,
+      err: { code: 'UNDROP_CONFIG', message: expect.stringMatching(/hold.*\n.*maxConnections/) },
     });
-    await drop();
+    await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+
+    await reload({ protect: ['drop-table'], passwordFile: '/dev/null' });
+    expect(lastOf('reload')).toMatchObject({ level: 50, err: { code: 'UNDROP_ACCOUNT' } });
+    await live.query('DROP TABLE b2');
+    expect(await held()).toEqual(['a']);
+
+    await reload({ protect: ['drop-table'], maxConnections: 2 });
+    await live.query('DROP TABLE c');
+    expect(await held()).toEqual(['a', 'c']);
+    await (await connect(proxy)).end();
+
+    await reload({ mode: 'off' });
+    expect(lastOf('unprotected')).toMatchObject({
+      level: 40,
+      msg: expect.stringMatching(/^UNDROP_MODE is off/),
+    });
+    await live.query('DROP TABLE d');
+    expect(await held()).toEqual(['a', 'c']);
+  });
+
+  test('by the command that fails exits with 1 and says why; the next one succeeds', async () => {
+    await using service = await startService(server);
+    await using session = await connect(service.proxy);
+    await service.set({ hold: 'never' });
+    const failed = await service.command('reload');
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed.stderr).toMatch(/cannot reload; .*hold/s);
+    await service.install('1.0.0', () => 'this is no program');
+    const broken = await service.command('reload');
+    expect(broken).toMatchObject({ code: 1, stdout: '' });
+    expect(broken.stderr).toMatch(/cannot reload; .*ended before it served/);
+    await service.set({});
+    await service.install('1.0.1');
+    expect(await service.command('reload')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('version 1.0.1'),
+    });
+    expect(await session.column('SELECT 1')).toEqual([1]);
+  });
+
+  test('waits where there are three generations, and --force ends the oldest', async () => {
+    await using service = await startService(server, {}, { DRAIN_TIMEOUT: '1h' });
+    const sessions: Session[] = [];
+    for (const number of [1, 2, 3]) {
+      if (number > 1) expect(await service.command('reload')).toMatchObject({ code: 0 });
+      sessions.push(await connect(service.proxy));
+    }
+    for (const session of sessions) session.on('error', () => undefined);
+    const [first, second, third] = sessions;
+    let isOver = false;
+    const waiting = service.command('reload').finally(() => {
+      isOver = true;
+    });
+    await service.says(WAITS);
+    for (const session of sessions) expect(await session.column('SELECT 1')).toEqual([1]);
+    expect(isOver).toBe(false);
+    // It has yet to begin, so all who ask for a reload get that one.
+    service.proxy.kill('SIGHUP');
+    const forced = service.command('reload', '--force');
+    // An idle session stays until it has been used again.
+    await service.says({ event: 'draining' });
+    expect(await first?.column('SELECT 2')).toEqual([2]);
+    for (const command of await Promise.all([waiting, forced])) {
+      expect(command).toMatchObject({ code: 0, stderr: expect.stringContaining('waiting for') });
+    }
+    await expect(first?.query('SELECT 3')).rejects.toThrow();
+    for (const session of [second, third]) expect(await session?.column('SELECT 3')).toEqual([3]);
+    await service.says({ event: 'draining' });
+    expect(service.logged({ event: 'draining' })).toHaveLength(1);
+    await service.says({ event: 'reload', level: 30 }, 3);
+    expect(service.logged({ event: 'reload', level: 30 })).toHaveLength(3);
+    for (const session of sessions) session.destroy();
+  });
+
+  test('is refused while no server answers, but with --force', async () => {
+    const address = await openRelay(server);
+    await using service = await startService({ ...server, port: address.port });
+    address.pointTo(null, { cut: true });
+    const refused = await service.command('reload');
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toMatch(/cannot reload; .* no server answers the new processes/);
+    expect(await service.command('reload', '--force')).toMatchObject({ code: 0, stderr: '' });
+    await address.close();
+  });
+
+  test('whose policy an old program cannot read destroys nothing by its sessions', async () => {
+    const { name: database } = schema;
+    await using service = await startService(server, { rules: ['*.at_once_*: now'] });
+    await using session = await connect(service.proxy, { database });
+    await session.run('CREATE TABLE at_once_1 (a INT)', 'CREATE TABLE at_once_2 (a INT)');
+    const isHeld = async (table: string) => {
+      const isOf = `schema_name = '${database}' AND table_name = '${table}'`;
+      const held = `SELECT hold_until > dropped_at AS held FROM _undrop.ledger WHERE ${isOf}`;
+      return (await query<{ held: number }>(server, held)).map(({ held: one }) => Number(one));
+    };
+    await session.run('DROP TABLE at_once_1');
+    const written = 'policy:Object.fromEntries(POLICY_KEYS.map(key=>[variableOf(key),';
+    const more = written.replace('(key),', '(key)+(key==="note"?"_OF_LATER":""),');
+    await service.install('2.0.0', (text) => {
+      expect(text).toContain(written);
+      return text.replace(written, more);
+    });
+    expect(await service.command('reload')).toMatchObject({ code: 0 });
+    await service.says({ msg: 'cannot read the policy of the new program; keeping the old one' });
+    await session.run('DROP TABLE at_once_2');
+    expect([await isHeld('at_once_1'), await isHeld('at_once_2')]).toEqual([[0], [1]]);
+  });
+
+  test('says so where there is no service', async () => {
+    await using folder = await temporaryFolder('no-service');
+    const listen = join(folder.path, 'undrop.sock');
+    expect(await runUndrop(server, ['reload'], { LISTEN: listen })).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('UNDROP_NOT_RUNNING'),
+    });
+    await using service = await startService(server);
+    service.proxy.kill('SIGKILL');
+    await service.proxy.ended;
+    const { code, stderr } = await service.command('reload');
+    expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NOT_RUNNING')]);
   });
 });
-
-async function withFile(
-  target: TestServer,
-  settings: object,
-  run: (proxy: ProxyProcess, reload: (settings: object) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'undrop-reload-'));
-  const path = join(folder, 'undrop.json');
-  const write = (values: object) => writeFile(path, JSON.stringify(values));
-  await write(settings);
-  await using proxy = await spawnProxy(target, { CONFIG: path });
-  const said = () => proxy.lines.filter(({ event }) => event === 'reload').length;
-  try {
-    await run(proxy, async (values) => {
-      const before = said();
-      await write(values);
-      proxy.kill('SIGHUP');
-      await until(() => said() > before, 'a reload');
-    });
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-/** Tables of `schema` that were dropped and held. */
-async function heldOf(target: TestServer, schema: string): Promise<readonly string[]> {
-  const rows = await query<{ table_name: string }>(
-    target,
-    `SELECT table_name FROM _undrop.ledger WHERE schema_name = '${schema}'
-     ORDER BY table_name`,
-  );
-  return rows.map(({ table_name: name }) => name);
-}

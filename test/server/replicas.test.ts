@@ -4,7 +4,6 @@
  * is done under sql_log_bin=0 stays on the source. And its log, replayed by hand, makes the same.
  */
 import { expect, jest } from '@jest/globals';
-import { isLocalSchema } from '../../src/names/names.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { pipeClients } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';
@@ -16,7 +15,7 @@ import { proxyInFront } from '../support/proxy.js';
 import { RandomHistory } from '../support/random-history.js';
 import { gtidOptions, type ReplicaPair, startPair } from '../support/replica-pair.js';
 import { rounds, sample, seedFor } from '../support/sample.js';
-import { differences, stateOf } from '../support/server-state.js';
+import { differences, isLocal, schemaOf, stateOf } from '../support/server-state.js';
 import { query, startServer, type TestServer } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
@@ -88,7 +87,7 @@ inLanes(
       await replay(pair, fresh);
       const [here, there] = [await stateOf(pair.source), await stateOf(fresh)];
       const different = differences(here, there, (what) => {
-        return isLocal(what) || isPurged(what) || schemaOf(what) === KEPT;
+        return isAlone(what) || isPurged(what) || schemaOf(what) === KEPT;
       });
       expect({ seed: SEED, title, different }).toEqual({ seed: SEED, title, different: [] });
       expect([...here.keys()].filter((what) => what.startsWith('ledger '))).not.toEqual([]);
@@ -183,7 +182,7 @@ async function expectEqual(
   const [here, there] = [await stateOf(source), await stateOf(replica)];
   const different = differences(here, there, (what) => {
     // The other account may not keep the rows of a purge out of the binary log.
-    if (isLocal(what) || (tier === 'full' && isPurged(what))) return true;
+    if (isAlone(what) || (tier === 'full' && isPurged(what))) return true;
     // Dropped under sql_log_bin=0: replicas have it under its name, the source as a held table.
     return (
       schemaOf(what) === KEPT &&
@@ -192,7 +191,7 @@ async function expectEqual(
     );
   });
   expect({ seed, different }).toEqual({ seed, different: [] });
-  expect([...there.keys()].filter((what) => isLocal(what) || isHeldIn(KEPT, what))).toEqual([]);
+  expect([...there.keys()].filter((what) => isAlone(what) || isHeldIn(KEPT, what))).toEqual([]);
   const kept = await query<{ readonly at: string; readonly name: string }>(
     source,
     `SELECT CONCAT(hold_schema, '.', hold_name) AS at, table_name AS name FROM _undrop.ledger
@@ -204,13 +203,8 @@ async function expectEqual(
   }
 }
 
-function schemaOf(what: string): string {
-  const [, name = ''] = /^\w+ ([^.]*)/.exec(what) ?? [];
-  return name;
-}
-
-function isLocal(what: string): boolean {
-  return schemaOf(what) === ALONE || isLocalSchema(schemaOf(what));
+function isAlone(what: string): boolean {
+  return schemaOf(what) === ALONE || isLocal(what);
 }
 
 function isHeld(what: string): boolean {

@@ -3,15 +3,19 @@
  * that is said, pinned and young ones never; the warning comes first; a drop and a restore go on.
  */
 import { expect } from '@jest/globals';
-import type { LimitSettings } from '../../src/lifecycle/limits/choose-early.js';
-import { PINNED_UNTIL } from '../../src/names/names.js';
-import { holdTable, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import {
+  type CollectSettings,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
 import { query } from '../support/servers.js';
 
 const HOUR_MS = 3_600_000;
-const NONE: LimitSettings = {
+const NONE = {
   ...{ bytesMax: null, tablesMax: null, minHoldMs: HOUR_MS },
   ...{ freeBytesMin: null, dataFolder: null },
 };
@@ -45,34 +49,47 @@ onServersAtOnce('limits on $name', (server, on) => {
     );
     return id;
   };
-  const isThere = async (id: string) => (await whereIs(server, id)).length > 0;
+  const areThere = (...ids: readonly string[]) =>
+    Promise.all(ids.map(async (id) => (await whereIs(server, id)).length > 0));
+  const collect = (limits: object) =>
+    on.each.keep(startCollecting(server, { limits: { ...NONE, ...limits } }));
+  const limitsSaid = ({ said }: ReturnType<typeof collect>) =>
+    said.filter(({ fields }) => fields['event'] === 'limits');
 
-  test('over UNDROP_MAX_TABLES', async () => {
+  test('over UNDROP_MAX_TABLES, but not what is pinned or young, and a longer hold last', async () => {
     const old = await drop('old', { rows: 5, hours: 100 });
     const older = await drop('older', { rows: 5, hours: 200 });
     const young = await drop('young', { rows: 5, hours: 0.5 });
     const pinned = await drop('pinned', { rows: 5, hours: 300 });
-    const pin = await runUndrop(server, ['hold', pinned, '--pin']);
-    expect(pin).toMatchObject({ code: 0 });
-    const [name = ''] = await whereIs(server, pinned);
-    expect(name).toMatch(/_9999\d{10}$/);
-    expect(PINNED_UNTIL.getUTCFullYear()).toBe(9_999);
+    const longer = await drop('longer', { rows: 5, hours: 150 });
     const empty = await drop('empty', { rows: 0, hours: 50 });
-    const collecting = on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 1 } }));
-    const { said } = collecting;
-    await until('two are gone', async () => {
-      const there = await Promise.all([older, empty].map(isThere));
-      return !there.some(Boolean);
+    expect(await runUndrop(server, ['hold', pinned, '--pin'])).toMatchObject({ code: 0 });
+    expect((await whereIs(server, pinned))[0]).toMatch(/_9999\d{10}$/);
+    expect(await runUndrop(server, ['hold', longer, '--for', '60d'])).toMatchObject({ code: 0 });
+    const variables = { MAX_TABLES: '1', HOLD: '30d', GRACE: '0s' };
+    const status = await runUndrop(server, ['status'], variables);
+    expect(status.code).toBe(1);
+    for (const line of [
+      /^limits +tables 6 of 1 \(UNDROP_MAX_TABLES\)/m,
+      /kept by UNDROP_MIN_HOLD, despite the limits: 1$/m,
+      /removed early at the next check of the collector: room\.empty \([0-9a-f]{8}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
+      /^attention +tables that are removed early because of a limit: 4, /m,
+    ]) {
+      expect(status.stdout).toMatch(line);
+    }
+    const collecting = collect({ tablesMax: 1 });
+    await until('three are gone', async () => {
+      return !(await areThere(old, older, empty)).some(Boolean);
     });
     await collecting.looked();
-    expect(await Promise.all([old, young, pinned].map(isThere))).toEqual([true, true, true]);
-    const events = said.map(({ fields }) => fields);
+    expect(await areThere(longer, young, pinned)).toEqual([true, true, true]);
+    const events = collecting.said.map(({ fields }) => fields);
     const removed = events.filter(({ event }) => event === 'removal').map(({ id }) => id);
-    expect(removed).toEqual([empty, older]);
+    expect(removed).toEqual([empty, older, old]);
     const [warning, first] = events.filter(({ event }) =>
       ['limits', 'transition'].includes(String(event)),
     );
-    expect(warning).toMatchObject({ event: 'limits', tables: 5 });
+    expect(warning).toMatchObject({ event: 'limits', tables: 6 });
     expect(first).toMatchObject({
       ...{ event: 'transition', from: 'HOLD', to: 'DROP' },
       because: expect.stringMatching(/^UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/),
@@ -80,102 +97,6 @@ onServersAtOnce('limits on $name', (server, on) => {
     // Who is left comes back whole.
     expect(await runUndrop(server, ['restore', young])).toMatchObject({ code: 0 });
     expect(await query(server, 'SELECT COUNT(*) AS n FROM room.young')).toEqual([{ n: 5 }]);
-  });
-
-  const greedy = { user: 'room_greedy', password: 'only for tests' };
-  /** So many tables of a user who may create, drop and insert in one schema, dropped just now. */
-  const fill = async (count: number) => {
-    await query(
-      server,
-      'CREATE DATABASE IF NOT EXISTS room_of_greedy',
-      `GRANT CREATE, DROP, INSERT ON room_of_greedy.* TO ${greedy.user}`,
-    );
-    const names = Array.from({ length: count }, (_, index) => `room_of_greedy.t${index}`);
-    await query(
-      { ...proxy, ...greedy },
-      ...names.flatMap((name) => [
-        `CREATE TABLE ${name} (id INT PRIMARY KEY)`,
-        `INSERT INTO ${name} VALUES (1)`,
-        `DROP TABLE ${name}`,
-      ]),
-    );
-  };
-  const heldBy = async (user: string) => {
-    const [row] = await query<{ readonly held: number }>(
-      server,
-      `SELECT COUNT(*) AS held FROM _undrop.ledger WHERE user_name = '${user}' AND state = 'HOLD'`,
-    );
-    return Number(row?.held);
-  };
-
-  test('over UNDROP_MAX_TABLES by one user, who loses his own and nobody else any', async () => {
-    await query(server, `CREATE USER ${greedy.user} IDENTIFIED BY '${greedy.password}'`);
-    try {
-      const others = [];
-      for (const hours of [100, 200, 300, 400]) {
-        others.push(await drop(`of_other_${hours}`, { rows: hours % 200, hours }));
-      }
-      await fill(12);
-      await until('outcomes are in the ledger', async () => (await heldBy(greedy.user)) === 12);
-      const variables = { MAX_TABLES: '10', HOLD: '30d', GRACE: '0s' };
-      const collecting = on.each.keep(
-        startCollecting(server, { limits: { ...NONE, tablesMax: 10 } }),
-      );
-      const { said } = collecting;
-      await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
-      await collecting.looked();
-      // Those that fill it are too young to go: so nothing goes.
-      const warnings = said.filter(({ fields }) => fields['event'] === 'limits');
-      expect(warnings.map(({ message }) => message)).toEqual([
-        'held tables are over their limits; none may be removed early yet',
-      ]);
-      const soon = await runUndrop(server, ['status'], variables);
-      expect(soon.code).toBe(1);
-      expect(soon.stdout).toMatch(/^limits +tables 16 of 10 \(UNDROP_MAX_TABLES\)/m);
-      expect(soon.stdout).toMatch(/kept by UNDROP_MIN_HOLD, despite the limits: 12$/m);
-      expect(soon.stdout).toMatch(
-        /tables that are removed early because of a limit: 6, the first from /,
-      );
-      await query(
-        server,
-        `UPDATE _undrop.ledger SET dropped_at = dropped_at - INTERVAL 2 HOUR
-         WHERE user_name = '${greedy.user}'`,
-      );
-      await until('enough are gone', async () => (await heldBy(greedy.user)) === 6);
-      await collecting.looked();
-      expect(await heldBy(greedy.user)).toBe(6);
-      expect(await Promise.all(others.map(isThere))).toEqual([true, true, true, true]);
-      expect(await runUndrop(server, ['status'], variables)).toMatchObject({ code: 0 });
-    } finally {
-      await query(server, 'DROP DATABASE IF EXISTS room_of_greedy', `DROP USER ${greedy.user}`);
-    }
-  });
-
-  test('over UNDROP_MAX_TABLES what a person gave a longer hold goes last', async () => {
-    const longer = await drop('longer', { rows: 1, hours: 300 });
-    const longest = await drop('longest', { rows: 1, hours: 200 });
-    const plain = await drop('plain', { rows: 1, hours: 100 });
-    for (const id of [longer, longest]) {
-      expect(await runUndrop(server, ['hold', id, '--for', '60d'])).toMatchObject({ code: 0 });
-    }
-    const variables = { MAX_TABLES: '2', HOLD: '30d', GRACE: '0s' };
-    const status = await runUndrop(server, ['status'], variables);
-    expect(status.code).toBe(1);
-    expect(status.stdout).toMatch(
-      /removed early at the next check of the collector: room\.plain \([0-9a-f]{8}, dropped by \w+\): UNDROP_MAX_TABLES is passed; its removal frees \d+ bytes$/m,
-    );
-    expect(status.stdout).toMatch(
-      /^attention +tables that are removed early because of a limit: 1, /m,
-    );
-    const collecting = on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 2 } }));
-    await until('it is gone', async () => !(await isThere(plain)));
-    await collecting.looked();
-    expect(await Promise.all([longer, longest].map(isThere))).toEqual([true, true]);
-    expect(await runUndrop(server, ['status'], variables)).toMatchObject({ code: 0 });
-    await collecting.stop();
-    on.each.keep(startCollecting(server, { limits: { ...NONE, tablesMax: 1 } }));
-    await until('the older is gone', async () => !(await isThere(longer)));
-    expect(await isThere(longest)).toBe(true);
   });
 
   test('over UNDROP_MAX_BYTES tables whose rows are those of others count nothing', async () => {
@@ -195,9 +116,7 @@ onServersAtOnce('limits on $name', (server, on) => {
         `DROP TABLE ${name}`,
       ]),
     );
-    const collecting = on.each.keep(
-      startCollecting(server, { limits: { ...NONE, bytesMax: 300_000 } }),
-    );
+    const collecting = collect({ bytesMax: 300_000 });
     await collecting.looked();
     await collecting.looked();
     const sizes = await query(
@@ -211,29 +130,39 @@ onServersAtOnce('limits on $name', (server, on) => {
     );
     expect(ages).toEqual([{ lived: 0 }]);
     expect(sizes).toEqual(names.map(() => ({ bytes: 0 })));
-    expect(collecting.said.filter(({ fields }) => fields['event'] === 'limits')).toEqual([]);
-    expect(await isThere(kept)).toBe(true);
+    expect(limitsSaid(collecting)).toEqual([]);
+    expect(await areThere(kept)).toEqual([true]);
   });
+
+  /** Its clock is the test's; the next full look is far. */
+  const collectBy = (clock: () => number, settings: CollectSettings) =>
+    on.each.keep(
+      startCollecting(
+        server,
+        { ...settings, checkIntervalMs: 3_600_000 },
+        undefined,
+        undefined,
+        clock,
+      ),
+    );
 
   test('not before it was said for a minute, as somebody may have lowered a limit by mistake', async () => {
     const id = await drop('kept', { rows: 5, hours: 100 });
     await drop('more', { rows: 5, hours: 50 });
     let aheadMs = 0;
     const clock = () => performance.now() + aheadMs;
-    const settings = { limits: { ...NONE, tablesMax: 1 }, checkIntervalMs: 3_600_000 };
-    const collecting = on.each.keep(startCollecting(server, settings, undefined, undefined, clock));
-    const { said } = collecting;
-    await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
+    const collecting = collectBy(clock, { limits: { ...NONE, tablesMax: 1 } });
+    await until('it says so', () => limitsSaid(collecting).length > 0);
     await collecting.looked();
-    expect(await isThere(id)).toBe(true);
-    expect(said.filter(({ fields }) => fields['event'] === 'limits')).toEqual([
+    expect(await areThere(id)).toEqual([true]);
+    expect(limitsSaid(collecting)).toEqual([
       {
         message: 'held tables are over their limits; removing tables early',
         fields: expect.objectContaining({ tables: 2, used: 2, early: 1, inMs: 60_000 }),
       },
     ]);
     aheadMs = 60_000;
-    await until('it is gone', async () => !(await isThere(id)));
+    await until('it is gone', async () => !(await areThere(id))[0]);
   });
 
   test('not for what is over: somebody brought tables back meanwhile', async () => {
@@ -244,26 +173,21 @@ onServersAtOnce('limits on $name', (server, on) => {
     const left = await drop('c', { rows: 1, hours: 300 });
     await query(server, 'CREATE TABLE room.waits (value INT)', 'INSERT INTO room.waits VALUES (1)');
     const going = await holdTable(server, { state: 'DROP' });
-    const throttle = { window: null, replicas: [], maxLagMs: 2_000 };
+    const waits = { window: null, replicas: [], maxLagMs: 2_000 };
+    const throttle = { ...waits, query: 'SELECT value FROM room.waits' };
     let aheadMs = 0;
-    const settings = {
-      limits: { ...NONE, tablesMax: 2 },
-      // The next full look is far.
-      checkIntervalMs: 3_600_000,
-      throttle: { ...throttle, query: 'SELECT value FROM room.waits' },
-    };
     const clock = () => performance.now() + aheadMs;
-    const collecting = on.each.keep(startCollecting(server, settings, undefined, undefined, clock));
-    const { said } = collecting;
-    await until('it says so', () => said.some(({ fields }) => fields['event'] === 'limits'));
+    const collecting = collectBy(clock, { limits: { ...NONE, tablesMax: 2 }, throttle });
+    await until('it says so', () => limitsSaid(collecting).length > 0);
     aheadMs = 60_000;
     await collecting.looked();
-    for (const id of ids)
+    for (const id of ids) {
       expect(await runUndrop(server, ['restore', id])).toMatchObject({ code: 0 });
+    }
     await query(server, 'UPDATE room.waits SET value = 0');
-    await until('it goes on', async () => !(await isThere(going.id)));
+    await until('it goes on', async () => !(await areThere(going.id))[0]);
     await collecting.looked();
-    expect(await isThere(left)).toBe(true);
+    expect(await areThere(left)).toEqual([true]);
   });
 
   test('over UNDROP_MAX_BYTES, and what a dry run says of it', async () => {
@@ -277,22 +201,22 @@ onServersAtOnce('limits on $name', (server, on) => {
     );
     expect(plan.stdout).toMatch(/^room\.old .*stays held until/m);
     await query(proxy, 'CREATE TABLE room.more (id INT)', 'DROP TABLE room.more');
-    expect(await Promise.all([older, old].map(isThere))).toEqual([true, true]);
+    expect(await areThere(older, old)).toEqual([true, true]);
   });
 
   test('a folder that can not be seen is said, and nothing goes for it', async () => {
     const id = await drop('kept', { rows: 1, hours: 100 });
-    const limits = { ...NONE, freeBytesMin: 2 ** 60, dataFolder: '/nonexistent' };
-    const collecting = on.each.keep(startCollecting(server, { limits }));
-    const { said } = collecting;
+    const collecting = collect({ freeBytesMin: 2 ** 60, dataFolder: '/nonexistent' });
     await until('it says so', () =>
-      said.some(({ message }) => message === 'cannot read how much room held tables take'),
+      collecting.said.some(
+        ({ message }) => message === 'cannot read how much room held tables take',
+      ),
     );
     await collecting.looked();
-    expect(await isThere(id)).toBe(true);
+    expect(await areThere(id)).toEqual([true]);
     await collecting.stop();
     // With one that it sees the disk is too full for anything.
-    on.each.keep(startCollecting(server, { limits: { ...limits, dataFolder: process.cwd() } }));
-    await until('it is gone', async () => !(await isThere(id)));
+    collect({ freeBytesMin: 2 ** 60, dataFolder: process.cwd() });
+    await until('it is gone', async () => !(await areThere(id))[0]);
   });
 });

@@ -51,16 +51,6 @@ onServersAtOnce('the services in front of $name', (server, on) => {
     );
   };
 
-  test('of the version before have a row with fewer columns', async () => {
-    const first = await spawn({});
-    await untilListed(first);
-    await first.stop();
-    await query(server, 'ALTER TABLE _undrop.proxies DROP COLUMN drops_sent');
-    await untilListed();
-    const second = await spawn({});
-    await untilListed(second);
-  });
-
   test('are listed with what differs between them, until they end', async () => {
     const first = await spawn({ HOLD: '2h', COLLECT: 'on', WORKERS: '2' });
     const second = await spawn({ HOLD: '1h', MAX_CONNECTIONS: '100', MAX_BYTES: '1G' });

@@ -5,11 +5,11 @@
  */
 import { expect, jest } from '@jest/globals';
 import { countRows, holdTable, until, whereIs } from '../lifecycle/collecting.js';
-import { silentRelay } from '../lifecycle/silent-relay.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { openRelay } from '../support/relay.js';
 import {
   generalLog,
   type LoggedCommand,
@@ -51,7 +51,7 @@ const LOSSES: Readonly<Record<string, (server: TestServer) => Promise<void>>> = 
   'by a network that swallows its bytes is taken over from, and does nothing stale': async (
     server,
   ) => {
-    await using relay = await silentRelay(server);
+    await using relay = await openRelay(server);
 
     await takeOver(server, relay, { lose: () => relay.swallow(), wake: () => relay.resume() });
   },

@@ -5,12 +5,12 @@
  */
 
 import { describe, expect, jest, test } from '@jest/globals';
-import { type SilentRelay, silentRelay } from '../lifecycle/silent-relay.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { LATE } from '../support/load.js';
 import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { openRelay, type Relay } from '../support/relay.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
 import { connect, type Session, type TestServer, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
@@ -47,14 +47,14 @@ interface Place {
   /** Changes with each mishap: errors across it are expected. */
   mishaps: number;
   isWell: boolean;
-  relay: SilentRelay;
+  relay: Relay;
   proxy: ProxyProcess;
   /** Of all proxies that were there. */
   readonly lines: ProxyProcess['lines'][];
 }
 
 async function startPlace(server: TestServer): Promise<Place> {
-  const relay = await silentRelay(server);
+  const relay = await openRelay(server);
   const proxy = await spawnProxy(relay, SETTINGS);
   return { mishaps: 0, isWell: true, relay, proxy, lines: [proxy.lines] };
 }
@@ -184,8 +184,7 @@ describe.each(servers)('three proxies on $name', (server) => {
   }
 
   async function expectFates(): Promise<void> {
-    const tables = await root.rows(`SHOW TABLES FROM ${schema}`);
-    const there = new Set(tables.map((row) => String(Object.values(row)[0])));
+    const there = new Set(await root.tables(schema));
     const rows = await root.rows(
       'SELECT table_name, GROUP_CONCAT(state) AS states FROM _undrop.ledger WHERE schema_name = ? GROUP BY table_name',
       [schema],
@@ -198,21 +197,13 @@ describe.each(servers)('three proxies on $name', (server) => {
       if (fate === 'dropped')
         expect(found).toMatchObject({ isThere: false, states: expect.stringContaining('removed') });
       if (!isThere || fate === 'unknown') continue;
-      expect(await countRows(name)).toEqual([name, ROWS]);
+      expect([name, await root.count(`${schema}.${name}`)]).toEqual([name, ROWS]);
     }
   }
 
-  async function countRows(name: string): Promise<readonly [string, number]> {
-    const [row] = await root.rows(`SELECT COUNT(*) AS n FROM ${schema}.${name}`);
-    return [name, Number(row?.['n'])];
-  }
-
   /** By the ledger, which follows what is done. */
-  async function countHeld(): Promise<number> {
-    const [row] = await root.rows(
-      "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE schema_name = ? AND state IN ('HOLD', 'PURGE', 'EVAC', 'DROP')",
-      [schema],
+  const countHeld = () =>
+    root.count(
+      `_undrop.ledger WHERE schema_name = '${schema}' AND state IN ('HOLD', 'PURGE', 'EVAC', 'DROP')`,
     );
-    return Number(row?.['n']);
-  }
 });

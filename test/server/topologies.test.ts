@@ -1,15 +1,13 @@
 /**
  * The files of deploy/ and docs/topologies.md, run as they stand with only addresses replaced: two
- * proxies behind HAProxy that are killed, upgraded and restarted while clients come, the PROXY
- * protocol, people through undrop and applications beside it, several servers. Further files are in
+ * proxies behind HAProxy that are killed and upgraded while clients come, the PROXY protocol,
+ * people through undrop and applications beside it, several servers. Further files are in
  * load-balancer, galera, keepalived and mysql-router.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { loadSettings } from '../../src/config/load.js';
-import { SETTINGS, type SettingKey } from '../../src/config/schema.js';
 import { heldRows } from '../support/client-held.js';
 import { Crowd } from '../support/crowd.js';
 import { runPromtool } from '../support/debian-tools.js';
@@ -19,30 +17,17 @@ import { type Haproxy, type HaproxyFile, startHaproxy } from '../support/haproxy
 import { onServers } from '../support/on-servers.js';
 import { listens, until } from '../support/poll.js';
 import { adminOf, runUndrop, type Variables } from '../support/proxy.js';
-import { rounds, sample } from '../support/sample.js';
+import { sample } from '../support/sample.js';
 import { connect, query, type Target, type TestServer, testServer } from '../support/servers.js';
 import type { Service } from '../support/service.js';
 import { intentsSettled } from '../support/settled.js';
-import { listFiles, readText } from '../support/source-file.js';
+import { readText } from '../support/source-file.js';
 
 /** HAProxy takes a proxy out of service after two. */
 const CHECKS = 3;
 /** Clients that come after an event, many times what HAProxy needs to meet both proxies. */
 const CLIENTS = 50;
 const ADMIN = { ADMIN_LISTEN: '127.0.0.1:0' };
-
-test('every file of settings in deploy is accepted', () => {
-  const paths = listFiles('deploy', ['.conf']).filter((path) => readText(path).startsWith('//'));
-  expect(paths).toHaveLength(9);
-  for (const path of paths) {
-    const given = deployedSettings(path.slice('deploy/'.length, -'.conf'.length));
-    // Their files belong to a machine.
-    const { passwordFile: _password, upstreamCa: _ca, ...values } = given;
-    const sources = { flags: {}, env: {}, file: { path, values, places: new Map() } };
-    const keys = Object.keys(SETTINGS) as SettingKey[];
-    expect(loadSettings(keys, sources).settings.user).toBe('undrop');
-  }
-});
 
 async function startPair(server: TestServer, settings: string, file: HaproxyFile, own = {}) {
   const pair: Service[] = [];
@@ -113,14 +98,6 @@ onServers('the files of deploy, in front of $name', (server, on) => {
         await service.install('1.0.1');
         const { code, stdout } = await service.command('reload');
         expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('1.0.1') });
-        await crowd.goesOn(CLIENTS);
-      }
-      for (const [index, service] of [...pair.entries()].slice(0, rounds(2, 1))) {
-        await service.proxy.stop();
-        expect(service.proxy.child.exitCode).toBe(0);
-        pair[index] = await startDeployed('haproxy/undrop', server, placeOf(service));
-        await service[Symbol.asyncDispose]();
-        await haproxy.checkedTimes(CHECKS, 'and it is back');
         await crowd.goesOn(CLIENTS);
       }
       expect(crowd.refusedSince(0)).toEqual([]);

@@ -29,7 +29,7 @@ export function fencesOf(page: string): readonly Fence[] {
   return parseFences(page, readText(page));
 }
 
-export function parseFences(page: string, text: string): readonly Fence[] {
+function parseFences(page: string, text: string): readonly Fence[] {
   const found = text.matchAll(
     /(?:^ *<!-- (?<way>run|direct):(?<before>.*?)-->\n+)?^(?<indent> *)```(?<info>[^\n]*)\n(?<text>.*?)^ *```$/gms,
   );

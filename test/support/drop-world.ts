@@ -4,7 +4,6 @@
  * at the end, and not which statements led there.
  */
 
-import { UndropError } from '../../src/errors.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { LockedTable } from '../../src/ledger/intents/session-locks.js';
@@ -23,7 +22,16 @@ import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import type { Result } from '../../src/wire/response.js';
 import { type Break, breakingPort, PortBroken } from './breaking-port.js';
 import { idOf, requestOf } from './drop-request.js';
-import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
+import {
+  describePayload,
+  errResult,
+  never,
+  okResult,
+  preparedResult,
+  rowsResult,
+  signalled,
+  unrecorded,
+} from './results.js';
 
 export interface WorldTable {
   readonly kind: 'base' | 'view' | 'temporary';
@@ -142,16 +150,8 @@ class Memory implements World {
     return false;
   }
 
-  async record(): Promise<RecordedIntent> {
-    return this.#record();
-  }
-
   async locks(): Promise<readonly LockedTable[]> {
     return this.#locks().filter(({ table }) => parseHoldName(table) === null);
-  }
-
-  async take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
-    return this.#take(rename);
   }
 
   async relocate(
@@ -171,17 +171,9 @@ class Memory implements World {
     });
   }
 
-  recordTargets(): never {
-    throw new Error('a DROP TABLE has no targets');
-  }
-
-  keepLonger(): never {
-    throw new Error('a DROP TABLE keeps nothing for longer');
-  }
-
-  mayRename(): never {
-    throw new Error('a DROP TABLE has no port of its own');
-  }
+  recordTargets = never;
+  keepLonger = never;
+  mayRename = never;
 
   #locks() {
     return [...this.names].flatMap(([table, { lock }]) =>
@@ -189,12 +181,8 @@ class Memory implements World {
     );
   }
 
-  #record(): RecordedIntent {
-    if (this.#world.noIntents === true) {
-      const params = { tables: 'Table t was', cause: 'the ledger is away' };
-      const intentError = new UndropError('UNDROP_NOT_RECORDED', params);
-      return { intent: null, intentError, rulings: [] };
-    }
+  async record(): Promise<RecordedIntent> {
+    if (this.#world.noIntents === true) return unrecorded();
     const tables = this.#statement.map((table, index) => this.#seen(table, idOf(index)));
     const isMysql = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_000;
     const intent = {
@@ -232,7 +220,7 @@ class Memory implements World {
     } as unknown as IntentTable;
   }
 
-  #take({ tables }: ServiceRename): ServiceRenameOutcome {
+  async take({ tables }: ServiceRename): Promise<ServiceRenameOutcome> {
     const { service: kind = 'renamed' } = this.#world;
     if (kind === 'denied' || kind === 'failed') return { kind, cause: 'why' };
     if (kind !== 'renamed') return { kind };
@@ -354,12 +342,4 @@ function nameIn(text: string): string {
 
 function missing(name: string): Result {
   return errResult(1146, '42S02', `Table 'shop.${name}' doesn't exist`);
-}
-
-function signalled(text: string): Result {
-  const [, state = '', errno = '', hex = ''] =
-    /^SIGNAL SQLSTATE '(\w+)' SET MYSQL_ERRNO = (\d+), MESSAGE_TEXT = _utf8mb4 X'(\w+)'/.exec(
-      text,
-    ) ?? [];
-  return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
 }

@@ -4,13 +4,16 @@
  * unit tests run while the servers are fetched and started, and servers.ts reads their addresses
  * from a file. UNDROP_TEST_SERVERS="name=mysql://user:password@host:port,…" uses given servers.
  */
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
-import { memoryOrDisk } from './memory-folder.js';
 import { RUN_NAMES, startFromSet } from './server-set.js';
 import { parseGivenServers, type ServerSets } from './servers.js';
+
+const MEMORY = '/dev/shm';
+/** Three sets of servers, and what the largest tests put into them, need less than half of it. */
+const BYTES_MIN = 8 * 2 ** 30;
 
 /** What teardown waits for and stops; both run in jest's own process. */
 export const starting: { undropStop?: () => Promise<void> } = globalThis as never;
@@ -55,4 +58,19 @@ async function startSet(started: ThrowawayServer[]): Promise<readonly ThrowawayS
   started.push(...servers);
   if (failed.length === 0) return servers;
   throw new AggregateError(failed, failed.map((error) => error.message).join('\n'));
+}
+
+/**
+ * Where the servers have their data: in memory, where there is plenty, as thousands of tables are
+ * made and dropped, and each is synced to the disk some ten times.
+ */
+async function memoryOrDisk(): Promise<string> {
+  try {
+    const { bavail, bsize } = await statfs(MEMORY);
+    return Math.min(bavail * bsize, freemem()) >= BYTES_MIN ? MEMORY : tmpdir();
+  } catch (error) {
+    // No such folder: not Linux.
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    return tmpdir();
+  }
 }

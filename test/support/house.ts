@@ -201,7 +201,7 @@ export function logTexts(file: SourceFile): readonly Place[] {
 }
 
 /** Where the bracket closes that is open at `from`. */
-function closing(code: string, from: number): number {
+export function closing(code: string, from: number): number {
   let depth = 1;
   let at = from;
   for (; depth > 0 && at < code.length; at++) {

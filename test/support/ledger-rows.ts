@@ -24,3 +24,18 @@ export function ledgerRows(session: Session, which: Which = {}): Promise<RowData
     known.map(([, value]) => value),
   );
 }
+
+/** Each value is an expression of SQL. */
+const ROW: Readonly<Record<string, string>> = {
+  ...{ group_id: 'id', proxy_id: "'p'", thread_id: '0', schema_name: "'s'", table_name: "'t'" },
+  ...{ kind: "'base'", dropped_at: 'UTC_TIMESTAMP()', user_name: "'u'", client_address: "''" },
+  ...{ statement_text: "''", hold_until: 'UTC_TIMESTAMP() + INTERVAL 1 DAY', state: "'HOLD'" },
+  state_since: 'dropped_at',
+};
+
+/** The text that writes a row by hand; `own`: expressions of SQL, `id` among them. */
+export function ledgerInsert(own: Readonly<Record<string, string>>): string {
+  const { id = "''", ...values } = { ...ROW, ...own };
+  const set = Object.entries({ id, ...values }).map(([column, value]) => `${column} = ${value}`);
+  return `INSERT INTO _undrop.ledger SET ${set.join(', ')}`;
+}

@@ -3,11 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { runCommandLine } from '../../src/cli/command-line.js';
-import { reportFailure } from '../../src/cli/report-failure.js';
 import { PROXY_KEYS, type ProxySettings } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';
+import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
+import { runInProcess } from './command-line.js';
 import { type RunningProxy, startProxy } from './in-one-process.js';
 import { isLong } from './sample.js';
 import type { Target } from './servers.js';
@@ -183,12 +183,6 @@ export async function spawnProxy(
   }
 }
 
-export interface CommandResult {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /**
  * Runs a command of undrop (`['restore', 'd.t']`) with the service account, or its own: in this
  * process, because a process costs more than what it does; in a long run as one.
@@ -199,37 +193,16 @@ export async function runUndrop(
   variables: Variables = {},
 ): Promise<CommandResult> {
   if (isLong) return spawnUndrop(upstream, args, variables);
-  const said = { stdout: '', stderr: '' };
-  const shell = {
-    args,
-    env: { PATH: process.env['PATH'], ...environment(upstream, variables) },
-    stdout: { write: (text: string) => (said.stdout += text) },
-    stderr: { write: (text: string) => (said.stderr += text) },
-    leaveSignals: () => undefined,
-  };
-  const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
-  return { code, ...said };
+  return runInProcess(args, { PATH: process.env['PATH'], ...environment(upstream, variables) });
 }
 
 /** The same as a process of its own, as a person types it. */
-export async function spawnUndrop(
+export function spawnUndrop(
   upstream: Target,
   args: readonly string[],
   variables: Variables = {},
 ): Promise<CommandResult> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...process.env, ...environment(upstream, variables) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString();
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk.toString();
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, stdout, stderr };
+  return tryCommand([process.execPath, MAIN, ...args], { env: environment(upstream, variables) });
 }
 
 function addressOf(address: RunningProxy['addresses'][number] | undefined) {

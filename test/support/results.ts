@@ -1,6 +1,8 @@
 /**
  * Answers of a server, made up: for what decides on answers and must not care where they came from.
  */
+import { UndropError } from '../../src/errors.js';
+import type { RecordedIntent } from '../../src/steps/world.js';
 import {
   decodeErr,
   decodeOk,
@@ -38,6 +40,27 @@ export function rowsResult(
     rows: rows.map((row) => row.map(bytes)),
     statusFlags: 2,
   };
+}
+
+/** The answer to a SIGNAL of undrop's. */
+export function signalled(text: string): Extract<Result, { kind: 'err' }> {
+  const [, state = '', errno = '', hex = ''] =
+    /^SIGNAL SQLSTATE '(\w+)' SET MYSQL_ERRNO = (\d+), MESSAGE_TEXT = _utf8mb4 X'(\w+)'/.exec(
+      text,
+    ) ?? [];
+  return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
+}
+
+/** An intent that could not be recorded. */
+export function unrecorded(): RecordedIntent {
+  const params = { tables: 'Table t was', cause: 'the ledger is away' };
+  const intentError = new UndropError('UNDROP_NOT_RECORDED', params);
+  return { intent: null, intentError, rulings: [] };
+}
+
+/** A method of a port that a statement does not call. */
+export function never(): never {
+  throw new Error('the statement has nothing to do with it');
 }
 
 /** A payload that goes to a client, in words. */

@@ -1,8 +1,9 @@
 /** `undrop init`, for an account with the given settings. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { temporaryFolder } from './folders.js';
-import { type CommandResult, runUndrop, type Variables } from './proxy.js';
+import { runUndrop, type Variables } from './proxy.js';
 import type { Target } from './servers.js';
 
 /** `schema`: of the tier least. The account may come from anywhere. */

@@ -26,7 +26,7 @@ import type {
 } from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { requestOf } from './drop-request.js';
-import { describePayload, errResult, okResult, rowsResult } from './results.js';
+import { describePayload, errResult, never, okResult, rowsResult, signalled } from './results.js';
 
 export interface SchemaTable {
   /** A table of another schema refers to it. */
@@ -105,10 +105,6 @@ function schemaRequest({ server, ifExists = false, gtidNext }: SchemaWorld): Sch
 const OWNER = {} as GroupOwner;
 const ROW = { schema: SCHEMA } as SchemaRow;
 
-function never(): never {
-  throw new Error('a DROP DATABASE has nothing to do with it');
-}
-
 class Memory implements World {
   isBroken = false;
   readonly isUnruled = true;
@@ -185,12 +181,8 @@ class Memory implements World {
     if (sql.includes('undrop rights')) {
       return errResult(...(this.#world.right ?? [1051, '42S02', 'no such view']));
     }
-    const signal = /^SIGNAL SQLSTATE '(.*)' SET MYSQL_ERRNO = (\d+), .* X'(.*)'$/.exec(sql);
-    if (signal !== null) {
-      const [, state = '', errno = '', hex = ''] = signal;
-      if (state === '01000') return okResult(1);
-      return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
-    }
+    if (sql.startsWith("SIGNAL SQLSTATE '01000'")) return okResult(1);
+    if (sql.startsWith('SIGNAL')) return signalled(sql);
     if (sql.includes('undrop wait-for-lock')) return this.#turn(sql);
     if (sql.includes('undrop queue')) return rowsResult(['']);
     return okResult();
@@ -259,10 +251,6 @@ class Memory implements World {
     return this.#record(targets.map(({ table }) => table));
   }
 
-  async take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
-    return this.#take(rename);
-  }
-
   async relocate(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
     return tables.map((table) => this.#relocate(table));
   }
@@ -303,7 +291,7 @@ class Memory implements World {
     return { intent, intentError: null, rulings: [] } as unknown as RecordedIntent;
   }
 
-  #take({ tables }: ServiceRename): ServiceRenameOutcome {
+  async take({ tables }: ServiceRename): Promise<ServiceRenameOutcome> {
     const { service } = this.#world;
     if (service !== undefined) return { kind: service, cause: 'the server says so' };
     const names = tables.map(({ table }) => table);

@@ -52,6 +52,17 @@ export async function stateOf(server: Target): Promise<ServerState> {
   return state;
 }
 
+/** Of what `stateOf` has by its name. */
+export function schemaOf(what: string): string {
+  const [, name = ''] = /^\w+ ([^.]*)/.exec(what) ?? [];
+  return name;
+}
+
+/** It is in a schema of undrop's that replicas don't have. */
+export function isLocal(what: string): boolean {
+  return schemaOf(what).startsWith('_undrop_local');
+}
+
 function quoted(...names: readonly unknown[]): string {
   return names.map((name) => `\`${String(name).replaceAll('`', '``')}\``).join('.');
 }

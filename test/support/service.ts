@@ -5,11 +5,11 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { commandSocketOf } from '../../src/cli/supervisor/command-socket.js';
+import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { temporaryFolder } from './folders.js';
 import { until } from './poll.js';
 import {
   adminOf,
-  type CommandResult,
   MAIN,
   type ProxyProcess,
   runUndrop,

@@ -27,3 +27,8 @@ export function tappedPool(pool: ServicePool, tap: PoolTap): ServicePool {
     dispose: () => Promise.resolve(),
   };
 }
+
+/** The same for who has a pool of its own, as `startCollecting` has. */
+export function tapBy(tap: PoolTap): (pool: ServicePool) => ServicePool {
+  return (pool) => tappedPool(pool, tap);
+}

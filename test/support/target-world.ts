@@ -4,7 +4,6 @@
  * answers, and sees what is said and what is held at the end.
  */
 
-import { UndropError } from '../../src/errors.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
@@ -21,7 +20,16 @@ import type {
 } from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { idOf, requestOf } from './drop-request.js';
-import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
+import {
+  describePayload,
+  errResult,
+  never,
+  okResult,
+  preparedResult,
+  rowsResult,
+  signalled,
+  unrecorded,
+} from './results.js';
 
 export interface TargetWorld {
   readonly server?: string;
@@ -131,29 +139,14 @@ class Memory implements World {
 
   mayRename(): void {}
 
-  beginRecording(): never {
-    throw new Error('nothing is guessed of such a statement');
-  }
-
-  isRecordingStuck(): never {
-    throw new Error('nothing is guessed of such a statement');
-  }
-
-  record(): never {
-    throw new Error('its table is a target');
-  }
-
-  locks(): never {
-    throw new Error('nobody asks which tables are locked');
-  }
+  beginRecording = never;
+  isRecordingStuck = never;
+  record = never;
+  locks = never;
 
   #record(count: number) {
     const { noIntents, hasBackupLock = false, isElsewhere, seen } = this.#world;
-    if (noIntents === true) {
-      const params = { tables: 'Table t was', cause: 'the ledger is away' };
-      const intentError = new UndropError('UNDROP_NOT_RECORDED', params);
-      return { intent: null, intentError, rulings: [] };
-    }
+    if (noIntents === true) return unrecorded();
     const tables = Array.from({ length: count }, () => ({
       id: idOf(this.#ids++),
       schema: 'shop',
@@ -228,12 +221,4 @@ class Memory implements World {
 /** The last one counts for all that follow. */
 function nth<T>(list: readonly T[] = [], index: number): T | undefined {
   return list[Math.min(index, list.length - 1)];
-}
-
-function signalled(text: string): Result {
-  const [, state = '', errno = '', hex = ''] =
-    /^SIGNAL SQLSTATE '(\w+)' SET MYSQL_ERRNO = (\d+), MESSAGE_TEXT = _utf8mb4 X'(\w+)'/.exec(
-      text,
-    ) ?? [];
-  return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
 }

@@ -238,7 +238,7 @@ export class ControlPlane {
 }
 
 /** Warns of settings that don't hold everything. */
-export function warnUnprotected(log: Log, settings: ProxySettings): void {
+function warnUnprotected(log: Log, settings: ProxySettings): void {
   const { sentences, chosen } = whatIsNotHeld(settings);
   for (const sentence of [...sentences, ...chosen]) log.warn({ event: 'unprotected' }, sentence);
 }

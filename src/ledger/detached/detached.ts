@@ -294,7 +294,7 @@ export function quotedTable({ quote }: Pick<HeldTrigger, 'quote'>, table: string
  * have been changed. An unchanged one keeps its position: two concurrent recoveries may create it
  * again (detach-triggers.ts), and then it follows those that are still there.
  */
-export function mergeTriggers(
+function mergeTriggers(
   before: readonly HeldTrigger[],
   found: readonly HeldTrigger[],
 ): readonly HeldTrigger[] {

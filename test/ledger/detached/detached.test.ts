@@ -9,20 +9,9 @@ import {
 } from '../../../src/ledger/detached/detached.js';
 
 const trigger = (name: string, event: string, order: number, tail = ''): HeldTrigger => ({
-  ...{
-    name,
-    event,
-    order,
-    tail,
-    definer: 'a@b',
-    quote: '`',
-    head: '',
-    shownHead: '',
-    shownTail: '',
-    sqlMode: '',
-  },
-  ...{ characterSetClient: 'latin1', collationConnection: 'latin1_swedish_ci' },
-  databaseCollation: 'utf8mb4_bin',
+  ...{ name, event, order, tail, definer: 'a@b', quote: '`', head: '', sqlMode: '' },
+  ...{ shownHead: '', shownTail: '', characterSetClient: 'latin1' },
+  ...{ collationConnection: 'latin1_swedish_ci', databaseCollation: 'utf8mb4_bin' },
 });
 
 describe('what was taken off a table', () => {
@@ -42,16 +31,31 @@ describe('what was taken off a table', () => {
     expect(() => parseDetached(text)).toThrow('Invariant');
   });
 
-  test('has its triggers in the order in which they are made, as they were found last', () => {
-    const before = ['one', 'two', 'three'].map((name, index) =>
-      trigger(name, 'BEFORE INSERT', index + 1),
-    );
-    const found = [trigger('other', 'AFTER DELETE', 1), trigger('one', 'BEFORE INSERT', 1, 'bmV3')];
-    const merged = mergeDetached(
+  const merged = (before: readonly HeldTrigger[], found: readonly HeldTrigger[]) =>
+    mergeDetached(
       { ...NOTHING_DETACHED, triggers: before },
       { ...NOTHING_DETACHED, triggers: found },
-    );
-    expect(merged.triggers.map(({ name }) => name)).toEqual(['other', 'one', 'two', 'three']);
-    expect(merged.triggers[1]?.tail).toBe('bmV3');
+    ).triggers;
+  const inserts = (names: string, tail = '') =>
+    names.split(' ').map((name, index) => trigger(name, 'BEFORE INSERT', index + 1, tail));
+
+  test.each([
+    ['one of them is found', 'z a', 'z', 'z a'],
+    ['two recoveries have made them again in another order', 'z a', 'a z', 'z a'],
+  ])('keeps its triggers and their order where %s', (_where, before, found, expected) => {
+    const names = merged(inserts(before), inserts(found)).map(({ name }) => name);
+    expect(names).toEqual(expected.split(' '));
+  });
+
+  test('has triggers that somebody changed as they are now', () => {
+    const found = inserts('a z', 'bmV3');
+    expect(merged(inserts('z a'), found)).toEqual(found);
+  });
+
+  test('has its triggers in the order in which they are made, as they were found last', () => {
+    const found = [trigger('other', 'AFTER DELETE', 1), trigger('one', 'BEFORE INSERT', 1, 'bmV3')];
+    const triggers = merged(inserts('one two three'), found);
+    expect(triggers.map(({ name }) => name)).toEqual(['other', 'one', 'two', 'three']);
+    expect(triggers[1]?.tail).toBe('bmV3');
   });
 });

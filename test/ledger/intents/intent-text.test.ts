@@ -73,23 +73,6 @@ describe('the texts of an intent', () => {
     expect(textFor(server)).toContain("EVENT_OBJECT_SCHEMA = 'Shop' AND EVENT_OBJECT_TABLE = 'T'");
   });
 
-  test('has no part that only some of its servers understand', () => {
-    for (const server of [MYSQL, OLD, MARIADB]) {
-      expect(textFor(server)).not.toMatch(/\bWITH\b|\bOVER\b|JSON_/);
-    }
-    expect(textFor(OLD)).not.toContain('performance_schema');
-    expect(textFor(MARIADB)).not.toContain('performance_schema');
-  });
-
-  test('folds names for files where the server folds them', () => {
-    const known = "CONVERT('Shop' USING utf8)";
-    expect(textFor(OLD)).toMatch(
-      /CONVERT\(IF\(@@lower_case_table_names = 0, [\s\S]* USING filename\)/,
-    );
-    expect(textFor(OLD)).toContain(`= 0, ${known},`);
-    expect(textFor(OLD)).toContain(`LOWER(${known} COLLATE utf8_general_ci)) USING filename)`);
-  });
-
   test('writes what reads no table, which replicas would read for themselves', () => {
     for (const server of [MYSQL, OLD, MARIADB]) {
       const { record } = intentTexts(INTENT, server, HOW);

@@ -1,4 +1,5 @@
 /** Which tables go early, by what the limits say; in examples, and whatever is held. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import {
   chooseEarly,
@@ -63,124 +64,21 @@ function many(count: number, letter: string, like: Omit<Given, 'id'> = {}): Give
 }
 
 interface Case {
-  readonly name: string;
+  readonly comment: string;
   readonly limits: Partial<LimitSettings>;
   /** In the order in which they go. */
   readonly early: readonly string[];
-  readonly given: readonly Given[];
+  /** `count`: so many of them. */
+  readonly given: readonly (Given & { readonly count?: number })[];
 }
 
-/** `early`: `g0 g1`. */
-function one(name: string, limits: Case['limits'], early: string, given: Case['given']): Case {
-  return { name, limits, early: early.split(' ').filter(Boolean), given };
-}
+const CASES = JSON.parse(readFileSync('test/golden/choose_early_cases.json', 'utf8')) as Case[];
 
-const CASES: readonly Case[] = [
-  one('exactly at the limits nothing goes', { bytesMax: 200 * MB, tablesMax: 2 }, '', many(2, 'a')),
-  one(
-    'of the user who holds most by count, and of nobody else',
-    { tablesMax: 6 },
-    'g0 g1 g2 g3 g4',
-    [...many(3, 'o', { user: 'other', hours: 100 }), ...many(8, 'g', { user: 'greedy' })],
-  ),
-  one(
-    'of two who hold more than their part, down to the same',
-    { tablesMax: 8 },
-    'g0 g1 h0 g2 h1',
-    [
-      ...many(2, 'o', { user: 'other', hours: 100 }),
-      ...many(6, 'g', { user: 'greedy' }),
-      ...many(5, 'h', { user: 'hasty', hours: 40 }),
-    ],
-  ),
-  one('of that user the schema that holds most', { tablesMax: 5 }, 't0 t1', [
-    ...many(2, 's', { schema: 'shop', hours: 100 }),
-    ...many(4, 't', { schema: 'temp' }),
-    ...many(1, 'o', { user: 'other', hours: 200 }),
-  ]),
-  one('the same schema of another user is not theirs', { tablesMax: 8 }, 's0', [
-    ...many(3, 's', { user: 'greedy', schema: 'shop' }),
-    ...many(2, 't', { user: 'greedy', schema: 'temp' }),
-    ...many(4, 'o', { user: 'other', schema: 'shop', hours: 100 }),
-  ]),
-  one(
-    'of a schema first what was created less than a day before its drop, or nobody knows when',
-    { tablesMax: 2 },
-    'x0 x1 m0',
-    [
-      { id: 'kept', hours: 500 },
-      ...many(2, 'x', { livedHours: 23 }),
-      ...many(2, 'm', { livedHours: null, hours: 40 }),
-    ],
-  ),
-  one('then empty ones, then the oldest', { tablesMax: 1 }, 'empty older', [
-    { id: 'old', hours: 100 },
-    { id: 'older', hours: 200 },
-    { id: 'empty', rows: 0, hours: 50 },
-  ]),
-  one(
-    'tables within UNDROP_MIN_HOLD stay, and push nothing else out',
-    { tablesMax: 5, bytesMax: 500 * MB },
-    '',
-    [...many(20, 'y', { user: 'greedy', hours: 0.9 }), ...many(5, 'o', { hours: 100 })],
-  ),
-  one('so do pinned ones', { tablesMax: 2, bytesMax: 200 * MB }, '', [
-    ...many(10, 'p', { isPinned: true }),
-    ...many(2, 'o'),
-  ]),
-  one('and those that the ledger does not know', { tablesMax: 2, bytesMax: 200 * MB }, '', [
-    ...many(10, 'u', { isUnknown: true }),
-    ...many(2, 'o'),
-  ]),
-  one(
-    'what a person lengthened goes after all others that hold more than their part',
-    { tablesMax: 6 },
-    'g0 g1 o0 g2',
-    [
-      ...many(3, 'l', { user: 'greedy', hours: 300, isLengthened: true, livedHours: 1 }),
-      ...many(3, 'g', { user: 'greedy' }),
-      ...many(4, 'o', { user: 'other', hours: 400 }),
-    ],
-  ),
-  one(
-    'but it goes before what is no more than the part of its user',
-    { tablesMax: 4 },
-    'l0 l1 l2',
-    [
-      ...many(5, 'l', { user: 'greedy', hours: 300, isLengthened: true }),
-      ...many(2, 'o', { user: 'other', hours: 400 }),
-    ],
-  ),
-  one(
-    'by bytes: of the user, then the schema, that holds most of them',
-    { bytesMax: 30 * MB },
-    'big',
-    [
-      ...many(9, 'o', { user: 'other', bytes: MB, hours: 500 }),
-      { id: 'big', user: 'greedy', schema: 'lake', hours: 20 },
-      { id: 'small', user: 'greedy', bytes: 10 * MB, hours: 300 },
-    ],
-  ),
-  one('by bytes: what has no file of its own frees nothing', { bytesMax: 60 * MB }, 'o0', [
-    ...many(4, 'm', { user: 'greedy', bytes: 0 }),
-    ...many(2, 'o', { user: 'other', bytes: 50 * MB }),
-  ]),
-  one(
-    'what nobody can bring back whole goes first, whoever has dropped it',
-    { tablesMax: 4 },
-    'evac purge g0',
-    [
-      ...many(5, 'g', { user: 'greedy' }),
-      { id: 'purge', state: 'PURGE' },
-      { id: 'evac', state: 'EVAC' },
-      { id: 'due', leftHours: -1 },
-      { id: 'drop', state: 'DROP' },
-    ],
-  ),
-];
-
-test.each(CASES)('$name', ({ given, limits, early }) => {
-  expect(idsOf(choose(given, limits))).toEqual(early);
+test.each(CASES)('$comment', ({ given, limits, early }) => {
+  const all = given.flatMap(({ count, ...like }) => {
+    return count === undefined ? [like] : many(count, like.id, like);
+  });
+  expect(idsOf(choose(all, limits))).toEqual(early);
 });
 
 test('120 drops of one user cost nobody else a table, at any time', () => {

@@ -1,10 +1,9 @@
-/** What is said of limits and when something goes for them, without a server. */
+/** When something goes for a full disk, without a server. */
 import { statfs } from 'node:fs/promises';
 import { expect, test } from '@jest/globals';
 import { newCollectorFigures } from '../../../src/lifecycle/figures.js';
 import type { LimitSettings } from '../../../src/lifecycle/limits/choose-early.js';
 import { Limits } from '../../../src/lifecycle/limits/limits.js';
-import { nextStep } from '../../../src/lifecycle/next-step.js';
 import { silentLog } from '../../../src/log.js';
 import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
 
@@ -50,25 +49,4 @@ test('for a full disk nothing more goes until it is known what that has freed', 
   expect(await look()).toEqual(['a']);
   // Its file is being given back.
   expect(await look(2 * free)).toEqual([]);
-});
-
-test('who goes early goes straight to DROP, but not past what depends on it', () => {
-  const server = { flavour: 'mysql', versionId: 50_624, adaptiveHashIndex: true } as const;
-  const settings = {
-    lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'] as const,
-    evacMs: 1_000,
-    fastDrop: 'never' as const,
-  };
-  const facts = { purgeable: true, empty: false, cachedPages: 5, obstacles: [] };
-  const due = new Date(NOW.getTime() + HOUR_MS);
-  for (const state of ['HOLD', 'PURGE', 'EVAC'] as const) {
-    const table = { state, due, facts, early: 'full' };
-    expect(nextStep(table, { server, settings, now: NOW })).toEqual({
-      ...{ kind: 'move', to: 'DROP', due: NOW, because: 'full' },
-    });
-    const bound = { ...table, facts: { ...facts, obstacles: ['a key'] } };
-    expect(nextStep(bound, { server, settings, now: NOW })).toMatchObject({ kind: 'blocked' });
-    const unread = { ...table, facts: null };
-    expect(nextStep(unread, { server, settings, now: NOW })).toEqual({ kind: 'look' });
-  }
 });

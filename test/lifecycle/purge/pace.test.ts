@@ -78,24 +78,6 @@ describe('the size of a chunk', () => {
     expect(pace.chunk.restMs + pace.pauseMs).toBeGreaterThan(5);
   });
 
-  test('nor does a commit that took long once make them larger for long', () => {
-    const pace = new Pace(SETTINGS);
-    run(pace, 100, each(0.006), SHARED);
-    while (pace.chunk !== COMMIT_SAMPLE) note(pace, each(0.006), SHARED);
-    note(pace, () => 500, SHARED);
-    const took = run(pace, 60, each(0.006), SHARED);
-    expect(Math.max(...took)).toBeLessThan(2.5);
-  });
-
-  test('what is nearly right stays as it is', () => {
-    const pace = new Pace(SETTINGS);
-    run(pace, 60, each(0.002), SHARED);
-    const { chunk } = pace;
-    run(pace, 1, each(0.0021), SHARED);
-    run(pace, 1, each(0.0019), SHARED);
-    expect(pace.chunk).toBe(chunk);
-  });
-
   test('has never fewer rows than the first where there is no key', () => {
     const pace = new Pace({ ...SETTINGS, rowsMin: 50 });
     run(pace, 20, each(10), SHARED);
@@ -181,15 +163,6 @@ describe('rests and pauses', () => {
     run(pace, 15, each(0.01), SHARED);
     expect(pace.pauseMs).toBe(pauseMs);
     expect(pace.chunk.restMs).toBeLessThan(2 * chunk.restMs);
-  });
-
-  test('what only a measurement of before has shown goes on until the next one', () => {
-    const pace = new Pace(SETTINGS);
-    run(pace, 3, each(0.01), { effect: 'felt', isShared: false });
-    run(pace, 20, each(0.01), { effect: 'unknown', isShared: false });
-    expect(pace.chunk.rows).toBeLessThan(100);
-    run(pace, 20, each(0.01), ALONE);
-    expect(pace.chunk.rows).toBeGreaterThan(1_000);
   });
 
   test('a pause is a second where the purge has to stop, and never more', () => {

@@ -92,17 +92,15 @@ function asRows(rows: readonly Row[]): Rows {
   return Object.assign([...rows], { affectedRows: 0 });
 }
 
-function gaugeOn({ pool, clock }: MemoryServer): PressureGauge {
-  const { signal } = new AbortController();
-  const monotonicMs = () => clock.nowMs();
-  return new PressureGauge({ pool, clock, monotonicMs, signal, impactMs: 1 });
-}
-
 /** A purge as purge.ts does it, with chunks that only take their time. */
 class Purge {
   readonly server = new MemoryServer();
   readonly pace = new Pace(SETTINGS);
-  readonly #gauge = gaugeOn(this.server);
+  readonly #gauge = new PressureGauge({
+    ...{ pool: this.server.pool, clock: this.server.clock, impactMs: 1 },
+    monotonicMs: () => this.server.clock.nowMs(),
+    signal: new AbortController().signal,
+  });
   rows = 0;
 
   /** Rows a second, for so long. */
@@ -138,9 +136,6 @@ const FULL = 1_000 / ROW_MS;
 /** Then a chunk is a row, and nearly all of the time a pause. */
 const STARVED = { harmMs: 50, slow: 10_000 };
 
-/** Of a purge that is felt by many. */
-const PAUSE_MS = 500;
-
 describe('a purge beside others', () => {
   test('that nobody feels deletes nearly all of the time, also where reads are slow', async () => {
     const purge = new Purge();
@@ -174,23 +169,6 @@ describe('a purge beside others', () => {
     Object.assign(purge.server, { harmMs, slow, threadsRunning });
     await purge.during(10);
     expect(await purge.during(5)).toBeGreaterThan(0.9 * before);
-  });
-
-  test('is measured also where it mostly pauses, so that few reads meet a chunk', async () => {
-    const server = new MemoryServer();
-    const { clock } = server;
-    const gauge = gaugeOn(server);
-    const effects = new Set<string>();
-    const work = gauge.during(async () => {
-      for (let nr = 0; nr < 10; nr++) {
-        await gauge.look({ flavour: 'mariadb' } as ServerFacts);
-        await gauge.beside(() => clock.sleep(0.01));
-        effects.add(gauge.takeLoad().effect);
-        await clock.sleep(PAUSE_MS);
-      }
-    });
-    await clock.run(work);
-    expect(effects).toContain('unfelt');
   });
 
   test('that waits for its own process is not taken for the server', async () => {

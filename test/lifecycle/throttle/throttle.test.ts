@@ -5,6 +5,7 @@ import {
   Throttle,
   type ThrottleSettings,
 } from '../../../src/lifecycle/throttle/throttle.js';
+import { ServerError } from '../../../src/service/errors.js';
 import type { Row, Rows, ServiceConnection } from '../../../src/service/pool/pools.js';
 import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
 
@@ -34,19 +35,22 @@ interface World {
   nowMs: number;
   value: Row[string];
   lag: Row[string];
+  /** What each server answers instead. */
+  error: ServerError | null;
 }
 
 function start(settings: Partial<ThrottleSettings>) {
-  const world: World = { nowMs: 0, value: 0, lag: 0 };
-  const connection = serverOf(() => rowsOf({ value: world.value }));
+  const world: World = { nowMs: 0, value: 0, lag: 0, error: null };
+  const answer = (row: Row) => {
+    if (world.error !== null) throw world.error;
+    return rowsOf(row);
+  };
+  const connection = serverOf(() => answer({ value: world.value }));
+  const running = { Replica_IO_Running: 'Yes', Replica_SQL_Running: 'Yes' };
   const replica = serverOf((text) =>
     /VERSION/.test(text)
-      ? rowsOf({ version: '9.7.0' })
-      : rowsOf({
-          Replica_IO_Running: 'Yes',
-          Replica_SQL_Running: 'Yes',
-          Seconds_Behind_Source: world.lag,
-        }),
+      ? answer({ version: '9.7.0' })
+      : answer({ ...running, Seconds_Behind_Source: world.lag }),
   );
   const throttle = new Throttle({
     settings: { ...NONE, ...settings },
@@ -89,6 +93,18 @@ test.each([
   const { world, because } = start({ query: 'SELECT 1;' });
   world.value = value;
   expect(await because()).toEqual(expected);
+});
+
+test.each([
+  ['a query', { query: 'SELECT 1' }, 'UNDROP_THROTTLE_QUERY failed: '],
+  ['a replica', { maxLagMs: 4_000 }, 'the lag of the replica db2:3306 is not known: '],
+])('%s that fails is a reason, as long as it does', async (_what, settings, words) => {
+  const { world, because } = start(settings);
+  world.error = new ServerError({ errno: 1146, sqlState: '42S02', sqlMessage: 'no such table' });
+  expect(await because()).toBe(`${words}no such table (1146)`);
+  world.error = null;
+  await because(1_000);
+  expect(await because(10_000)).toBeNull();
 });
 
 test('a reason has to be over for two seconds', async () => {

@@ -1,8 +1,12 @@
-/** Where dropped tables go. */
+/** Where dropped tables go, the table that a DROP DATABASE waits for, names as servers fold. */
 import { expect, test } from '@jest/globals';
 import {
+  barrierTableName,
+  foldName,
   isLocalSchema,
   isRecycleSchema,
+  isSameName,
+  parseBarrierTable,
   RECYCLE_SCHEMA,
   RECYCLE_SCHEMA_LOCAL,
   recycleSchemaFor,
@@ -30,4 +34,29 @@ test('all of them are ours, and nothing that merely looks like one', () => {
   const others = ['_undrop_', '_undrop_0', '_undrop_1', '_undrop_02', '_undrop_33', '_undrop_2x'];
   const more = ['undrop', 'undrop_2', '_undrop2', '_undrop_2_local', '_undrop_local_1', ''];
   expect([...others, ...more].filter(isRecycleSchema)).toEqual([]);
+});
+
+const groupId = '01a1f8313c3171b7af374deee1b3e638';
+
+test.each([true, false])('it says whose it is, and whether it is logged (%s)', (logged) => {
+  const name = barrierTableName({ groupId, logged });
+  expect(name.length).toBeLessThanOrEqual(64);
+  expect(parseBarrierTable(name)).toEqual({ groupId, logged });
+});
+
+test.each(['!undrop_', '!undrop_x', `undrop_${groupId}`, `!undrop_${groupId}_`, 'a'])(
+  '%s is none',
+  (name) => {
+    expect(parseBarrierTable(name)).toBeNull();
+  },
+);
+
+test.each([
+  ['Orders', 'orders'],
+  ['ΠΕΛΑΤΕΣ', 'πελατεσ'],
+  ['BİLLİNG', 'billing'],
+  ['ÉTÉ', 'été'],
+])('%s is %s', (name, folded) => {
+  expect(foldName(name)).toBe(folded);
+  expect(isSameName(name, folded)).toBe(true);
 });

@@ -1,0 +1,19 @@
+/** The command line of undrop in this process: a process costs more than most commands do. */
+import { runCommandLine } from '../../src/cli/command-line.js';
+import { reportFailure } from '../../src/cli/report-failure.js';
+
+export async function runInProcess(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  const said = { stdout: '', stderr: '' };
+  const shell = {
+    args,
+    env,
+    stdout: { write: (text: string) => (said.stdout += text) },
+    stderr: { write: (text: string) => (said.stderr += text) },
+    leaveSignals: () => undefined,
+  };
+  const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
+  return { code, ...said };
+}
