@@ -59,7 +59,7 @@ export interface FaultRig {
   hasLogged(event: string): boolean;
   /** What was sent has ended on the server, also where nobody waits for it any more. */
   ended(how: { readonly isLost: boolean; readonly isKilled: boolean }): Promise<void>;
-  /** Drops of these schemas, by default of its own, are over with all that follows their answers. */
+  /** Drops of these schemas (by default: its own) are over with all that follows their answers. */
   settled(how?: Settling): Promise<void>;
   /** From now on events count. */
   arm(fault: Fault | null, isAt: IsAt): void;

@@ -6,8 +6,8 @@ import type { Dice } from './dice.js';
 import type { Script } from './random-drops.js';
 
 /**
- * What means something to a lexer or a parser: bytes of quoting, comments, numbers and names, halves
- * of wide characters, words. As latin1 text.
+ * What means something to a lexer or a parser: bytes of quoting, comments, numbers and names,
+ * halves of wide characters, words. As latin1 text.
  */
 const STRAYS = [
   ...['\0', '\xa0', '\\', "'", '"', '`', ';', '.', '@', '$', '/*', '*/', '/*!', '--', '-- ', '#'],
