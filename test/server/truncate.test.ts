@@ -1,7 +1,7 @@
 /**
  * TRUNCATE where UNDROP_PROTECT names it, beside what native_cases.json and truncate_cases.json
- * have of it: rows that others commit, columns and keys that they add meanwhile; rules and hints; where
- * it isn't protected.
+ * have of it: rows that others commit, columns and keys that they add meanwhile; rules and hints;
+ * where it isn't protected.
  */
 import { expect } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
