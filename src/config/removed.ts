@@ -36,6 +36,11 @@ export const REMOVED_VALUES: Readonly<Record<string, Readonly<Record<string, str
   mode: { replay: 'load a binary log on a direct connection to the server' },
 };
 
+/** By the flag, of what isn't a setting: a clause, too. */
+export const REMOVED_FLAGS: Readonly<Record<string, string>> = {
+  once: 'a proxy with UNDROP_COLLECT=auto removes what is due; `undrop gc --dry-run` lists it',
+};
+
 /** By the name of the command: a clause, too. */
 export const REMOVED_COMMANDS: Readonly<Record<string, string>> = {
   drain: 'set UNDROP_DRAIN_WAIT, and send SIGTERM: /readyz answers 503 while clients are accepted',
