@@ -26,9 +26,6 @@ const NONE = {
   sessionsUntracked: 0,
   /** DROP TABLE and DROP DATABASE that were sent to the server as such, by clients or by undrop. */
   dropsSent: 0,
-  /** Events that a webhook has taken, and those that were given up or had no room in its queue. */
-  webhookSent: 0,
-  webhookLost: 0,
   /** The longest delay of the event loop in the last second; of several processes the worst. */
   loopDelayMsMax: 0,
 };

@@ -17,14 +17,6 @@ export function pauseBefore({ pausesMs }: Pick<PausePolicy, 'pausesMs'>, index: 
   return pausesMs[index] ?? pausesMs.at(-1) ?? 0;
 }
 
-// ── webhooks ───────────────────────────────────────────────────────────────────────────────────
-
-/** Sending an event to a receiver that fails; given up so long after the event. */
-export const WEBHOOK: PausePolicy = {
-  pausesMs: [1_000, 2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000],
-  givenUpMs: 21_600_000,
-};
-
 // ── the ledger ─────────────────────────────────────────────────────────────────────────────────
 
 /** Recording an intent, while the client waits: the second try follows new facts of the server. */

@@ -45,14 +45,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   recovery: LEFT_OF_RECOVERY,
   lifecycle: [...LEFT_OF_RECOVERY, 'recovery'],
   account: [...LEFT_OF_RECOVERY, 'recovery'],
-  webhook: [ROOT_FILES],
   steps: LEFT_OF_STEPS,
   statements: [...LEFT_OF_STEPS, 'steps'],
   session: LEFT_OF_SESSION,
   admin: [ROOT_FILES],
   console: LEFT_OF_SESSION,
   config: [ROOT_FILES, 'policy'],
-  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'console', 'webhook', 'config'],
+  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'console', 'config'],
 };
 
 /** Paths (or their beginnings) that may import a package. */

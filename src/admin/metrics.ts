@@ -194,15 +194,6 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     help: 'Time from the connection of a client to the end of its login, client and server included.',
     values: (from) => histogram(from, 'login'),
   },
-  undrop_webhook_events_total: {
-    ...COUNTED,
-    help: 'Events for each URL of UNDROP_WEBHOOK: sent; lost, because given up or too many waited.',
-    labels: ['outcome'],
-    values: ({ counters }) => [
-      [counters.webhookSent, 'sent'],
-      [counters.webhookLost, 'lost'],
-    ],
-  },
   undrop_relayed_bytes_total: {
     ...COUNTED,
     help: 'Bytes received from clients and from servers.',

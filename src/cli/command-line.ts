@@ -5,7 +5,7 @@
  */
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
-import { REMOVED_COMMANDS, REMOVED_SETTINGS } from '../config/removed.js';
+import { REMOVED_COMMANDS, REMOVED_FLAGS, REMOVED_SETTINGS } from '../config/removed.js';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { COMMANDS, type Command } from './commands.js';
@@ -97,10 +97,12 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
   return proposed.length === 0 ? what : `${what}\nDid you mean ${proposed.join(', ')}?`;
 }
 
-/** For a command, or the flag of a setting, of an earlier version. Null: another word. */
+/** For a command or a flag of an earlier version. Null: another word. */
 function insteadOf(word: string): string | null {
   const command = REMOVED_COMMANDS[word];
   if (command !== undefined) return `undrop ${word} was removed: ${command}.`;
+  const flag = REMOVED_FLAGS[word];
+  if (flag !== undefined) return `--${word} was removed: ${flag}.`;
   const key = Object.keys(REMOVED_SETTINGS).find((one) => [one, flagOf(one)].includes(word));
   return key === undefined ? null : `--${flagOf(key)} was removed: ${REMOVED_SETTINGS[key]}.`;
 }

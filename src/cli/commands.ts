@@ -135,14 +135,13 @@ export const COMMANDS: readonly Command[] = [
   }),
   onServer({
     usage: 'gc',
-    describe: 'process all held tables that are due, without a proxy',
+    describe: 'print what the collector would do now with each held table',
     keys: GC_KEYS,
     options: {
-      once: { type: 'boolean', demandOption: true, describe: 'run one full pass' },
       'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
       json: JSON_FLAG,
     },
-    examples: [['$0 gc --once --dry-run', 'list the tables that are due']],
+    examples: [['$0 gc --dry-run', 'list the tables that are due']],
     load: async () => (await import('./commands/gc.js')).runGc,
   }),
   onServer({

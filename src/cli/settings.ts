@@ -17,10 +17,7 @@ export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
   (key): key is ProxySettingKey => key !== 'tier' && key !== 'schemas',
 );
 
-export type ProxySettings = Pick<Settings, ProxySettingKey> & {
-  /** The key in the file of `webhookSecretFile`; missing: none is named. */
-  readonly webhookSecret?: string;
-};
+export type ProxySettings = Pick<Settings, ProxySettingKey>;
 
 /** How long a dropped table can be restored, in milliseconds. */
 export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 'hold'>): number {
@@ -115,8 +112,6 @@ const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
   'upstreamPublicKey',
   'datadir',
   'auditFile',
-  'webhook',
-  'webhookSecretFile',
   'logLevel',
 ]);
 
@@ -292,7 +287,7 @@ export function settingsOf<K extends SettingKey>(
   return readSettings(shell, keys, flags).settings;
 }
 
-const SECRET_FLAGS = ['password', 'webhook'];
+const PASSWORD_SEEN = 'all users of this machine can see --password; use --password-file instead';
 
 /** The same, also as texts. */
 function readSettings<K extends SettingKey>(
@@ -304,10 +299,7 @@ function readSettings<K extends SettingKey>(
   const file = typeof path === 'string' ? readConfigFile(path) : null;
   const loaded = loadSettings(keys, { flags, env, file });
   for (const text of loaded.warnings) stderr.write(`undrop: warning: ${text}\n`);
-  for (const key of SECRET_FLAGS.filter((flag) => flags[flag] !== undefined)) {
-    const instead = key === 'webhook' ? 'use UNDROP_WEBHOOK instead' : `use --${key}-file instead`;
-    stderr.write(`undrop: warning: all users of this machine can see --${key}; ${instead}\n`);
-  }
+  if (flags['password'] !== undefined) stderr.write(`undrop: warning: ${PASSWORD_SEEN}\n`);
   return loaded;
 }
 

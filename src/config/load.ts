@@ -38,14 +38,11 @@ interface Loaded<K extends SettingKey> {
   readonly warnings: readonly string[];
 }
 
-/** Each may be in a file, which another setting names; the last one only there. */
-const FROM_FILES = ['password', 'webhookSecret'] as const;
-
-/** Their files are secrets, too. */
-const KEY_FILES = ['tlsKey', 'upstreamKey'] as const;
+/** Files that are secrets. */
+const SECRET_FILES = ['passwordFile', 'tlsKey', 'upstreamKey'];
 
 /** Settings whose values are in no log and no message. */
-export const SECRET_KEYS: ReadonlySet<string> = new Set([...FROM_FILES, 'webhook']);
+export const SECRET_KEYS: ReadonlySet<string> = new Set(['password']);
 
 /** Variables that aren't settings of a proxy: the file, and those of the demo and the tests. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
@@ -73,7 +70,7 @@ export function loadSettings<K extends SettingKey>(
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
-  for (const key of FROM_FILES) takeFromFile(key, values, problems);
+  readPasswordFile(values, problems);
   problems.push(...useless(values, origins));
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknown = Object.keys(sources.env)
@@ -177,19 +174,15 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
-/** Reads a secret from its file, which wins over the secret itself, if that is a setting. */
-function takeFromFile(
-  key: (typeof FROM_FILES)[number],
-  values: Record<string, unknown>,
-  problems: string[],
-): void {
-  const path = values[`${key}File`];
+/** Reads the password from its file, which wins over the password itself. */
+function readPasswordFile(values: Record<string, unknown>, problems: string[]): void {
+  const { passwordFile: path } = values;
   if (typeof path !== 'string' || path === '') return;
   try {
-    values[key] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    values['password'] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    problems.push(`${variableOf(`${key}File`)}: expected a readable file, found ${cause}.`);
+    problems.push(`UNDROP_PASSWORD_FILE: expected a readable file, found ${cause}.`);
   }
 }
 
@@ -206,7 +199,7 @@ function doubtful(values: Readonly<Record<string, unknown>>, sources: Sources): 
   const { hold, maxHold } = values;
   const isShort = typeof hold === 'number' && typeof maxHold === 'number' && maxHold < hold;
   const less = isShort && `UNDROP_MAX_HOLD is ${formatDuration(maxHold)}, less than UNDROP_HOLD`;
-  const paths = [...FROM_FILES.map((key) => `${key}File`), ...KEY_FILES].map((key) => values[key]);
+  const paths = SECRET_FILES.map((key) => values[key]);
   const { path, values: inFile = {} } = sources.file ?? {};
   const hasSecret = Object.keys(inFile).some((key) => SECRET_KEYS.has(key));
   const open = [...new Set([...paths, ...(hasSecret ? [path] : [])])].filter(isOpenToAll);

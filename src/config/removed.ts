@@ -1,5 +1,8 @@
 /** Settings, values and commands of earlier versions, and what to use instead of each. */
 
+const NEWS =
+  'read the lines with `event` in the log or UNDROP_AUDIT_FILE, and use docs/prometheus-alerts.yml';
+
 /** By the setting's key: a clause for the warning at the start, without a period. */
 export const REMOVED_SETTINGS: Readonly<Record<string, string>> = {
   listenMode: 'unix sockets have the mode 0660; give clients the group of undrop',
@@ -20,17 +23,22 @@ export const REMOVED_SETTINGS: Readonly<Record<string, string>> = {
   loginTimeout: 'clients have 9 seconds for each packet of a login',
   drain: 'idle sessions are answered once more; UNDROP_DRAIN_TIMEOUT bounds that',
   reloadTimeout: 'sessions stay for an hour; `undrop reload --force` ends the oldest',
-  webhookEvents:
-    'large drops, drops of schemas and uses of held tables are sent; the alert rules have the state of a server',
-  webhookDropSize: 'drops of 1 GiB or more are sent',
-  webhookFormat:
-    'the body is JSON whose text Slack and Mattermost show; for Microsoft Teams pass that text on',
-  webhookSecret: 'name a file with the key in UNDROP_WEBHOOK_SECRET_FILE',
+  webhook: NEWS,
+  webhookSecretFile: NEWS,
+  webhookSecret: NEWS,
+  webhookEvents: NEWS,
+  webhookDropSize: NEWS,
+  webhookFormat: NEWS,
 };
 
 /** By the key of the setting, then the value. */
 export const REMOVED_VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   mode: { replay: 'load a binary log on a direct connection to the server' },
+};
+
+/** By the flag, of what isn't a setting: a clause, too. */
+export const REMOVED_FLAGS: Readonly<Record<string, string>> = {
+  once: 'a proxy with UNDROP_COLLECT=auto removes what is due; `undrop gc --dry-run` lists it',
 };
 
 /** By the name of the command: a clause, too. */

@@ -16,7 +16,6 @@ import {
   type Network,
   noneOr,
   oneOf,
-  parseHttpUrl,
   parseNetwork,
   type Setting,
   select,
@@ -316,20 +315,6 @@ export const SETTINGS = {
     meaning:
       'a file for the lines of the audit (docs/reference/events.md), beside the log; SIGHUP opens it again',
     when: 'if the audit needs a file of its own',
-  }),
-  webhook: setting<readonly string[]>({
-    default: '',
-    expected: 'URLs that begin with https:// or http://, separated by commas',
-    meaning:
-      'where undrop sends news by HTTP POST (docs/reference/events.md#news); the URLs are secrets, and never in the log',
-    when: 'to read news in a chat',
-    parse: (text) => (text.trim() === '' ? [] : listOf(parseHttpUrl)(text)),
-  }),
-  webhookSecretFile: anyText({
-    expected: 'the path of a file',
-    meaning:
-      'a file with the key by which undrop signs news, by HMAC-SHA256; without it, they are not signed',
-    when: 'if the receiver checks the sender',
   }),
   adminListen: addresses(9307, {
     default: '127.0.0.1:9307',

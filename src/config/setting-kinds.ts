@@ -159,11 +159,6 @@ export function parseAddress(
   return { host: v6 ?? (name === '' ? defaults.host : name), port };
 }
 
-/** The text itself; null if it is no URL of HTTP. */
-export function parseHttpUrl(text: string): string | null {
-  return /^https?:\/\//i.test(text) && URL.canParse(text) ? text : null;
-}
-
 export type Network =
   | { readonly address: string; readonly prefixBits: number; readonly family: 'ipv4' | 'ipv6' }
   /** All clients of a unix socket. */

@@ -89,17 +89,14 @@ export async function endPause(connection: ServiceConnection): Promise<Pause | n
 }
 
 /**
- * Makes the collector begin a full round within a few seconds. Resolves to false if the server
- * refuses the write: then the round comes with the next check.
+ * Makes the collector begin a full round within a few seconds; if the server refuses the write, it
+ * comes with the next check.
  */
-export async function wakeCollectors(connection: ServiceConnection): Promise<boolean> {
+export async function wakeCollectors(connection: ServiceConnection): Promise<void> {
   const write = sql`INSERT ${note('wake')} INTO ${TABLE} (name, set_by, since, wakes)
     VALUES ('wake', '', UTC_TIMESTAMP(), 1)
     ON DUPLICATE KEY UPDATE wakes = wakes + 1, since = VALUES(since)`;
-  return unlessRefused(
-    writeOrCreate(connection, { write, creation: CREATION }).then(() => true),
-    false,
-  );
+  await unlessRefused(writeOrCreate(connection, { write, creation: CREATION }), null);
 }
 
 /** Both, by one statement; nothing if there is no such table. */

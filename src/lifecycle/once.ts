@@ -1,11 +1,11 @@
 /**
- * A full pass of the collector by a command, without a proxy: `collectOnce` runs the same rounds,
- * under the same lock, as a proxy; `planOnce` returns what they would do.
+ * The collector in commands: `collectOnce` runs the same rounds, under the same lock, as a proxy,
+ * for an uninstall; `planOnce` returns what they would do.
  *
  * Invariant: `planOnce` writes nothing, and takes no lock. It decides by `nextStep`, as the rounds
  * do.
  */
-import { readControl, wakeCollectors } from '../ledger/control.js';
+import { readControl } from '../ledger/control.js';
 import { hasSource } from '../ledger/owner.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -26,12 +26,8 @@ type OnceOptions = Pick<
   'pool' | 'proxyId' | 'settings' | 'replicas' | 'clock' | 'log' | 'reconcile'
 >;
 
-/**
- * Resolves to the reason if it did nothing, else to null. If a proxy collects, that proxy is woken
- * and does the same within seconds.
- */
+/** Resolves to the reason if it did nothing, else to null. */
 export async function collectOnce(options: OnceOptions): Promise<string | null> {
-  const { pool, settings } = options;
   const monotonicMs = () => performance.now();
   const throttle = newThrottle(options, monotonicMs);
   let resting: string | null = null;
@@ -45,21 +41,13 @@ export async function collectOnce(options: OnceOptions): Promise<string | null> 
       lastSeen: new Map(),
       monotonicMs,
       wakeup: new Wakeup(),
-      // The operator requested it, perhaps after a dry run.
+      // The operator requested it.
       noticeMs: 0,
       signal: new AbortController().signal,
     });
     resting = await rounds.runOnce();
   });
-  if (notLed === null) return resting;
-  if (notLed.who === undefined) return notLed.what;
-  const why = await whyResting(pool, await readServerFacts(pool), { settings, throttle });
-  if (why !== null) return why;
-  const isWoken = await wakeCollectors(pool);
-  const fate = isWoken
-    ? 'it was woken, and processes what is due unless it waits; see its log'
-    : 'it could not be woken';
-  return `a proxy collects on this server (connection ${notLed.who}): ${fate}`;
+  return notLed === null ? resting : notLed.what;
 }
 
 /** The steps that one table would take at once. */
@@ -77,7 +65,7 @@ export interface CollectPlan {
   readonly tables: readonly TablePlan[];
 }
 
-/** The steps that `collectOnce` would take now. */
+/** The steps that the collector would take now. */
 export async function planOnce(
   options: Pick<OnceOptions, 'pool' | 'settings' | 'replicas' | 'clock'>,
 ): Promise<CollectPlan> {

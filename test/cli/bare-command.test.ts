@@ -32,6 +32,7 @@ test.each([
   [['serve', '--holt=1d'], 'Did you mean --hold?'],
   [['--upstream', 'db'], 'Expected a command; `undrop serve` runs the proxy.'],
   [['drain'], 'undrop drain was removed: set UNDROP_DRAIN_WAIT'],
+  [['gc', '--once'], '--once was removed: a proxy with UNDROP_COLLECT=auto'],
   [['show'], 'Expected a table or an id, found none.'],
   [
     ['list', '--upstream', 'a:1', '--user', 'a', '--upstream', 'b:1', '--user', 'b'],

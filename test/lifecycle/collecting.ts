@@ -6,15 +6,16 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../src/clock.js';
 import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
 import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
+import { collectOnce } from '../../src/lifecycle/once.js';
 import type { Replica } from '../../src/lifecycle/throttle/throttle.js';
-import type { Log } from '../../src/log.js';
+import { type Log, silentLog } from '../../src/log.js';
 import {
   formatHoldName,
   newHoldId,
   RECYCLE_SCHEMA,
   type TableState,
 } from '../../src/names/names.js';
-import type { Reconcile } from '../../src/recovery/reconcile.js';
+import { finishing, type Reconcile, reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { until as poll } from '../support/poll.js';
 import { query, type Target } from '../support/servers.js';
@@ -115,6 +116,19 @@ export function startCollecting(
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** A whole pass with recovery; resolves to why nothing was collected, else to null. */
+export async function collectNow(server: Target): Promise<string | null> {
+  await using pool = poolOn(server);
+  return collectOnce({
+    pool,
+    proxyId: 'test',
+    settings: fastSettings,
+    clock: systemClock,
+    log: silentLog,
+    reconcile: finishing(pool, reconcile),
+  });
 }
 
 /** A tap for `startCollecting`: calls `before` with the table that a RENAME or DROP is for. */

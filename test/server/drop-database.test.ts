@@ -6,6 +6,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
+import { collectNow } from '../lifecycle/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, spawnProxy } from '../support/proxy.js';
@@ -196,7 +197,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await root.query(`KILL ${threadId}`).catch(() => undefined);
     await other.end();
     await until(async () => {
-      await runUndrop(server, ['gc', '--once']);
+      await collectNow(server);
       return (await open(name)) === 0;
     }, 'the drop was brought to an end');
     await expectWhole(name);
@@ -434,7 +435,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     expect(stdout).toMatch(new RegExp(`settling \\d+ of ${count} tables of ${name}`));
     await root.query(`UPDATE _undrop.ledger SET ${ago} WHERE schema_name = '${name}'`);
     await until(async () => {
-      await runUndrop(server, ['gc', '--once']);
+      await collectNow(server);
       const [row] = await root.rows(
         `SELECT COUNT(*) AS n, COUNT(definition) AS defined, COUNT(restore_script) AS scripts
          FROM _undrop.ledger WHERE schema_name = '${name}' AND kind = 'base' AND state = 'HOLD'`,

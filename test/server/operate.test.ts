@@ -3,6 +3,7 @@ import { expect } from '@jest/globals';
 import {
   beforeEachStep,
   type Collecting,
+  collectNow,
   countRows,
   holdTable,
   startCollecting,
@@ -108,8 +109,9 @@ onServersAtOnce('the operator on $name', (server, on) => {
     const paused = await undrop('pause', '--for', '2h');
     expect(paused).toMatchObject({ code: 0, stderr: '' });
     expect(paused.stdout).toMatch(/^Paused until 2\d{3}-[\d-]+ [\d:]+ UTC, or `undrop resume`: /);
-    const first = await undrop('gc', '--once');
+    const first = await undrop('gc', '--dry-run');
     expect([first.code, first.stdout]).toEqual([1, expect.stringMatching(/paused by .* as /)]);
+    expect(await collectNow(server)).toMatch(/^paused by .* as /);
     expect(await countRows(server, held.quoted)).toBe(10);
     const resumed = await undrop('resume');
     expect(resumed.stdout).toMatch(/^Ended the pause of \S+ as \S+ since .* UTC\.$/m);
@@ -128,11 +130,11 @@ onServersAtOnce('the operator on $name', (server, on) => {
     }
   });
 
-  test('gc --once does what is due to its end; with --dry-run nothing', async () => {
+  test('gc --dry-run says what is due, and does nothing', async () => {
     const due = await holdTable(server, { rows: 3 * CHUNK_ROWS });
     const later = await holdTable(server, { dueInSeconds: 3_600 });
     const how = { FAST_DROP: 'never', EVAC: '0s' };
-    const dry = await runUndrop(server, ['gc', '--once', '--dry-run'], how);
+    const dry = await runUndrop(server, ['gc', '--dry-run'], how);
     expect(dry).toMatchObject({ code: 0, stderr: '' });
     expect(dry.stdout).toContain('HOLD → PURGE, its rows are purged, PURGE → EVAC');
     expect(dry.stdout).toContain('stays held until 2');
@@ -140,22 +142,17 @@ onServersAtOnce('the operator on $name', (server, on) => {
       expect(await whereIs(server, id)).toEqual([`${schema}.${name}`]);
     }
     expect(await countRows(server, due.quoted)).toBe(3 * CHUNK_ROWS);
-    const done = await runUndrop(server, ['gc', '--once'], how);
-    expect(done).toMatchObject({ code: 0, stderr: '' });
-    expect(done.stdout).toMatch(/60 rows purged/);
-    expect(done.stdout).toMatch(/removed for good\n/);
-    expect(done.stdout).toMatch(/^Done: transitions 3, removals 1\.\nHeld: 1; next /m);
-    expect(await whereIs(server, due.id)).toEqual([]);
-    expect(await countRows(server, later.quoted)).toBe(10);
-    const json = await runUndrop(server, ['gc', '--once', '--json'], how);
-    expect(JSON.parse(json.stdout)).toMatchObject({
-      resting: null,
-      done: [],
-      left: [{ id: later.id }],
-    });
+    const json = await runUndrop(server, ['gc', '--dry-run', '--json'], how);
+    const { resting, tables } = JSON.parse(json.stdout);
+    expect(resting).toBeNull();
+    expect(tables).toContainEqual(expect.objectContaining({ id: later.id, steps: [] }));
+    for (const wrong of [['gc'], ['gc', '--once', '--dry-run']]) {
+      const refused = await undrop(...wrong);
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('COLLECT=auto') });
+    }
   });
 
-  test('gc while a proxy collects wakes that one, and says who it is, as status does', async () => {
+  test('status names the proxy that collects, and resume wakes it', async () => {
     const collecting = start(IDLE);
     await collecting.looked();
     const status = await undrop('status');
@@ -165,28 +162,16 @@ onServersAtOnce('the operator on $name', (server, on) => {
     ]);
     expect(status.stdout).toMatch(/last check 2/);
     const held = await holdTable(server);
-    const { code, stdout } = await undrop('gc', '--once');
-    expect([code, stdout]).toEqual([
-      1,
-      expect.stringMatching(/connection \d+ \S+@.*: it was woken/),
-    ]);
+    await undrop('resume');
     await untilGone(server, held);
   });
 
   test('gc waits for UNDROP_GRACE on a server that it does not know', async () => {
     await query(server, 'DROP TABLE IF EXISTS _undrop.collector');
     const held = await holdTable(server);
-    for (const args of [
-      ['gc', '--once', '--dry-run'],
-      ['gc', '--once'],
-      ['gc', '--once'],
-    ]) {
-      const { code, stdout } = await runUndrop(server, args, { GRACE: '1h' });
-      expect([code, stdout]).toEqual([
-        1,
-        expect.stringContaining('the collector waits for UNDROP_GRACE'),
-      ]);
-    }
+    const { code, stdout } = await runUndrop(server, ['gc', '--dry-run'], { GRACE: '1h' });
+    const waits = expect.stringContaining('the collector waits for UNDROP_GRACE');
+    expect([code, stdout]).toEqual([1, waits]);
     expect(await countRows(server, held.quoted)).toBe(10);
   });
 

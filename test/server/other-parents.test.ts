@@ -3,6 +3,7 @@
  * waits for the old parent, unless it is asked for.
  */
 import { describe, expect } from '@jest/globals';
+import { collectNow } from '../lifecycle/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';
@@ -183,7 +184,7 @@ onServers('another parent on $name', (server, on) => {
 
   test('the key is added by recovery, if the old parent was renamed by hand', async () => {
     await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE c');
-    await runUndrop(server, ['gc', '--once']);
+    await collectNow(server);
     expect(await keysOf('c')).toEqual(['up']);
     expect(await rowOf('c')).toMatchObject({ todo: 'keys' });
     const old = await rowOf('p');
@@ -195,7 +196,7 @@ onServers('another parent on $name', (server, on) => {
          restored_as = '${named('p')}' WHERE id = '${old.id}'`,
     );
     await until(async () => {
-      await runUndrop(server, ['gc', '--once']);
+      await collectNow(server);
       return (await keysOf('c')).join() === 'to_p,up';
     }, 'its key is added');
     expect(await rowOf('c')).toMatchObject({ todo: null });

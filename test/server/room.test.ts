@@ -195,7 +195,7 @@ onServersAtOnce('limits on $name', (server, on) => {
     const old = await drop('old', { rows: 5, hours: 100 });
     await query(server, 'UPDATE _undrop.ledger SET byte_estimate = 1048576, row_estimate = 5');
     const variables = { MAX_BYTES: '1536K', GRACE: '0s', HOLD: '30d' };
-    const plan = await runUndrop(server, ['gc', '--once', '--dry-run'], variables);
+    const plan = await runUndrop(server, ['gc', '--dry-run'], variables);
     expect(plan.stdout).toMatch(
       /^room\.older .*HOLD → DROP \(UNDROP_MAX_BYTES is passed; its removal frees 1048576 bytes\), removed for good$/m,
     );

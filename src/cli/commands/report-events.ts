@@ -47,8 +47,9 @@ export function commandLog({ auditFile: path }: AccountSettings): Log {
 function ignore(): void {}
 
 function warn(fields: object, what: string): void {
-  const { err } = fields as { readonly err?: unknown };
-  process.stderr.write(`undrop: warning: ${what}: ${err instanceof Error ? err.message : err}\n`);
+  const { err, because = err } = fields as { readonly err?: unknown; readonly because?: unknown };
+  const why = because instanceof Error ? because.message : because;
+  process.stderr.write(`undrop: warning: ${what}${why === undefined ? '' : `: ${why}`}\n`);
 }
 
 /** The OS user of the command, its host, and its database account. */

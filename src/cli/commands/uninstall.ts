@@ -6,6 +6,7 @@
  * without work after that: a drop is either in that ledger, or refused.
  */
 import { missingSchemas, readSchemas } from '../../account/examine.js';
+import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
 import { readControl } from '../../ledger/control.js';
@@ -16,8 +17,9 @@ import { isServiceRunning, readServices } from '../../ledger/services.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { pauseText, READ_ONLY, REPLICATES } from '../../lifecycle/figures.js';
 import { readLockState } from '../../lifecycle/leader/collector-lock.js';
+import { collectOnce } from '../../lifecycle/once.js';
 import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/names.js';
-import { findUnfinishedRestores } from '../../recovery/reconcile.js';
+import { findUnfinishedRestores, finishing, reconcile } from '../../recovery/reconcile.js';
 import { listAll } from '../../restore/held-tables.js';
 import { findLacking, lastDrops } from '../../restore/schema/restore-schema.js';
 import { unlessRefused } from '../../service/errors.js';
@@ -25,11 +27,11 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import type { GcSettings } from '../settings.js';
+import { type GcSettings, lifecycleSettings } from '../settings.js';
 import { type Flags, type Shell, wrongUsage } from '../shell.js';
 import { formatChosen, runRemove } from './change-holds.js';
-import { runGc } from './gc.js';
-import { withPool } from './with-pool.js';
+import { commandLog, whoIs } from './report-events.js';
+import { withPool, withServers } from './with-pool.js';
 
 /** Before the first drop that undrop can have held. */
 const ALWAYS = '2000-01-01';
@@ -162,7 +164,20 @@ async function withDefinitions(
 async function removeEverything(settings: GcSettings, shell: Shell): Promise<void> {
   if ((await runRemove(settings, { since: ALWAYS, yes: true }, shell)) !== 0) return;
   // Their pages may stay in the buffer pool, and nobody comes back for them.
-  await runGc({ ...settings, evac: 0, grace: 0 }, { once: true }, shell);
+  const now = { ...settings, evac: 0, grace: 0 };
+  // The command is an explicit request.
+  const collect = settings.collect === 'off' ? 'auto' : settings.collect;
+  const { osUser, host } = whoIs(settings);
+  const shared = {
+    settings: lifecycleSettings({ ...now, collect }),
+    proxyId: `uninstall by ${osUser}@${host}`,
+    clock: systemClock,
+    log: commandLog(settings),
+  };
+  const resting = await withServers(now, (pool, replicas) =>
+    collectOnce({ ...shared, pool, replicas, reconcile: finishing(pool, reconcile) }),
+  );
+  if (resting !== null) shell.stderr.write(`undrop: collected nothing: ${resting}.\n`);
 }
 
 /** Returns the exit code. */

@@ -1,13 +1,11 @@
 /** The channel from a process of a service to its supervisor, and all that both roles send. */
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { AuditEvent } from '../../audit.js';
-import { type LeveledLog, openLog, withAudit } from '../../log.js';
+import { openLog, withAudit } from '../../log.js';
 import { type Counters, countAudit, newCounters } from '../../metrics.js';
 import { newHoldId } from '../../names/names.js';
 import type { BoundSocket, SocketHandle } from '../../session/bound-sockets.js';
 import { openProxyTls } from '../../session/login/tls.js';
-import { type IssuedNews, type News, newsOfAudit } from '../../webhook/news.js';
 import type { ProxySettings } from '../settings.js';
 import type { FromProcess, ToProcess } from '../supervisor/messages.js';
 import { ActiveDrops } from './front.js';
@@ -41,44 +39,19 @@ export function tell(
   process.send?.(message, handle as unknown as Socket, {}, then);
 }
 
-export interface Opened {
-  readonly settings: ProxySettings;
-  readonly lines: LeveledLog;
-  readonly counters: Counters;
-}
-
-/** Takes the news of a process, on their way to the webhooks. */
-interface NewsTo {
-  add(news: readonly IssuedNews[]): void;
-}
-
 /** Opens what a process of either role has, and reports its counters from now on. */
-export async function openCommon<To extends NewsTo>(
-  start: Start,
-  openNews: (opened: Opened) => To,
-) {
+export async function openCommon(start: Start) {
   // This very program has read them.
   const settings = start.settings as ProxySettings;
   const base = start.number === 0 ? {} : { worker: start.number, pid: process.pid };
   const lines = await openLog(settings, { pretty: process.stdout.isTTY, base });
   const counters = newCounters();
   const tls = await openProxyTls(settings, start.kept);
-  const proxyId = newHoldId(Date.now(), randomBytes);
-  const issue = (one: News): IssuedNews => {
-    const [id, at] = [newHoldId(Date.now(), randomBytes), new Date().toISOString()];
-    return { ...one, id, at, fields: { proxyId, ...one.fields } };
-  };
-  const news = openNews({ settings, lines, counters });
-  const count = countAudit(counters);
-  const onAudit = (events: readonly AuditEvent[]) => {
-    count(events);
-    if (settings.webhook.length > 0) news.add(newsOfAudit(events).map(issue));
-  };
   setInterval(() => tellCounters(counters), COUNTERS_EVERY_MS).unref();
   return {
-    ...{ settings, lines, counters, tls, news },
-    log: withAudit(lines, onAudit),
-    proxyId,
+    ...{ settings, lines, counters, tls },
+    log: withAudit(lines, countAudit(counters)),
+    proxyId: newHoldId(Date.now(), randomBytes),
     activeDrops: new ActiveDrops(),
   };
 }

@@ -18,8 +18,6 @@ import { describeAddress, type ServerAddress } from '../../service/server-addres
 import type { BoundSocket } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
-import type { Message } from '../../webhook/message.js';
-import type { Webhook } from '../../webhook/webhook.js';
 import { readFindings } from '../commands/doctor.js';
 import { readStatusView } from '../commands/status/status.js';
 import {
@@ -56,8 +54,6 @@ export interface ControlPlaneOptions {
   readonly own?: Pick<Counters, 'dropsSent'>;
   /** Another server has that address: for the pools of other processes. */
   onTakenOver(address: ServerAddress): void;
-  /** Default: no webhooks. */
-  readonly news?: Webhook;
   /** For the next control process. */
   onHandover?(handover: Handover): void;
   /** The settings, and where each was given. */
@@ -66,7 +62,6 @@ export interface ControlPlaneOptions {
 
 /** JSON. */
 export interface Handover {
-  readonly messages: readonly Message[];
   readonly minutes: readonly Minute[];
 }
 
@@ -191,7 +186,6 @@ export class ControlPlane {
     const { log } = this.#options;
     const elsewhere = { pool, figures, clock: systemClock, log, signal: this.#ending.signal };
     this.#watching = watchDropsElsewhere(elsewhere);
-    this.#options.news?.begin();
   }
 
   readonly onHeld = (): void => this.#keeper.onHeld();
@@ -206,12 +200,8 @@ export class ControlPlane {
     this.#ending.abort();
     this.#series.stop();
     const closing = this.#watch?.close();
-    const { news, onHandover } = this.#options;
-    const stopped = news?.stop({ isEnd });
-    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd }), stopped]);
-    if (stopped !== undefined && !isEnd) {
-      onHandover?.({ messages: await stopped, minutes: this.#series.minutes });
-    }
+    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd })]);
+    if (!isEnd) this.#options.onHandover?.({ minutes: this.#series.minutes });
     await this.#pools.dispose();
     await this.#watching;
     await closing;

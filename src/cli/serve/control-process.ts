@@ -1,16 +1,13 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
-import { systemClock } from '../../clock.js';
 import type { SettingView } from '../../console/operator.js';
 import { type Counters, newCounters } from '../../metrics.js';
-import { describeAddress } from '../../service/server-address.js';
-import { Webhook } from '../../webhook/webhook.js';
 import { changesOf, type ProxySettings } from '../settings.js';
-import { end, type Obey, type Opened, openCommon, type Start, sockets, tell } from './channel.js';
+import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
 import { ControlPlane, type Handover } from './control-plane.js';
 
 export async function openControl(start: Start): Promise<Obey> {
-  const common = await openCommon(start, openWebhook);
-  const { settings, log, news } = common;
+  const common = await openCommon(start);
+  const { settings, log } = common;
   let ofAll: Counters = newCounters();
   const control = await ControlPlane.open(
     {
@@ -45,11 +42,8 @@ export async function openControl(start: Start): Promise<Obey> {
         return;
       case 'told':
         if (order.message.kind === 'held') control.onHeld();
-        if (order.message.kind === 'news') news.add(order.message.news);
         if (order.message.kind === 'handover') {
-          const { messages = [], ...figures } = order.message.handover as Partial<Handover>;
-          news.take(messages);
-          control.take(figures);
+          control.take(order.message.handover as Partial<Handover>);
         }
         return;
       case 'stop':
@@ -59,14 +53,4 @@ export async function openControl(start: Start): Promise<Obey> {
         throw new Error(`a control process has no order ${order.kind}`);
     }
   };
-}
-
-function openWebhook({ settings, lines: log, counters }: Opened): Webhook {
-  return new Webhook({
-    urls: settings.webhook,
-    secret: settings.webhookSecret ?? '',
-    server: settings.upstream.map(describeAddress).join(', '),
-    clock: systemClock,
-    ...{ log, counters },
-  });
 }

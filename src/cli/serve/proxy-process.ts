@@ -6,7 +6,6 @@ import { isWithoutHold } from '../../policy/rules.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
 import { ConnectionLimit } from '../../session/listener.js';
-import type { IssuedNews } from '../../webhook/news.js';
 import type { ProxySettings } from '../settings.js';
 import type { DrainTimes } from '../supervisor/messages.js';
 import { Balance } from './balance.js';
@@ -16,7 +15,7 @@ import { serviceConnectionsOf, sessionsOfEach } from './limits.js';
 import { readPolicy } from './plan.js';
 
 export async function openProxy(start: Start): Promise<Obey> {
-  const common = await openCommon(start, () => ({ add: tellNews }));
+  const common = await openCommon(start);
   const { settings, log, tls, lines } = common;
   const connectionLimit = new ConnectionLimit(
     sessionsOfEach(settings.maxConnections, start.proxies),
@@ -62,10 +61,6 @@ export async function openProxy(start: Start): Promise<Obey> {
         throw new Error(`a proxy has no order ${order.kind}`);
     }
   };
-}
-
-function tellNews(news: readonly IssuedNews[]): void {
-  if (news.length > 0) tell({ kind: 'tell', message: { kind: 'news', news } });
 }
 
 function newBalance(number: number, load: () => number): Balance {

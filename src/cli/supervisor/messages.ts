@@ -8,7 +8,6 @@
  */
 import type { ServerAddress } from '../../service/server-address.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
-import type { IssuedNews } from '../../webhook/news.js';
 import type { Flags } from '../shell.js';
 
 export const PROTOCOL = 1;
@@ -101,8 +100,6 @@ export type Told =
   | { readonly kind: 'held' }
   /** Another server has that address. */
   | { readonly kind: 'renew'; readonly address: ServerAddress }
-  /** For the webhooks. */
-  | { readonly kind: 'news'; readonly news: readonly IssuedNews[] }
   /** From a control process to the one that follows it; proxies ignore it. */
   | { readonly kind: 'handover'; readonly handover: unknown };
 

@@ -104,8 +104,6 @@ export interface NotLed {
   readonly what: string;
   /** The connection of the proxy that has it. */
   readonly holder?: number;
-  /** The same with its user and address. */
-  readonly who?: string;
 }
 
 /** Runs `work` if the lock is free; else resolves to the reason. */
@@ -126,8 +124,7 @@ export async function leadOnce(
     const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
     if (lock === null) {
       const what = 'another proxy collects on this server';
-      if (seen.leader === null || seen.row === null) return { what };
-      return { what, holder: seen.leader, who: seen.row.holder };
+      return seen.leader === null ? { what } : { what, holder: seen.leader };
     }
     log.info(
       { event: 'collector', threadId: connection.threadId },

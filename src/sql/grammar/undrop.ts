@@ -15,7 +15,7 @@ import {
   type UndoTarget,
   type Verdict,
 } from '../verdict.js';
-import { dropVerdict, truncateVerdict } from './drop-table.js';
+import { dropVerdict } from './drop-table.js';
 import { takeLiteral } from './literal.js';
 import {
   type Source,
@@ -81,7 +81,7 @@ export function purgeVerdict(tokens: Token[], statement: Statement, source: Sour
   return ended(tokens, statement, { kind: 'purge-database', schema });
 }
 
-/** EXPLAIN of an UNDROP TABLE, and of what it undoes, which a server doesn't explain. */
+/** EXPLAIN of an UNDROP TABLE or of a drop, which a server doesn't explain. */
 export function explainVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'UNDROP')) {
     const verdict = undropVerdict(tokens, statement, source);
@@ -89,11 +89,6 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
     if (undo?.kind === 'undrop-database') return wrong([], statement);
     if (undo?.kind !== 'undrop-table') return verdict;
     return { kind: 'undo', statement: { ...undo, explains: true } };
-  }
-  if (takeTexts(tokens, 'TRUNCATE')) {
-    const verdict = truncateVerdict(tokens, statement, source);
-    if (verdict.kind !== 'drop-table') return wrong(tokens, statement);
-    return ended(tokens, statement, { kind: 'explain-drop-table', drop: verdict.statement });
   }
   if (!takeTexts(tokens, 'DROP')) return NOT_OURS;
   const verdict = dropVerdict(tokens, statement, source);

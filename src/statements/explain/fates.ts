@@ -132,11 +132,7 @@ function ofTriggers(
 
 /** The server drops it, or the hint isn't allowed; null: neither. */
 function passedFate({ request, rulings }: Drop, { destroys, service }: How): Fate | null {
-  const { empties = false } = request.statement;
-  if (empties && !service.protect.has('truncate')) {
-    return fate(`emptied by the server, at once and for good (${LEFT_OUT})`);
-  }
-  if (!empties && !service.protect.has('drop-table')) return passed(LEFT_OUT);
+  if (!service.protect.has('drop-table')) return passed(LEFT_OUT);
   if (destroys) {
     if (service.allowDestroy !== 'users') return refused(notAllowed(request));
     const refusal = refusalOfDestroying(request, rulings);

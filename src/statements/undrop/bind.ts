@@ -227,7 +227,7 @@ const FORMS: Readonly<Record<UndoForm, string>> = {
   hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
   purge: "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name",
   explain:
-    "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | TRUNCATE name | " +
+    "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | " +
     "UNDROP TABLE name, ... | 'id' [TO name] [SWAP]",
 };
 /** The length of the text that servers quote. */
