@@ -34,7 +34,7 @@ onServers('restores on $name', (server, on) => {
   const { name } = on.schema('lack');
   const other = on.schema('lack');
 
-  on.test('read nothing of other tables that lack triggers, and ask nothing', async () => {
+  on.testOnEach('read nothing of other tables that lack triggers, and ask nothing', async () => {
     const session = await connect(proxy, { database: name });
     const schemaDropEnded = async () => {
       const ended = "SELECT 1 FROM _undrop.ledger WHERE kind = 'schema' AND state = 'removed'";

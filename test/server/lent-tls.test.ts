@@ -149,7 +149,7 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
     const upstream = { ...server, user: 'known', password: 'pw' };
     const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
     await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
-    const lent = { ...byCertificate(), ...checked, LEND_TLS: 'on' };
+    const lent = { ...byCertificate(), ...checked };
     await using proxy = await proxyInFront(upstream, lent);
     await using client = await connect(proxy, {});
     await client.run('CREATE DATABASE shop', 'CREATE TABLE shop.t AS SELECT 1 AS a');

@@ -9,7 +9,7 @@ import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charse
 import { onServers } from '../support/on-servers.js';
 
 onServers('recognition on $name', (_server, on) => {
-  const { test } = on;
+  const { testOnEach: test } = on;
   const client = on.client();
 
   async function isDone(text: string): Promise<boolean> {
