@@ -7,8 +7,6 @@
  */
 import { assertNotLent } from '../../account/os-user.js';
 import { systemClock } from '../../clock.js';
-import type { Minute, SettingView } from '../../console/operator.js';
-import { MinuteSeries } from '../../console/series.js';
 import { watchDropsElsewhere } from '../../lifecycle/drops-elsewhere.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
@@ -20,15 +18,8 @@ import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import type { Message } from '../../webhook/message.js';
 import type { Webhook } from '../../webhook/webhook.js';
-import { readFindings } from '../commands/doctor.js';
 import { readStatusView } from '../commands/status/status.js';
-import {
-  hintMsMinOf,
-  limitSettings,
-  type ProxySettings,
-  throttleSettings,
-  whatIsNotHeld,
-} from '../settings.js';
+import { limitSettings, type ProxySettings, whatIsNotHeld } from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
@@ -60,14 +51,11 @@ export interface ControlPlaneOptions {
   readonly news?: Webhook;
   /** For the next control process. */
   onHandover?(handover: Handover): void;
-  /** The settings, and where each was given. */
-  readonly inForce: readonly SettingView[];
 }
 
 /** JSON. */
 export interface Handover {
   readonly messages: readonly Message[];
-  readonly minutes: readonly Minute[];
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
@@ -86,7 +74,6 @@ export class ControlPlane {
   #presence: Presence | null = null;
   #said: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
-  readonly #series: MinuteSeries;
 
   /** Resolves when it could begin; rejects with what makes a start useless. */
   static async open(options: ControlPlaneOptions, settings: ProxySettings): Promise<ControlPlane> {
@@ -120,12 +107,6 @@ export class ControlPlane {
     this.#pools = opened.pools;
     this.#keeper = opened.keeper;
     this.#figures = opened.figures;
-    this.#series = new MinuteSeries(opened.figures);
-  }
-
-  /** Takes the figures of the control process before this one. */
-  take({ minutes = [] }: Partial<Pick<Handover, 'minutes'>>): void {
-    this.#series.take(minutes);
   }
 
   /** max_connections of the server; null if none has answered. */
@@ -166,18 +147,12 @@ export class ControlPlane {
   }
 
   #openDesk(): OperatorDesk {
-    const { log, tls } = this.#options;
     const [settings, figures] = [this.#settings, this.#figures];
     const pool = () => this.#keeper.pool;
     return new OperatorDesk({
-      ...{ pool, figures, series: this.#series, log },
+      ...{ pool, figures, log: this.#options.log },
       limits: limitSettings(settings),
-      throttle: throttleSettings(settings),
-      holdMsMin: hintMsMinOf(settings),
       report: () => readStatusView(pool(), settings, figures),
-      findings: () => readFindings(pool(), { ...settings, schemas: [] }),
-      settings: this.#options.inForce,
-      certificates: tls.validity,
     });
   }
 
@@ -204,13 +179,12 @@ export class ControlPlane {
   /** `isEnd`: the service ends, so it is no longer listed. */
   async stop({ isEnd = false }: { readonly isEnd?: boolean }): Promise<void> {
     this.#ending.abort();
-    this.#series.stop();
     const closing = this.#watch?.close();
     const { news, onHandover } = this.#options;
     const stopped = news?.stop({ isEnd });
     await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd }), stopped]);
     if (stopped !== undefined && !isEnd) {
-      onHandover?.({ messages: await stopped, minutes: this.#series.minutes });
+      onHandover?.({ messages: await stopped });
     }
     await this.#pools.dispose();
     await this.#watching;

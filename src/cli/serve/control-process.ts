@@ -1,6 +1,5 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
 import { systemClock } from '../../clock.js';
-import type { SettingView } from '../../console/operator.js';
 import { type Counters, newCounters } from '../../metrics.js';
 import { describeAddress } from '../../service/server-address.js';
 import { Webhook } from '../../webhook/webhook.js';
@@ -17,7 +16,6 @@ export async function openControl(start: Start): Promise<Obey> {
       ...common,
       serviceId: String(start.kept['serviceId']),
       processes: start.proxies + 1,
-      inForce: (start.kept['inForce'] ?? []) as readonly SettingView[],
       listen: start.listen,
       counters: () => ofAll,
       own: common.counters,
@@ -47,9 +45,8 @@ export async function openControl(start: Start): Promise<Obey> {
         if (order.message.kind === 'held') control.onHeld();
         if (order.message.kind === 'news') news.add(order.message.news);
         if (order.message.kind === 'handover') {
-          const { messages = [], ...figures } = order.message.handover as Partial<Handover>;
+          const { messages = [] } = order.message.handover as Partial<Handover>;
           news.take(messages);
-          control.take(figures);
         }
         return;
       case 'stop':
