@@ -17,10 +17,10 @@ import {
   listDropped,
   type Params,
   planTable,
-  type RestoreWish,
+  type RestoreWay,
   readLimit,
-  restoreTable,
   textIn,
+  undropTable,
   wrongParam,
 } from './dropped-tables.js';
 import { ASK, type FailureAnswer, failureAnswer, RETRY, refusedBy } from './failures.js';
@@ -56,12 +56,12 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
   api.get('/tables', async (c) => json(await listDropped(c.var.session, c.req.query())));
   api.get('/tables/:id', async (c) => json(await getTable(c.var.session, c.req.param('id'))));
   api.get('/tables/:id/plan', async (c) => {
-    const wish = wishOf({ ...c.req.query(), keys: c.req.query('keys') === 'true' });
-    return json(await planTable(c.var.session, c.req.param('id'), wish));
+    const way = wayOf({ ...c.req.query(), keys: c.req.query('keys') === 'true' });
+    return json(await planTable(c.var.session, c.req.param('id'), way));
   });
   api.post('/tables/:id/restore', async (c) => {
     const id = c.req.param('id');
-    const { info, warnings } = await restoreTable(c.var.session, id, wishOf(c.var.body));
+    const { info, warnings } = await undropTable(c.var.session, id, wayOf(c.var.body));
     return json({ id, action: 'restore', message: info, warnings });
   });
   api.get('/history', async (c) => {
@@ -88,7 +88,7 @@ function json(body: object, { status, headers }: Partial<FailureAnswer> = {}): R
   return new Response(`${JSON.stringify(body)}\n`, { status: status ?? 200, headers: all });
 }
 
-function wishOf(params: Params): RestoreWish {
+function wayOf(params: Params): RestoreWay {
   return { to: textIn(params, 'to'), keys: params['keys'] === true, swap: false };
 }
 

@@ -209,7 +209,7 @@ export async function othersOfName(
 
 const OTHERS_MAX = 10;
 
-export interface RestoreWish {
+export interface RestoreWay {
   /** `[schema.]name`; null: its own. */
   readonly to: string | null;
   /** Also keys to a new parent. */
@@ -218,15 +218,15 @@ export interface RestoreWish {
   readonly swap: boolean;
 }
 
-function undropText(id: string, { to, keys, swap }: RestoreWish): string {
+function undropText(id: string, { to, keys, swap }: RestoreWay): string {
   const undrop = `UNDROP TABLE ${idLiteral(id)}`;
   if (swap) return `${undrop} SWAP`;
   return `${undrop}${to === null ? '' : ` TO ${nameOf(to)}`}${keys ? ' WITH KEYS' : ''}`;
 }
 
 /** The effects of a restore. */
-export async function planTable(session: ConsoleSession, id: string, wish: RestoreWish) {
-  const [row = {}] = await session.rows(`EXPLAIN ${undropText(id, wish)}`);
+export async function planTable(session: ConsoleSession, id: string, way: RestoreWay) {
+  const [row = {}] = await session.rows(`EXPLAIN ${undropText(id, way)}`);
   const notes = row['Notes'] === null ? [] : String(row['Notes']).split('; ');
   return {
     id,
@@ -241,8 +241,8 @@ export async function planTable(session: ConsoleSession, id: string, wish: Resto
 }
 
 /** The rejections of both are the server's, or UNDROP_API_REQUEST. */
-export function restoreTable(session: ConsoleSession, id: string, wish: RestoreWish) {
-  return session.change(undropText(id, wish));
+export function undropTable(session: ConsoleSession, id: string, way: RestoreWay) {
+  return session.change(undropText(id, way));
 }
 
 /** `time`: a duration like 30d. */

@@ -59,7 +59,7 @@ function totals(summary: Summary, now: Date): Html {
   return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}.
 <a href="${link('/tables')}">Find a table</a></p>
 <div class="grid"><section><h2>Held, by state</h2>${lifecycle(summary)}</section>
-<section><h2>What goes when</h2>${goes.length === 0 ? soft('Nothing goes by itself.') : table('What goes when', ['day', '#size', '#tables'], goes)}</section></div>`;
+<section><h2>Due by day</h2>${goes.length === 0 ? soft('Nothing goes by itself.') : table('Due by day', ['day', '#size', '#tables'], goes)}</section></div>`;
 }
 
 type Held = Readonly<Record<'tables' | 'bytes', number>>;

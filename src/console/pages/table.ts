@@ -1,7 +1,7 @@
 /** A dropped table: what it was, what is left of it, what a restore would do, and its actions. */
 import { shortId } from '../../names/names.js';
 import type { HeldRows } from '../../restore/show.js';
-import type { ConsoleTable, planTable, RestoreWish } from '../dropped-tables.js';
+import type { ConsoleTable, planTable, RestoreWay } from '../dropped-tables.js';
 import type { TableDetails } from '../operator.js';
 import { type Html, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
@@ -16,7 +16,7 @@ export interface TableView {
   readonly table: ConsoleTable;
   readonly details: TableDetails;
   /** The restore that was asked for: to another name, instead of the live table, with keys. */
-  readonly asked: RestoreWish;
+  readonly asked: RestoreWay;
   /** A text: why it can't be restored so. */
   readonly plan: Plan | string;
   /** The server lets this person SELECT from all tables of its schema. */

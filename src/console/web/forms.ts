@@ -8,11 +8,11 @@ import {
   getTable,
   holdTable,
   planTable,
-  type RestoreWish,
-  restoreTable,
+  type RestoreWay,
   tablesOfDrop,
   textIn,
   undropSchema,
+  undropTable,
   wrongParam,
 } from '../dropped-tables.js';
 import { failureAnswer } from '../failures.js';
@@ -26,13 +26,13 @@ import { ownPath } from './requests.js';
 
 const JOBS_KEPT = 5;
 const COUNT_EVERY_MS = 500;
-const AS_IT_WAS: RestoreWish = { to: null, keys: false, swap: false };
+const AS_IT_WAS: RestoreWay = { to: null, keys: false, swap: false };
 const TITLES: ReadonlyMap<string, string> = new Map([
   ['restore', 'Restore'],
   ['hold', 'Hold for longer'],
 ]);
 
-type Change = Awaited<ReturnType<typeof restoreTable>>;
+type Change = Awaited<ReturnType<typeof undropTable>>;
 
 export function addForms(app: WebApp, options: ConsoleOptions): void {
   app.post('/sign-out', (c) => {
@@ -43,8 +43,8 @@ export function addForms(app: WebApp, options: ConsoleOptions): void {
   app.post('/tables/:id/restore', (c) => {
     const [{ person, form }, id] = [c.var, c.req.param('id')];
     const to = textIn(Object.fromEntries(form), 'to');
-    const wish = { to, keys: form.get('keys') === 'on', swap: form.get('swap') === 'on' };
-    return changeOne(c, { id, next: '/tables' }, () => restoreTable(person.session, id, wish));
+    const way = { to, keys: form.get('keys') === 'on', swap: form.get('swap') === 'on' };
+    return changeOne(c, { id, next: '/tables' }, () => undropTable(person.session, id, way));
   });
   app.post('/tables/:id/hold', (c) => {
     const [{ person, form }, id] = [c.var, c.req.param('id')];
@@ -85,7 +85,7 @@ async function changeSelected(visit: Visit, { log }: ConsoleOptions): Promise<Re
   const one = async (id: string) => {
     const name = shownName(await getTable(session, id));
     const act =
-      action === 'hold' ? holdTable(session, id, time) : restoreTable(session, id, AS_IT_WAS);
+      action === 'hold' ? holdTable(session, id, time) : undropTable(session, id, AS_IT_WAS);
     const { info, warnings } = await act;
     return [info || name, ...warnings];
   };
@@ -119,7 +119,7 @@ async function restoreDrop(
   const about = { title: 'Restore', total: tables.length, back: link(here) };
   const ids = tables.map(({ id }) => id);
   const one = async (id: string) => {
-    const { info, warnings } = await restoreTable(session, id, AS_IT_WAS);
+    const { info, warnings } = await undropTable(session, id, AS_IT_WAS);
     return [info, ...warnings];
   };
   const left = () => operator.leftOf(dropId);
