@@ -2,9 +2,9 @@
  * The console among very many held tables: how long each page takes, and how much memory the
  * process that serves it has; and what ten people who click through it cost others' reads.
  */
-import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { adminOf, controlPid, type ProxyProcess, spawnProxy } from '../test/support/proxy.js';
+import { askConsole } from '../test/support/console.js';
+import { controlPid, type ProxyProcess, spawnProxy } from '../test/support/proxy.js';
 import { query, startServer } from '../test/support/servers.js';
 import { fillBigTable } from './big-table.js';
 import { FILL_FAST, holdMany } from './many-held.js';
@@ -30,9 +30,6 @@ const PAGES = {
   'search, nothing found': '/tables?q=none-of-them',
   'biggest first': '/tables?sort=size',
   table: '/tables/ID',
-  history: '/history',
-  collector: '/collector',
-  health: '/health',
 };
 
 const people = Array.from({ length: PEOPLE }, (_, nr) => `bench_person_${nr}`);
@@ -97,8 +94,6 @@ async function measure(name: string): Promise<void> {
     ] as const) {
       const cookie = await signIn(proxy, user, password);
       for (const [page, path] of Object.entries(PAGES)) {
-        const isForOperators = ['history', 'collector', 'health'].includes(page);
-        if (isForOperators && user === OWNER) continue;
         const get = () => timed(proxy, path.replace('ID', row?.id ?? ''), cookie);
         const [firstMs, times] = [await get(), [] as number[]];
         for (let time = 0; time < TIMES; time++) times.push(await get());
@@ -156,41 +151,16 @@ async function click(
 
 async function timed(proxy: ProxyProcess, path: string, cookie: string): Promise<number> {
   const beganMs = performance.now();
-  const { status, text } = await ask(proxy, path, { headers: { cookie } });
+  const { status, text } = await askConsole(proxy, `/console${path}`, { headers: { cookie } });
   if (status !== 200) throw new Error(`${path}: ${status} ${text.slice(0, 500)}`);
   return performance.now() - beganMs;
 }
 
 async function signIn(proxy: ProxyProcess, user: string, password: string): Promise<string> {
-  const form = new URLSearchParams({ user, password, next: '/console' }).toString();
-  const { status, cookie } = await ask(proxy, '/sign-in', { form });
-  if (status !== 303) throw new Error(`cannot sign in: ${status}`);
-  return cookie;
-}
-
-function ask(
-  proxy: ProxyProcess,
-  path: string,
-  { headers = {}, form }: { readonly headers?: http.OutgoingHttpHeaders; readonly form?: string },
-): Promise<{ readonly status: number; readonly text: string; readonly cookie: string }> {
-  const [host = '', port] = adminOf(proxy).split(':');
-  const type = form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' };
-  const how = { host, port: Number(port), path: `/console${path}`, agent: false };
-  const method = form === undefined ? 'GET' : 'POST';
-  return new Promise((resolve, reject) => {
-    const request = http.request(
-      { ...how, method, headers: { ...type, ...headers } },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () => {
-          const [set = ''] = response.headers['set-cookie'] ?? [];
-          const text = Buffer.concat(chunks).toString();
-          resolve({ status: response.statusCode ?? 0, text, cookie: set.split(';')[0] ?? '' });
-        });
-      },
-    );
-    request.on('error', reject);
-    request.end(form);
-  });
+  const body = new URLSearchParams({ user, password, next: '/console' }).toString();
+  const type = { 'content-type': 'application/x-www-form-urlencoded' };
+  const told = await askConsole(proxy, '/console/sign-in', { headers: type, body });
+  if (told.status !== 303) throw new Error(`cannot sign in: ${told.status}`);
+  const [set = ''] = told.headers['set-cookie'] ?? [];
+  return set.split(';')[0] ?? '';
 }

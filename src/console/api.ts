@@ -8,28 +8,30 @@
  */
 import type http from 'node:http';
 import { Hono, type MiddlewareHandler } from 'hono';
+import { AUDIT_EVENTS } from '../audit.js';
 import { isHoldId } from '../names/names.js';
 import { OPENAPI } from './assets.js';
 import {
-  changeTable,
   getTable,
-  isAction,
   isOperator,
   listDropped,
   type Params,
   planTable,
+  type RestoreWay,
+  readLimit,
+  textIn,
+  undropTable,
   wrongParam,
 } from './dropped-tables.js';
 import { ASK, type FailureAnswer, failureAnswer, RETRY, refusedBy } from './failures.js';
 import type { Foreign, Gate } from './gate.js';
-import { pauseOf, readEvents } from './operate.js';
-import type { Actor } from './operator.js';
+import type { OperatorDoor } from './operator.js';
 import { type Bindings, type ConsoleOptions, readText, type Serve, serverOf } from './serve.js';
 import type { ConsoleSession, SignIn } from './session.js';
 
 interface ApiEnv {
   Bindings: Bindings;
-  Variables: { readonly session: ConsoleSession; readonly who: Actor; readonly body: Params };
+  Variables: { readonly session: ConsoleSession; readonly body: Params };
 }
 
 const BODY_BYTES_MAX = 65_536;
@@ -52,32 +54,23 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
     return json({ version, isReady: found.length === 0, problems: found });
   });
   api.get('/tables', async (c) => json(await listDropped(c.var.session, c.req.query())));
-  api.use('/tables/:id/*', (c, next) => {
-    const id = c.req.param('id');
-    if (!isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
-    return next();
-  });
   api.get('/tables/:id', async (c) => json(await getTable(c.var.session, c.req.param('id'))));
-  api.get('/tables/:id/plan', async (c) =>
-    json(await planTable(c.var.session, c.req.param('id'), c.req.query())),
-  );
-  api.post('/tables/:id/pin', async (c) => {
-    const { session, who } = c.var;
-    const { id } = await getTable(session, c.req.param('id'));
-    return (await isOperator(session)) ? done(operator.pin(who, id)) : notOperator();
+  api.get('/tables/:id/plan', async (c) => {
+    const way = wayOf({ ...c.req.query(), keys: c.req.query('keys') === 'true' });
+    return json(await planTable(c.var.session, c.req.param('id'), way));
   });
-  api.post('/tables/:id/:action', async (c) => {
-    const { id, action } = c.req.param();
-    if (!isAction(action)) return c.notFound();
-    return json(await changeTable(c.var.session, { id, action, body: c.var.body }));
+  api.post('/tables/:id/restore', async (c) => {
+    const id = c.req.param('id');
+    const { info, warnings } = await undropTable(c.var.session, id, wayOf(c.var.body));
+    return json({ id, action: 'restore', message: info, warnings });
   });
-  api.get('/history', forOperators, async (c) => json(await readEvents(operator, c.req.query())));
-  api.post('/pause', forOperators, ({ var: { who, body } }) =>
-    done(operator.pause(who, pauseOf(body))),
-  );
-  api.post('/resume', forOperators, ({ var: { who } }) => done(operator.resume(who)));
-  api.notFound(({ env: { incoming }, req, var: { who } }) => {
-    if (who === undefined) throw wrongParam('the URL', '/api/v1/…', incoming.url);
+  api.get('/history', async (c) => {
+    if (await isOperator(c.var.session)) return json(await readEvents(operator, c.req.query()));
+    const cause = 'this needs UPDATE on `_undrop`.`ledger`';
+    return refuse(403, 'UNDROP_API_DENIED', {}, { cause });
+  });
+  api.notFound(({ env: { incoming }, req, var: { session } }) => {
+    if (session === undefined) throw wrongParam('the URL', '/api/v1/…', incoming.url);
     const route = `${incoming.method} ${req.path}`.slice(0, SHOWN_CHARACTERS_MAX);
     return refuse(404, 'UNDROP_API_ROUTE', {}, { route });
   });
@@ -95,9 +88,27 @@ function json(body: object, { status, headers }: Partial<FailureAnswer> = {}): R
   return new Response(`${JSON.stringify(body)}\n`, { status: status ?? 200, headers: all });
 }
 
-async function done(act: Promise<void>): Promise<Response> {
-  await act;
-  return json({ isDone: true });
+function wayOf(params: Params): RestoreWay {
+  return { to: textIn(params, 'to'), keys: params['keys'] === true, swap: false };
+}
+
+/** The kinds of events that the history has. */
+const HISTORY_EVENTS: readonly string[] = Object.entries(AUDIT_EVENTS).flatMap(
+  ([name, { isKept }]) => (isKept ? [name] : []),
+);
+
+/** A page, newest first; `next`: the cursor of the next one. Rejects with UNDROP_API_REQUEST. */
+async function readEvents(operator: OperatorDoor, params: Params) {
+  const limit = readLimit(params['limit']);
+  const [event, cursor] = [textIn(params, 'event'), textIn(params, 'cursor')];
+  if (event !== null && !HISTORY_EVENTS.includes(event)) {
+    throw wrongParam('event', HISTORY_EVENTS.join(', '), event);
+  }
+  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
+  const [who, table] = [textIn(params, 'who'), textIn(params, 'table')];
+  const lines = await operator.history({ event, who, table, cursor, limit: limit + 1 });
+  const events = lines.slice(0, limit);
+  return { events, next: lines.length > limit ? (events.at(-1)?.seq ?? null) : null };
 }
 
 function refuse(...about: Parameters<typeof refusedBy>): Response {
@@ -121,20 +132,11 @@ function withSession(gate: Gate): MiddlewareHandler<ApiEnv> {
       if (session === 'too many') return refuse(429, 'UNDROP_API_BUSY', RETRY);
       if (session === 'refused') return refuse(401, 'UNDROP_API_SIGN_IN', ASK);
       c.set('session', session);
-      c.set('who', { user: account.user, client: incoming.socket.remoteAddress ?? '' });
       return await next().finally(() => session.end());
     } finally {
       open--;
     }
   };
-}
-
-const forOperators: MiddlewareHandler<ApiEnv> = async (c, next) =>
-  (await isOperator(c.var.session)) ? next() : notOperator();
-
-function notOperator(): Response {
-  const cause = 'this needs UPDATE on `_undrop`.`ledger`';
-  return refuse(403, 'UNDROP_API_DENIED', {}, { cause });
 }
 
 /** A form of another page can send neither this type nor an Authorization. */

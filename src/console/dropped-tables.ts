@@ -147,8 +147,7 @@ export async function tablesOfDrop(
   session: ConsoleSession,
   dropId: string,
 ): Promise<readonly ConsoleTable[]> {
-  if (!isHoldId(dropId)) throw wrongParam('drop', 'the 32 digits of a drop', dropId);
-  const where = `WHERE Drop_id = ${literal(dropId)}`;
+  const where = `WHERE Drop_id = ${idLiteral(dropId)}`;
   const sql = `SHOW FULL DROPPED TABLES ${where} LIMIT ${DROP_TABLES_MAX}`;
   return (await session.rows(sql)).map(tableOf);
 }
@@ -188,9 +187,9 @@ export async function isOperator(session: ConsoleSession): Promise<boolean> {
 /** No drop is of a schema of this name: a server wouldn't create it. */
 const NO_SCHEMA = 'undrop may operate ';
 
-/** Rejects with UNDROP_NO_SUCH_HELD. */
+/** Rejects with UNDROP_NO_SUCH_HELD, or with UNDROP_API_REQUEST. */
 export async function getTable(session: ConsoleSession, id: string) {
-  const [row] = await session.rows(`SHOW FULL DROPPED TABLES WHERE Id = ${literal(id)}`);
+  const [row] = await session.rows(`SHOW FULL DROPPED TABLES WHERE Id = ${idLiteral(id)}`);
   if (row === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
   return tableOf(row);
 }
@@ -210,12 +209,24 @@ export async function othersOfName(
 
 const OTHERS_MAX = 10;
 
-/** The effects of a restore: `to`, `swap` and `keys` as of the restore. */
-export async function planTable(session: ConsoleSession, id: string, params: Params) {
-  const keys = params['keys'] === 'true';
-  const undo =
-    params['swap'] === 'true' ? ACTIONS.swap(id) : ACTIONS.restore(id, { ...params, keys });
-  const [row = {}] = await session.rows(`EXPLAIN ${undo}`);
+export interface RestoreWay {
+  /** `[schema.]name`; null: its own. */
+  readonly to: string | null;
+  /** Also keys to a new parent. */
+  readonly keys: boolean;
+  /** Takes the name of the live table, which is held instead; then the others mean nothing. */
+  readonly swap: boolean;
+}
+
+function undropText(id: string, { to, keys, swap }: RestoreWay): string {
+  const undrop = `UNDROP TABLE ${idLiteral(id)}`;
+  if (swap) return `${undrop} SWAP`;
+  return `${undrop}${to === null ? '' : ` TO ${nameOf(to)}`}${keys ? ' WITH KEYS' : ''}`;
+}
+
+/** The effects of a restore. */
+export async function planTable(session: ConsoleSession, id: string, way: RestoreWay) {
+  const [row = {}] = await session.rows(`EXPLAIN ${undropText(id, way)}`);
   const notes = row['Notes'] === null ? [] : String(row['Notes']).split('; ');
   return {
     id,
@@ -229,37 +240,14 @@ export async function planTable(session: ConsoleSession, id: string, params: Par
   };
 }
 
-/** Restore, swap, hold, purge: what each does with the table of that id. */
-const ACTIONS = {
-  restore: (id: string, body: Params) => {
-    const to = textIn(body, 'to');
-    const keys = body['keys'] === true ? ' WITH KEYS' : '';
-    return `UNDROP TABLE ${literal(id)}${to === null ? '' : ` TO ${nameOf(to)}`}${keys}`;
-  },
-  swap: (id: string) => `UNDROP TABLE ${literal(id)} SWAP`,
-  hold: (id: string, body: Params) => {
-    const [time, until] = [textIn(body, 'for'), textIn(body, 'until')];
-    if ((time === null) === (until === null))
-      throw wrongParam('for', '"for" or "until"', 'both or none');
-    return `HOLD TABLE ${literal(id)} ${time === null ? 'UNTIL' : 'FOR'} ${literal(time ?? until ?? '')}`;
-  },
-  purge: (id: string) => `PURGE TABLE ${literal(id)}`,
-} as const satisfies Readonly<Record<string, (id: string, body: Params) => string>>;
-
-export type TableAction = keyof typeof ACTIONS;
-
-export function isAction(text: string | undefined): text is TableAction {
-  return text !== undefined && Object.hasOwn(ACTIONS, text);
+/** The rejections of both are the server's, or UNDROP_API_REQUEST. */
+export function undropTable(session: ConsoleSession, id: string, way: RestoreWay) {
+  return session.change(undropText(id, way));
 }
 
-/** Rejects with the error of the server, or with UNDROP_API_REQUEST. */
-export async function changeTable(
-  session: ConsoleSession,
-  change: { readonly id: string; readonly action: TableAction; readonly body: Params },
-) {
-  const { id, action, body } = change;
-  const { info, warnings } = await session.change(ACTIONS[action](id, body));
-  return { id, action, message: info, warnings };
+/** `time`: a duration like 30d. */
+export function holdTable(session: ConsoleSession, id: string, time: string) {
+  return session.change(`HOLD TABLE ${idLiteral(id)} FOR ${literal(time)}`);
 }
 
 export type ConsoleTable = ReturnType<typeof tableOf>;
@@ -339,6 +327,12 @@ function nameOf(text: string): string {
   if (name === null) throw wrongParam('to', 'a name like orders_old or shop.orders_old', text);
   const parts = name.schema === null ? [name.table] : [name.schema, name.table];
   return parts.map(quoteIdentifier).join('.');
+}
+
+/** Throws UNDROP_API_REQUEST. */
+function idLiteral(id: string): string {
+  if (!isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
+  return literal(id);
 }
 
 /** For a session without a sql_mode. */

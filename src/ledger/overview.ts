@@ -14,20 +14,17 @@ import {
   textOrNullOf,
 } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
-import { howDropped } from './entry.js';
 import { LIVE, OF_TABLE, readIfAny as read } from './read.js';
 import { HISTORY, LEDGER } from './tables.js';
 
-/** Bytes and tables of all that is held, and of what comes and goes. */
+/** Bytes and tables of all that is held, and of what goes when. */
 export interface Summary {
   readonly states: readonly { readonly state: string; readonly tables: number; bytes: number }[];
   /** By the day of its due time: the bytes that come back then; UTC. */
   readonly days: readonly { readonly day: string; readonly tables: number; bytes: number }[];
-  /** Drops by the hour, UTC, of the last week: of each kind how many. */
-  readonly hours: readonly { readonly hour: string; readonly kind: string; drops: number }[];
   readonly pinned: number;
-  /** Only the newest were read. */
-  readonly isPart: boolean;
+  /** Only the newest were read; default: all. */
+  readonly isPart?: boolean;
 }
 
 export interface HistoryLine {
@@ -53,9 +50,6 @@ export interface HistoryFit {
   readonly limit: number;
 }
 
-/** The heads of statements differ by their names: these words tell the kind. */
-const HEAD_CHARACTERS = 24;
-
 export async function readSummary(connection: ServiceConnection): Promise<Summary> {
   const states = await read(
     connection,
@@ -69,28 +63,10 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
         FROM ${LEDGER} WHERE ${LIVE} AND state = 'HOLD' AND pinned = 0
         GROUP BY day ORDER BY day LIMIT ${DAYS_MAX}`,
   );
-  const hours = await read(
-    connection,
-    sql`SELECT ${note('read')} DATE_FORMAT(MIN(dropped_at), '%Y-%m-%dT%H:00:00Z') AS hour,
-          LEFT(MIN(statement_text), ${HEAD_CHARACTERS}) AS head
-        FROM ${LEDGER}
-        WHERE dropped_at >= UTC_TIMESTAMP() - INTERVAL 7 DAY AND state <> 'intent'
-        GROUP BY group_id ORDER BY group_id DESC LIMIT ${DROPS_MAX}`,
-  );
-  const counted = new Map<string, { hour: string; kind: string; drops: number }>();
-  for (const row of hours) {
-    const how = howDropped({ statementText: textOf(row, 'head') });
-    const [hour, kind] = [textOf(row, 'hour'), how ?? 'other'];
-    const one = counted.get(`${hour} ${kind}`) ?? { hour, kind, drops: 0 };
-    counted.set(`${hour} ${kind}`, one);
-    one.drops++;
-  }
   return {
     states: states.map((row) => ({ state: textOf(row, 'state'), ...countsOf(row) })),
     days: days.map((row) => ({ day: textOf(row, 'day'), ...countsOf(row) })),
-    hours: [...counted.values()],
     pinned: states.reduce((sum, row) => sum + numberOf(row, 'pinned'), 0),
-    isPart: hours.length === DROPS_MAX,
   };
 }
 
@@ -112,7 +88,6 @@ export async function readOverdue(connection: ServiceConnection) {
 
 const OVERDUE_MAX = 1_000;
 const DAYS_MAX = 90;
-const DROPS_MAX = 10_000;
 
 function countsOf(row: Row) {
   return { tables: numberOf(row, 'found'), bytes: numberOf(row, 'bytes') };

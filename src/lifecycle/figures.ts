@@ -59,8 +59,6 @@ export interface CollectorFigures {
     rows: number;
     /** The rows that it had, as the server estimates them; null: not known. */
     readonly rowsBefore: number | null;
-    /** The delay of nine of ten point reads beside it, at most; null: not measured yet. */
-    readMs: number | null;
   } | null;
   rowsPurged: number;
   chunks: number;

@@ -103,7 +103,7 @@ describe('the text', () => {
     const dueBytes = { 0: 1_000, 7: 3_096 };
     const counts = { intents: 2, relocations: 1, pinned: 3, overdue: 4 };
     const ledger = { bytes: { HOLD: 4096 }, ...counts, dueBytes };
-    const purging = { id: 'a', sinceMs: 1_000, rows: 200, rowsBefore: 1_000, readMs: null };
+    const purging = { id: 'a', sinceMs: 1_000, rows: 200, rowsBefore: 1_000 };
     const nextDue = new Date('2026-11-25T00:00:00Z');
     const found = await read(
       snapshot({

@@ -130,8 +130,8 @@ onServers('the audit on $name', (server, on) => {
     // The removed one is old, and its history goes after it, while others stay.
     await query(
       server,
-      'UPDATE _undrop.history SET at = at - INTERVAL 2 HOUR',
-      `UPDATE _undrop.ledger SET ended_at = ended_at - INTERVAL 2 HOUR WHERE id = '${nowT}'`,
+      'UPDATE _undrop.history SET at = at - INTERVAL 91 DAY',
+      `UPDATE _undrop.ledger SET ended_at = ended_at - INTERVAL 91 DAY WHERE id = '${nowT}'`,
     );
     const ids = async () => (await historyOf('id')).map(({ id: of }) => of);
     await until(async () => !(await ids()).includes(nowT), 'its history is gone');

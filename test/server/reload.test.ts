@@ -22,7 +22,8 @@ onServersAtOnce('a reload in front of $name', (server, on) => {
   test('by SIGHUP changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {
     const tables = ['a', 'b', 'b2', 'c', 'd'].map((name) => `${schema.name}.${name}`);
     await query(server, ...tables.map((name) => `CREATE TABLE ${name} (x INT)`));
-    await using service = await startService(server, { protect: ['drop-table'] });
+    // Each worker has its share of the connections.
+    await using service = await startService(server, { protect: ['drop-table'] }, { WORKERS: '1' });
     const { proxy } = service;
     const lastOf = (event: string) => proxy.lines.filter((line) => line['event'] === event).at(-1);
     const reload = async (settings: object) => {

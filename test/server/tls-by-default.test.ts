@@ -125,7 +125,8 @@ async function shownBy(proxy: Target): Promise<readonly string[]> {
 }
 
 async function fingerprintAt(target: Target): Promise<string> {
-  await using connection = await connect(target, IN_TLS);
+  // mysql2 resumes by the object of its options, and a resumed connection shows no certificate.
+  await using connection = await connect(target, { ssl: { ...IN_TLS.ssl } });
   const { stream } = (connection as unknown as { connection: { stream: TLSSocket } }).connection;
   const { fingerprint256 } = stream.getPeerCertificate();
   return fingerprint256;

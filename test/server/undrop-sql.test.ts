@@ -454,7 +454,6 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     ['UNDROP\nTABLE a,\n  select 1', 'select 1', 3, UNDROP_FORM],
     [`SHOW FULL DROPPED TABLES LIKE ${'x'.repeat(200)}`, 'x'.repeat(80), 1, 'SHOW [FULL] DROPPED'],
     ['EXPLAIN DROP TABLE a b', 'b', 1, 'EXPLAIN DROP TABLE name'],
-    ['FLASHBACK TABLE ä', 'FLASHBACK TABLE ä', 1, UNDROP_FORM],
   ])(
     '%s is a syntax error in the words of the server, and says the forms',
     async (sql, near, line, form) => {

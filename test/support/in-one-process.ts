@@ -47,7 +47,7 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
     const control = await ControlPlane.open(
       {
         ...{ proxyId, activeDrops, pools, tls, log, listen: addresses },
-        ...{ serviceId: proxyId, processes: 1, inForce: [] },
+        ...{ serviceId: proxyId, processes: 1 },
         counters: () => counters,
         onTakenOver: () => undefined,
       },

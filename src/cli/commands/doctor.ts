@@ -45,7 +45,7 @@ export function runDoctor(
   });
 }
 
-export async function readFindings(
+async function readFindings(
   pool: ServicePool,
   settings: DoctorSettings,
 ): Promise<readonly Finding[]> {

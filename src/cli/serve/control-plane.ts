@@ -7,8 +7,6 @@
  */
 import { assertNotLent } from '../../account/os-user.js';
 import { systemClock } from '../../clock.js';
-import type { Minute, SettingView } from '../../console/operator.js';
-import { MinuteSeries } from '../../console/series.js';
 import { watchDropsElsewhere } from '../../lifecycle/drops-elsewhere.js';
 import { newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
@@ -18,15 +16,8 @@ import { describeAddress, type ServerAddress } from '../../service/server-addres
 import type { BoundSocket } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
-import { readFindings } from '../commands/doctor.js';
 import { readStatusView } from '../commands/status/status.js';
-import {
-  hintMsMinOf,
-  limitSettings,
-  type ProxySettings,
-  throttleSettings,
-  whatIsNotHeld,
-} from '../settings.js';
+import { limitSettings, type ProxySettings, whatIsNotHeld } from '../settings.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
@@ -54,15 +45,6 @@ export interface ControlPlaneOptions {
   readonly own?: Pick<Counters, 'dropsSent'>;
   /** Another server has that address: for the pools of other processes. */
   onTakenOver(address: ServerAddress): void;
-  /** For the next control process. */
-  onHandover?(handover: Handover): void;
-  /** The settings, and where each was given. */
-  readonly inForce: readonly SettingView[];
-}
-
-/** JSON. */
-export interface Handover {
-  readonly minutes: readonly Minute[];
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
@@ -81,7 +63,6 @@ export class ControlPlane {
   #presence: Presence | null = null;
   #said: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
-  readonly #series: MinuteSeries;
 
   /** Resolves when it could begin; rejects with what makes a start useless. */
   static async open(options: ControlPlaneOptions, settings: ProxySettings): Promise<ControlPlane> {
@@ -115,12 +96,6 @@ export class ControlPlane {
     this.#pools = opened.pools;
     this.#keeper = opened.keeper;
     this.#figures = opened.figures;
-    this.#series = new MinuteSeries(opened.figures);
-  }
-
-  /** Takes the figures of the control process before this one. */
-  take({ minutes = [] }: Partial<Pick<Handover, 'minutes'>>): void {
-    this.#series.take(minutes);
   }
 
   /** max_connections of the server; null if none has answered. */
@@ -161,18 +136,12 @@ export class ControlPlane {
   }
 
   #openDesk(): OperatorDesk {
-    const { log, tls } = this.#options;
     const [settings, figures] = [this.#settings, this.#figures];
     const pool = () => this.#keeper.pool;
     return new OperatorDesk({
-      ...{ pool, figures, series: this.#series, log },
+      ...{ pool, figures, log: this.#options.log },
       limits: limitSettings(settings),
-      throttle: throttleSettings(settings),
-      holdMsMin: hintMsMinOf(settings),
       report: () => readStatusView(pool(), settings, figures),
-      findings: () => readFindings(pool(), { ...settings, schemas: [] }),
-      settings: this.#options.inForce,
-      certificates: tls.validity,
     });
   }
 
@@ -198,10 +167,8 @@ export class ControlPlane {
   /** `isEnd`: the service ends, so it is no longer listed. */
   async stop({ isEnd = false }: { readonly isEnd?: boolean }): Promise<void> {
     this.#ending.abort();
-    this.#series.stop();
     const closing = this.#watch?.close();
     await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd })]);
-    if (!isEnd) this.#options.onHandover?.({ minutes: this.#series.minutes });
     await this.#pools.dispose();
     await this.#watching;
     await closing;

@@ -1,9 +1,8 @@
 /** The control process of a service: obeys the supervisor (supervisor/messages.ts). */
-import type { SettingView } from '../../console/operator.js';
 import { type Counters, newCounters } from '../../metrics.js';
 import { changesOf, type ProxySettings } from '../settings.js';
 import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
-import { ControlPlane, type Handover } from './control-plane.js';
+import { ControlPlane } from './control-plane.js';
 
 export async function openControl(start: Start): Promise<Obey> {
   const common = await openCommon(start);
@@ -14,12 +13,10 @@ export async function openControl(start: Start): Promise<Obey> {
       ...common,
       serviceId: String(start.kept['serviceId']),
       processes: start.proxies + 1,
-      inForce: (start.kept['inForce'] ?? []) as readonly SettingView[],
       listen: start.listen,
       counters: () => ofAll,
       own: common.counters,
       onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
-      onHandover: (handover) => tell({ kind: 'tell', message: { kind: 'handover', handover } }),
     },
     settings,
   );
@@ -42,9 +39,6 @@ export async function openControl(start: Start): Promise<Obey> {
         return;
       case 'told':
         if (order.message.kind === 'held') control.onHeld();
-        if (order.message.kind === 'handover') {
-          control.take(order.message.handover as Partial<Handover>);
-        }
         return;
       case 'stop':
         await control.stop(order);

@@ -2,9 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { loadSettings, SECRET_KEYS } from '../../config/load.js';
+import { loadSettings } from '../../config/load.js';
 import { variableOf } from '../../config/schema.js';
-import type { SettingView } from '../../console/operator.js';
 import type { Log } from '../../log.js';
 import { newHoldId } from '../../names/names.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
@@ -12,7 +11,6 @@ import { openProxyTls, type SharedTls } from '../../session/login/tls.js';
 import {
   POLICY_KEYS,
   type PolicySettings,
-  PROXY_KEYS,
   type ProxySettings,
   type readProxySettings,
 } from '../settings.js';
@@ -25,7 +23,7 @@ const TICKET_KEYS_BYTES = 48;
 
 /** Rejects with UNDROP_CONFIG if the files of certificates are wrong. */
 export async function planOf(
-  { settings, texts, origins }: Omit<ReturnType<typeof readProxySettings>, 'warnings'>,
+  { settings, texts }: Pick<ReturnType<typeof readProxySettings>, 'settings' | 'texts'>,
   { kept, log }: { readonly kept: Kept; readonly log: Log },
 ): Promise<Plan> {
   const shared: SharedTls = kept;
@@ -45,21 +43,8 @@ export async function planOf(
       ownCertificate: ownCertificate ?? shared.ownCertificate ?? null,
       serviceId: kept['serviceId'] ?? newHoldId(Date.now(), randomBytes),
       ticketKeys: shared.ticketKeys ?? randomBytes(TICKET_KEYS_BYTES).toString('base64'),
-      inForce: settingsInForce(texts, origins),
     },
   };
-}
-
-/** For the console; secrets are only said to be set. */
-function settingsInForce(
-  texts: Readonly<Record<string, string>>,
-  origins: Readonly<Record<string, string>>,
-): readonly SettingView[] {
-  return PROXY_KEYS.map((key) => {
-    const text = texts[key] ?? '';
-    const value = SECRET_KEYS.has(key) && text !== '' ? '(a secret)' : text;
-    return { variable: variableOf(key), value, from: origins[key] ?? 'default' };
-  });
 }
 
 /** The policy of another program; throws UNDROP_CONFIG if this one can't read it. */

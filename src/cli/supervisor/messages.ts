@@ -94,14 +94,12 @@ export type ToProcess =
   /** Comes with the socket of a client that another proxy has accepted. */
   | { readonly kind: 'client' };
 
-/** Messages of one process for all of the other role; a handover is for those of its own. */
+/** Messages of one process for all of the other role. */
 export type Told =
   /** Tables were held. */
   | { readonly kind: 'held' }
   /** Another server has that address. */
-  | { readonly kind: 'renew'; readonly address: ServerAddress }
-  /** From a control process to the one that follows it; proxies ignore it. */
-  | { readonly kind: 'handover'; readonly handover: unknown };
+  | { readonly kind: 'renew'; readonly address: ServerAddress };
 
 export type FromProcess =
   | { readonly kind: 'hello'; readonly version: string }

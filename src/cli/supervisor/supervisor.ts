@@ -268,9 +268,7 @@ export class Supervisor {
         return this.#totals.set(child, message);
       case 'tell':
         for (const one of this.#children()) {
-          const isHandover = message.message.kind === 'handover';
-          const isFor = isHandover ? one !== child : one.role !== child.role;
-          if (isFor) one.tell({ kind: 'told', message: message.message });
+          if (one.role !== child.role) one.tell({ kind: 'told', message: message.message });
         }
     }
   }

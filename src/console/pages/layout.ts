@@ -18,11 +18,8 @@ export interface Page {
 }
 
 const MENU = [
-  ['', 'Overview', false],
-  ['/tables', 'Dropped tables', false],
-  ['/history', 'History', true],
-  ['/collector', 'Collector', true],
-  ['/health', 'Health', true],
+  ['', 'Overview'],
+  ['/tables', 'Dropped tables'],
 ] as const;
 
 /** `viewer`: null if nobody is signed in. */
@@ -57,8 +54,7 @@ ${viewer !== null && viewer.flash !== null && flash(viewer.flash)}
 }
 
 function menu(viewer: Person, at: string | undefined): Html {
-  const entries = MENU.filter(([, , isForOperators]) => viewer.isOperator || !isForOperators);
-  const items = entries.map(
+  const items = MENU.map(
     ([path, name]) =>
       html`<a href="${BASE}${path}"${at === path && html` aria-current="page"`}>${name}</a>`,
   );
@@ -117,66 +113,6 @@ export function count(number: number | null, unit?: string): string {
   return unit === undefined
     ? formatCount(number)
     : `${formatCount(number)} ${unit}${number === 1 ? '' : 's'}`;
-}
-
-interface Bar {
-  readonly label: string;
-  readonly value: number;
-  readonly text: string;
-}
-
-/** A picture that is its own table. `most`: the whole width; default: the largest value. */
-export function bars(
-  of: { readonly caption: string; readonly label: string; readonly unit: string },
-  all: readonly Bar[],
-  most = Math.max(1, ...all.map(({ value }) => value)),
-): Html {
-  const rows = all.map(
-    ({ label, value, text }) => html`<tr><th scope="row">${label}</th>
-<td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
-<rect class="bar" x="0" y="0" width="${Math.min(100, (100 * value) / most).toFixed(2)}" height="10"/></svg></td>
-<td class="number">${text}</td></tr>`,
-  );
-  return html`<table><caption>${of.caption}</caption>
-<thead><tr><th scope="col">${of.label}</th><th scope="col"><span class="soft">share</span></th>
-<th scope="col" class="number">${of.unit}</th></tr></thead>
-<tbody>${rows}</tbody></table>`;
-}
-
-interface Chart {
-  readonly title: string;
-  readonly kinds: readonly { readonly name: string; readonly kind: string }[];
-  /** `values`: by kind. */
-  readonly columns: readonly { readonly label: string; readonly values: readonly number[] }[];
-  format(value: number): string;
-}
-
-/** Columns side by side, with the same figures as a table. */
-export function chart({ title, kinds, columns, format }: Chart): Html {
-  const sums = columns.map(({ values }) => values.reduce((sum, one) => sum + one, 0));
-  const most = Math.max(1, ...sums);
-  const rects = columns.map(({ values }, index) => {
-    let top = 100;
-    return values.map((value, at) => {
-      const height = (100 * value) / most;
-      top -= height;
-      return html`<rect class="${kinds[at]?.kind ?? 'bar'}" x="${index + 0.1}" y="${top.toFixed(2)}" width="0.8" height="${height.toFixed(2)}"/>`;
-    });
-  });
-  const keys = kinds.map(
-    ({ name, kind }) =>
-      html` <svg viewBox="0 0 1 1" aria-hidden="true"><rect class="${kind}" width="1" height="1"/></svg> ${name}`,
-  );
-  const heads = ['time (UTC)', ...kinds.map(({ name }) => `#${name}`)];
-  const rows = columns
-    .filter((_, index) => (sums[index] ?? 0) > 0)
-    .map(({ label, values }) => {
-      const cells = values.map((value) => html`<td class="number">${format(value)}</td>`);
-      return html`<tr><th scope="row">${label}</th>${cells}</tr>`;
-    });
-  return html`<figure><svg viewBox="0 0 ${Math.max(columns.length, 1)} 100" preserveAspectRatio="none" role="img" aria-label="${title}: the most is ${format(most)}">${rects}</svg>
-<figcaption>${title}; the most: ${format(Math.max(0, ...sums))}${kinds.length > 1 && keys}</figcaption>
-<details><summary>${title} as a table</summary>${table(`${title}, table`, heads, rows)}</details></figure>`;
 }
 
 /** An URL of the console with these parameters. */

@@ -1,7 +1,7 @@
 /** A dropped table: what it was, what is left of it, what a restore would do, and its actions. */
 import { shortId } from '../../names/names.js';
 import type { HeldRows } from '../../restore/show.js';
-import type { ConsoleTable, planTable } from '../dropped-tables.js';
+import type { ConsoleTable, planTable, RestoreWay } from '../dropped-tables.js';
 import type { TableDetails } from '../operator.js';
 import { type Html, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
@@ -16,7 +16,7 @@ export interface TableView {
   readonly table: ConsoleTable;
   readonly details: TableDetails;
   /** The restore that was asked for: to another name, instead of the live table, with keys. */
-  readonly asked: { readonly to: string; readonly swap: boolean; readonly keys: boolean };
+  readonly asked: RestoreWay;
   /** A text: why it can't be restored so. */
   readonly plan: Plan | string;
   /** The server lets this person SELECT from all tables of its schema. */
@@ -87,27 +87,25 @@ function otherDrop({ id, how, rows, bytes, droppedAt }: ConsoleTable): Html {
   return html`<a href="${link(`/tables/${id}`)}">${shortId(id)}</a> ${when(droppedAt)}: ${what}`;
 }
 
-function actions({ viewer, table, plan, asked: { to, swap, keys } }: TableView): Html {
+function actions({ viewer, table, plan, asked }: TableView): Html {
+  const { swap, keys } = asked;
+  const to = asked.to ?? '';
   const path = `/tables/${table.id}`;
   const isPlan = typeof plan !== 'string';
   const isRefused = isPlan && plan.isRefused;
-  const restore = html`<input type="hidden" name="to" value="${to}">${keys && html`<input type="hidden" name="keys" value="on">`}
+  const restore = html`<input type="hidden" name="to" value="${to}">${keys && html`<input type="hidden" name="keys" value="on">`}${swap && html`<input type="hidden" name="swap" value="on">`}
 <p><button>${swap ? 'Swap' : 'Restore'} now</button></p>`;
   const hold = html`<label>Hold for <input name="for" size="8" placeholder="30d" required></label> <button class="plain">Hold</button>`;
-  const pin = html`<button class="plain">Pin: hold until it is unpinned</button>`;
-  const purge = html`<label>Type <code>${shownName(table)}</code> <input name="name" autocomplete="off" required></label> <button class="danger">Purge</button>`;
   return html`<div class="box"><h2>Restore</h2>
 ${isPlan ? planList(plan, swap) : html`<p class="flash bad" role="alert">${plan}</p>`}
 ${isRefused && !swap && to === '' && html`<p><a href="${link(path, { swap: 'true' })}">Swap it with the live table</a></p>`}
-${isPlan && !isRefused && form(viewer, `${path}/${swap ? 'swap' : 'restore'}`, restore)}
+${isPlan && !isRefused && form(viewer, `${path}/restore`, restore)}
 <form method="get" action="${BASE}${path}" class="row">
 <label>Under another name <input name="to" value="${to}" placeholder="${shownName(table)}_old"></label>
 <label class="inline"><input type="checkbox" name="swap" value="true"${swap && html` checked`}> swap with the live table</label>
 <label class="inline"><input type="checkbox" name="keys" value="true"${keys && html` checked`}> also keys to a new parent</label>
 <button class="plain">Show what would happen</button></form></div>
-<div class="box"><h2>Hold for longer</h2>${form(viewer, `${path}/hold`, hold, 'row')}${viewer.isOperator && form(viewer, `${path}/pin`, pin)}
-${viewer.isOperator && html`<p class="soft">An operator also shortens a hold, and unpins, by a time in <em>Hold for</em>.</p>`}</div>
-<div class="box"><h2>Purge</h2><p>Its hold then ends as soon as the shortest hold (UNDROP_MIN_HOLD) from now is over; after that its rows are deleted, and can't be brought back. Until then it can.</p>${form(viewer, `${path}/purge`, purge, 'row')}</div>`;
+<div class="box"><h2>Hold for longer</h2>${form(viewer, `${path}/hold`, hold, 'row')}</div>`;
 }
 
 function planList(plan: Plan, isSwap: boolean): Html {

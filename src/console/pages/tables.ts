@@ -108,8 +108,6 @@ ${table('Dropped tables', heads, rows)}
 <div class="box"><h2>With the chosen tables</h2>
 <button disabled hidden></button>
 <p><button name="action" value="restore">Restore</button></p>
-<p><label>Hold for <input name="for" size="6" placeholder="30d"></label> <button name="action" value="hold" class="plain">Hold for longer</button>
-${viewer.isOperator && html`<button name="action" value="pin" class="plain">Pin</button>`}</p>
-<p><label>To purge, type how many they are <input name="number" size="6" inputmode="numeric"></label> <button name="action" value="purge" class="danger">Purge</button></p></div>`;
+<p><label>Hold for <input name="for" size="6" placeholder="30d"></label> <button name="action" value="hold" class="plain">Hold for longer</button></p></div>`;
   return form(viewer, '/tables/selected', content);
 }

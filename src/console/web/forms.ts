@@ -1,151 +1,104 @@
-/** The forms that people send: each changes something, and then the browser GETs a page. */
+/**
+ * The forms that people send: each changes something, and then the browser GETs a page. Work on
+ * many tables goes on while its page is looked at.
+ */
 import { parseDuration } from '../../duration.js';
-import { isHoldId } from '../../names/names.js';
+import type { Log } from '../../log.js';
 import {
-  changeTable,
   getTable,
-  isAction,
+  holdTable,
   planTable,
-  type TableAction,
+  type RestoreWay,
   tablesOfDrop,
+  textIn,
+  undropSchema,
+  undropTable,
   wrongParam,
 } from '../dropped-tables.js';
-import { pauseOf } from '../operate.js';
-import type { OperatorDoor } from '../operator.js';
+import { failureAnswer } from '../failures.js';
 import { BASE, link } from '../pages/layout.js';
 import { shownName } from '../pages/tables.js';
 import type { ConsoleOptions } from '../serve.js';
-import { done, failed, problem, seeOther, type Visit, type WebApp, wordsOf } from './answers.js';
-import { startJob, workOn, workOnSchema } from './jobs.js';
-import { actorOf, isAtWork } from './people.js';
+import type { ConsoleSession } from '../session.js';
+import { done, failed, seeOther, type Visit, type WebApp, wordsOf } from './answers.js';
+import { isAtWork, type Job, newSecret, type Person } from './people.js';
 import { ownPath } from './requests.js';
 
-const TITLES: Readonly<Record<string, string>> = {
-  restore: 'Restore',
-  hold: 'Hold for longer',
-  pin: 'Pin',
-  purge: 'Purge',
-};
+const JOBS_KEPT = 5;
+const COUNT_EVERY_MS = 500;
+const AS_IT_WAS: RestoreWay = { to: null, keys: false, swap: false };
+const TITLES: ReadonlyMap<string, string> = new Map([
+  ['restore', 'Restore'],
+  ['hold', 'Hold for longer'],
+]);
+
+type Change = Awaited<ReturnType<typeof undropTable>>;
 
 export function addForms(app: WebApp, options: ConsoleOptions): void {
-  const { operator, people } = options;
   app.post('/sign-out', (c) => {
-    people.end(c.var.person);
+    options.people.end(c.var.person);
     return seeOther(link('/sign-in'));
   });
   app.post('/tables/selected', (c) => changeSelected(c, options));
-  app.post('/tables/:id/:action', (c) => changeOne(c, operator, c.req.param()));
-  app.post('/drops/:id/restore', (c) => restoreDrop(c, options, c.req.param('id')));
-  app.post('/collector/:action', async (c) => {
-    const { person, form } = c.var;
-    const action = c.req.param('action');
-    if (!person.isOperator || (action !== 'pause' && action !== 'resume')) return c.notFound();
-    if (action === 'resume') {
-      await operator.resume(actorOf(person));
-      return done(c, '/collector', 'The pause is ended: collectors continue within seconds.');
-    }
-    return attempt(c, '/collector', async () => {
-      await operator.pause(actorOf(person), pauseOf(Object.fromEntries(form)));
-      const text = 'Paused: nothing held is moved on, purged or removed. Drops are still held.';
-      return done(c, '/collector', text);
-    });
+  app.post('/tables/:id/restore', (c) => {
+    const [{ person, form }, id] = [c.var, c.req.param('id')];
+    const to = textIn(Object.fromEntries(form), 'to');
+    const way = { to, keys: form.get('keys') === 'on', swap: form.get('swap') === 'on' };
+    return changeOne(c, { id, next: '/tables' }, () => undropTable(person.session, id, way));
   });
+  app.post('/tables/:id/hold', (c) => {
+    const [{ person, form }, id] = [c.var, c.req.param('id')];
+    const time = form.get('for') ?? '';
+    return changeOne(c, { id }, () => holdTable(person.session, id, time));
+  });
+  app.post('/drops/:id/restore', (c) => restoreDrop(c, options, c.req.param('id')));
 }
 
-/** The page `path` shows why it failed. */
-async function attempt(visit: Visit, path: string, act: () => Promise<Response>) {
-  try {
-    return await act();
-  } catch (error) {
-    if (!visit.var.person.session.isOpen) throw error;
-    return failed(visit, path, wordsOf(error));
-  }
-}
-
-function onlyOperators(visit: Visit): Response {
-  return problem(visit, 403, 'For operators', 'Only operators pin a table.');
-}
-
+/** Goes on to `next`; by default, and if it fails, to the page of the table. */
 async function changeOne(
   visit: Visit,
-  operator: OperatorDoor,
-  { id, action }: { readonly id: string; readonly action: string },
+  { id, next }: { readonly id: string; readonly next?: string },
+  change: () => Promise<Change>,
 ): Promise<Response> {
-  const { person, form } = visit.var;
-  if (!isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
   const here = `/tables/${id}`;
-  if (action === 'pin') {
-    if (!person.isOperator) return onlyOperators(visit);
-    await getTable(person.session, id);
-    await operator.pin(actorOf(person), id);
-    return done(visit, here, 'Pinned: it is held until it is unpinned.');
+  try {
+    const { info, warnings } = await change();
+    return done(visit, next ?? here, info || 'Done.', warnings);
+  } catch (error) {
+    if (!visit.var.person.session.isOpen) throw error;
+    return failed(visit, here, wordsOf(error));
   }
-  if (!isAction(action)) return visit.notFound();
-  if (action === 'purge') {
-    const name = shownName(await getTable(person.session, id));
-    if (form.get('name') !== name) {
-      return failed(visit, here, `Not purged: expected ${name} to be typed.`);
-    }
-  }
-  if (action === 'hold' && person.isOperator) return holdFor(visit, operator, id);
-  const body = { to: form.get('to'), keys: form.get('keys') === 'on', for: form.get('for') };
-  return attempt(visit, here, async () => {
-    const { message, warnings } = await changeTable(person.session, { id, action, body });
-    const back = action === 'hold' || action === 'purge' ? here : '/tables';
-    return done(visit, back, message || 'Done.', warnings);
-  });
 }
 
-/** An operator also shortens a hold, and unpins. */
-async function holdFor(visit: Visit, operator: OperatorDoor, id: string): Promise<Response> {
+async function changeSelected(visit: Visit, { log }: ConsoleOptions): Promise<Response> {
   const { person, form } = visit.var;
-  const [here, time] = [`/tables/${id}`, form.get('for')];
-  const holdMs = parseDuration(time ?? '');
-  if (holdMs === null || holdMs <= 0) {
-    return failed(visit, here, `Expected a duration like 30d, found ${time ?? 'nothing'}.`);
-  }
-  await getTable(person.session, id);
-  return attempt(visit, here, async () =>
-    done(visit, here, `Held until ${await operator.holdFor(actorOf(person), id, holdMs)}.`),
-  );
-}
-
-async function changeSelected(visit: Visit, options: ConsoleOptions): Promise<Response> {
-  const { person, form } = visit.var;
-  const [ids, action] = [form.getAll('id'), form.get('action') ?? ''];
+  const { session } = person;
+  const [ids, action, time] = [form.getAll('id'), form.get('action') ?? '', form.get('for') ?? ''];
   const back = ownPath(form.get('back')).slice(BASE.length);
-  if (!ids.every(isHoldId)) throw wrongParam('id', 'ids of 32 digits', ids);
+  const title = TITLES.get(action);
+  if (title === undefined) throw wrongParam('action', 'restore or hold', action);
   if (ids.length === 0) return failed(visit, back, 'Nothing is chosen.');
   if (isAtWork(person)) return failed(visit, back, AT_WORK);
-  if (action === 'pin' && !person.isOperator) return onlyOperators(visit);
-  if (action === 'purge' && form.get('number') !== String(ids.length)) {
-    const text = `Nothing was purged: expected their number, ${ids.length}, to be typed.`;
-    return failed(visit, back, text);
-  }
-  if (action !== 'pin' && (!isAction(action) || action === 'swap')) {
-    throw wrongParam('action', 'restore, hold, pin or purge', action);
-  }
-  if (action === 'hold' && parseDuration(form.get('for') ?? '') === null) {
+  if (action === 'hold' && parseDuration(time) === null) {
     return failed(visit, back, 'Expected a duration like 30d to hold them for.');
   }
-  const one = async (id: string): Promise<readonly string[]> => {
-    const name = shownName(await getTable(person.session, id));
-    if (action === 'pin') {
-      await options.operator.pin(actorOf(person), id);
-      return [`${name} is pinned.`];
-    }
-    const body = { for: action === 'hold' ? form.get('for') : null };
-    const change = { id, action: action as TableAction, body };
-    const { message, warnings } = await changeTable(person.session, change);
-    return [message || name, ...warnings];
+  const one = async (id: string) => {
+    const name = shownName(await getTable(session, id));
+    const act =
+      action === 'hold' ? holdTable(session, id, time) : undropTable(session, id, AS_IT_WAS);
+    const { info, warnings } = await act;
+    return [info || name, ...warnings];
   };
-  const title = TITLES[action] ?? action;
   const about = { title, total: ids.length, back: `${BASE}${back}` };
-  return startJob(person, about, (job) => workOn(options, job, { ids, one }));
+  return startJob(person, about, (job) => workOn(log, job, { ids, one }));
 }
 
 /** A dropped schema as a whole, with its views and routines; of others each table. */
-async function restoreDrop(visit: Visit, options: ConsoleOptions, dropId: string) {
+async function restoreDrop(
+  visit: Visit,
+  { operator, log }: ConsoleOptions,
+  dropId: string,
+): Promise<Response> {
   const { person } = visit.var;
   const { session } = person;
   const tables = (await tablesOfDrop(session, dropId)).filter(({ state }) => state === 'HOLD');
@@ -156,9 +109,9 @@ async function restoreDrop(visit: Visit, options: ConsoleOptions, dropId: string
   if (isAtWork(person)) return failed(visit, here, AT_WORK);
   const { schema } = first;
   const isDroppedSchema = first.how === 'DROP DATABASE' && schema !== null;
-  const isMeant = isDroppedSchema && (await options.operator.meantDropOf(schema)) === dropId;
+  const isMeant = isDroppedSchema && (await operator.meantDropOf(schema)) === dropId;
   if (isDroppedSchema && !isMeant) {
-    const { notes } = await planTable(session, first.id, {});
+    const { notes } = await planTable(session, first.id, AS_IT_WAS);
     if (notes.some((text) => text.startsWith('refused: there is no schema'))) {
       return failed(visit, here, olderDrop(schema, dropId));
     }
@@ -166,13 +119,12 @@ async function restoreDrop(visit: Visit, options: ConsoleOptions, dropId: string
   const about = { title: 'Restore', total: tables.length, back: link(here) };
   const ids = tables.map(({ id }) => id);
   const one = async (id: string) => {
-    const { message, warnings } = await changeTable(session, { id, action: 'restore', body: {} });
-    return [message, ...warnings];
+    const { info, warnings } = await undropTable(session, id, AS_IT_WAS);
+    return [info, ...warnings];
   };
+  const left = () => operator.leftOf(dropId);
   return startJob(person, about, (job) =>
-    isMeant
-      ? workOnSchema(options, job, { session, schema, dropId })
-      : workOn(options, job, { ids, one }),
+    isMeant ? workOnSchema(log, job, { session, schema, left }) : workOn(log, job, { ids, one }),
   );
 }
 
@@ -180,4 +132,75 @@ const AT_WORK = 'Your last work on several tables is not over yet: wait for its 
 
 function olderDrop(schema: string, dropId: string): string {
   return `There is no schema ${schema}, and a newer drop of it is the one that comes back whole: restore that one, or create the schema, first. By command: undrop restore --schema ${dropId}.`;
+}
+
+/** Begins `work`, which never rejects, and goes on to its page. */
+function startJob(
+  person: Person,
+  about: Pick<Job, 'title' | 'total' | 'back'>,
+  work: (job: Job) => Promise<void>,
+): Response {
+  const job: Job = { ...about, id: newSecret(), done: 0, messages: [], failed: [], isOver: false };
+  // The last few are kept for whoever goes back.
+  const over = [...person.jobs.values()].filter(({ isOver }) => isOver);
+  for (const { id } of over.slice(0, -JOBS_KEPT)) person.jobs.delete(id);
+  person.jobs.set(job.id, job);
+  void work(job);
+  return seeOther(link(`/jobs/${job.id}`));
+}
+
+/** Never rejects. */
+async function workOn(
+  log: Log,
+  job: Job,
+  work: { readonly ids: readonly string[]; one(id: string): Promise<readonly string[]> },
+): Promise<void> {
+  for (const id of work.ids) {
+    try {
+      job.messages.push(...(await work.one(id)));
+      job.done++;
+    } catch (error) {
+      job.failed.push(`${id}: ${reasonOf(error, log)}`);
+    }
+  }
+  job.isOver = true;
+}
+
+function reasonOf(error: unknown, log: Log): string {
+  if (failureAnswer(error) !== null) return wordsOf(error);
+  log.error({ event: 'admin', err: error }, 'cannot do what the console was asked for');
+  return 'a defect of undrop; its log says more';
+}
+
+/** Never rejects. Its progress is counted in the ledger: `left` counts the tables still held. */
+async function workOnSchema(
+  log: Log,
+  job: Job,
+  drop: {
+    readonly session: ConsoleSession;
+    readonly schema: string;
+    left(): Promise<number>;
+  },
+): Promise<void> {
+  const counting = setInterval(() => {
+    drop.left().then(
+      (left) => {
+        job.done = Math.max(job.done, Math.min(job.total, job.total - left));
+      },
+      (err: unknown) => log.debug({ event: 'admin', err }, 'cannot read the progress of a restore'),
+    );
+  }, COUNT_EVERY_MS);
+  try {
+    const { info, warnings } = await undropSchema(drop.session, drop.schema);
+    job.messages.push(info, ...warnings);
+    // The answer may be of another drop; the ledger knows.
+    const left = await drop.left();
+    job.done = Math.max(job.total - left, 0);
+    if (left > 0) job.failed.push(`still held: ${left}`);
+  } catch (error) {
+    job.failed.push(reasonOf(error, log));
+  } finally {
+    clearInterval(counting);
+    job.isOver = true;
+  }
 }

@@ -1,34 +1,30 @@
 /** The pages that people GET. */
-import type { MiddlewareHandler } from 'hono';
 import { UndropError } from '../../errors.js';
-import type { HistoryLine } from '../../ledger/overview.js';
-import { isHoldId } from '../../names/names.js';
+import type { Summary } from '../../ledger/overview.js';
 import {
+  type ConsoleTable,
   getTable,
   listDropped,
   listDropsOf,
   maySelectAll,
   othersOfName,
-  type Params,
   planTable,
   tablesOfDrop,
+  textIn,
   wrongParam,
 } from '../dropped-tables.js';
-import { readEvents } from '../operate.js';
 import type { OperatorDoor } from '../operator.js';
 import { dropPage, jobPage } from '../pages/drop.js';
-import { collectorPage, healthPage, historyPage } from '../pages/operations.js';
 import { overviewPage } from '../pages/overview.js';
 import { endedPage, tablePage } from '../pages/table.js';
 import { FILTER, type Filter, KINDS, shownName, tablesPage } from '../pages/tables.js';
 import type { ConsoleOptions } from '../serve.js';
-import { problem, show, type Visit, type WebApp, type WebEnv, wordsOf } from './answers.js';
-import { OWN_TABLES_MAX, summaryOf } from './own-summary.js';
+import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 import { actorOf } from './people.js';
 
 const EVENTS_OF_OVERVIEW = 10;
-const EVENTS_OF_PAGE = 100;
-const EVENTS_OF_FILE = 10_000;
+/** Each is located by its name: half a millisecond, among any number. */
+const OWN_TABLES_MAX = 300;
 const FOLLOW_S = 10;
 const FOLLOW_JOB_S = 1;
 
@@ -47,26 +43,7 @@ export function addPages(app: WebApp, { operator, problems }: ConsoleOptions): v
     const page = { title: job.title, body: jobPage(job), at: '/tables' };
     return show(c, job.isOver ? page : { ...page, followS: FOLLOW_JOB_S });
   });
-  app.get('/history', forOperators, (c) => showHistory(c, operator));
-  app.get('/collector', forOperators, async (c) => {
-    const [collector, summary] = await Promise.all([operator.collector(), operator.summary()]);
-    const body = collectorPage(c.var.person, collector, summary);
-    return show(c, { title: 'Collector', body, at: '/collector', followS: FOLLOW_S });
-  });
-  app.get('/health', forOperators, async (c) => {
-    const [findings, status] = await Promise.all([operator.findings(), operator.status()]);
-    const { settings, certificates } = operator;
-    const services = status?.services ?? [];
-    const body = healthPage({ findings, settings, certificates, services });
-    return show(c, { title: 'Health', body, at: '/health', followS: FOLLOW_S });
-  });
 }
-
-const forOperators: MiddlewareHandler<WebEnv> = async (c, next) => {
-  if (c.var.person.isOperator) return next();
-  const text = 'This page is for accounts that may UPDATE `_undrop`.`ledger`.';
-  return problem(c, 403, 'For operators', text);
-};
 
 async function showOverview(
   visit: Visit,
@@ -97,7 +74,7 @@ async function showTables(visit: Visit): Promise<Response> {
   if (filter.kind !== '' && !KINDS.includes(filter.kind))
     throw wrongParam('kind', KINDS.join(', '), filter.kind);
   const isSorted = filter.sort !== '' && filter.sort !== 'dropped';
-  const params: Params = { ...filter, cursor };
+  const params = { ...filter, cursor };
   const page =
     filter.view === 'tables' || isSorted
       ? { drops: null, ...(await listDropped(person.session, params)) }
@@ -110,26 +87,22 @@ async function showTables(visit: Visit): Promise<Response> {
 async function showTable(visit: Visit, operator: OperatorDoor, id: string): Promise<Response> {
   const { person } = visit.var;
   const { session } = person;
-  if (!isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
   const table = await getTable(session, id).catch(unlessAbsent);
   if (table === null) {
     const { history } = person.isOperator ? await operator.detailsOf(id) : { history: [] };
     const body = endedPage(id, history);
     return show(visit, { title: 'Not held', body, at: '/tables' }, { status: 404 });
   }
-  const { to = '', ...query } = visit.req.query();
-  const [swap, keys] = ['swap' in query, 'keys' in query];
+  const query = visit.req.query();
+  const asked = { to: textIn(query, 'to'), swap: 'swap' in query, keys: 'keys' in query };
   const { schema } = table;
   const [plan, details, mayRead, others] = await Promise.all([
-    table.state === 'HOLD'
-      ? planTable(session, id, { to, swap: String(swap), keys: String(keys) }).catch(wordsOf)
-      : '',
+    table.state === 'HOLD' ? planTable(session, id, asked).catch(wordsOf) : '',
     operator.detailsOf(id),
     schema !== null && maySelectAll(session, schema),
     othersOfName(session, table),
   ]);
   const rows = mayRead && 'rows' in query ? await operator.rowsOf(actorOf(person), id) : null;
-  const asked = { to, swap, keys };
   const body = tablePage({ viewer: person, table, details, asked, plan, mayRead, others, rows });
   return show(visit, { title: shownName(table), body, at: '/tables' });
 }
@@ -140,31 +113,27 @@ function unlessAbsent(error: unknown): null {
   throw error;
 }
 
-async function showHistory(visit: Visit, operator: OperatorDoor): Promise<Response> {
-  const { format, ...params } = visit.req.query();
-  const limit = format === undefined ? EVENTS_OF_PAGE : EVENTS_OF_FILE;
-  const { events, next } = await readEvents(operator, params, limit);
-  if (format === 'csv') return file(csvOf(events), 'text/csv; charset=utf-8');
-  const lines = events.map((line) => `${JSON.stringify(line)}\n`);
-  if (format === 'jsonl') return file(lines.join(''), 'application/x-ndjson');
-  const filter = { event: '', who: '', table: '', ...params };
-  const body = historyPage({ filter, lines: events, next });
-  return show(visit, { title: 'History', body, at: '/history' });
-}
-
-function file(text: string, type: string): Response {
-  const headers = { 'content-type': type, 'content-disposition': 'attachment' };
-  return new Response(text, { headers });
-}
-
-/** A text that a spreadsheet would take for a formula begins with a quote. */
-function csvOf(lines: readonly HistoryLine[]): string {
-  const cell = (value: string | null) => {
-    const text = /^[=+\-@\t\r]/.test(value ?? '') ? `'${value}` : (value ?? '');
-    return `"${text.replaceAll('"', '""')}"`;
+/** The figures of the overview for people who see only their own tables: the newest ones. */
+function summaryOf(tables: readonly ConsoleTable[]): Summary {
+  const states = new Map<string, { state: string; tables: number; bytes: number }>();
+  const days = new Map<string, { day: string; tables: number; bytes: number }>();
+  for (const { state: name, bytes, expiresAt } of tables) {
+    const state = name ?? '';
+    const ofState = states.get(state) ?? { state, tables: 0, bytes: 0 };
+    states.set(state, ofState);
+    ofState.tables++;
+    ofState.bytes += bytes ?? 0;
+    if (expiresAt === null || state !== 'HOLD') continue;
+    const day = expiresAt.slice(0, 10);
+    const ofDay = days.get(day) ?? { day, tables: 0, bytes: 0 };
+    days.set(day, ofDay);
+    ofDay.tables++;
+    ofDay.bytes += bytes ?? 0;
+  }
+  return {
+    states: [...states.values()],
+    days: [...days.values()].sort((one, other) => (one.day < other.day ? -1 : 1)),
+    pinned: tables.filter(({ state, expiresAt }) => state === 'HOLD' && expiresAt === null).length,
+    isPart: tables.length >= OWN_TABLES_MAX,
   };
-  const rows = lines.map(({ at, event, table, id, dropId, who, details }) =>
-    [at, event, table, id, dropId, who, JSON.stringify(details)].map(cell).join(','),
-  );
-  return ['at,event,table,id,dropId,who,details', ...rows].map((row) => `${row}\r\n`).join('');
 }

@@ -156,18 +156,12 @@ export class PressureGauge {
   #isFailing = false;
   /** Reads that were sent. */
   #reads = 0;
-  #tailMs: number | null = null;
   /** The work of the purge; `quiet`: it waits for others to be counted. */
   #phase: 'chunk' | 'quiet' | 'other' = 'other';
   #phases = 0;
 
   constructor(options: PressureGaugeOptions) {
     this.#options = options;
-  }
-
-  /** The delay of nine of ten reads beside the last measured chunks, at most; null: none yet. */
-  get tailMs(): number | null {
-    return this.#tailMs;
   }
 
   /** Since the last call. */
@@ -187,7 +181,6 @@ export class PressureGauge {
     if (!isMeasured && !isStalled) return 'unknown';
     this.#beside = [];
     this.#sinceMeasured = 0;
-    this.#tailMs = tail([...beside, waitsMs]);
     if (isStalled || this.#gauged === 'felt') return 'felt';
     return isFelt(beside, this.#usualMs(), impactMs) ? 'felt' : 'unfelt';
   }

@@ -156,7 +156,7 @@ export class Purger {
       this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
       const rowsBefore = (await readSizes(connection, server, [table])).get(table.id)?.rows ?? null;
       const { id } = table;
-      figures.purging = { id, sinceMs: monotonicMs(), rows: 0, rowsBefore, readMs: null };
+      figures.purging = { id, sinceMs: monotonicMs(), rows: 0, rowsBefore };
       log.info(
         { event: 'purge', ...logFields(table) },
         'started to delete the rows of a held table',
@@ -232,10 +232,7 @@ export class Purger {
     const removed = counts.reduce((rows, count) => rows + count, 0);
     progress.rowsRemoved += removed;
     figures.rowsPurged += removed;
-    if (figures.purging !== null) {
-      figures.purging.rows += removed;
-      figures.purging.readMs = this.#gauge.tailMs;
-    }
+    if (figures.purging !== null) figures.purging.rows += removed;
     figures.chunks++;
     figures.chunksMs += tookMs;
     if (key === null || !isAlongKey) return removed < chunk.deletes * chunk.rows;

@@ -37,13 +37,3 @@ test('what outlives the processes is made once', async () => {
     serviceId: expect.stringMatching(/^[0-9a-f]{32}$/),
   });
 });
-
-test('the settings in force say where each was given, and no secret', async () => {
-  const { plan } = await planWith({ UNDROP_HOLD: '3d', UNDROP_PASSWORD: 'hush' });
-  const inForce = plan.kept['inForce'] as readonly Readonly<Record<string, string>>[];
-  const of = (name: string) => inForce.find(({ variable }) => variable === name);
-  expect(of('UNDROP_HOLD')).toMatchObject({ value: '3d', from: 'UNDROP_HOLD' });
-  expect(of('UNDROP_GRACE')).toMatchObject({ from: 'default' });
-  expect(of('UNDROP_PASSWORD')).toMatchObject({ value: '(a secret)' });
-  expect(JSON.stringify(plan.kept)).not.toContain('hush');
-});

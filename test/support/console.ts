@@ -1,0 +1,67 @@
+/** The console as tests use it: plain requests, as no browser sends them, and tables to drop. */
+import http from 'node:http';
+import { adminOf, type ProxyProcess } from './proxy.js';
+import { query, type Target } from './servers.js';
+
+export interface AskedOfConsole {
+  readonly method?: string;
+  readonly headers?: http.OutgoingHttpHeaders;
+  readonly body?: string | undefined;
+  /** `user:password`, for HTTP Basic. */
+  readonly auth?: string | undefined;
+}
+
+export interface ToldByConsole {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+}
+
+/** Rejects if the answer is cut off. By default it GETs, or, with a body, POSTs. */
+export function askConsole(
+  proxy: ProxyProcess,
+  path: string,
+  { headers = {}, body, auth, ...asked }: AskedOfConsole,
+): Promise<ToldByConsole> {
+  const [host = '', port] = adminOf(proxy).split(':');
+  const { method = body === undefined ? 'GET' : 'POST' } = asked;
+  const login = auth === undefined ? {} : { auth };
+  const how = { host, port: Number(port), method, path, headers, agent: false, ...login };
+  return new Promise((resolve, reject) => {
+    const request = http.request(how, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
+      });
+      // Whoever still sends a body that is too long may lose the end of the answer.
+      response.once('close', () => reject(new Error('the answer was cut off')));
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+/** Makes each of these tables, with two rows, and drops it through the proxy. */
+export async function makeAndDrop(
+  { server, proxy }: { readonly server: Target; readonly proxy: Target },
+  schema: string,
+  tables: readonly string[],
+): Promise<void> {
+  for (const table of tables) {
+    const name = `${schema}.\`${table.replaceAll('`', '``')}\``;
+    await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+    await query(proxy, `DROP TABLE ${name}`);
+  }
+}
+
+/** The names of the tables that are there. */
+export async function tablesIn(server: Target, schema: string): Promise<readonly string[]> {
+  const rows = await query<{ readonly name: string }>(
+    server,
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA = '${schema}' ORDER BY 1`,
+  );
+  return rows.map(({ name }) => name);
+}
