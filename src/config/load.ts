@@ -174,10 +174,10 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
-/** Reads the password from its file, which wins over the password itself. */
+/** Reads the password from its file, which wins over the password itself, if that is asked for. */
 function readPasswordFile(values: Record<string, unknown>, problems: string[]): void {
-  const { passwordFile: path } = values;
-  if (typeof path !== 'string' || path === '') return;
+  const { password, passwordFile: path } = values;
+  if (password === undefined || typeof path !== 'string' || path === '') return;
   try {
     values['password'] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {

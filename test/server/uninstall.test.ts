@@ -140,6 +140,7 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     const restored = await runUndrop(managed, ['restore', '--schema', whole]);
     expect(restored.code).toBe(1);
     expect(await uninstall('--yes')).toMatchObject({ code: 1, stdout: kept });
+    await query(server, `CREATE VIEW ${whole}.v AS SELECT 1 AS one`);
   });
 
   test('keeps the definitions of what it could not restore', async () => {
