@@ -6,7 +6,6 @@
  */
 
 import { assertNever } from '../assert.js';
-import type { ColumnName, ListClauses } from './grammar/list-clauses.js';
 import type { Literal } from './grammar/literal.js';
 import type { TableName } from './grammar/table-name.js';
 import { isRecycleName } from './trigger-scan.js';
@@ -131,13 +130,6 @@ export interface UndoTarget {
   readonly id: string | null;
 }
 
-/** The columns of a SELECT; null: all. */
-export type Selected =
-  | readonly (ColumnName & { readonly alias: string })[]
-  /** The title of the number of rows. */
-  | { readonly count: string }
-  | null;
-
 /** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
 export type UndoStatement =
   | (UndoTarget & {
@@ -158,15 +150,18 @@ export type UndoStatement =
       readonly schema: Uint8Array;
       readonly to: Uint8Array | null;
     }
-  /** `schema` null: all schemas. `like` null: all names; its backslashes are still there. */
-  | ({
+  /** Null: all. The backslashes of `like` are still there. */
+  | {
       readonly kind: 'show-dropped';
       readonly what: ShownDrops;
       readonly schema: Uint8Array | null;
       readonly like: Uint8Array | null;
-      /** For SELECT; null also for SHOW. */
-      readonly select: Selected;
-    } & ListClauses)
+      readonly user: Uint8Array | null;
+      readonly since: Literal | null;
+      /** Largest first; else newest first. */
+      readonly isBySize: boolean;
+      readonly limit: number | null;
+    }
   | (UndoTarget & {
       readonly kind: 'hold';
       readonly how: 'for' | 'until';
