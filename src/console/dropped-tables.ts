@@ -28,8 +28,8 @@ export interface TablePage {
 }
 
 /**
- * A page, newest first. The server is asked by the clauses that it has; by the others the rows of
- * its answer are chosen, which are the newest 10,000. Rejects with UNDROP_API_REQUEST.
+ * A page, newest first. The server is asked by the clauses that it has; the rest is chosen among the
+ * rows of its answer, the newest 10,000. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropped(session: ConsoleSession, params: Params): Promise<TablePage> {
   const limit = readLimit(params['limit']);
@@ -53,7 +53,7 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
   return { tables, next: isMore ? (tables.at(-1)?.id ?? null) : null };
 }
 
-/** Those that are pinned or going already are first. */
+/** Before all times, if it is pinned or going already. */
 function endOf({ expiresAt }: ConsoleTable): string {
   return expiresAt ?? '';
 }

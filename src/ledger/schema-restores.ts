@@ -44,8 +44,8 @@ export interface DroppedSchema
 const ROWS_MAX = 1_000;
 
 /**
- * Drops of a schema of that name, or of a name like that, or the one with that group id, or those with an id, or a table's
- * id, that begins or ends so, or all of them; newest first.
+ * Drops of a schema of that name, or of a name like that, or the one with that group id, or those
+ * with an id, or a table's id, that begins or ends so, or all of them; newest first.
  */
 export async function findDroppedSchemas(
   pool: ServicePool,

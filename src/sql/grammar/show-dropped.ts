@@ -1,4 +1,4 @@
-/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`, and a SELECT from a table of no server. */
+/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; the error of a table that was removed. */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NOT_OURS, type ShownDrops, type Verdict } from '../verdict.js';
