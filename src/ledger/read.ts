@@ -277,11 +277,9 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
 function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
     case 'live':
-      return sql.join([LIVE, ...fitting(filter)], sql` AND `);
     case 'largest':
-      return sql.join([sql`state = 'HOLD'`, ...fitting(filter)], sql` AND `);
     case 'not-in-hold':
-      return sql.join([NOT_IN_HOLD, ...fitting(filter)], sql` AND `);
+      return sql.join([LIVE_STATES_OF[filter.by], ...fitting(filter)], sql` AND `);
     case 'intent':
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
@@ -386,7 +384,7 @@ function fitting({
     ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
     ...(id === undefined ? [] : [sql`(id = ${id} OR group_id = ${id})`]),
     ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
-    ...(like === undefined ? [] : [isTableLike(like)]),
+    ...(like === undefined ? [] : [isLike(sql`table_name`, like)]),
     ...(user === undefined ? [] : [sql`LOWER(user_name) = LOWER(${user})`]),
     ...(since === undefined ? [] : [sql`dropped_at >= ${since}`]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),
@@ -394,10 +392,6 @@ function fitting({
 }
 
 /** The same as the server's own SHOW TABLES LIKE, without regard to case. */
-export function isTableLike(pattern: string): SQLQuery {
-  return isLike(sql`table_name`, pattern);
-}
-
 export function isLike(column: SQLQuery, pattern: string): SQLQuery {
   return sql`${column} COLLATE utf8mb4_general_ci LIKE ${pattern}`;
 }
@@ -412,7 +406,11 @@ function isAs({ as }: { readonly as?: readonly string[] }): SQLQuery {
 
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
 export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
-const NOT_IN_HOLD = sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`;
+const LIVE_STATES_OF = {
+  live: LIVE,
+  largest: sql`state = 'HOLD'`,
+  'not-in-hold': sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`,
+};
 
 export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 

@@ -185,7 +185,7 @@ function described(statement: UndoStatement): string {
   switch (statement.kind) {
     case 'undrop-table': {
       const { to, swap, keys, id, before } = statement;
-      const when = before === null ? '' : ` before ${text(before.value)}`;
+      const when = before === null ? '' : ` before ${text(before)}`;
       const what = `${id === null ? 'undrop ' : ''}${target(statement)}${when}`;
       const explained = statement.explains ? 'explain ' : '';
       return `${explained}${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}${keys ? ' keys' : ''}`;
@@ -193,7 +193,7 @@ function described(statement: UndoStatement): string {
     case 'undrop-database':
       return `schema ${text(statement.schema)}${statement.to ? ` to ${text(statement.to)}` : ''}`;
     case 'hold':
-      return `hold ${target(statement)} ${statement.how} ${text(statement.time.value)}`;
+      return `hold ${target(statement)} ${statement.how} ${text(statement.time)}`;
     case 'purge':
       return `purge ${target(statement)}`;
     case 'purge-database':
@@ -217,7 +217,7 @@ function shown(statement: UndoStatement & { readonly kind: 'show-dropped' }): st
     ...['show', { tables: '', 'full-tables': 'full', databases: 'databases' }[what]],
     ...[text(schema), text(like)],
     user === null ? '' : `by ${text(user)}`,
-    since === null ? '' : `since ${text(since.value)}`,
+    since === null ? '' : `since ${text(since)}`,
     isBySize ? 'largest' : '',
     limit === null ? '' : `limit ${limit}`,
   ]

@@ -1,4 +1,4 @@
-/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; the error of a table that was removed. */
+/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; the error of `_undrop.dropped_tables`. */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NOT_OURS, type ShownDrops, type Verdict } from '../verdict.js';
@@ -27,8 +27,8 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
   const schema = take(['FROM'], takeIdentifier) ?? take(['IN'], takeIdentifier);
   const clauses = {
     schema: schema?.value ?? null,
-    like: take(['LIKE'], takeLiteral)?.value ?? null,
-    user: take(['BY'], takeLiteral)?.value ?? null,
+    like: take(['LIKE'], takeLiteral),
+    user: take(['BY'], takeLiteral),
     since: take(['SINCE'], takeLiteral),
     isBySize: take(['ORDER', 'BY'], takeSize) !== null,
     limit: take(['LIMIT'], takeCount),

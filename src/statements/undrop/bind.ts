@@ -7,11 +7,10 @@
 import { parseDuration, parseMoment } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
-import type { Literal } from '../../sql/grammar/literal.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
 import type {
   DropTableStatement,
-  ShownDrops,
+  ShowDropped,
   UndoForm,
   UndoStatement,
   UndoTarget,
@@ -62,17 +61,7 @@ export type BoundUndo =
       readonly explains: boolean;
     }
   | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
-  | {
-      readonly kind: 'show-dropped';
-      readonly what: ShownDrops;
-      readonly schema: string | null;
-      readonly like: string | null;
-      readonly user: string | null;
-      /** Dropped then or later (`parseSince`). */
-      readonly since: string | null;
-      readonly isBySize: boolean;
-      readonly limit: number | null;
-    }
+  | ShowDropped<string>
   | { readonly kind: 'hold'; readonly target: BoundTarget; readonly change: HoldTimes }
   | { readonly kind: 'purge'; readonly target: BoundTarget }
   /** The tables that a DROP DATABASE of it dropped. */
@@ -103,9 +92,8 @@ export function bindUndo(
   server: ServerVersion,
 ): BoundUndo {
   const decode = (bytes: Uint8Array) => {
-    const isShort = bytes.length <= BYTES_OF_CHARACTER * NAME_CHARACTERS_MAX;
-    const decoded = isShort ? decodeName(bytes, facts.charset) : null;
-    if (decoded !== null && Array.from(decoded).length <= NAME_CHARACTERS_MAX) return decoded;
+    const decoded = decodeShort(bytes, NAME_CHARACTERS_MAX, facts);
+    if (decoded !== null) return decoded;
     throw new SaidByServer(nameTooLong(readable(bytes, facts)));
   };
   const name = (one: TableName): BoundName => {
@@ -145,16 +133,11 @@ export function bindUndo(
       const { schema, to } = statement;
       return { ...statement, schema: decode(schema), to: to && decode(to) };
     }
-    case 'show-dropped': {
-      const { schema, like, user, since } = statement;
+    case 'show-dropped':
       return {
-        ...statement,
-        schema: schema && decode(schema),
-        like: like && decodeText(like, 'LIKE', facts),
-        user: user && decodeText(user, 'BY', facts),
-        since: since && timeOf(since, 'SINCE', facts),
+        ...boundTexts(statement, facts),
+        schema: statement.schema && decode(statement.schema),
       };
-    }
     case 'explain-drop-table':
       return { ...statement, names: statement.drop.names.map(name), hints: hints() };
     case 'explain-drop-database':
@@ -164,13 +147,23 @@ export function bindUndo(
   }
 }
 
-function timeOf({ value }: Literal, clause: string, facts: UserFacts): string {
+function boundTexts(show: ShowDropped<Uint8Array>, facts: UserFacts) {
+  const { like, user, since } = show;
+  return {
+    ...show,
+    like: like && decodeText(like, 'LIKE', facts),
+    user: user && decodeText(user, 'BY', facts),
+    since: since && timeOf(since, 'SINCE', facts),
+  };
+}
+
+function timeOf(value: Uint8Array, clause: string, facts: UserFacts): string {
   const text = readable(value, facts).join('');
   if (parseMoment(text, ANY_DAY) !== null) return text;
   throw new SaidByServer(wrongArgument(clause, CLOCK_EXPECTED, text));
 }
 
-function durationOf({ value }: Literal, facts: UserFacts): number {
+function durationOf(value: Uint8Array, facts: UserFacts): number {
   const text = readable(value, facts).join('');
   const holdMs = parseDuration(text);
   if (holdMs !== null && holdMs > 0) return holdMs;
@@ -183,11 +176,17 @@ function wrongArgument(clause: string, expected: string, found: string): Signal 
 }
 
 function decodeText(bytes: Uint8Array, clause: string, facts: UserFacts): string {
-  const isShort = bytes.length <= BYTES_OF_CHARACTER * TEXT_CHARACTERS_MAX;
-  const decoded = isShort ? decodeName(bytes, facts.charset) : null;
-  if (decoded !== null && Array.from(decoded).length <= TEXT_CHARACTERS_MAX) return decoded;
+  const text = decodeShort(bytes, TEXT_CHARACTERS_MAX, facts);
+  if (text !== null) return text;
   const found = `${readable(bytes, facts).join('')}...`;
   throw new SaidByServer(wrongArgument(clause, `${TEXT_CHARACTERS_MAX} characters at most`, found));
+}
+
+/** Null: it is longer. */
+function decodeShort(bytes: Uint8Array, most: number, { charset }: UserFacts): string | null {
+  if (bytes.length > BYTES_OF_CHARACTER * most) return null;
+  const decoded = decodeName(bytes, charset);
+  return Array.from(decoded).length <= most ? decoded : null;
 }
 
 /** The name for a statement of undrop on the session. Throws UNDROP_NAME_CHARSET. */

@@ -9,17 +9,17 @@ import { type Field, printResultSet } from '../../printer.js';
 import { withWhatIsLeft } from '../../restore/held-tables.js';
 import { uniqueDigits } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
+import type { ShowDropped } from '../../sql/verdict.js';
 import { newId } from '../../steps/intents.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
-import type { BoundUndo } from './bind.js';
 import { type Dropped, SCHEMA_COLUMNS, SHORT_COLUMNS, TABLE_COLUMNS } from './dropped-columns.js';
 import { findSeen, findServer, inQueue, type SeenFit, TABLES_MAX } from './find-dropped.js';
 import { askWhichMayBeSeen, keyOf, noneOf } from './rights.js';
 
-type Show = Extract<BoundUndo, { kind: 'show-dropped' }>;
+type Show = ShowDropped<string>;
 
 export async function showDropped(
   show: Show,
