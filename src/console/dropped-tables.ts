@@ -28,8 +28,8 @@ export interface TablePage {
 }
 
 /**
- * A page, newest first. The server is asked by the clauses that it has; the rest is chosen among the
- * rows of its answer, the newest 10,000. Rejects with UNDROP_API_REQUEST.
+ * A page, newest first. The server is asked by the clauses that it has; the rest is chosen among
+ * the rows of its answer, the newest 10,000. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropped(session: ConsoleSession, params: Params): Promise<TablePage> {
   const limit = readLimit(params['limit']);
@@ -46,16 +46,12 @@ export async function listDropped(session: ConsoleSession, params: Params): Prom
   ];
   const rows = await session.rows(['SHOW FULL DROPPED TABLES', ...clauses].join(' '));
   const found = rows.map(tableOf).filter((table) => tests.every((test) => test(table)));
-  if (sort === 'expires') found.sort((one, other) => endOf(one).localeCompare(endOf(other)));
+  if (sort === 'expires')
+    found.sort((one, other) => (one.expiresAt ?? '').localeCompare(other.expiresAt ?? ''));
   const tables = found.slice(0, limit);
   // A page begins after an id, which says nothing in another order.
-  const isMore = found.length > limit && sort === 'dropped';
-  return { tables, next: isMore ? (tables.at(-1)?.id ?? null) : null };
-}
-
-/** Before all times, if it is pinned or going already. */
-function endOf({ expiresAt }: ConsoleTable): string {
-  return expiresAt ?? '';
+  const isLast = found.length <= limit || sort !== 'dropped';
+  return { tables, next: isLast ? null : (tables.at(-1)?.id ?? null) };
 }
 
 type TableTest = (table: ConsoleTable) => boolean;

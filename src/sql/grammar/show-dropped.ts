@@ -1,4 +1,4 @@
-/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; the error of `_undrop.dropped_tables`. */
+/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; `_undrop.dropped_tables`. */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NOT_OURS, type ShownDrops, type Verdict } from '../verdict.js';
@@ -30,15 +30,11 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
     like: take(['LIKE'], takeLiteral),
     user: take(['BY'], takeLiteral),
     since: take(['SINCE'], takeLiteral),
-    isBySize: take(['ORDER', 'BY'], takeSize) !== null,
+    isBySize: take(['ORDER', 'BY'], (rest) => takeTexts(rest, 'SIZE') || null) ?? false,
     limit: take(['LIMIT'], takeCount),
   };
   if (isWrong) return wrong(tokens, statement);
   return ended(tokens, statement, { kind: 'show-dropped', what, ...clauses });
-}
-
-function takeSize(tokens: Token[]): 'size' | null {
-  return takeTexts(tokens, 'SIZE') ? 'size' : null;
 }
 
 function takeCount(tokens: Token[], { bytes }: Source): number | null {

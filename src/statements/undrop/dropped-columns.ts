@@ -25,7 +25,10 @@ export const TABLE_COLUMNS: readonly Field<Dropped>[] = [
   { key: 'rowEstimate', title: 'Rows', isNumber: true },
   { key: 'byteEstimate', title: 'Bytes', isNumber: true },
   { title: 'State', json: ({ torn, state }) => (torn === true ? 'TORN' : state) },
-  { title: 'Expires_at', json: ({ state, due }) => (mayExpire(state, due) ? due : null) },
+  {
+    title: 'Expires_at',
+    json: ({ state, due }) => (state === 'HOLD' && !isPinned(due) ? due : null),
+  },
   { title: 'Next', json: nextOf },
   { key: 'statement', title: 'Statement' },
 ];
@@ -41,10 +44,6 @@ export const SCHEMA_COLUMNS: readonly Field<DroppedSchema>[] = [
   { key: 'tables', title: 'Tables', isNumber: true },
   { key: 'held', title: 'Held', isNumber: true },
 ];
-
-function mayExpire(state: Dropped['state'], due: Date): boolean {
-  return state === 'HOLD' && !isPinned(due);
-}
 
 function nextOf({ state, due, torn, unseen, purgedBy = null }: Dropped): string {
   if (torn === true) return 'torn: an operator has to repair it';

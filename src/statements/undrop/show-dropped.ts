@@ -5,7 +5,7 @@
 import { parseSince } from '../../duration.js';
 import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
 import { isHoldId } from '../../names/names.js';
-import { type Field, printResultSet } from '../../printer.js';
+import { printResultSet } from '../../printer.js';
 import { withWhatIsLeft } from '../../restore/held-tables.js';
 import { uniqueDigits } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
@@ -51,21 +51,21 @@ export async function showDropped(
   const { pool } = options.service;
   const read = () => withWhatIsLeft(pool, [...found.values()]);
   const tables = [...(await inQueue(pool, `read ${facts.account}`, read))];
-  const bytesOf = ({ byteEstimate }: Dropped) => byteEstimate ?? -1;
-  if (isBySize) tables.sort((one, other) => bytesOf(other) - bytesOf(one));
+  if (isBySize) tables.sort((one, other) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1));
   const wanted = tables.slice(0, limit ?? tables.length);
-  const isShort = show.what === 'tables';
-  const set = printResultSet(columnsOf(show), isShort ? withShortIds(wanted) : wanted);
+  const set =
+    show.what === 'tables'
+      ? printResultSet(SHORT_COLUMNS, withShortIds(wanted))
+      : printResultSet(TABLE_COLUMNS, wanted);
   return answerRows(set, { ...format, note }, options);
 }
 
 function fitOf({ schema, like, user, since }: Show): SeenFit {
   const time = since === null ? null : parseSince(since, new Date());
-  const id = like?.toLowerCase() ?? '';
   return {
     ...(schema !== null && { schema }),
     // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
-    ...(like !== null && (isHoldId(id) ? { id } : { like })),
+    ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
     ...(user !== null && { user }),
     ...(time !== null && { since: time }),
   };
@@ -76,14 +76,10 @@ function withShortIds(tables: readonly Dropped[]): readonly Dropped[] {
   return tables.map((table) => ({ ...table, id: table.id.slice(-digits) }));
 }
 
-function columnsOf({ what }: Show): readonly Field<Dropped>[] {
-  return what === 'tables' ? SHORT_COLUMNS : TABLE_COLUMNS;
-}
-
 /** Its columns, without a row. */
-export function emptySet(show: Show): ResultSet {
-  if (show.what === 'databases') return printResultSet(SCHEMA_COLUMNS, []);
-  return printResultSet(columnsOf(show), []);
+export function emptySet({ what }: Show): ResultSet {
+  if (what === 'databases') return printResultSet(SCHEMA_COLUMNS, []);
+  return printResultSet(what === 'tables' ? SHORT_COLUMNS : TABLE_COLUMNS, []);
 }
 
 async function showSchemas(
