@@ -109,9 +109,9 @@ const DROPS_OF_PAGE = 50;
 export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
   const groups = new Map<string, { readonly before: string | null; tables: ConsoleTable[] }>();
   let last: string | null = null;
-  const read = await listDropped(session, { ...params, limit: String(ROWS_OF_PAGE_MAX) });
-  const cursor = read.next;
-  for (const table of read.tables) {
+  const limit = String(ROWS_OF_PAGE_MAX);
+  const { tables: read, next: cursor } = await listDropped(session, { ...params, limit });
+  for (const table of read) {
     const key = table.dropId ?? table.id;
     const group = groups.get(key) ?? { before: last, tables: [] };
     group.tables.push(table);
@@ -215,10 +215,8 @@ export async function othersOfName(
   // By LIKE, which is found by an index.
   const of = `FROM ${quoteIdentifier(schema)} LIKE ${literal(asLike(table))}`;
   const rows = await session.rows(`SHOW FULL DROPPED TABLES ${of} LIMIT ${OTHERS_MAX + 1}`);
-  return rows
-    .map(tableOf)
-    .filter((other) => other.id !== id && other.table === table)
-    .slice(0, OTHERS_MAX);
+  const others = rows.map(tableOf).filter((one) => one.id !== id && one.table === table);
+  return others.slice(0, OTHERS_MAX);
 }
 
 const OTHERS_MAX = 10;

@@ -88,13 +88,12 @@ export async function findSeen(
   options: InterceptOptions,
 ): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean } | ErrPacket> {
   const { pool } = options.service;
-  const { lowerCaseTableNames } = server;
+  const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
   const granted: Granted = new Map();
   const found: Dropped[] = [];
   let looked = 0;
   let isCut = false;
-  const fitOf = () => ({ ...fit, lowerCaseTableNames });
-  for await (const { rows, isLast } of readPages(pool, facts, fitOf, enough)) {
+  for await (const { rows, isLast } of readPages(pool, facts, () => fitted, enough)) {
     looked += rows.length;
     const seen = await seenBy(rows, { facts, granted }, options);
     if ('errno' in seen) return seen;
@@ -117,12 +116,12 @@ export async function findSeen(
  */
 export async function findAll(
   fit: LiveFit,
-  { facts, server: { lowerCaseTableNames } }: Asker,
+  { facts, server }: Asker,
   { service: { pool } }: InterceptOptions,
 ): Promise<readonly Dropped[]> {
   const found: Dropped[] = [];
-  const fitOf = () => ({ ...fit, lowerCaseTableNames });
-  for await (const { rows } of readPages(pool, facts, fitOf)) {
+  const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
+  for await (const { rows } of readPages(pool, facts, () => fitted)) {
     found.push(...(await listDropped(pool, facts, rows.map(whole))));
     if (found.length >= TABLES_MAX) break;
   }
