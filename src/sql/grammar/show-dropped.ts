@@ -24,9 +24,8 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
     isWrong = value === null;
     return value;
   };
-  const schema = take(['FROM'], takeIdentifier) ?? take(['IN'], takeIdentifier);
   const clauses = {
-    schema: schema?.value ?? null,
+    schema: (take(['FROM'], takeIdentifier) ?? take(['IN'], takeIdentifier))?.value ?? null,
     like: take(['LIKE'], takeLiteral),
     user: take(['BY'], takeLiteral),
     since: take(['SINCE'], takeLiteral),
