@@ -5,23 +5,21 @@ export function asLike(text: string): string {
   return text.replaceAll(/[\\%_]/g, '\\$&');
 }
 
-/** Any letters, one letter, or this one. */
-export type PatternPart = 'any' | 'one' | { readonly letter: string };
-
 /**
- * Whether the whole text is of that pattern. Backtracks only to the last `any`, so that the time is
- * bounded by the length of the pattern and the square of that of the text.
+ * Whether the whole text is of that pattern: `*` is any letters, `?` one. Backtracks only to the
+ * last `*`, so that the time is bounded by the length of the pattern and the square of that of the
+ * text.
  */
-export function hasPattern(text: string, parts: readonly PatternPart[]): boolean {
-  const letters = Array.from(text);
-  if (parts.filter((part) => part !== 'any').length > letters.length) return false;
+export function hasPattern(text: string, pattern: string): boolean {
+  const [letters, parts] = [Array.from(text), Array.from(pattern)];
+  if (parts.filter((part) => part !== '*').length > letters.length) return false;
   let [at, next, anyAt, resumeAt] = [0, 0, -1, 0];
   while (at < letters.length) {
     const wanted = parts[next];
-    if (wanted === 'any') {
+    if (wanted === '*') {
       [anyAt, resumeAt] = [next, at];
       next++;
-    } else if (wanted === 'one' || (typeof wanted === 'object' && wanted.letter === letters[at])) {
+    } else if (wanted === '?' || wanted === letters[at]) {
       at++;
       next++;
     } else if (anyAt >= 0) {
@@ -29,5 +27,5 @@ export function hasPattern(text: string, parts: readonly PatternPart[]): boolean
       [at, next] = [resumeAt, anyAt + 1];
     } else return false;
   }
-  return parts.slice(next).every((part) => part === 'any');
+  return parts.slice(next).every((part) => part === '*');
 }

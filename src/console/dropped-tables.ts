@@ -21,50 +21,64 @@ export type Params = Readonly<Record<string, unknown>>;
 /** The orders of a list, and their names for people. */
 export const ORDERS = { dropped: 'newest first', size: 'biggest first', expires: 'soonest to go' };
 
-const ORDER_BY: ReadonlyMap<string, string> = new Map<keyof typeof ORDERS, string>([
-  ['dropped', ''],
-  ['size', ' ORDER BY Bytes DESC'],
-  ['expires', ' ORDER BY Expires_at'],
-]);
-
-function orderOf(sort: string | null): string {
-  const found = sort === null ? '' : ORDER_BY.get(sort);
-  if (found === undefined) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
-  return found;
-}
-
 export interface TablePage {
   readonly tables: readonly ConsoleTable[];
   /** The cursor of the next page; null: this is the last. */
   readonly next: string | null;
 }
 
-/** A page, newest first. Rejects with UNDROP_API_REQUEST. */
+/**
+ * A page, newest first. The server is asked by the clauses that it has; the rest is chosen among
+ * the rows of its answer, the newest 10,000. Rejects with UNDROP_API_REQUEST.
+ */
 export async function listDropped(session: ConsoleSession, params: Params): Promise<TablePage> {
   const limit = readLimit(params['limit']);
-  const schema = textIn(params, 'schema');
-  const cursor = textIn(params, 'cursor');
-  const [state, sort] = [textIn(params, 'state'), textIn(params, 'sort')];
-  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
-  const conditions = [
-    ...compares('User =', textIn(params, 'user')),
-    ...compares('State =', state),
-    ...compares('How =', textIn(params, 'kind')),
-    ...compares('Dropped_at >=', sinceIn(params)),
-    ...searches(textIn(params, 'q')),
-    ...compares('Id <', cursor),
-    // Without those that are pinned or going already, which come first.
-    ...(sort === 'expires' && state === null ? ['Expires_at IS NOT NULL'] : []),
+  const sort = textIn(params, 'sort') ?? 'dropped';
+  if (!Object.hasOwn(ORDERS, sort)) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
+  const tests = testsOf(params, sort);
+  const [schema, user, since] = [textIn(params, 'schema'), textIn(params, 'user'), sinceIn(params)];
+  const clauses = [
+    ...(schema === null ? [] : [`FROM ${quoteIdentifier(schema)}`]),
+    ...(user === null ? [] : [`BY ${literal(user)}`]),
+    ...(since === null ? [] : [`SINCE ${literal(since)}`]),
+    ...(sort === 'size' ? ['ORDER BY size'] : []),
+    ...(tests.length === 0 && sort !== 'expires' ? [`LIMIT ${limit + 1}`] : []),
   ];
-  const from = schema === null ? '' : ` FROM ${quoteIdentifier(schema)}`;
-  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  const order = orderOf(sort);
-  const sql = `SHOW FULL DROPPED TABLES${from}${where}${order} LIMIT ${limit + 1}`;
-  const rows = (await session.rows(sql)).map(tableOf);
-  const tables = rows.slice(0, limit);
+  const rows = await session.rows(['SHOW FULL DROPPED TABLES', ...clauses].join(' '));
+  const found = rows.map(tableOf).filter((table) => tests.every((test) => test(table)));
+  if (sort === 'expires')
+    found.sort((one, other) => (one.expiresAt ?? '').localeCompare(other.expiresAt ?? ''));
+  const tables = found.slice(0, limit);
   // A page begins after an id, which says nothing in another order.
-  const isMore = rows.length > limit && order === '';
-  return { tables, next: isMore ? (tables.at(-1)?.id ?? null) : null };
+  const isLast = found.length <= limit || sort !== 'dropped';
+  return { tables, next: isLast ? null : (tables.at(-1)?.id ?? null) };
+}
+
+type TableTest = (table: ConsoleTable) => boolean;
+
+function testsOf(params: Params, sort: string): readonly TableTest[] {
+  const [state, kind] = [textIn(params, 'state'), textIn(params, 'kind')];
+  const [cursor, search] = [textIn(params, 'cursor'), textIn(params, 'q')];
+  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
+  const tests: readonly (TableTest | null)[] = [
+    state === null ? null : (table) => table.state === state.toUpperCase(),
+    kind === null ? null : (table) => table.how === kind.toUpperCase(),
+    search === null ? null : searchOf(search),
+    cursor === null ? null : ({ id }) => id < cursor,
+    // Without those that are pinned or going already, which come first.
+    sort === 'expires' && state === null ? ({ expiresAt }) => expiresAt !== null : null,
+  ];
+  return tests.filter((test) => test !== null);
+}
+
+/** In the names, the user, the ids and the statement, in any case. */
+function searchOf(search: string): TableTest {
+  const has = (text: string | null, part: string) =>
+    text?.toLowerCase().includes(part.toLowerCase()) === true;
+  const name = parseTableName(search);
+  return ({ id, dropId, schema, table, user, statement }) =>
+    [table, schema, user, id, dropId, statement].some((text) => has(text, search)) ||
+    (name !== null && name.schema !== null && has(schema, name.schema) && has(table, name.table));
 }
 
 /** A line for each statement. */
@@ -94,21 +108,16 @@ const DROPS_OF_PAGE = 50;
  */
 export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
   const groups = new Map<string, { readonly before: string | null; tables: ConsoleTable[] }>();
-  let cursor = textIn(params, 'cursor');
   let last: string | null = null;
-  let read = 0;
-  do {
-    const page = await listDropped(session, { ...params, limit: String(FIRST_ROWS), cursor });
-    for (const table of page.tables) {
-      const key = table.dropId ?? table.id;
-      const group = groups.get(key) ?? { before: last, tables: [] };
-      group.tables.push(table);
-      groups.set(key, group);
-      last = table.id;
-    }
-    read += page.tables.length;
-    cursor = page.next;
-  } while (cursor !== null && groups.size <= DROPS_OF_PAGE && read < ROWS_OF_PAGE_MAX);
+  const limit = String(ROWS_OF_PAGE_MAX);
+  const { tables: read, next: cursor } = await listDropped(session, { ...params, limit });
+  for (const table of read) {
+    const key = table.dropId ?? table.id;
+    const group = groups.get(key) ?? { before: last, tables: [] };
+    group.tables.push(table);
+    groups.set(key, group);
+    last = table.id;
+  }
   const all = [...groups.values()];
   // The last one may go on.
   const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);
@@ -124,9 +133,7 @@ export async function listDropsOf(session: ConsoleSession, params: Params): Prom
 }
 
 /** With the one more that is asked for, as many as are located by name, among any number. */
-const FIRST_ROWS = 99;
-const ROWS_OF_PAGE_MAX = 5 * FIRST_ROWS;
-const DROP_TABLES_MAX = 10_000;
+const ROWS_OF_PAGE_MAX = 495;
 
 function dropOf(tables: readonly ConsoleTable[]): Omit<ConsoleDrop, 'isPart'> {
   const [first] = tables;
@@ -147,9 +154,8 @@ export async function tablesOfDrop(
   session: ConsoleSession,
   dropId: string,
 ): Promise<readonly ConsoleTable[]> {
-  const where = `WHERE Drop_id = ${idLiteral(dropId)}`;
-  const sql = `SHOW FULL DROPPED TABLES ${where} LIMIT ${DROP_TABLES_MAX}`;
-  return (await session.rows(sql)).map(tableOf);
+  if (!isHoldId(dropId)) throw wrongParam('drop', 'the 32 digits of a drop', dropId);
+  return (await tablesOfId(session, dropId)).filter((table) => table.dropId === dropId);
 }
 
 /** A schema that was dropped, by the drop that UNDROP DATABASE means, with all that was in it. */
@@ -189,9 +195,15 @@ const NO_SCHEMA = 'undrop may operate ';
 
 /** Rejects with UNDROP_NO_SUCH_HELD, or with UNDROP_API_REQUEST. */
 export async function getTable(session: ConsoleSession, id: string) {
-  const [row] = await session.rows(`SHOW FULL DROPPED TABLES WHERE Id = ${idLiteral(id)}`);
-  if (row === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
-  return tableOf(row);
+  const found = isHoldId(id) ? await tablesOfId(session, id) : [];
+  const table = found.find((one) => one.id === id);
+  if (table === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
+  return table;
+}
+
+/** By the whole id, of a table or a drop. */
+async function tablesOfId(session: ConsoleSession, id: string): Promise<readonly ConsoleTable[]> {
+  return (await session.rows(`SHOW FULL DROPPED TABLES LIKE ${literal(id)}`)).map(tableOf);
 }
 
 /** Other dropped tables that had its name, newest first. */
@@ -202,9 +214,9 @@ export async function othersOfName(
   if (schema === null || table === null) return [];
   // By LIKE, which is found by an index.
   const of = `FROM ${quoteIdentifier(schema)} LIKE ${literal(asLike(table))}`;
-  const where = `WHERE Id <> ${literal(id)}`;
-  const sql = `SHOW FULL DROPPED TABLES ${of} ${where} LIMIT ${OTHERS_MAX}`;
-  return (await session.rows(sql)).map(tableOf).filter((other) => other.table === table);
+  const rows = await session.rows(`SHOW FULL DROPPED TABLES ${of} LIMIT ${OTHERS_MAX + 1}`);
+  const others = rows.map(tableOf).filter((one) => one.id !== id && one.table === table);
+  return others.slice(0, OTHERS_MAX);
 }
 
 const OTHERS_MAX = 10;
@@ -301,24 +313,6 @@ function sinceIn(params: Params): string | null {
   const time = parseSince(text, new Date());
   if (time === null) throw wrongParam('since', TIME_EXPECTED, text);
   return utcText(time);
-}
-
-function compares(start: string, value: string | null): readonly string[] {
-  return value === null ? [] : [`${start} ${literal(value)}`];
-}
-
-/** In the names, the user and the statement; `%` and `_` are themselves. */
-function searches(text: string | null): readonly string[] {
-  if (text === null) return [];
-  const pattern = literal(`%${asLike(text)}%`);
-  const columns = ['`Table`', '`Schema`', 'User', 'Id', 'Drop_id', 'Statement'];
-  const found = columns.map((column) => `${column} LIKE ${pattern}`);
-  const { schema = null, table = '' } = parseTableName(text) ?? {};
-  if (schema !== null) {
-    const like = (part: string) => literal(`%${asLike(part)}%`);
-    found.push(`(\`Schema\` LIKE ${like(schema)} AND \`Table\` LIKE ${like(table)})`);
-  }
-  return [`(${found.join(' OR ')})`];
 }
 
 /** `[schema.]name`, as the command line takes it. */

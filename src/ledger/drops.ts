@@ -20,8 +20,8 @@ import type { LedgerRow } from './entry.js';
 import {
   findRowsIfAny,
   hasDigits,
+  isLike,
   isOfDrop,
-  isTableLike,
   LIVE,
   OF_TABLE,
   readIfAny as read,
@@ -157,7 +157,7 @@ function condition(fit: DropFit): SQLQuery {
     ...(target === undefined ? [] : [isTarget(target)]),
     ...(drop === undefined ? [] : [isOfDrop(drop)]),
     ...(schema === undefined ? [] : [sameName(sql`schema_name`, schema)]),
-    ...(like === undefined ? [] : [isTableLike(like)]),
+    ...(like === undefined ? [] : [isLike(sql`table_name`, like)]),
     ...(user === undefined ? [] : [sql`user_name = ${user}`]),
     ...(since === undefined ? [] : [sql`dropped_at >= ${since}`]),
     ...(until === undefined ? [] : [sql`dropped_at <= ${until}`]),

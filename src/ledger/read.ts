@@ -31,10 +31,10 @@ import { LEDGER } from './tables.js';
 type RowFilter =
   /** Every row whose table is, or may be, held and matches `LiveFit`. */
   | ({ readonly by: 'live' } & LiveFit)
-  /** Every row in HOLD that has a place in that order, in it. */
-  | ({ readonly by: 'ordered'; readonly order: HeldOrder } & LiveFit)
-  /** The live ones without a place in it: the server knows what they have now. */
-  | ({ readonly by: 'unordered'; readonly order: HeldOrder } & LiveFit)
+  /** Every one of these that is in HOLD, largest first. */
+  | ({ readonly by: 'largest' } & LiveFit)
+  /** The others of them: the server knows what they have now. */
+  | ({ readonly by: 'not-in-hold' } & LiveFit)
   /** The row of that id, or rows whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
   /** Rows whose id begins or ends so (hex digits); also ended ones. */
@@ -83,35 +83,20 @@ export interface KeyParents {
 export interface LiveFit {
   /** Hex digits with which the id begins or ends. */
   readonly digits?: string;
-  /** Only ids that are less than this one: dropped before it. */
-  readonly before?: string;
-  /** The whole id of a drop. */
-  readonly drop?: string;
+  /** The whole id of the table, or of its drop. */
+  readonly id?: string;
   readonly schema?: string;
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
+  /** In any case. */
+  readonly user?: string;
+  /** Dropped then or later. */
+  readonly since?: Date;
   /** Any of these; each by the index. */
   readonly names?: readonly { readonly schema: string; readonly table: string }[];
   /** The server's; default: 0. */
   readonly lowerCaseTableNames?: 0 | 1 | 2;
 }
-
-/** size: biggest first; expires: soonest first, of those that aren't pinned. */
-export type HeldOrder = 'size' | 'expires';
-
-/** Each is read along a key of the ledger. */
-const HELD_ORDERS = {
-  size: {
-    has: sql`state = 'HOLD'`,
-    lacks: sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`,
-    by: sql`byte_estimate DESC, id DESC`,
-  },
-  expires: {
-    has: sql`state = 'HOLD' AND pinned = 0`,
-    lacks: sql`(state IN ('intent', 'PURGE', 'EVAC', 'DROP') OR state = 'HOLD' AND pinned <> 0)`,
-    by: sql`hold_until, id`,
-  },
-} as const;
 
 const ROWS_MAX = 100_000;
 export const READ_DEADLINE_MS = 60_000;
@@ -191,7 +176,7 @@ export async function findPage(
   { cursor, rowsMax }: { readonly cursor: LedgerCursor; readonly rowsMax: number },
 ): Promise<readonly LedgerRow[]> {
   const { after, offset = 0 } = cursor;
-  const isOrdered = filter.by === 'ordered';
+  const isOrdered = filter.by === 'largest';
   const place = isOrdered ? { offset } : { after };
   const rows = await findRows(connection, filter, { rowsMax, ...place, texts: false });
   const isLast = rows.length < rowsMax;
@@ -292,11 +277,9 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
 function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
     case 'live':
-      return sql.join([LIVE, ...fitting(filter)], sql` AND `);
-    case 'ordered':
-      return sql.join([HELD_ORDERS[filter.order].has, ...fitting(filter)], sql` AND `);
-    case 'unordered':
-      return sql.join([HELD_ORDERS[filter.order].lacks, ...fitting(filter)], sql` AND `);
+    case 'largest':
+    case 'not-in-hold':
+      return sql.join([LIVE_STATES_OF[filter.by], ...fitting(filter)], sql` AND `);
     case 'intent':
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
@@ -355,7 +338,8 @@ function keyFor(filter: RowFilter): SQLQuery {
 
 function orderOf(filter: RowFilter): SQLQuery {
   if (filter.by === 'fit') return filter.order;
-  return filter.by === 'ordered' ? HELD_ORDERS[filter.order].by : sql`id DESC`;
+  // Along the key `by_size`.
+  return filter.by === 'largest' ? sql`byte_estimate DESC, id DESC` : sql`id DESC`;
 }
 
 function hasPrefix(prefix: string): SQLQuery {
@@ -380,10 +364,11 @@ export function isOfDrop(digits: string): SQLQuery {
 
 function fitting({
   digits,
-  before,
-  drop,
+  id,
   schema,
   like,
+  user,
+  since,
   names,
   lowerCaseTableNames = 0,
 }: LiveFit): SQLQuery[] {
@@ -397,17 +382,18 @@ function fitting({
   );
   return [
     ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
-    ...(before === undefined ? [] : [sql`id < ${before}`]),
-    ...(drop === undefined ? [] : [sql`group_id = ${drop}`]),
+    ...(id === undefined ? [] : [sql`(id = ${id} OR group_id = ${id})`]),
     ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
-    ...(like === undefined ? [] : [isTableLike(like)]),
+    ...(like === undefined ? [] : [isLike(sql`table_name`, like)]),
+    ...(user === undefined ? [] : [sql`LOWER(user_name) = LOWER(${user})`]),
+    ...(since === undefined ? [] : [sql`dropped_at >= ${since}`]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),
   ];
 }
 
 /** The same as the server's own SHOW TABLES LIKE, without regard to case. */
-export function isTableLike(pattern: string): SQLQuery {
-  return sql`table_name COLLATE utf8mb4_general_ci LIKE ${pattern}`;
+export function isLike(column: SQLQuery, pattern: string): SQLQuery {
+  return sql`${column} COLLATE utf8mb4_general_ci LIKE ${pattern}`;
 }
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
@@ -420,6 +406,11 @@ function isAs({ as }: { readonly as?: readonly string[] }): SQLQuery {
 
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
 export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
+const LIVE_STATES_OF = {
+  live: LIVE,
+  largest: sql`state = 'HOLD'`,
+  'not-in-hold': sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`,
+};
 
 export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 

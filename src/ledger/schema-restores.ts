@@ -19,7 +19,7 @@ import {
   valueList,
 } from '../service/sql.js';
 import { type LedgerRow, PARTLY, RESTORING } from './entry.js';
-import { isOfDrop, OF_TABLE, sameName } from './read.js';
+import { isLike, isOfDrop, OF_TABLE, sameName } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
 import { LEDGER } from './tables.js';
@@ -44,13 +44,14 @@ export interface DroppedSchema
 const ROWS_MAX = 1_000;
 
 /**
- * Drops of a schema of that name, or the one with that group id, or those with an id, or a table's
- * id, that begins or ends so, or all of them; newest first.
+ * Drops of a schema of that name, or of a name like that, or the one with that group id, or those
+ * with an id, or a table's id, that begins or ends so, or all of them; newest first.
  */
 export async function findDroppedSchemas(
   pool: ServicePool,
   target:
     | { readonly name: string }
+    | { readonly like: string }
     | { readonly groupId: string }
     | { readonly digits: string }
     | 'all',
@@ -86,6 +87,7 @@ export async function findDroppedSchemas(
 function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
   if (target === 'all') return sql`TRUE`;
   if ('name' in target) return sameName(sql`schema_name`, target.name);
+  if ('like' in target) return isLike(sql`schema_name`, target.like);
   if ('groupId' in target) return sql`group_id = ${target.groupId}`;
   return isOfDrop(target.digits);
 }

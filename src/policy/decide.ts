@@ -7,7 +7,7 @@
  * hold.
  */
 import { foldName } from '../names/names.js';
-import { hasPattern, type PatternPart } from '../wildcards.js';
+import { hasPattern } from '../wildcards.js';
 import type { Condition, Glob, Hint, HoldTime, Rule } from './rules.js';
 
 /** A table as the rules see it. */
@@ -222,10 +222,5 @@ function isBeyond(
 
 function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
   const [value, glob] = foldsCase ? [foldName(name), foldName(text)] : [name, text];
-  return isExact ? value === glob : hasPattern(value, Array.from(glob, partOf));
-}
-
-function partOf(letter: string): PatternPart {
-  if (letter === '*') return 'any';
-  return letter === '?' ? 'one' : { letter };
+  return isExact ? value === glob : hasPattern(value, glob);
 }

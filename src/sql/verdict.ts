@@ -6,8 +6,6 @@
  */
 
 import { assertNever } from '../assert.js';
-import type { ColumnName, ListClauses } from './grammar/list-clauses.js';
-import type { Literal } from './grammar/literal.js';
 import type { TableName } from './grammar/table-name.js';
 import { isRecycleName } from './trigger-scan.js';
 
@@ -124,6 +122,20 @@ export interface RecycleSchemaWrite {
 /** Tables with the columns that are asked for most, or with all; or schemas. */
 export type ShownDrops = 'tables' | 'full-tables' | 'databases';
 
+/** SHOW DROPPED; null: all. The backslashes of `like` are still there. */
+export interface ShowDropped<Text> {
+  readonly kind: 'show-dropped';
+  readonly what: ShownDrops;
+  readonly schema: Text | null;
+  readonly like: Text | null;
+  readonly user: Text | null;
+  /** Dropped then or later (`parseSince`). */
+  readonly since: Text | null;
+  /** Largest first; else newest first. */
+  readonly isBySize: boolean;
+  readonly limit: number | null;
+}
+
 /** Names, or an id. */
 export interface UndoTarget {
   readonly names: readonly TableName[];
@@ -131,19 +143,12 @@ export interface UndoTarget {
   readonly id: string | null;
 }
 
-/** The columns of a SELECT; null: all. */
-export type Selected =
-  | readonly (ColumnName & { readonly alias: string })[]
-  /** The title of the number of rows. */
-  | { readonly count: string }
-  | null;
-
 /** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
 export type UndoStatement =
   | (UndoTarget & {
       readonly kind: 'undrop-table';
       /** The newest that was dropped before that time: then `names` is one. */
-      readonly before: Literal | null;
+      readonly before: Uint8Array | null;
       /** The new name: then `names` is one at most. */
       readonly to: TableName | null;
       /** The live tables of these names go into HOLD. */
@@ -158,19 +163,11 @@ export type UndoStatement =
       readonly schema: Uint8Array;
       readonly to: Uint8Array | null;
     }
-  /** `schema` null: all schemas. `like` null: all names; its backslashes are still there. */
-  | ({
-      readonly kind: 'show-dropped';
-      readonly what: ShownDrops;
-      readonly schema: Uint8Array | null;
-      readonly like: Uint8Array | null;
-      /** For SELECT; null also for SHOW. */
-      readonly select: Selected;
-    } & ListClauses)
+  | ShowDropped<Uint8Array>
   | (UndoTarget & {
       readonly kind: 'hold';
       readonly how: 'for' | 'until';
-      readonly time: Literal;
+      readonly time: Uint8Array;
     })
   | (UndoTarget & { readonly kind: 'purge' })
   /** The tables that a DROP DATABASE of it dropped. */

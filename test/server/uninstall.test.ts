@@ -140,7 +140,6 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     const restored = await runUndrop(managed, ['restore', '--schema', whole]);
     expect(restored.code).toBe(1);
     expect(await uninstall('--yes')).toMatchObject({ code: 1, stdout: kept });
-    await query(server, `CREATE VIEW ${whole}.v AS SELECT 1 AS one`);
   });
 
   test('keeps the definitions of what it could not restore', async () => {
@@ -152,6 +151,7 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
       managed,
     );
     await restoreAll(managed);
+    await query(server, `CREATE OR REPLACE VIEW ${whole}.v AS SELECT 1 AS one`);
     const { code } = await runUndrop(managed, ['uninstall', '--yes', '--fast-drop', 'always']);
     const isBack = (await query(server, `SHOW TRIGGERS FROM ${own.name}`)).length > 0;
     // With the privilege to create it, it is there; else the ledger is.

@@ -17,8 +17,7 @@ export interface Victim {
 
 type Attack = (victim: Victim, signal: AbortSignal) => Promise<void>;
 
-const PATTERNS = Array.from({ length: 100 }, (_, at) => `\`Table\` LIKE '%${at}%a%b%c%'`);
-const COSTLY_LIST = `SHOW DROPPED TABLES WHERE ${PATTERNS.join(' OR ')}`;
+const COSTLY_LIST = `SHOW DROPPED TABLES LIKE '${'%a_b'.repeat(60)}' ORDER BY size`;
 const LONG_LIST = `SHOW DROPPED TABLES LIKE '${'a%'.repeat(13_000)}'`;
 
 /** Every error is an answer, too: what counts is what others feel. */

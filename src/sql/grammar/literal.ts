@@ -4,19 +4,12 @@ import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
 import type { Source } from './table-name.js';
 
-export interface Literal {
-  /** Unescaped bytes in the client's charset. */
-  readonly value: Uint8Array;
-  /** Its offset in the text, for errors. */
-  readonly at: number;
-}
-
-/** Null: there is none at the front. */
-export function takeLiteral(tokens: Token[], source: Source): Literal | null {
+/** Unescaped bytes in the client's charset. Null: there is none at the front. */
+export function takeLiteral(tokens: Token[], source: Source): Uint8Array | null {
   const [token] = tokens;
   if (token?.kind !== 'string' || source.bytes[token.start] !== token.quote) return null;
   tokens.shift();
-  return { value: unescapeLiteral(source.bytes, token, source.mode), at: token.start };
+  return unescapeLiteral(source.bytes, token, source.mode);
 }
 
 const BACKSLASH = 0x5c;

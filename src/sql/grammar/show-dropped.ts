@@ -1,11 +1,7 @@
-/**
- * `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`, and a SELECT from
- * `_undrop.dropped_tables`, which shows the same rows.
- */
+/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; `_undrop.dropped_tables`. */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
-import { NOT_OURS, type Selected, type ShownDrops, type Verdict } from '../verdict.js';
-import { type ColumnName, takeClauses, takeColumn } from './list-clauses.js';
+import { NOT_OURS, type ShownDrops, type Verdict } from '../verdict.js';
 import { takeLiteral } from './literal.js';
 import { identifierText, type Source, takeIdentifier, takeTexts } from './table-name.js';
 import { ended, wrong } from './undrop.js';
@@ -15,16 +11,38 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
   const what = takeShown(tokens);
   if (what === null) return NOT_OURS;
   if (what === 'incomplete') return wrong(tokens, statement);
-  const hasSchema = what !== 'databases' && (takeTexts(tokens, 'FROM') || takeTexts(tokens, 'IN'));
-  const schema = hasSchema ? (takeIdentifier(tokens, source)?.value ?? null) : null;
-  if (hasSchema && schema === null) return wrong(tokens, statement);
-  const hasLike = takeTexts(tokens, 'LIKE');
-  const like = hasLike ? (takeLiteral(tokens, source)?.value ?? null) : null;
-  if (hasLike && like === null) return wrong(tokens, statement);
-  const clauses = takeClauses(tokens, source);
-  if (clauses === null) return wrong(tokens, statement);
-  const show = { kind: 'show-dropped', what, schema, like, select: null, ...clauses } as const;
-  return ended(tokens, statement, show);
+  let isWrong = false;
+  /** After a wrong value nothing else is taken, so that it stays in front. */
+  const take = <T>(
+    words: readonly string[],
+    takeValue: (tokens: Token[], source: Source) => T | null,
+  ): T | null => {
+    // Schemas have one clause.
+    const mayBe = !isWrong && (what !== 'databases' || words[0] === 'LIKE');
+    if (!mayBe || !takeTexts(tokens, ...words)) return null;
+    const value = takeValue(tokens, source);
+    isWrong = value === null;
+    return value;
+  };
+  const clauses = {
+    schema: (take(['FROM'], takeIdentifier) ?? take(['IN'], takeIdentifier))?.value ?? null,
+    like: take(['LIKE'], takeLiteral),
+    user: take(['BY'], takeLiteral),
+    since: take(['SINCE'], takeLiteral),
+    isBySize: take(['ORDER', 'BY'], (rest) => takeTexts(rest, 'SIZE') || null) ?? false,
+    limit: take(['LIMIT'], takeCount),
+  };
+  if (isWrong) return wrong(tokens, statement);
+  return ended(tokens, statement, { kind: 'show-dropped', what, ...clauses });
+}
+
+function takeCount(tokens: Token[], { bytes }: Source): number | null {
+  const [token] = tokens;
+  if (token?.kind !== 'number') return null;
+  const text = Buffer.from(bytes.subarray(token.start, token.end)).toString('latin1');
+  if (!/^\d{1,15}$/.test(text)) return null;
+  tokens.shift();
+  return Number(text);
 }
 
 function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
@@ -40,60 +58,15 @@ function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
   return isOfSchemas ? 'databases' : 'incomplete';
 }
 
-const TABLE = 'dropped_tables';
-const COLUMNS_MAX = 64;
-
-/**
- * The verdict on a SELECT that reads that name; `tokens` are those after the word. Any other way to
- * read it is wrong, because there is no such table.
- */
+/** The verdict on a SELECT: older versions had a table `_undrop.dropped_tables`. */
 export function selectVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
-  if (!readsDropped(tokens, source)) return NOT_OURS;
-  const select = takeSelected(tokens, source);
-  if (select === 'wrong' || !takeTexts(tokens, 'FROM')) return wrong(tokens, statement);
-  // The schema, a dot, the table.
-  if (!isNamed(tokens, source, 0)) return wrong(tokens, statement);
-  tokens.splice(0, 3);
-  if (takeAlias(tokens, source) === 'wrong') return wrong(tokens, statement);
-  const clauses = takeClauses(tokens, source);
-  if (clauses === null) return wrong(tokens, statement);
-  const all = { schema: null, like: null, select, ...clauses };
-  return ended(tokens, statement, { kind: 'show-dropped', what: 'full-tables', ...all });
-}
-
-function readsDropped(tokens: readonly Token[], source: Source): boolean {
-  return tokens.some((_token, index) => isNamed(tokens, source, index));
-}
-
-function isNamed(tokens: readonly Token[], source: Source, index: number): boolean {
-  const front = tokens.slice(index, index + 3);
-  const [schema, table] = [takeColumn(front, source), front.shift()?.text === '.'];
-  if (schema?.column.toLowerCase() !== '_undrop' || !table) return false;
-  return takeColumn(front, source)?.column.toLowerCase() === TABLE;
-}
-
-/** `[AS] alias`. */
-function takeAlias(tokens: Token[], source: Source): { readonly name: string } | 'wrong' | null {
-  const hasAs = takeTexts(tokens, 'AS');
-  const [token] = tokens;
-  if (token === undefined || takeIdentifier(tokens, source) === null) return hasAs ? 'wrong' : null;
-  return { name: identifierText(token, source) };
-}
-
-function takeSelected(tokens: Token[], source: Source): Selected | 'wrong' {
-  if (takeTexts(tokens, '*')) return null;
-  if (takeTexts(tokens, 'COUNT', '(', '*', ')')) {
-    const alias = takeAlias(tokens, source);
-    return alias === 'wrong' ? alias : { count: alias?.name ?? 'COUNT(*)' };
-  }
-  const all: (ColumnName & { readonly alias: string })[] = [];
-  do {
-    const column = takeColumn(tokens, source);
-    if (column === null) return 'wrong';
-    const alias = takeAlias(tokens, source);
-    if (alias === 'wrong') return alias;
-    all.push({ ...column, alias: alias?.name ?? column.column });
-    if (all.length > COLUMNS_MAX) return 'wrong';
-  } while (takeTexts(tokens, ','));
-  return all;
+  const nameAt = (index: number) => {
+    const token = tokens[index];
+    const isName = token?.kind === 'word' || token?.kind === 'name';
+    return isName ? identifierText(token, source).toLowerCase() : token?.text;
+  };
+  const at = tokens.findIndex((_token, index) =>
+    ['_undrop', '.', 'dropped_tables'].every((part, next) => nameAt(index + next) === part),
+  );
+  return at < 0 ? NOT_OURS : wrong(tokens.slice(at), statement);
 }

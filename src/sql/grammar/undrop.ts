@@ -105,7 +105,7 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
 /** Null: the next token, if any is left, is neither a name nor an id. */
 function takeTarget(tokens: Token[], source: Source): UndoTarget | null {
   const id = takeLiteral(tokens, source);
-  if (id !== null) return { names: [], id: Buffer.from(id.value).toString('latin1') };
+  if (id !== null) return { names: [], id: Buffer.from(id).toString('latin1') };
   const names = takeNames(tokens, source);
   return names === null ? null : { names, id: null };
 }

@@ -7,9 +7,14 @@
 import { parseDuration, parseMoment } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
-import type { Literal } from '../../sql/grammar/literal.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
-import type { DropTableStatement, UndoForm, UndoStatement, UndoTarget } from '../../sql/verdict.js';
+import type {
+  DropTableStatement,
+  ShowDropped,
+  UndoForm,
+  UndoStatement,
+  UndoTarget,
+} from '../../sql/verdict.js';
 import { decodeName, encodeName } from '../../steps/names/client-names.js';
 import { hintsIn } from '../../steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
@@ -22,7 +27,6 @@ import {
   ER_TOO_LONG_IDENT,
   ER_WRONG_ARGUMENTS,
 } from '../../wire/server-errors.js';
-import { type BoundList, bindList } from './dropped-columns.js';
 import { SaidByServer } from './said-by-server.js';
 
 /** In UTF-8. */
@@ -57,11 +61,7 @@ export type BoundUndo =
       readonly explains: boolean;
     }
   | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
-  | ({
-      readonly kind: 'show-dropped';
-      readonly schema: string | null;
-      readonly like: string | null;
-    } & BoundList)
+  | ShowDropped<string>
   | { readonly kind: 'hold'; readonly target: BoundTarget; readonly change: HoldTimes }
   | { readonly kind: 'purge'; readonly target: BoundTarget }
   /** The tables that a DROP DATABASE of it dropped. */
@@ -92,9 +92,8 @@ export function bindUndo(
   server: ServerVersion,
 ): BoundUndo {
   const decode = (bytes: Uint8Array) => {
-    const isShort = bytes.length <= BYTES_OF_CHARACTER * NAME_CHARACTERS_MAX;
-    const decoded = isShort ? decodeName(bytes, facts.charset) : null;
-    if (decoded !== null && Array.from(decoded).length <= NAME_CHARACTERS_MAX) return decoded;
+    const decoded = decodeShort(bytes, NAME_CHARACTERS_MAX, facts);
+    if (decoded !== null) return decoded;
     throw new SaidByServer(nameTooLong(readable(bytes, facts)));
   };
   const name = (one: TableName): BoundName => {
@@ -134,12 +133,11 @@ export function bindUndo(
       const { schema, to } = statement;
       return { ...statement, schema: decode(schema), to: to && decode(to) };
     }
-    case 'show-dropped': {
-      const { kind, schema, like } = statement;
-      const pattern = like && decodePattern(like, facts);
-      const list = bindList(statement, { decode: ({ value }) => decodePattern(value, facts) });
-      return { kind, schema: schema && decode(schema), like: pattern, ...list };
-    }
+    case 'show-dropped':
+      return {
+        ...boundTexts(statement, facts),
+        schema: statement.schema && decode(statement.schema),
+      };
     case 'explain-drop-table':
       return { ...statement, names: statement.drop.names.map(name), hints: hints() };
     case 'explain-drop-database':
@@ -149,13 +147,23 @@ export function bindUndo(
   }
 }
 
-function timeOf({ value }: Literal, clause: string, facts: UserFacts): string {
+function boundTexts(show: ShowDropped<Uint8Array>, facts: UserFacts) {
+  const { like, user, since } = show;
+  return {
+    ...show,
+    like: like && decodeText(like, 'LIKE', facts),
+    user: user && decodeText(user, 'BY', facts),
+    since: since && timeOf(since, 'SINCE', facts),
+  };
+}
+
+function timeOf(value: Uint8Array, clause: string, facts: UserFacts): string {
   const text = readable(value, facts).join('');
   if (parseMoment(text, ANY_DAY) !== null) return text;
   throw new SaidByServer(wrongArgument(clause, CLOCK_EXPECTED, text));
 }
 
-function durationOf({ value }: Literal, facts: UserFacts): number {
+function durationOf(value: Uint8Array, facts: UserFacts): number {
   const text = readable(value, facts).join('');
   const holdMs = parseDuration(text);
   if (holdMs !== null && holdMs > 0) return holdMs;
@@ -167,11 +175,18 @@ function wrongArgument(clause: string, expected: string, found: string): Signal 
   return { errno: ER_WRONG_ARGUMENTS, sqlState: 'HY000', message };
 }
 
-function decodePattern(bytes: Uint8Array, { charset }: UserFacts): string {
-  const isShort = bytes.length <= BYTES_OF_CHARACTER * PATTERN_CHARACTERS_MAX;
-  const decoded = isShort ? decodeName(bytes, charset) : null;
-  if (decoded !== null && Array.from(decoded).length <= PATTERN_CHARACTERS_MAX) return decoded;
-  throw new SaidByServer(PATTERN_TOO_LONG);
+function decodeText(bytes: Uint8Array, clause: string, facts: UserFacts): string {
+  const text = decodeShort(bytes, TEXT_CHARACTERS_MAX, facts);
+  if (text !== null) return text;
+  const found = `${readable(bytes, facts).join('')}...`;
+  throw new SaidByServer(wrongArgument(clause, `${TEXT_CHARACTERS_MAX} characters at most`, found));
+}
+
+/** Null: it is longer. */
+function decodeShort(bytes: Uint8Array, most: number, { charset }: UserFacts): string | null {
+  if (bytes.length > BYTES_OF_CHARACTER * most) return null;
+  const decoded = decodeName(bytes, charset);
+  return Array.from(decoded).length <= most ? decoded : null;
 }
 
 /** The name for a statement of undrop on the session. Throws UNDROP_NAME_CHARSET. */
@@ -194,13 +209,7 @@ const NO_SCHEMA: Signal = {
 
 /** The maximum in any character set. */
 const BYTES_OF_CHARACTER = 4;
-const PATTERN_CHARACTERS_MAX = 256;
-
-const PATTERN_TOO_LONG: Signal = {
-  errno: ER_WRONG_ARGUMENTS,
-  sqlState: 'HY000',
-  message: `Incorrect arguments to LIKE: the pattern has more than ${PATTERN_CHARACTERS_MAX} characters`,
-};
+const TEXT_CHARACTERS_MAX = 256;
 
 function nameTooLong(name: readonly string[]): Signal {
   const message = `Identifier name '${name.join('')}' is too long`;
@@ -212,18 +221,18 @@ export function notUnique(table: string): Signal {
   return { errno: ER_NONUNIQ_TABLE, sqlState: '42000', message };
 }
 
-const CLAUSES = '[WHERE ...] [ORDER BY ...] [LIMIT n]';
 /** The forms, which the server's manual doesn't have. Many clients show 512 bytes of an error. */
 const FORMS: Readonly<Record<UndoForm, string>> = {
   undrop:
     "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] [WITH KEYS]; " +
     'UNDROP DATABASE name [TO name]',
   show:
-    "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] " +
-    `${CLAUSES}; SHOW DROPPED DATABASES ${CLAUSES}`,
+    "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] [BY 'user'] " +
+    "[SINCE 'time'] [ORDER BY size] [LIMIT n], without WHERE; " +
+    "SHOW DROPPED DATABASES [LIKE 'pattern']",
   select:
-    "undrop's own: SELECT * | COUNT(*) | column [AS alias], ... FROM _undrop.dropped_tables " +
-    CLAUSES,
+    'no table: SHOW [FULL] DROPPED TABLES lists what is held; for reports, ' +
+    'undrop list --json on the command line',
   hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
   purge: "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name",
   explain:

@@ -8,9 +8,8 @@
 import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
-import { findPage, type HeldOrder, type LiveFit } from '../../ledger/read.js';
-import { PINNED_UNTIL } from '../../names/names.js';
-import { describeRow, listPage, NAMED_MAX, newestFirst } from '../../restore/held-tables.js';
+import { findPage, type LiveFit } from '../../ledger/read.js';
+import { listPage, NAMED_MAX, newestFirst } from '../../restore/held-tables.js';
 import { canComeBack } from '../../restore/plan-restore.js';
 import { isServiceError, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -75,52 +74,35 @@ const PAGE_ROWS_MAX = 500;
 /** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
 const SLICED_MAX = 5 * NAMED_MAX;
 
-/** `ordered`, `unordered`: only those, as of ledger/read.ts. */
-type SeenFit = LiveFit & {
-  readonly ordered?: HeldOrder;
-  readonly unordered?: HeldOrder;
-};
+/** `among`: those of ledger/read.ts; default: `live`. */
+export type SeenFit = LiveFit & { readonly among?: 'live' | 'largest' | 'not-in-hold' };
 
 /**
  * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
  * many among the first `TABLES_MAX`. Privileges are checked page by page, and only visible tables
- * are located. `mayBe`: leaves out, by the ledger alone, what is not wanted, before anything else;
- * `choose`: does so afterwards; default: all are wanted. `isCut`: the others were not read,
- * although too few were found.
+ * are located. `isCut`: the others were not read, although too few were found.
  */
 export async function findSeen(
   fit: SeenFit,
-  {
-    facts,
-    server,
-    enough = TABLES_MAX,
-    mayBe = null,
-    choose = async (tables) => tables,
-  }: Asker & {
-    readonly enough?: number;
-    readonly mayBe?: ((tables: readonly Dropped[]) => Promise<readonly Dropped[]>) | null;
-    readonly choose?: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>;
-  },
+  { facts, server, enough = TABLES_MAX }: Asker & { readonly enough?: number },
   options: InterceptOptions,
 ): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean } | ErrPacket> {
   const { pool } = options.service;
-  const { lowerCaseTableNames } = server;
+  const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
   const granted: Granted = new Map();
   const found: Dropped[] = [];
   let looked = 0;
   let isCut = false;
-  const fitOf = () => ({ ...fit, lowerCaseTableNames });
-  for await (const { rows, isLast } of readPages(pool, facts, fitOf, enough)) {
+  for await (const { rows, isLast } of readPages(pool, facts, () => fitted, enough)) {
     looked += rows.length;
-    const likely = mayBe === null ? rows : await likelyOf(rows, mayBe);
-    const seen = await seenBy(likely, { facts, granted }, options);
+    const seen = await seenBy(rows, { facts, granted }, options);
     if ('errno' in seen) return seen;
     let left = seen;
     while (left.length > 0 && found.length < enough) {
       // A few are located by their names, which costs the same among any number.
       const missing = enough - found.length;
       const count = missing > SLICED_MAX ? left.length : Math.min(missing, NAMED_MAX);
-      found.push(...(await choose(await listDropped(pool, facts, left.slice(0, count)))));
+      found.push(...(await listDropped(pool, facts, left.slice(0, count))));
       left = left.slice(count);
     }
     isCut = !isLast && looked >= TABLES_MAX && found.length < enough;
@@ -134,12 +116,12 @@ export async function findSeen(
  */
 export async function findAll(
   fit: LiveFit,
-  { facts, server: { lowerCaseTableNames } }: Asker,
+  { facts, server }: Asker,
   { service: { pool } }: InterceptOptions,
 ): Promise<readonly Dropped[]> {
   const found: Dropped[] = [];
-  const fitOf = () => ({ ...fit, lowerCaseTableNames });
-  for await (const { rows } of readPages(pool, facts, fitOf)) {
+  const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
+  for await (const { rows } of readPages(pool, facts, () => fitted)) {
     found.push(...(await listDropped(pool, facts, rows.map(whole))));
     if (found.length >= TABLES_MAX) break;
   }
@@ -168,41 +150,17 @@ async function* readPages(
   let rowsMax = Math.min(Math.max(enough, FIRST_ROWS_MIN), most);
   for (let isLast = false; !isLast; rowsMax = most) {
     const page = { cursor, rowsMax };
+    const { among: by = 'live', ...fit } = fitOf();
     const rows = await inQueue(pool, `read ${account}`, () =>
-      unlessRefused(findPage(pool, rowFilterOf(fitOf()), page), [], ...ABSENT_TABLE),
+      unlessRefused(findPage(pool, { by, ...fit }, page), [], ...ABSENT_TABLE),
     );
     isLast = rows.length < rowsMax;
     yield { rows, isLast };
   }
 }
 
-/** The rows that may be wanted, by the part that the ledger has of them. */
-async function likelyOf(
-  rows: readonly LedgerRow[],
-  mayBe: (tables: readonly Dropped[]) => Promise<readonly Dropped[]>,
-): Promise<readonly LedgerRow[]> {
-  const ids = new Set((await mayBe(rows.flatMap(byLedger))).map(({ id }) => id));
-  return rows.filter(({ id }) => ids.has(id));
-}
-
-function rowFilterOf({ ordered, unordered, ...fit }: SeenFit): Parameters<typeof findPage>[1] {
-  if (ordered !== undefined) return { by: 'ordered', order: ordered, ...fit };
-  if (unordered !== undefined) return { by: 'unordered', order: unordered, ...fit };
-  return { by: 'live', ...fit };
-}
-
 interface Seen extends Pick<Dropped, 'statement'> {
   readonly row: LedgerRow;
-}
-
-/** The part that the ledger has: the state is the server's, which isn't asked. */
-function byLedger(row: LedgerRow): readonly Dropped[] {
-  const table = describeRow(row.id, row);
-  const { origin } = table;
-  const notLocated = { holdSchema: '', holdName: '', state: 'HOLD', due: PINNED_UNTIL } as const;
-  const logs = { logged: row.sqlLogBin, rowLogged: row.rowLogged };
-  const { statementText: statement } = row;
-  return origin === null ? [] : [{ ...table, ...notLocated, ...logs, origin, statement }];
 }
 
 function whole(row: LedgerRow): Seen {

@@ -2,24 +2,24 @@
  * SHOW DROPPED TABLES and SHOW DROPPED DATABASES: what is held that the user may see. The user may
  * see a schema where the user may create and fill any table of it.
  */
+import { parseSince } from '../../duration.js';
 import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
+import { isHoldId } from '../../names/names.js';
 import { printResultSet } from '../../printer.js';
 import { withWhatIsLeft } from '../../restore/held-tables.js';
 import { uniqueDigits } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
+import type { ShowDropped } from '../../sql/verdict.js';
 import { newId } from '../../steps/intents.js';
-import { ownTurn } from '../../steps/session/in-slices.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
-import type { BoundUndo } from './bind.js';
-import type { Dropped } from './dropped-columns.js';
-import { findSeen, findServer, inQueue, TABLES_MAX } from './find-dropped.js';
-import { applyPlan } from './list-filter.js';
+import { type Dropped, SCHEMA_COLUMNS, SHORT_COLUMNS, TABLE_COLUMNS } from './dropped-columns.js';
+import { findSeen, findServer, inQueue, type SeenFit, TABLES_MAX } from './find-dropped.js';
 import { askWhichMayBeSeen, keyOf, noneOf } from './rights.js';
 
-type Show = Extract<BoundUndo, { kind: 'show-dropped' }>;
+type Show = ShowDropped<string>;
 
 export async function showDropped(
   show: Show,
@@ -29,46 +29,46 @@ export async function showDropped(
   const { facts } = format;
   const server = await findServer(facts, options);
   if (show.what === 'databases') return showSchemas(show, format, options);
-  const { schema, like, among, plan, order: byLedger, fields } = show;
-  const fit = {
-    ...(schema !== null && { schema }),
-    ...(like !== null && { like }),
-    ...among,
-  };
-  const { limit, order, isWanted, mayBeWanted } = plan;
-  const enough = limit === null ? TABLES_MAX : limit.offset + limit.rows;
-  const { pool } = options.service;
-  const choose = async (tables: readonly Dropped[]) => {
-    const now = await inQueue(pool, `read ${facts.account}`, () => withWhatIsLeft(pool, tables));
-    return applyPlan({ isWanted, order: null, limit: null }, now, ownTurn);
-  };
-  const early = { isWanted: mayBeWanted, order: null, limit: null };
-  const mayBe =
-    mayBeWanted === null
-      ? null
-      : async (tables: readonly Dropped[]) => applyPlan(early, tables, ownTurn);
-  const all = { facts, server, mayBe, choose };
-  const parts =
-    order === null || limit === null || byLedger === null
-      ? [{ fit, enough: order === null ? enough : TABLES_MAX }]
-      : [
-          { fit: { ...fit, ordered: byLedger }, enough },
+  const { isBySize, limit } = show;
+  const fit = fitOf(show);
+  const parts: readonly (SeenFit & { readonly enough: number })[] =
+    isBySize && limit !== null
+      ? [
+          { ...fit, among: 'largest', enough: limit },
           // Last, because a table may leave HOLD meanwhile.
-          { fit: { ...fit, unordered: byLedger }, enough: TABLES_MAX },
-        ];
+          { ...fit, among: 'not-in-hold', enough: TABLES_MAX },
+        ]
+      : [{ ...fit, enough: limit ?? TABLES_MAX }];
   const found = new Map<string, Dropped>();
   let note: string | null = null;
-  for (const part of parts) {
-    const some = await findSeen(part.fit, { ...all, enough: part.enough }, options);
+  for (const { enough, ...part } of parts) {
+    const some = await findSeen(part, { facts, server, enough }, options);
     if ('errno' in some) return answeredWith(some);
     for (const table of some.seen) found.set(table.id, table);
-    const which = 'ordered' in part.fit ? 'first' : 'newest';
+    const which = part.among === 'largest' ? 'largest' : 'newest';
     if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
   }
-  const wanted = await applyPlan({ isWanted: null, order, limit }, [...found.values()], ownTurn);
-  const rows = show.hasShortIds ? withShortIds(wanted) : wanted;
-  const set = 'count' in fields ? countSet(fields, rows.length) : printResultSet(fields, rows);
+  const { pool } = options.service;
+  const read = () => withWhatIsLeft(pool, [...found.values()]);
+  const tables = [...(await inQueue(pool, `read ${facts.account}`, read))];
+  if (isBySize) tables.sort((one, other) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1));
+  const wanted = tables.slice(0, limit ?? tables.length);
+  const set =
+    show.what === 'tables'
+      ? printResultSet(SHORT_COLUMNS, withShortIds(wanted))
+      : printResultSet(TABLE_COLUMNS, wanted);
   return answerRows(set, { ...format, note }, options);
+}
+
+function fitOf({ schema, like, user, since }: Show): SeenFit {
+  const time = since === null ? null : parseSince(since, new Date());
+  return {
+    ...(schema !== null && { schema }),
+    // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
+    ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
+    ...(user !== null && { user }),
+    ...(time !== null && { since: time }),
+  };
 }
 
 function withShortIds(tables: readonly Dropped[]): readonly Dropped[] {
@@ -77,24 +77,20 @@ function withShortIds(tables: readonly Dropped[]): readonly Dropped[] {
 }
 
 /** Its columns, without a row. */
-export function emptySet(show: Show): ResultSet {
-  if (show.what === 'databases') return printResultSet(show.fields, []);
-  return 'count' in show.fields ? countSet(show.fields, 0) : printResultSet(show.fields, []);
-}
-
-function countSet({ count: name }: { readonly count: string }, count: number): ResultSet {
-  return { columns: [{ name, type: 'number' }], rows: [[count]] };
+export function emptySet({ what }: Show): ResultSet {
+  if (what === 'databases') return printResultSet(SCHEMA_COLUMNS, []);
+  return printResultSet(what === 'tables' ? SHORT_COLUMNS : TABLE_COLUMNS, []);
 }
 
 async function showSchemas(
-  { plan, fields }: Extract<Show, { what: 'databases' }>,
+  { like }: Show,
   format: AnswerFormat,
   options: InterceptOptions,
 ): Promise<Interception> {
   const { facts } = format;
   const { pool } = options.service;
   const all = await inQueue(pool, `read ${facts.account}`, () =>
-    unlessRefused(findDroppedSchemas(pool, 'all'), [], ...ABSENT_TABLE),
+    unlessRefused(findDroppedSchemas(pool, like === null ? 'all' : { like }), [], ...ABSENT_TABLE),
   );
   const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>
     held > 0 || (tables === 0 && restoredAs === null);
@@ -105,6 +101,5 @@ async function showSchemas(
   const granted = await askWhichMayBeSeen(names, asked);
   if ('errno' in granted) return answeredWith(granted);
   const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
-  const set = printResultSet(fields, await applyPlan(plan, seen, ownTurn));
-  return answerRows(set, { ...format, note: null }, options);
+  return answerRows(printResultSet(SCHEMA_COLUMNS, seen), { ...format, note: null }, options);
 }

@@ -41,23 +41,3 @@ function yieldToEvents(): Promise<void> {
 }
 
 function noMatter(): void {}
-
-// ── short steps of many sessions ─────────────────────────────────────────────────────────────────
-
-const waiting: (() => void)[] = [];
-
-/**
- * Resolves in a turn of the event loop that no other caller has: the steps of all sessions together
- * take one turn after the other.
- */
-export function ownTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    waiting.push(resolve);
-    if (waiting.length === 1) setImmediate(callNext);
-  });
-}
-
-function callNext(): void {
-  waiting.shift()?.();
-  if (waiting.length > 0) setImmediate(callNext);
-}

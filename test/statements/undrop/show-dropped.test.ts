@@ -2,8 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';
-import type { ListCondition } from '../../../src/sql/grammar/list-clauses.js';
-import { bindList, type Dropped } from '../../../src/statements/undrop/dropped-columns.js';
+import { type Dropped, TABLE_COLUMNS } from '../../../src/statements/undrop/dropped-columns.js';
 
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');
@@ -23,10 +22,7 @@ describe('a row', () => {
   } as unknown as Dropped;
 
   const said = (more: Partial<Dropped>) => {
-    const none = { select: null, where: null, orderBy: [], limit: null };
-    const list = bindList({ what: 'full-tables', ...none }, { decode: () => '' });
-    if (list.what !== 'tables' || 'count' in list.fields) throw new Error('it has columns');
-    const { columns, rows } = printResultSet(list.fields, [{ ...dropped, ...more }]);
+    const { columns, rows } = printResultSet(TABLE_COLUMNS, [{ ...dropped, ...more }]);
     return Object.fromEntries(columns.map(({ name }, index) => [name, rows[0]?.[index]]));
   };
 
@@ -62,25 +58,4 @@ describe('a row', () => {
     expect(said({ torn: true })).toMatchObject({ State: 'TORN' });
     expect(said({ unseen: true })['Next']).toContain('undrop doctor');
   });
-});
-
-test('a page that begins after an id is read from there on, whatever else is asked', () => {
-  const id = 'a'.repeat(32);
-  const column = (name: string) => ({ kind: 'column', column: name, at: 0 }) as const;
-  const text = { kind: 'text', value: Buffer.from(id), at: 0 } as const;
-  const isLess = { kind: 'compare', by: '<', left: column('ID'), right: text } as const;
-  const isOpen = { kind: 'is-null', operand: column('User') } as const;
-  const meantBy = (where: ListCondition) => {
-    const none = { select: null, orderBy: [], limit: null };
-    const decode = ({ value }: { readonly value: Uint8Array }) => Buffer.from(value).toString();
-    const list = bindList({ what: 'full-tables', where, ...none }, { decode });
-    return list.what === 'tables' ? list.among : null;
-  };
-  expect(meantBy(isLess)).toEqual({ before: id });
-  expect(meantBy({ ...isLess, by: '=' })).toEqual({ digits: id });
-  expect(meantBy({ kind: 'and', all: [isOpen, isLess] })).toEqual({ before: id });
-  expect(meantBy({ kind: 'or', all: [isOpen, isLess] })).toEqual({});
-  expect(meantBy({ kind: 'not', of: isLess })).toEqual({});
-  expect(meantBy({ ...isLess, by: '>' })).toEqual({});
-  expect(meantBy({ ...isLess, right: { ...text, value: Buffer.from('xyz') } })).toEqual({});
 });
