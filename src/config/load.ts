@@ -29,8 +29,6 @@ interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
   /** The same as texts. */
   readonly texts: Readonly<Record<string, string>>;
-  /** Where each of them was given: a flag, a variable, a key of a file, or `default`. */
-  readonly origins: Readonly<Record<string, string>>;
   /**
    * Sentences without final periods, on values that a start takes: unknown variables (Kubernetes
    * injects UNDROP_SERVICE_HOST and others), secrets in open files, a setting against another.
@@ -60,18 +58,16 @@ export function loadSettings<K extends SettingKey>(
   const problems: string[] = wrongInFile(sources);
   const values: Record<string, unknown> = {};
   const texts: Record<string, string> = {};
-  const origins: Record<string, string> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
-    const { text, from, isGiven } = findValue(key, setting, sources);
-    origins[key] = isGiven ? from : 'default';
+    const { text, from } = findValue(key, setting, sources);
     const value = text === null ? null : setting.parse(text);
     if (text !== null) texts[key] = text;
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
   readPasswordFile(values, problems);
-  problems.push(...useless(values, origins));
+  problems.push(...useless(values));
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknown = Object.keys(sources.env)
     .filter((name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name))
@@ -85,7 +81,7 @@ export function loadSettings<K extends SettingKey>(
   // Every key has a value, because there are no problems.
   const settings = values as unknown as Pick<Settings, K>;
   const warnings = [...unknown, ...removed(sources), ...doubtful(values, sources)];
-  return { settings, texts, origins, warnings };
+  return { settings, texts, warnings };
 }
 
 const REMOVED_VARIABLES: ReadonlySet<string> = new Set(
@@ -104,8 +100,6 @@ interface Given {
   /** Null: not given, and without a default. */
   readonly text: string | null;
   readonly from: string;
-  /** False: it is the default. */
-  readonly isGiven: boolean;
 }
 
 function findValue(
@@ -115,15 +109,14 @@ function findValue(
 ): Given {
   const flag = flags[key];
   if (flag !== undefined) {
-    return { text: asText(flag, separator), from: `--${flagOf(key)}`, isGiven: true };
+    return { text: asText(flag, separator), from: `--${flagOf(key)}` };
   }
   const variable = variableOf(key);
   const inFile = file?.values[key];
   if (env[variable] === undefined && isText(inFile)) {
-    return { text: asText(inFile, separator), from: keyIn(file, key), isGiven: true };
+    return { text: asText(inFile, separator), from: keyIn(file, key) };
   }
-  const isGiven = env[variable] !== undefined;
-  return { text: env[variable] ?? fallback, from: variable, isGiven };
+  return { text: env[variable] ?? fallback, from: variable };
 }
 
 function wrongIn(
@@ -187,12 +180,10 @@ function readPasswordFile(values: Record<string, unknown>, problems: string[]): 
 }
 
 /** Settings that do nothing without another one. */
-function useless(
-  { minFree = 'none', datadir }: Readonly<Record<string, unknown>>,
-  { minFree: from }: Readonly<Record<string, string>>,
-): readonly string[] {
+function useless(values: Readonly<Record<string, unknown>>): readonly string[] {
+  const { minFree = 'none', datadir } = values;
   if (minFree === 'none' || datadir !== '') return [];
-  return [`${from}: expected UNDROP_DATADIR, whose file system is measured, found none.`];
+  return ['UNDROP_MIN_FREE: expected UNDROP_DATADIR, whose file system is measured, found none.'];
 }
 
 function doubtful(values: Readonly<Record<string, unknown>>, sources: Sources): readonly string[] {

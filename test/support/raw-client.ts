@@ -358,12 +358,14 @@ export class RawClient {
   }
 }
 
-/** One packet; texts of 16 MiB aren't sent here. */
+/** Packets of at most 16 MiB − 1. */
 export function frame(payload: Uint8Array, sequenceId: number): Buffer {
+  const first = payload.subarray(0, 0xffffff);
   const header = Buffer.alloc(4);
-  header.writeUIntLE(payload.length, 0, 3);
+  header.writeUIntLE(first.length, 0, 3);
   header[3] = sequenceId;
-  return Buffer.concat([header, payload]);
+  const more = first.length < 0xffffff ? [] : [frame(payload.subarray(0xffffff), sequenceId + 1)];
+  return Buffer.concat([header, first, ...more]);
 }
 
 /** `OK 3`, an error by number and text, or `rows`. */
