@@ -58,16 +58,18 @@ export function loadSettings<K extends SettingKey>(
   const problems: string[] = wrongInFile(sources);
   const values: Record<string, unknown> = {};
   const texts: Record<string, string> = {};
+  const origins: Record<string, string> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
     const { text, from } = findValue(key, setting, sources);
+    origins[key] = from;
     const value = text === null ? null : setting.parse(text);
     if (text !== null) texts[key] = text;
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
   readPasswordFile(values, problems);
-  problems.push(...useless(values));
+  problems.push(...useless(values, origins));
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknown = Object.keys(sources.env)
     .filter((name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name))
@@ -180,10 +182,12 @@ function readPasswordFile(values: Record<string, unknown>, problems: string[]): 
 }
 
 /** Settings that do nothing without another one. */
-function useless(values: Readonly<Record<string, unknown>>): readonly string[] {
-  const { minFree = 'none', datadir } = values;
+function useless(
+  { minFree = 'none', datadir }: Readonly<Record<string, unknown>>,
+  { minFree: from }: Readonly<Record<string, string>>,
+): readonly string[] {
   if (minFree === 'none' || datadir !== '') return [];
-  return ['UNDROP_MIN_FREE: expected UNDROP_DATADIR, whose file system is measured, found none.'];
+  return [`${from}: expected UNDROP_DATADIR, whose file system is measured, found none.`];
 }
 
 function doubtful(values: Readonly<Record<string, unknown>>, sources: Sources): readonly string[] {

@@ -194,7 +194,8 @@ onServers('EXPLAIN of a drop on $name', (server, on) => {
     expect(await rowsOf('EXPLAIN SELECT 1')).toHaveLength(1);
     await create('t');
     expect((await errorOf('EXPLAIN DROP VIEW t', client))?.errno).toBe(1064);
-    expect((await errorOf('EXPLAIN TRUNCATE t', client))?.errno).toBe(1064);
+    // MariaDB reads it as DESCRIBE, of a table of that name.
+    expect([1064, 1146]).toContain((await errorOf('EXPLAIN TRUNCATE t', client))?.errno);
     expect((await errorOf('EXPLAIN DROP TABLE t nonsense', client))?.errno).toBe(1064);
     expect(await namesIn()).toEqual(['t']);
   });

@@ -277,7 +277,7 @@ onServers('long statements on $name', (server, on) => {
   test('texts behind a statement that runs keep no memory from others, and come after it', async () => {
     const wait = "SELECT GET_LOCK('undrop_long', 1000), RELEASE_LOCK('undrop_long')";
     const framed = (text: string) => frame(Buffer.from(`\x03${text}`), 0);
-    const bytes = Buffer.concat([wait, `UPDATE x SET a = '${'x'.repeat(16 * MIB)}'`].map(framed));
+    const bytes = Buffer.concat([wait, `UPDATE x SET a = '${'x'.repeat(15 * MIB)}'`].map(framed));
     const waiting = async () => {
       const like = "SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST WHERE INFO = '";
       const [row] = await query<{ n: number }>(server, `${like}${wait.replaceAll("'", "''")}'`);

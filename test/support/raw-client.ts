@@ -358,14 +358,12 @@ export class RawClient {
   }
 }
 
-/** Packets of at most 16 MiB − 1. */
+/** One packet; texts of 16 MiB aren't sent here. */
 export function frame(payload: Uint8Array, sequenceId: number): Buffer {
-  const first = payload.subarray(0, 0xffffff);
   const header = Buffer.alloc(4);
-  header.writeUIntLE(first.length, 0, 3);
+  header.writeUIntLE(payload.length, 0, 3);
   header[3] = sequenceId;
-  const more = first.length < 0xffffff ? [] : [frame(payload.subarray(0xffffff), sequenceId + 1)];
-  return Buffer.concat([header, first, ...more]);
+  return Buffer.concat([header, payload]);
 }
 
 /** `OK 3`, an error by number and text, or `rows`. */
