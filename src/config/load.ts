@@ -98,21 +98,14 @@ function removed({ env, file }: Sources): readonly string[] {
   ]);
 }
 
-interface Given {
-  /** Null: not given, and without a default. */
-  readonly text: string | null;
-  readonly from: string;
-}
-
+/** `text` is null if it is not given, and has no default. */
 function findValue(
   key: SettingKey,
   { default: fallback, separator = ',' }: Setting<unknown>,
   { flags, env, file }: Sources,
-): Given {
+): { readonly text: string | null; readonly from: string } {
   const flag = flags[key];
-  if (flag !== undefined) {
-    return { text: asText(flag, separator), from: `--${flagOf(key)}` };
-  }
+  if (flag !== undefined) return { text: asText(flag, separator), from: `--${flagOf(key)}` };
   const variable = variableOf(key);
   const inFile = file?.values[key];
   if (env[variable] === undefined && isText(inFile)) {
