@@ -9,9 +9,11 @@ import { findWithoutTriggers } from '../held/triggers/reattach-triggers.js';
 import type { Todo } from '../ledger/entry.js';
 import { findRows, readSettling, type Settling } from '../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';
+import { findDroppedSchemas } from '../ledger/schema-restores.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { isPinned } from '../names/names.js';
 import { findUnfinishedRestores, type Unfinished } from '../recovery/reconcile.js';
+import { findLacking } from '../restore/schema/restore-schema.js';
 import { isServiceError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -95,7 +97,7 @@ export async function readStatus(pool: ServicePool, asked: Asked): Promise<Statu
   const grace = leader === null ? null : await peekGrace(pool, { ...seen, server }, settings);
   const throttle = newThrottle({ pool, settings, replicas }, () => performance.now());
   const resting = (await whyResting(pool, server, { settings, throttle })) ?? grace;
-  const ledger = await readLedger(pool);
+  const ledger = await readLedger(pool, new Date(server.utcNow.getTime() - LACKING_MS));
   const [found = []] = await pool.run(
     sql`SELECT ${note('status')} SUBSTRING_INDEX(HOST, ':', 1) AS host, COUNT(*) AS count
         FROM ${processlistOf(server)} WHERE USER = ${user} AND ID <> CONNECTION_ID() GROUP BY 1`,
@@ -175,8 +177,20 @@ function whatGoesEarly(
     .sort((one, other) => one.at.getTime() - other.at.getTime());
 }
 
+/** A schema that came back without a part is named for a week: nobody may want it any more. */
+const LACKING_MS = 7 * 86_400_000;
+
+async function findLackingRestores(pool: ServicePool, since: Date): Promise<readonly Unfinished[]> {
+  const lacking = await findLacking(pool, await findDroppedSchemas(pool, 'all'));
+  const recent = lacking.filter(({ isRestored, droppedAt }) => isRestored && droppedAt > since);
+  return recent.map(({ id, schema, parts }) => {
+    const how = `UNDROP DATABASE ${schema} by a user who may create them adds them`;
+    return { id, what: `schema ${schema}`, missing: `without ${parts.join(', ')}; ${how}` };
+  });
+}
+
 /** `problem`: why the ledger can't be used. */
-async function readLedger(pool: ServicePool) {
+async function readLedger(pool: ServicePool, since: Date) {
   try {
     const version = await assertLedgerKnown(pool);
     if (version === null) return { ...NO_LEDGER, problem: 'there is none on this server' };
@@ -194,7 +208,10 @@ async function readLedger(pool: ServicePool) {
       settling: await readSettling(pool),
       underWay,
       withoutTriggers: await findWithoutTriggers(pool),
-      restores: await findUnfinishedRestores(pool),
+      restores: [
+        ...(await findUnfinishedRestores(pool)),
+        ...(await findLackingRestores(pool, since)),
+      ],
     };
   } catch (error) {
     if (!isServiceError(error)) throw error;

@@ -59,6 +59,7 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
   const isMade = missing === null && known?.failure?.todo === 'triggers';
   const row = isMade ? { ...known, failure: null } : known;
   const script = row === null ? null : await readRestoreScript(pool, id);
+  const isBack = row?.state === 'restored';
   const group = row === null ? [] : await rowsOf(pool, { by: 'drop', groupId: row.groupId });
   const kin = group.filter((other) => other.id !== id).map((other) => describeRow(other.id, other));
   return {
@@ -66,11 +67,16 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
     held,
     row,
     used: (await readUses(pool)).get(id) ?? null,
-    script: missing === null ? script : missingScript(missing),
+    script: missing === null ? (isBack ? withoutMove(script) : script) : missingScript(missing),
     ended: row === null ? null : describeEnded(row),
     sameDrop: [...kin].sort(newestFirst),
     others: found.filter((other) => other !== newest),
   };
+}
+
+/** Of a table that has its name again only its parts may be missing. */
+function withoutMove(script: string | null): string | null {
+  return script?.replace(/^RENAME TABLE .*;\n/m, '') ?? null;
 }
 
 function rowsOf(

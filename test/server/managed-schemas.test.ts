@@ -85,9 +85,13 @@ onServers('schemas of a managed account on $name', (server, on) => {
     expect([code, stdout]).toEqual([1, expect.stringContaining(`Restored in part ${schema.name}`)]);
     expect(stdout).toContain('VIEW z_films: ');
     expect(stdout).toContain('UNDROP DATABASE adds them: through undrop, by a user who may');
+    const status = () => runUndrop(server, ['status'], variables);
+    const lacks = new RegExp(`schema ${schema.name} is not restored whole: without .*VIEW z_films`);
+    expect(await status()).toMatchObject({ code: 1, stdout: expect.stringMatching(lacks) });
     await session.query(`USE ${schema.name}`);
     await session.query(`UNDROP DATABASE ${schema.name}`);
     expect(await warnings(session)).toBe('');
+    expect((await status()).stdout).not.toContain(schema.name);
     expect(await dumpOf(server, schema.name)).toEqual(before);
   });
 
@@ -117,6 +121,22 @@ onServers('schemas of a managed account on $name', (server, on) => {
     const [event] = await root.rows(`SHOW CREATE EVENT ${name}.late`);
     expect(String(event?.['Create Event'])).toContain('2037-02-03 04:05:06');
     await root.query(`CALL ${name}.counts()`);
+  });
+
+  test('what is missing beside tables whose names are taken is told, too', async () => {
+    const { name } = schema;
+    await root.run(
+      `USE ${name}`,
+      'CREATE TABLE t (id INT)',
+      'CREATE TABLE u (id INT)',
+      'CREATE VIEW roots AS SELECT id FROM t',
+      'USE mysql',
+    );
+    await using session = await client('ms_plain', 'plain');
+    await dropIt(session);
+    await root.run(`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (x INT)`);
+    const error = await session.errorOf(`UNDROP DATABASE ${name}`);
+    expect(error?.message).toMatch(/^UNDROP_PARTLY: 1 of 2 tables .*t exists.* VIEW roots: /);
   });
 
   test('an event whose time has passed meanwhile is missing, and named', async () => {

@@ -45,6 +45,25 @@ onServers('answers on $name', (server, on) => {
     expect([code, await held()]).toEqual([0, [{ user: userInfo().username }]]);
   });
 
+  test('a child without its parent says so, and not if both come back', async () => {
+    await using session = await connect(proxy, { database: schema.name });
+    const warnings = () => session.rows('SHOW WARNINGS');
+    await session.run(
+      'CREATE TABLE pa (id INT PRIMARY KEY)',
+      'CREATE TABLE ch (id INT PRIMARY KEY, CONSTRAINT f FOREIGN KEY (id) REFERENCES pa (id))',
+      'DROP TABLE ch, pa',
+    );
+    await intentsSettled(root, [schema.name]);
+    await session.query('UNDROP TABLE ch');
+    const [said] = await warnings();
+    expect(said?.['Message']).toContain(`f refers to ${schema.name}.pa, which is missing`);
+    await session.query('DROP TABLE ch');
+    await intentsSettled(root, [schema.name]);
+    await session.query('UNDROP TABLE ch, pa');
+    expect(await warnings()).toEqual([]);
+    expect(await session.errnoOf('INSERT INTO ch VALUES (1)')).toBe(1452);
+  });
+
   test('UNDROP DATABASE … TO names the schema for which the rights are missing', async () => {
     await using session = await connect({ ...proxy, user: 'told_plain', password: 'plain' });
     const error = await session.errorOf(`UNDROP DATABASE ${schema.name} TO elsewhere_told`);

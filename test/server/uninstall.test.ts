@@ -125,6 +125,17 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     expect(await schemasLeft()).toBeGreaterThan(0);
   });
 
+  test('keeps views that it could not restore, also of a schema that was made anew', async () => {
+    const flags = ['uninstall', '--restore', '--yes', '--fast-drop', 'always'];
+    await query(server, `CREATE DATABASE ${whole}`, `CREATE TABLE ${whole}.t (id INT)`);
+    const kept = expect.stringContaining(`Only the ledger has, of ${whole}: VIEW v.`);
+    expect(await runUndrop(managed, flags)).toMatchObject({ code: 1, stderr: kept });
+    await query(server, `DROP DATABASE ${whole}`);
+    expect(await runUndrop(managed, flags)).toMatchObject({ code: 1, stderr: kept });
+    expect(await uninstall('--restore', '--yes')).toMatchObject({ code: 0, stderr: '' });
+    expect(await query(server, `SELECT id FROM ${whole}.v`)).toEqual([]);
+  });
+
   test('keeps the definitions of what it could not restore', async () => {
     const trigger = `CREATE TRIGGER ${own.name}.r BEFORE INSERT ON ${own.name}.t FOR EACH ROW SET @a = 1`;
     await through(

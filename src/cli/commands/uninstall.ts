@@ -22,6 +22,7 @@ import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/name
 import { findUnfinishedRestores } from '../../recovery/reconcile.js';
 import { listAll } from '../../restore/held-tables.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
+import { findLacking } from '../../restore/schema/restore-schema.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -145,6 +146,7 @@ async function readLeft(pool: ServicePool) {
     ...(await withDefinitions(pool, dropped)),
   ];
   const lost = await missingSchemas(pool, [...new Set(names)], await readSchemas(pool));
+  const lacking = await findLacking(pool, dropped);
   const open = dropped.filter(({ isOpen }) => isOpen).map(({ schema }) => schema);
   const tables = [
     ...(held.length === 0 ? [] : [`Held: ${formatSize(sizeOf(held))}.`]),
@@ -153,10 +155,13 @@ async function readLeft(pool: ServicePool) {
   ];
   return {
     tables,
-    lost,
+    lost: [...lost, ...lacking.map(({ schema }) => schema)],
     left: [
       ...tables,
       ...lost.map((schema) => `The schema ${schema} was dropped, and can be restored.`),
+      ...lacking.map(
+        ({ schema, parts }) => `Only the ledger has, of ${schema}: ${parts.join(', ')}.`,
+      ),
       ...unfinished.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
       ...triggers,
     ],

@@ -27,6 +27,8 @@ import { schemaExists } from '../rename-back.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
 import {
   createSchemaAs,
+  listParts,
+  partKey,
   type RestoredPart,
   restoreParts,
   schemaDifference,
@@ -259,6 +261,35 @@ async function bringBack(
     (isCopy || parts.every((part) => part.problem === null));
   await endSchemaRestore(pool, drop, { isComplete });
   return { ...known, wasBack: false, isComplete, tables, parts, problem };
+}
+
+/** Views and programs that a schema lacks since its last drop, so that only the ledger has them. */
+export interface Lacking extends Pick<DroppedSchema, 'id' | 'schema' | 'droppedAt'> {
+  /** Its restore has brought back the rest; else it was created anew. */
+  readonly isRestored: boolean;
+  /** Each with its kind. */
+  readonly parts: readonly string[];
+}
+
+/** Of all schemas that exist. Changes nothing. `dropped`: newest first. */
+export async function findLacking(
+  pool: ServicePool,
+  dropped: readonly DroppedSchema[],
+): Promise<readonly Lacking[]> {
+  const found: Lacking[] = [];
+  for (const [index, drop] of dropped.entries()) {
+    const { id, schema, droppedAt, restoredAs, isRestoring, isOpen } = drop;
+    const isLast = dropped.findIndex((other) => other.schema === schema) === index;
+    const isWhole = restoredAs !== null && !(isRestoring && restoredAs === schema);
+    if (isOpen || isWhole || !isLast || !(await schemaExists(pool, schema))) continue;
+    const wanted = (await readDetails(pool, id)).parts;
+    const there = wanted.length === 0 ? [] : await listParts(pool, schema);
+    const keys = new Set(there.map(partKey));
+    const parts = wanted.map(partKey).filter((key) => !keys.has(key));
+    if (parts.length === 0) continue;
+    found.push({ id, schema, droppedAt, isRestored: restoredAs !== null, parts });
+  }
+  return found;
 }
 
 /** Another schema gets the tables alone, because a definition may name the old one. */

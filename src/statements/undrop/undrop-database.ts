@@ -95,9 +95,17 @@ async function whenEnded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Some tables are still held, because their names are taken, or their rows are being deleted. */
-function partly({ tables }: SchemaReport, left: SchemaReport['tables']): UndropError {
-  const why = left.map(({ table, problems }) => `${table}: ${problems.join('; ')}.`).join(' ');
+/**
+ * Some tables are still held, because their names are taken, or their rows are being deleted; what
+ * else is missing follows.
+ */
+function partly(report: SchemaReport, left: SchemaReport['tables']): UndropError {
+  const { tables } = report;
+  const others = tables.filter((table) => !left.includes(table));
+  const why = [
+    ...left.map(({ table, problems }) => `${table}: ${problems.join('; ')}.`),
+    ...formatProblems({ ...report, tables: others }).map((text) => text.replace(/\.?$/, '.')),
+  ].join(' ');
   return new UndropError('UNDROP_PARTLY', { failed: left.length, count: tables.length, why });
 }
 

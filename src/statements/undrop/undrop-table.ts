@@ -404,8 +404,14 @@ function wayBackTo(larger: RestoreReport['larger']): readonly string[] {
 
 /** The parts that were not restored as they were; null: none. */
 function noteOf(restored: readonly RestoreReport[]): string | null {
+  const back = new Set(restored.map(({ restoredAs }) => writtenName(restoredAs)));
   const said = restored.flatMap((report) => {
     const { recorded, restoredAs, brokenKeys } = report;
+    const waiting = report.foreignKeys.flatMap(({ name, parent, problem, isParentMissing }) =>
+      problem !== null || !isParentMissing || back.has(parent)
+        ? []
+        : [`foreign key ${name} refers to ${parent}, which is missing; restore it, too.`],
+    );
     const broken = brokenKeys.map((key) => {
       const what = key.isSeen ? 'rows break' : 'did not check whether rows break';
       const id = heldParentOf(report, key);
@@ -416,9 +422,8 @@ function noteOf(restored: readonly RestoreReport[]): string | null {
       oldParent === null ? [] : [`foreign key ${name} refers to another ${parent}; ${oldParent}.`],
     );
     const untold = recorded === false ? ['the ledger could not be updated.'] : [];
-    return [...problemsOf(report.id, report), ...others, ...broken, ...untold].map(
-      (one) => `${writtenName(restoredAs)}: ${one}`,
-    );
+    const all = [problemsOf(report.id, report), others, waiting, broken, untold];
+    return all.flat().map((one) => `${writtenName(restoredAs)}: ${one}`);
   });
   return said.length === 0 ? null : said.join(' ');
 }
