@@ -62,6 +62,16 @@ export function parseTime(text: string, now: Date): Date | null {
   return isDay && !Number.isNaN(found.getTime()) ? found : null;
 }
 
+/**
+ * The same for the beginning of a span that ends by `now`: a time of day that is still to come is
+ * yesterday's.
+ */
+export function parseSince(text: string, now: Date): Date | null {
+  const found = parseTime(text, now);
+  const isAhead = found !== null && found > now && CLOCK.test(text);
+  return isAhead ? new Date(found.getTime() - DAY_MS) : found;
+}
+
 /** The same without durations, for a time that may be in the future. */
 export function parseMoment(text: string, now: Date): Date | null {
   return parseDuration(text) === null ? parseTime(text, now) : null;

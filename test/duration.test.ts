@@ -1,6 +1,12 @@
 /** Times and hours as people write them. */
 import { expect, test } from '@jest/globals';
-import { formatWindow, parseTime, parseWindow, untilWindowMs } from '../src/duration.js';
+import {
+  formatWindow,
+  parseSince,
+  parseTime,
+  parseWindow,
+  untilWindowMs,
+} from '../src/duration.js';
 
 const NOW = new Date('2026-11-24T20:30:00Z');
 
@@ -18,6 +24,15 @@ test.each([
   ['2026-11-20T09:11+02:00', '2026-11-20T07:11:00.000Z'],
 ])('%s is %s', (text, expected) => {
   expect(parseTime(text, NOW)?.toISOString()).toBe(expected);
+});
+
+test.each([
+  ['20:30', '2026-11-24T20:30:00.000Z'],
+  ['20:31', '2026-11-23T20:31:00.000Z'],
+  ['2h', '2026-11-24T18:30:00.000Z'],
+  ['2026-11-25T01:00', '2026-11-25T01:00:00.000Z'],
+])('since %s is since %s', (text, expected) => {
+  expect(parseSince(text, NOW)?.toISOString()).toBe(expected);
 });
 
 test.each([

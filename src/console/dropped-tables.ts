@@ -3,7 +3,7 @@
  * its own. Each value that a person typed is a quoted literal or a quoted name.
  */
 import { randomUUID } from 'node:crypto';
-import { parseTime, TIME_EXPECTED, utcText } from '../duration.js';
+import { parseSince, TIME_EXPECTED, utcText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { isHoldId } from '../names/names.js';
 import { parseTableName } from '../restore/find-dropped.js';
@@ -317,7 +317,7 @@ const TEXT_CHARACTERS_MAX = 256;
 function sinceIn(params: Params): string | null {
   const text = textIn(params, 'since');
   if (text === null) return null;
-  const time = parseTime(text, new Date());
+  const time = parseSince(text, new Date());
   if (time === null) throw wrongParam('since', TIME_EXPECTED, text);
   return utcText(time);
 }

@@ -2,7 +2,7 @@
  * `undrop list` and `show`: the held tables, and the details, rows or restore script of one dropped
  * table. They change nothing.
  */
-import { parseTime, TIME_EXPECTED } from '../../duration.js';
+import { parseSince, parseTime, TIME_EXPECTED } from '../../duration.js';
 import { countTables, type DropFit, SORTS } from '../../ledger/drops.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { formatCount, jsonText, printable } from '../../printer.js';
@@ -186,15 +186,15 @@ export async function readFilter(pool: ServicePool, flags: Flags): Promise<DropF
   return {
     schema: flagText(flags, 'schema'),
     user: flagText(flags, 'dropped-by'),
-    since: readTime(flags, 'since', now),
-    until: readTime(flags, 'until', now),
+    since: readTime(flags, 'since', (text) => parseSince(text, now)),
+    until: readTime(flags, 'until', (text) => parseTime(text, now)),
   };
 }
 
-function readTime(flags: Flags, name: string, now: Date): Date | null {
+function readTime(flags: Flags, name: string, parse: (text: string) => Date | null): Date | null {
   const text = flagText(flags, name);
   if (text === null) return null;
-  const time = parseTime(text, now);
+  const time = parse(text);
   if (time === null) throw wrongFlag(name, TIME_EXPECTED, JSON.stringify(text));
   return time;
 }
