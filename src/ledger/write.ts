@@ -109,11 +109,6 @@ export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
   return shape;
 }
 
-/** If they were read before. */
-export function knownShape(pool: ServicePool): ServerFacts | null {
-  return shapes.get(pool) ?? null;
-}
-
 /** They were wrong, or may have been. */
 export function forgetShape(pool: ServicePool): void {
   shapes.delete(pool);

@@ -7,7 +7,7 @@
  * Created ones are on the server, and the next check finds them there.
  */
 import { assert } from '../assert.js';
-import { ER_SP_DOES_NOT_EXIST } from '../wire/server-errors.js';
+import { ER_SP_DOES_NOT_EXIST, ER_UNSUPPORTED_PS } from '../wire/server-errors.js';
 import { factText } from './session/facts.js';
 import { ask, type UserFacts, type UserSession } from './world.js';
 
@@ -55,8 +55,10 @@ export async function makeDefinitions(
     `SET character_set_client = '${charset}', sql_mode = '${sqlMode}', time_zone = '${zone}',
      collation_connection = '${collation}', lock_wait_timeout = ${wait}`,
   );
-  const isMoved =
+  const isMovable =
     within !== null && schema !== null && [within, schema].every((name) => ASCII.test(name));
+  // It may be gone.
+  const isMoved = isMovable && (await isDone(session, useText(schema)));
   const failed = new Set<string>();
   let hasMade = false;
   try {
@@ -64,7 +66,8 @@ export async function makeDefinitions(
     if (isMoved) await ask(session, useText(within));
     for (const { group, set, create, probes = [] } of definitions) {
       if (failed.has(group)) continue;
-      const isReady = (await isDone(session, set)) && (await isAllowed(session, probes));
+      const isAlone = (await isDone(session, set)) && (await isSingle(session, create));
+      const isReady = isAlone && (await isAllowed(session, probes));
       if (isReady && (await isDone(session, create))) hasMade = true;
       else failed.add(group);
     }
@@ -75,7 +78,7 @@ export async function makeDefinitions(
       said.some(({ kind }) => kind === 'ok'),
       'a session takes its own settings',
     );
-    if (isMoved) assert(await isDone(session, useText(schema)), 'its schema is still there');
+    if (isMoved) await ask(session, useText(schema), useText(schema));
   }
   return hasMade;
 }
@@ -87,6 +90,18 @@ function useText(schema: string): Buffer {
 async function isDone(session: UserSession, text: Buffer): Promise<boolean> {
   const [said] = await ask(session, text);
   return said?.kind === 'ok';
+}
+
+/**
+ * Others have written it: under its settings it may be read as several statements, and this session
+ * may run several in a text. A PREPARE takes one, of any kind.
+ */
+async function isSingle(session: UserSession, text: Buffer): Promise<boolean> {
+  const [said] = await session.run([{ kind: 'prepare', text }]);
+  if (said?.kind === 'err') return said.errno === ER_UNSUPPORTED_PS;
+  assert(said?.kind === 'prepared', 'PREPARE is answered');
+  await session.run([{ kind: 'close', statementId: said.statementId }]);
+  return true;
 }
 
 async function isAllowed(session: UserSession, probes: readonly Buffer[]): Promise<boolean> {

@@ -104,6 +104,14 @@ onServers('the service pool on $name', (server, on) => {
     }
   });
 
+  test('runs one last statement, and not several', async () => {
+    const last = Buffer.from('SELECT 1; CREATE TABLE planted (id INT)');
+    const ran = pool.run([sql`USE ${ident(schema.name)}`], { last });
+    await expect(ran).rejects.toMatchObject({ errno: 1064 });
+    const [tables] = await pool.run(sql`SHOW TABLES FROM ${ident(schema.name)} LIKE 'planted'`);
+    expect(tables).toHaveLength(0);
+  });
+
   test('gives each statement of a text its answer', async () => {
     const table = ident(schema.name, 'what? ünï');
     const answers = await pool.run([

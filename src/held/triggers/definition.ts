@@ -55,8 +55,15 @@ export async function statementOf(
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
 }
 
-/** `CREATE DEFINER=… TRIGGER `, and the name after it, if it has no schema. */
-const NAMED = /^(CREATE .*?DEFINER=.*? TRIGGER (?:IF NOT EXISTS )?)(`[^`]+`|"[^"]+"|\w+)(\.?)/is;
+/**
+ * `CREATE DEFINER=… TRIGGER `, and the name after it, if it has no schema; nothing else in between,
+ * such as a comment with these words.
+ */
+const DEFINER = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|\\w+)';
+const NAMED = new RegExp(
+  `^(CREATE\\s+(?:OR\\s+REPLACE\\s+)?DEFINER\\s*=\\s*${DEFINER}(?:@${DEFINER})?\\s+TRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?)(\`[^\`]+\`|"[^"]+"|\\w+)(\\.?)`,
+  'i',
+);
 
 /**
  * The same for a session with another default schema, or none. Null if the trigger's name isn't
@@ -84,20 +91,32 @@ export async function qualifiedStatementOf(
   ]);
 }
 
-/** The text in a charset. Rejects with UNDROP_BAD_NAME if that charset lacks a character. */
+/**
+ * The text in a charset. Only what isn't ASCII is converted: that is the same in each charset of a
+ * client, but sjis has another backslash in its conversion. Rejects with UNDROP_BAD_NAME if that
+ * charset lacks a character.
+ */
 export async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
   if (isAscii(text) || charset.startsWith('utf8')) return Buffer.from(text);
-  const converted = sql`CONVERT(${text} USING ${ident(charset)})`;
+  const runs = text.match(NOT_ASCII) ?? [];
+  const converted = sql`CONVERT(${runs.join('\n')} USING ${ident(charset)})`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('trigger')} HEX(${converted}) AS there,
         HEX(CONVERT(${converted} USING utf8mb4)) AS back`,
   );
   const [row = {}] = rows;
-  if (textOf(row, 'back').toLowerCase() !== Buffer.from(text).toString('hex')) {
+  if (textOf(row, 'back').toLowerCase() !== Buffer.from(runs.join('\n')).toString('hex')) {
     throw new UndropError('UNDROP_BAD_NAME', { name: `${text} in ${charset}` });
   }
-  return Buffer.from(textOf(row, 'there'), 'hex');
+  // No character of several bytes has a newline in it.
+  const there = Buffer.from(textOf(row, 'there'), 'hex').toString('latin1').split('\n');
+  return Buffer.from(
+    text.replace(NOT_ASCII, () => there.shift() ?? ''),
+    'latin1',
+  );
 }
+
+const NOT_ASCII = /[^\0-\x7f]+/g;
 
 export interface ShownTrigger extends TriggerFacts {
   /** The present default collation of its schema. */

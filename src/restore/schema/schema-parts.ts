@@ -77,7 +77,9 @@ export async function showPart(
   try {
     const [rows = []] = await pool.run(sql`SHOW CREATE ${what} ${ident(schema, name)}`);
     const row: Row = rows[0] ?? {};
-    const statement = column in row ? textOrNullOf(row, column) : null;
+    const text = column in row ? textOrNullOf(row, column) : null;
+    // Its bytes are not text in its charset, and would come back as others.
+    const statement = text?.includes('\uFFFD') ? null : text;
     const making = MAKING.flatMap(([key, from]) => {
       const value = from in row ? textOrNullOf(row, from) : null;
       return value === null ? [] : [[key, value] as const];

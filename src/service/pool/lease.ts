@@ -9,7 +9,8 @@ import type { Connection } from '@databases/mysql';
 import type { Connection as CoreConnection } from 'mysql2';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { causeText, serverErrorOf } from '../errors.js';
+import { ER_UNSUPPORTED_PS } from '../../wire/server-errors.js';
+import { causeText, isServerError, serverErrorOf } from '../errors.js';
 import { type RenderedText, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 
@@ -69,19 +70,41 @@ export class Lease implements TaskConnection {
     if (this.#isOver) throw this.#end('its task is over');
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
-    // The connection isn't used again after a statement in another charset.
-    if (last !== undefined) this.isSpoilt = true;
     // The driver follows the session's charset, which a failed text may have changed.
     const { config } = this.#client.connection;
-    config.charsetNumber = last === undefined ? UTF8MB4 : BINARY;
+    config.charsetNumber = UTF8MB4;
     let isLogged = logged;
     try {
+      if (last !== undefined) {
+        // The connection isn't used again after a statement in another charset.
+        this.isSpoilt = true;
+        await this.#assertSingle(last, queries, { logged, deadlineMs });
+        config.charsetNumber = BINARY;
+      }
       const answers = await this.#send(renderText(queries, { logged, last }), deadlineMs);
       isLogged = true;
       return answers;
     } finally {
       if (last !== undefined) this.#end('its last statement was run');
       else if (!isLogged) await this.#logAgain();
+    }
+  }
+
+  /**
+   * Users have written the last statement: under its settings it may be read as several, of which
+   * the service would run each. A PREPARE takes one, of any kind; rejects with the parser's error.
+   */
+  async #assertSingle(
+    last: Buffer,
+    settings: readonly SQLQuery[],
+    { logged, deadlineMs }: { readonly logged: boolean; readonly deadlineMs: number },
+  ): Promise<void> {
+    const check = [sql`SET @undrop_last = ${last}`, sql`PREPARE undrop_last FROM @undrop_last`];
+    try {
+      await this.#send(renderText([...settings, ...check], { logged }), deadlineMs);
+    } catch (error) {
+      // Its syntax was right.
+      if (!isServerError(error, ER_UNSUPPORTED_PS)) throw error;
     }
   }
 

@@ -4,7 +4,8 @@
  * https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables
  */
 import type { UndropError } from '../../errors.js';
-import { knownShape } from '../../ledger/write.js';
+import { shapeOf } from '../../ledger/write.js';
+import { tolerantly } from '../../service/errors.js';
 import type { InterceptOptions } from '../../statements/intercepted.js';
 import { notDone } from '../../steps/refusals/refusals.js';
 import { factText } from '../../steps/session/facts.js';
@@ -16,8 +17,11 @@ const CLUSTER = Buffer.from(
 );
 
 export async function isOnOneNode({ service, userSession }: InterceptOptions): Promise<boolean> {
-  // The service isn't waited for: most statements need no more than a refusal.
-  if (!knownShape(service.pool)?.cluster) return false;
+  // Without the service nothing is held. It is read once for each pool.
+  const { value: isCluster } = await tolerantly(async () => {
+    return (await shapeOf(service.pool)).cluster ? ['cluster'] : [];
+  });
+  if (isCluster.length === 0) return false;
   const [said] = await userSession.run([{ kind: 'query', text: CLUSTER }]);
   const [on, method] = said?.kind === 'rows' ? (said.rows[0] ?? []).map(factText) : [];
   return on === '0' || method === 'RSU';
