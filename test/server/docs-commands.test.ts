@@ -63,6 +63,15 @@ describe('the commands of the docs', () => {
   afterAll(async () => {
     await proxy?.stop();
     for (const user of ['app', 'deploy']) await query(server, `DROP USER IF EXISTS ${user}@'%'`);
+    // `init` makes one for a host, which other tests would log in to, with fewer privileges.
+    const made = await query<{ readonly host: string }>(
+      server,
+      `SELECT Host AS host FROM mysql.user
+       WHERE User = '${SERVICE_ACCOUNT.user}' AND Host <> '%'`,
+    );
+    for (const { host } of made) {
+      await query(server, `DROP USER '${SERVICE_ACCOUNT.user}'@'${host}'`);
+    }
     for (const name of await schemas()) if (!others.includes(name)) await dropSchema(server, name);
     await freshLedger(server);
     await rm(folder, { recursive: true, force: true });
