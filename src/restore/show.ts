@@ -74,7 +74,7 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
   };
 }
 
-/** Of a table that has its name again only its parts may be missing. */
+/** A table that has its name again may lack its parts alone. */
 function withoutMove(script: string | null): string | null {
   return script?.replace(/^RENAME TABLE .*;\n/m, '') ?? null;
 }

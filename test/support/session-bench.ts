@@ -7,6 +7,7 @@ import net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
+import { UndropError } from '../../src/errors.js';
 import { silentLog, withAudit } from '../../src/log.js';
 import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
@@ -297,7 +298,8 @@ export function endListener(
 /** Where no statement of ours gets as far as the service. */
 const noPool: ServicePool = new Proxy({} as ServicePool, {
   get: () => {
-    throw new Error('this session has no service');
+    const facts = { step: 'run a statement', server: 'none', cause: 'this session has no service' };
+    throw new UndropError('UNDROP_SERVICE_FAILED', facts);
   },
 });
 

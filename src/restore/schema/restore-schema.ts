@@ -271,7 +271,7 @@ export interface Lacking extends Pick<DroppedSchema, 'id' | 'schema' | 'droppedA
   readonly parts: readonly string[];
 }
 
-/** Of all schemas that exist. Changes nothing. `dropped`: newest first. */
+/** Looks at all schemas that exist, and changes nothing. `dropped`: newest first. */
 export async function findLacking(
   pool: ServicePool,
   dropped: readonly DroppedSchema[],
@@ -280,8 +280,8 @@ export async function findLacking(
   for (const [index, drop] of dropped.entries()) {
     const { id, schema, droppedAt, restoredAs, isRestoring, isOpen } = drop;
     const isLast = dropped.findIndex((other) => other.schema === schema) === index;
-    const isWhole = restoredAs !== null && !(isRestoring && restoredAs === schema);
-    if (isOpen || isWhole || !isLast || !(await schemaExists(pool, schema))) continue;
+    const isComplete = restoredAs !== null && !(isRestoring && restoredAs === schema);
+    if (isOpen || isComplete || !isLast || !(await schemaExists(pool, schema))) continue;
     const wanted = (await readDetails(pool, id)).parts;
     const there = wanted.length === 0 ? [] : await listParts(pool, schema);
     const keys = new Set(there.map(partKey));
