@@ -78,6 +78,9 @@ export const FORGET_TRIES = 3;
 
 // ── restores ───────────────────────────────────────────────────────────────────────────────────
 
+/** Marking a held table as being restored: its drop writes the outcome once. */
+export const RESTORE_MARK_TRIES = 3;
+
 /** UNDROP right after a DROP DATABASE, whose end is written after its response. */
 export const SCHEMA_DROP_END: PausePolicy = { pausesMs: [50], givenUpMs: 3_000 };
 /** Renaming a table of a restored schema: another session may have it locked for a moment. */

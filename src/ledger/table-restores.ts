@@ -11,6 +11,7 @@ import { type QualifiedTable, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { note, processlistOf, type SQLQuery, sql } from '../service/sql.js';
+import { RESTORE_MARK_TRIES } from '../tries.js';
 import { type Detached, hasDetached } from './detached/detached.js';
 import { type Failure, type LedgerRow, RESTORING } from './entry.js';
 import { findRows } from './read.js';
@@ -28,20 +29,27 @@ export async function markRestoring(
   id: string,
   { to, owner }: { readonly to: QualifiedTable; readonly owner: number },
 ): Promise<() => Promise<void>> {
-  const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
-  if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
-  const [row] = value;
-  // An intent: the statement that dropped it has failed, and its session puts it back.
-  const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
-  const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
-  if (row === undefined || !isHeld || isPutBack) return async () => undefined;
-  const mark = assignFailure({ ...RESTORING, text: toCome(row.detached) });
-  const sets = sql`${mark}, restored_as = ${writtenName(to).slice(0, 255)}`;
-  await untold(() => change(pool, row, { sets, owner }));
-  const failure = row.failure?.todo === 'restoring' ? null : row.failure;
-  return async () => {
-    await untold(() => leaveRestore(pool, row, failure));
-  };
+  for (let tries = 1; ; tries++) {
+    const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+    if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
+    const [row] = value;
+    // An intent: the statement that dropped it has failed, and its session puts it back.
+    const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
+    const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
+    if (row === undefined || !isHeld || isPutBack) return async () => undefined;
+    const mark = assignFailure({ ...RESTORING, text: toCome(row.detached) });
+    const sets = sql`${mark}, restored_as = ${writtenName(to).slice(0, 255)}`;
+    let isOutdated = false;
+    await untold(async () => {
+      isOutdated = !(await change(pool, row, { sets, owner }));
+    });
+    // The outcome of its drop, for one, was written since.
+    if (isOutdated && tries < RESTORE_MARK_TRIES) continue;
+    const failure = row.failure?.todo === 'restoring' ? null : row.failure;
+    return async () => {
+      await untold(() => leaveRestore(pool, row, failure));
+    };
+  }
 }
 
 /** A table is restored even if the ledger can't be written. False: it could not. */

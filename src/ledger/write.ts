@@ -232,13 +232,16 @@ function outcomeUpdate(
       relocated = ${table.relocated && !isBound},
       hold_until = COALESCE(${due}, hold_until), pinned = ${due !== null && isPinned(due)},
       lengthened = COALESCE(${lengthened}, lengthened),
-      ${assignFailure(failure)},
+      ${assignFailure(failure, IS_BEGUN)},
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),
       restore_script = ${script}
-    WHERE id = ${id} AND state IN ('HOLD', 'intent') AND NOT (todo <=> 'restoring'
+    WHERE id = ${id} AND state IN ('HOLD', 'intent') AND NOT (${IS_BEGUN}
       AND (state = 'intent' OR restore_script IS NULL))`;
 }
+
+/** Its restore has begun. */
+const IS_BEGUN = sql`todo <=> 'restoring'`;
 
 /** Without CHECKs that should have been detached, but went with the table. */
 function withoutKept(detached: Detached, definition: string | null): Detached {
@@ -317,9 +320,12 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
   );
 }
 
-export function assignFailure(failure: Failure | null): SQLQuery {
-  const text = failure?.text.slice(0, 1_024) ?? null;
-  return sql`todo = ${failure?.todo ?? null}, failure = ${text}`;
+/** A row of which `keeps` is true keeps its own. */
+export function assignFailure(failure: Failure | null, keeps: SQLQuery | null = null): SQLQuery {
+  const text = sql`${failure?.text.slice(0, 1_024) ?? null}`;
+  const todo = sql`${failure?.todo ?? null}`;
+  if (keeps === null) return sql`todo = ${todo}, failure = ${text}`;
+  return sql`failure = IF(${keeps}, failure, ${text}), todo = IF(${keeps}, todo, ${todo})`;
 }
 
 // ── the restore script ───────────────────────────────────────────────────────────────────────────

@@ -107,7 +107,7 @@ export async function makeWhole(
     isToCome,
     triggersToMake: failure === null ? null : scriptOf(row, restoredAs, triggers.value),
   };
-  if (isUnfinished(row)) await leave(pool, row, { cameBack, at: restoredAs });
+  await leave(pool, row, { cameBack, at: restoredAs });
   return cameBack;
 }
 
@@ -118,6 +118,7 @@ async function leave(
   { cameBack, at }: { readonly cameBack: ReattachReport; readonly at: QualifiedTable },
 ): Promise<void> {
   const problems = problemsOf(row.id, cameBack);
+  if (problems.length === 0 && !isUnfinished(row)) return;
   const text = problems.join('; ');
   await untold(async () => {
     if (problems.length === 0) return leaveRestore(pool, row, null);

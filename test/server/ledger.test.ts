@@ -2,6 +2,7 @@
 import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
+import { asRestorer, markRestoring } from '../../src/ledger/table-restores.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import {
   forgetIntents,
@@ -268,6 +269,21 @@ onServers('the ledger on $name', (server, on) => {
     }
     const [rows] = await own.session.query('SELECT * FROM `a``b`');
     expect(rows).toHaveLength(2);
+  });
+
+  test('keeps the mark of a restore that begins before another outcome', async () => {
+    await own.session.query('CREATE TABLE t (a INT)');
+    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
+    await renameAway(own.session, drop);
+    const [id = ''] = drop.intent.tables.map((table) => table.id);
+    const [holdName = ''] = drop.holdNames;
+    const to = { schema: own.schema.name, table: 't' };
+    const place = { id, holdSchema: own.schema.name, holdName };
+    await recordOutcome(own.pool, { tables: [{ ...place, relocated: false }] });
+    await asRestorer(own.pool, (owner) => markRestoring(own.pool, id, { to, owner }));
+    await recordOutcome(own.pool, { tables: [{ ...place, relocated: true }] });
+    const [row] = await findRows(own.pool, { by: 'id', prefix: id });
+    expect(row).toMatchObject({ relocated: true, failure: { todo: 'restoring' } });
   });
 
   test('forgets intents and nothing but intents', async () => {
