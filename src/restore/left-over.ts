@@ -24,7 +24,7 @@ import { isSameDefinition } from './rename-back.js';
 const ROWS_MAX = 20;
 /** Between the RENAME of a TRUNCATE and that of the drop that found its work undone. */
 const BESIDE_MS = 60_000;
-/** The same if the work was done: perhaps to another table. */
+/** The same if the work was done, to the table with which the drop replaced it. */
 const AT_ONCE_MS = 2_000;
 /** The ledger has whole seconds. */
 const CLOCK_MS = 1_000;
@@ -64,8 +64,10 @@ async function findLeftOver(pool: ServicePool, row: LedgerRow): Promise<Detached
   if (kind === 'partition' || state === 'intent') return NOTHING_DETACHED;
   const rows = await findRows(pool, { by: 'name', schema, table }, { rowsMax: ROWS_MAX });
   const others = rows.filter((other) => other.id !== row.id && isSameDefinition(other, row));
-  const left = [row, ...others].map((truncated) => keysOfTruncate(truncated, row));
-  const { keysOut, triggers, checks } = [...left, leftByRestore(others, row)].reduce(mergeDetached);
+  const isOwn = ({ id, droppedAt }: LedgerRow) => !isAnother(row, { id, since: droppedAt }, rows);
+  const truncated = [row, ...others].filter(isOwn).map((one) => keysOfTruncate(one, row));
+  const left = [...truncated, leftByRestore(others, row, rows)];
+  const { keysOut, triggers, checks } = left.reduce(mergeDetached);
   // Parts that the table had when it was dropped are newer.
   const besides = <T extends { readonly name: string }>(more: readonly T[], own: readonly T[]) =>
     more.filter(({ name }) => !own.some((one) => isSameName(one.name, name)));
@@ -88,30 +90,38 @@ function keysOfTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
     const { childSchema, childTable, key, isDone, isLost } = child;
     const isOwn = isSameName(childSchema, row.schema) && isSameName(childTable, row.table);
     const isLeft = truncated === row || !isDone || isLost === true;
-    return isOwn && (isLeft || (isBare(row) && apart <= AT_ONCE_MS)) ? [key] : [];
+    return isOwn && (isLeft || (isReplaced(row) && isBare(row) && apart <= AT_ONCE_MS))
+      ? [key]
+      : [];
   });
   return { ...NOTHING_DETACHED, keysOut };
 }
 
 /**
  * Parts of the last restore before this drop: all if the drop came while it had not ended, or just
- * then; later only those that are known to be missing.
+ * then and replaced the table; later only those that are known to be missing.
  */
-function leftByRestore(others: readonly LedgerRow[], row: LedgerRow): Detached {
+function leftByRestore(
+  others: readonly LedgerRow[],
+  row: LedgerRow,
+  rows: readonly LedgerRow[],
+): Detached {
   const name = writtenName(row);
   const before = (end: Date | null) => (end === null ? -Infinity : apartMs(end, row));
   const [last] = others
     .filter(({ state, restoredAs }) => state === 'restored' && restoredAs === name)
     .filter(({ endedAt }) => before(endedAt) >= -CLOCK_MS)
     .sort((one, other) => before(one.endedAt) - before(other.endedAt));
-  if (last === undefined || isExchangedFor(last, row, others)) return NOTHING_DETACHED;
+  if (!last?.endedAt || isExchangedFor(last, row, others)) return NOTHING_DETACHED;
+  if (isAnother(row, { id: last.id, since: last.endedAt }, rows)) return NOTHING_DETACHED;
   const { keysOut, triggers, checks } = last.detached;
   const all = { keysOut, keysIn: [], triggers, checks };
   const todo = last.failure?.todo;
   // `look`: all of it is back.
   const hasAll = last.failure === null || todo === 'look';
+  // It may have added them to the table that took the name as fast.
+  if (hasAll && !isReplaced(row)) return NOTHING_DETACHED;
   const ms = before(last.endedAt);
-  // If it is whole: it may have added them to another table, which took the name as fast.
   if (isBare(row) ? ms <= (hasAll ? AT_ONCE_MS : BESIDE_MS) : !hasAll && ms <= AT_ONCE_MS) {
     return all;
   }
@@ -132,6 +142,26 @@ function isExchangedFor(
   const isOfThen = (one: LedgerRow) =>
     howDropped(one) === 'SWAP' && endedAt !== null && Math.abs(apartMs(endedAt, one)) <= CLOCK_MS;
   return isOfThen(row) && !others.some((other) => other.id < row.id && isOfThen(other));
+}
+
+/** Whether the table that had the name since then was dropped before this one. */
+function isAnother(
+  row: LedgerRow,
+  first: { readonly id: string; readonly since: Date },
+  rows: readonly LedgerRow[],
+): boolean {
+  return rows.some((one) => {
+    const how = howDropped(one);
+    const ms = apartMs(first.since, one);
+    // A swap has exchanged the one before it; an emptied table goes on as its ghost table.
+    const isDropped = how === 'SWAP' ? ms > 0 : how !== 'TRUNCATE' && ms >= 0;
+    return isDropped && one.state !== 'intent' && one.id > first.id && one.id < row.id;
+  });
+}
+
+/** The statement that dropped it gave the name to another table. */
+function isReplaced(row: LedgerRow): boolean {
+  return ['TRUNCATE', 'REPLACE', 'SWAP'].includes(howDropped(row) ?? '');
 }
 
 /** It had no part that a restore would add; a table that was made anew often has some. */

@@ -12,11 +12,12 @@ import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { runUndrop } from '../support/proxy.js';
+import { proxyInFront, runUndrop } from '../support/proxy.js';
 import { connect, generalLog, query, type Session, type Target } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { relocationsSettled } from '../support/settled.js';
+import { wireTap } from '../support/wire-tap.js';
 import { ledgerRowOf } from './service-fixture.js';
 
 const USER = 'undrop_managed';
@@ -207,6 +208,50 @@ onServers('triggers of a managed account on $name', (server, on) => {
     expect((await status()).code).toBe(0);
     const doctor = await runUndrop(server, ['doctor'], variables);
     expect(doctor.stdout).toContain('the tier full restores them: `undrop init --tier full`');
+  });
+
+  test('a restore beside the outcome of its drop is marked, and so is what it lacks', async () => {
+    const todos: unknown[] = [];
+    let isMarking = false;
+    const row = () => ledgerRowOf(root, { schema: name, table: 't' });
+    await using tap = await wireTap(managed, async ({ moment, command }) => {
+      if (moment !== 'before statement') return true;
+      const text = command.toString('latin1');
+      if (text.includes('UPDATE /* undrop outcome ')) {
+        await until(() => isMarking, 'the restore has read the intent');
+      }
+      if (text.includes('UPDATE /* undrop restore ') && !isMarking) {
+        isMarking = true;
+        await until(async () => (await row())?.['state'] === 'HOLD', 'the outcome is written');
+      }
+      if (text.includes('RENAME /* undrop put-back ')) todos.push((await row())?.['todo']);
+      return true;
+    });
+    await using tapped = await proxyInFront({ ...managed, ...tap });
+    const session = await connect(
+      { ...tapped, user: 'mt_plain', password: 'plain' },
+      { database: name },
+    );
+    const warning = await say(['DROP TABLE t', 'UNDROP TABLE t'], session);
+    await session.end();
+    expect(warning).toContain(`${name}.t: without its triggers ${inOrder}`);
+    expect(todos).toEqual(['restoring']);
+    expect(await row()).toMatchObject({ state: 'restored', todo: 'triggers' });
+    expect(await say([`UNDROP TABLE ${name}.t`])).toBe('');
+    expect(await names()).toEqual(OTHERS);
+  });
+
+  test('a table that was created after such a restore gets none of them', async () => {
+    await say(['DROP TABLE t']);
+    await outcome();
+    await restore(pool, { target: `${name}.t` });
+    for (const made of [[], ['CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(40))']]) {
+      await say([...made, 'DROP TABLE t']);
+      await outcome();
+    }
+    expect((await status()).stdout).not.toContain('lacks');
+    expect(await say(['UNDROP TABLE t'])).toBe('');
+    expect(await names()).toEqual([]);
   });
 
   test('one whose name another has taken is not asked of the server, and not waited for', async () => {

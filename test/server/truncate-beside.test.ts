@@ -182,6 +182,54 @@ onServers('what empties a table on $name', (server, on) => {
     },
   );
 
+  /** Drops it, waits for what follows, and brings it back. */
+  async function dropAndUndo(client: RawClient, table: string): Promise<void> {
+    expect(said(await client.query(`DROP TABLE ${table}`))).toEqual(['ok']);
+    await intentsSettled(root, [schema]);
+    expect(said(await client.query(`UNDROP TABLE ${table}`))).toEqual(['ok']);
+  }
+
+  test.each(['UNDROP', 'TRUNCATE'])(
+    'parts that are dropped after the end of %s do not come back',
+    async (verb) => {
+      const name = `own_${verb.toLowerCase()}`;
+      const child = `${name}_ch`;
+      await makeFamily(name);
+      await using other = await RawClient.open(proxy, { schema });
+      if (verb === 'UNDROP') {
+        await root.query(
+          `CREATE TRIGGER ${name}_tr BEFORE INSERT ON ${child} FOR EACH ROW SET @x = 1`,
+        );
+        await dropAndUndo(other, child);
+        await root.query(`DROP TRIGGER ${name}_tr`);
+      } else {
+        expect(said(await other.query(`TRUNCATE ${child}`))).toEqual(['ok']);
+        await intentsSettled(root, [schema]);
+      }
+      await root.query(`ALTER TABLE ${child} DROP FOREIGN KEY ${schema}_${name}`);
+      await dropAndUndo(other, child);
+      expect(await boundBy(child)).toEqual([]);
+      await other.quit();
+    },
+  );
+
+  test('a table that is created after a lost key does not get it', async () => {
+    await makeFamily('lost');
+    await using other = await RawClient.open(proxy, { schema });
+    let dropped: readonly string[] = [];
+    const answers = await saidThrough(async (text, moment) => {
+      if (dropped.length > 0 || moment !== 'before statement') return;
+      if (!text.includes('`lost_ch`') || !text.includes('ADD CONSTRAINT')) return;
+      dropped = said(await other.query('DROP TABLE lost_ch'));
+    }, 'TRUNCATE lost_ch');
+    expect([answers, dropped]).toEqual([['ok'], ['ok']]);
+    await intentsSettled(root, [schema]);
+    await root.query(`CREATE TABLE lost_ch (v INT, KEY ${schema}_lost (v)) ENGINE=InnoDB`);
+    await dropAndUndo(other, 'lost_ch');
+    expect(await boundBy('lost_ch')).toEqual([]);
+    await other.quit();
+  });
+
   test('of a child while a held table has a key of its name: done once that is off', async () => {
     await makeFamily('taken');
     const id = newHoldId(Date.now(), randomBytes);
