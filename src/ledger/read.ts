@@ -1,7 +1,7 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { dropIdOf, foldName, parseHoldName } from '../names/names.js';
+import { dropIdOf, foldName, parseHoldName, type QualifiedTable } from '../names/names.js';
 import { causeText, unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
@@ -148,6 +148,16 @@ export async function readIfAny(
   const run = connection.run(query, { deadlineMs: READ_DEADLINE_MS });
   const [rows = []] = await unlessRefused(run, [], ...ABSENT_TABLE);
   return rows;
+}
+
+/** Drops of a table that had that name after the row's table was restored, newest first. */
+export async function findDropsSince(
+  connection: ServiceConnection,
+  { id, endedAt }: LedgerRow,
+  at: QualifiedTable,
+): Promise<readonly LedgerRow[]> {
+  const drops = await findRows(connection, { by: 'name', ...at }, { texts: false });
+  return drops.filter((drop) => drop.id !== id && endedAt !== null && drop.droppedAt > endedAt);
 }
 
 /** The same as `findRows`; none if there is no ledger. */

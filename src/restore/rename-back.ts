@@ -10,7 +10,7 @@ import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
 import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { findDropsSince } from '../ledger/read.js';
 import { isRecycleSchema, parseHoldName, placesOf, type QualifiedTable } from '../names/names.js';
 import { isServerError } from '../service/errors.js';
 import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';
@@ -186,10 +186,7 @@ export async function findRestoring(
 ): Promise<QualifiedTable | null> {
   const at = await findRenamed(pool, row);
   if (at === null || !(await isRestored(pool, row, at))) return null;
-  const { id, endedAt } = row;
-  const drops = await findRows(pool, { by: 'name', ...at }, { texts: false });
-  const isNewer = (drop: LedgerRow) => endedAt !== null && drop.droppedAt > endedAt;
-  return drops.some((drop) => drop.id !== id && isNewer(drop)) ? null : at;
+  return (await findDropsSince(pool, row, at)).length > 0 ? null : at;
 }
 
 /**

@@ -15,6 +15,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
 import { findDroppedSchemas, readDetails } from '../ledger/schema-restores.js';
+import { findRestoring } from '../restore/rename-back.js';
 import type { SchemaReport } from '../restore/schema/restore-schema.js';
 import {
   isRoutine,
@@ -38,7 +39,8 @@ export async function triggersToMake(
   const all: DefinitionToMake[] = [];
   for (const row of rows) {
     const missing = row.sqlLogBin === facts.logged ? await findMissing(pool, row) : null;
-    if (missing === null) continue;
+    // Another table may have its name.
+    if (missing === null || (await findRestoring(pool, row)) === null) continue;
     const { at, triggers } = missing;
     const isNear = facts.schema === at.schema;
     for (const trigger of triggers) {

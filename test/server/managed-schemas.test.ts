@@ -139,6 +139,41 @@ onServers('schemas of a managed account on $name', (server, on) => {
     expect(error?.message).toMatch(/^UNDROP_PARTLY: 1 of 2 tables .*t exists.* VIEW roots: /);
   });
 
+  test('a repeated UNDROP leaves other tables of those names as they are, and names them', async () => {
+    const { name } = schema;
+    const acts = (table: string) =>
+      `CREATE TRIGGER ${table}_acts BEFORE INSERT ON ${table} FOR EACH ROW SET @x = 1`;
+    await root.run(
+      `USE ${name}`,
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      `CREATE TABLE t (id BIGINT PRIMARY KEY, pid INT, KEY led (pid),
+        CONSTRAINT led FOREIGN KEY (pid) REFERENCES p (id))`,
+      'CREATE TABLE gone (id INT)',
+      'CREATE TABLE past (id INT)',
+      ...['t', 'past', 'p'].map(acts),
+      'USE mysql',
+    );
+    await using session = await client('ms_plain', 'plain');
+    await dropIt(session);
+    await session.query(`UNDROP DATABASE ${name}`);
+    expect(await warnings(session)).toContain('without its triggers');
+    const isLater = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
+      HAVING MAX(ended_at) < UTC_TIMESTAMP()`;
+    await until(async () => (await root.rows(isLater)).length > 0, 'the next second');
+    await session.query(`DROP TABLE ${name}.t, ${name}.gone`);
+    await session.query(`CREATE TABLE ${name}.t (id BIGINT PRIMARY KEY, pid INT, other TEXT)`);
+    await root.run(`DROP TABLE ${name}.past`, `CREATE TABLE ${name}.past (other INT)`);
+    await using admin = await client();
+    const error = await admin.errorOf(`UNDROP DATABASE ${name}`);
+    expect(error?.message).toMatch(/^UNDROP_PARTLY: 3 of 4 tables /);
+    for (const table of ['t', 'gone']) {
+      expect(error?.message).toContain(`${table}: it was dropped again, as `);
+    }
+    expect(error?.message).toContain('past: it was restored before, and altered, renamed or');
+    expect(await root.show(`${name}.t`)).not.toContain('FOREIGN KEY');
+    expect(await root.column(`SHOW TRIGGERS FROM ${name}`)).toEqual(['p_acts']);
+  });
+
   test('an event whose time has passed meanwhile is missing, and named', async () => {
     const { name } = schema;
     const own = "DEFINER = 'ms_plain'@'%'";

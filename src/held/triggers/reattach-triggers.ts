@@ -6,7 +6,7 @@
  */
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
-import { findRows } from '../../ledger/read.js';
+import { findDropsSince, findRows } from '../../ledger/read.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
@@ -100,11 +100,12 @@ export interface MissingTriggers {
   readonly triggers: readonly HeldTrigger[];
 }
 
-/** Null: none is missing, or the table no longer exists. `row`: with its texts. */
+/** Null: none is missing, or the table was dropped again. `row`: with its texts. */
 export async function findMissing(
   pool: ServicePool,
-  { id, schema, restoredAs, failure, detached }: LedgerRow,
+  row: LedgerRow,
 ): Promise<MissingTriggers | null> {
+  const { id, schema, restoredAs, failure, detached } = row;
   if (failure?.todo !== 'triggers' || restoredAs === null) return null;
   const at = { schema, table: restoredAs.slice(schema.length + 1) };
   const names = valueList(detached.triggers.map(({ name }) => name));
@@ -115,7 +116,7 @@ export async function findMissing(
     sql`SELECT TRIGGER_NAME AS name FROM information_schema.TRIGGERS
         WHERE EVENT_OBJECT_SCHEMA = ${schema} AND TRIGGER_NAME IN (${names})`,
   ]);
-  if (tables.length === 0) return null;
+  if (tables.length === 0 || (await findDropsSince(pool, row, at)).length > 0) return null;
   const there = new Set(found.map((row) => textOf(row, 'name')));
   const triggers = detached.triggers.filter(({ name }) => !there.has(name));
   return triggers.length === 0 ? null : { at, triggers };

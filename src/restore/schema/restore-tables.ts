@@ -11,7 +11,7 @@ import { UndropError } from '../../errors.js';
 import type { ReattachOptions } from '../../held/foreign-keys/reattach.js';
 import { hasDetached } from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
-import { findRows } from '../../ledger/read.js';
+import { findDropsSince, findRows } from '../../ledger/read.js';
 import { markTablesRestoring, recordTablesRestored } from '../../ledger/schema-restores.js';
 import { recordState } from '../../ledger/write.js';
 import { foldName, inBatches, isRecycleSchema, writtenName } from '../../names/names.js';
@@ -145,14 +145,21 @@ async function findEnd(
   const { table, state, restoredAs } = row;
   const name = { schema: to, table };
   if (held !== undefined) return left(`its rows are being deleted (${held.state})`);
-  if (state === 'restored' && restoredAs === writtenName(name)) return BACK;
-  if (state === 'restored') return left(`it was restored as ${restoredAs ?? 'something else'}`);
+  const isPlaced = (one: LedgerRow) =>
+    one.state === 'restored' && one.restoredAs === writtenName(name);
+  if (state === 'restored' && !isPlaced(row))
+    return left(`it was restored as ${restoredAs ?? 'something else'}`);
   if (state === 'removed') return left('it was removed for good');
   if (state === 'intent')
     return left(row.failure?.todo === 'torn' ? HOW_TO_MEND : 'its drop is not resolved yet');
-  return (await isRestored(pool, row, name))
-    ? BACK
-    : left('it is no longer held; it was renamed or removed past undrop');
+  const again = (await findDropsSince(pool, row, name)).findLast((drop) => !isPlaced(drop));
+  if (again !== undefined) return left(`it was dropped again, as ${again.id}`);
+  if (await isRestored(pool, row, name)) return BACK;
+  return left(
+    state === 'restored'
+      ? 'it was restored before, and altered, renamed or replaced since'
+      : 'it is no longer held; it was renamed or removed past undrop',
+  );
 }
 
 const BACK = { outcome: 'back', problems: [] } as const;
