@@ -116,10 +116,12 @@ export async function runWithTimeoutOn(
 ): Promise<readonly Rows[]> {
   const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, once = false, ...how } = options;
   const run = () => connection.run(text, how);
-  const running =
-    once || how.last !== undefined
-      ? run()
-      : orLooser(run, (set) => connection.run([set, ...[text].flat()], how));
+  const looser = (set: SQLQuery) => {
+    // No other text may run under that setting.
+    connection.discard();
+    return connection.run([set, ...[text].flat()], how);
+  };
+  const running = once || how.last !== undefined ? run() : orLooser(run, looser);
   const end = { isReached: false };
   const reachEnd = (): Ended => {
     end.isReached = true;
