@@ -2,8 +2,9 @@
  * Follows the server's bytes by their packet headers, so that we know whether a session is idle
  * (drain) and in a transaction, and can count. It never decides where an answer of ours goes: that
  * is the marker's business (session/user-session/wire-user-session.ts). A wrong guess here costs a
- * late drain, the bounds of the parts of one answer (session/commands/relay-part.ts), or that data
- * of an upload is taken for a command (session/gate/command-gate.ts), no more.
+ * late drain, the bounds of the parts of one answer (session/commands/relay-part.ts), a long text
+ * that is read late or not at all (session/commands/command-phase.ts), or that data of an upload is
+ * taken for a command (session/gate/command-gate.ts), no more.
  *
  * Hot path: one call for a chunk, integers, no object per packet. At most 24 bytes of a packet are
  * looked at; of an ERR its text, too, because it may name a table that is held, and of an OK that

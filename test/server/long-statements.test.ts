@@ -11,6 +11,7 @@ import { encodePacket } from '../../src/wire/framing.js';
 import { countRows } from '../lifecycle/collecting.js';
 import { exchange } from '../support/conversation.js';
 import { onServers, withPacketBytesMax } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
@@ -269,6 +270,41 @@ onServers('long statements on $name', (server, on) => {
     });
     await expectHeld();
     for (const peer of silent) peer.end();
+  });
+
+  const accounts = ['long_one', 'long_two'];
+  for (const user of accounts) on.account(user);
+
+  test('texts behind a statement that runs keep no memory from others, and come after it', async () => {
+    const wait = "SELECT GET_LOCK('undrop_long', 1000), RELEASE_LOCK('undrop_long')";
+    const framed = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
+    const bytes = Buffer.concat([wait, `UPDATE x SET a = '${'x'.repeat(16 * MIB)}'`].map(framed));
+    const waiting = async () => {
+      const like = "SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST WHERE INFO = '";
+      const [row] = await query<{ n: number }>(server, `${like}${wait.replaceAll("'", "''")}'`);
+      return Number(row?.n);
+    };
+    const holder = await connect(server);
+    await holder.query("SELECT GET_LOCK('undrop_long', 1000)");
+    const open = (user: string) => RawClient.open({ ...proxy, user });
+    const crowd = await Promise.all([1, 2, 3, 4].flatMap(() => accounts.map(open)));
+    for (const client of crowd) client.writeRaw(bytes);
+    await until(async () => (await waiting()) === crowd.length, 'all wait');
+    await using(false, async (connection) => {
+      for (const size of [MIB / 3, MIB, 4 * MIB]) {
+        await connection.query(`UPDATE texts SET text = LENGTH('${'x'.repeat(size)}')`);
+      }
+    });
+    expect(await waiting()).toBe(crowd.length);
+    await holder.end();
+    for (const client of crowd) {
+      const answers = [await client.answer(), await client.answer()];
+      const [first, second] = answers.map(({ results }) => results[0]);
+      expect(first).toMatchObject({ kind: 'rows' });
+      // No database selected.
+      expect(second).toMatchObject({ kind: 'err', errno: 1046 });
+      client.close();
+    }
   });
 
   test('a hint, and a text for PREPARE, of 60 MB are read no further than they can be', async () => {

@@ -7,6 +7,7 @@
  * begins.
  */
 import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
 import { type Counters, observe } from '../../metrics.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
@@ -33,7 +34,7 @@ import {
   LastSeen,
   protectedKinds,
 } from '../gate/classify-packet.js';
-import { CommandGate, type GateOwner, longBytesMax } from '../gate/command-gate.js';
+import { CommandGate, type GateOwner, HELD_BYTES_MAX, longBytesMax } from '../gate/command-gate.js';
 import { type RoomInUse, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
@@ -93,6 +94,7 @@ export class CommandPhase implements GateOwner {
   #after: AfterDropDatabase | null = null;
   /** The memory of a long text that is held, or being read. */
   #place: RoomInUse | null = null;
+  #longBytesMax = 0;
   /** Ends the waits of this session; made by the first. */
   #ending: AbortController | null = null;
   readonly #onFailure = (error: unknown): void => this.#options.onFailure(error);
@@ -171,6 +173,10 @@ export class CommandPhase implements GateOwner {
     if (state.name === 'change-user') return state.run.feedServer(chunk);
     this.tracker.feed(chunk);
     this.connections.toClient(this.#after === null ? chunk : this.#after.corrected(chunk));
+    const { longBytes } = this.#gate;
+    if (longBytes === 0 || this.#place !== null || !this.#isAnswered) return;
+    this.#clientPump.release();
+    this.onLongGrown(longBytes);
   }
 
   #onNoSuchTable(payload: Buffer): void {
@@ -246,6 +252,7 @@ export class CommandPhase implements GateOwner {
 
   letThrough(packet: Packet): boolean {
     this.#place?.arrived();
+    if (packet.payload.length > HELD_BYTES_MAX) this.#clientPump.release();
     const reading = this.#classify(packet);
     const { done, value } = reading.next();
     if (done === true && value === null) {
@@ -271,19 +278,39 @@ export class CommandPhase implements GateOwner {
   /** True: a long text passes unread. Otherwise it is held as far as there is memory for it. */
   letLongPass(head: Buffer): boolean {
     if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
-    this.#ending ??= new AbortController();
-    this.#place = textRoom.enter(longBytesMax(head.readUIntLE(0, 3)), {
-      account: this.lastSeen.guess.user,
-      address: this.#options.session.clientAddress.replace(/:\d+$/, ''),
-      over: this.#ending.signal,
-      onRoom: () => this.#clientPump.release(),
-      onLost: this.#onFailure,
-    });
+    // The text before it is on its way.
+    if (this.#place !== null) this.#leaveRoom(this.#place);
+    this.#longBytesMax = longBytesMax(head.readUIntLE(0, 3));
     return false;
   }
 
   onLongGrown(bytes: number): void {
-    if (this.#place?.grow(bytes) === false) this.#clientPump.hold();
+    // The server reads none of it until then, so it would take memory for as long.
+    if (this.#place === null && !this.#isAnswered) return this.#clientPump.hold();
+    this.#place ??= this.#enterRoom();
+    if (!this.#place.grow(bytes)) this.#clientPump.hold();
+  }
+
+  #enterRoom(): RoomInUse {
+    this.#ending ??= new AbortController();
+    const { user, account } = this.lastSeen.guess;
+    const address = this.#options.session.clientAddress.replace(/:\d+$/, '');
+    return textRoom.enter(this.#longBytesMax, {
+      // The bearer of an anonymous account chooses the name, which may be another's elsewhere.
+      account: account ?? `${user} from ${address}`,
+      address,
+      over: this.#ending.signal,
+      onRoom: () => this.#clientPump.release(),
+      onLost: this.#onFailure,
+    });
+  }
+
+  /** The server has answered all commands. Throws if that can't be known. */
+  get #isAnswered(): boolean {
+    const { idle, untracked } = this.tracker;
+    const why = 'the end of the statements before it was not seen';
+    if (untracked) throw new UndropError('UNDROP_LONG_TEXT', { why });
+    return idle;
   }
 
   *#classify(packet: Packet): Reading<Intercepted | null> {
@@ -318,7 +345,7 @@ export class CommandPhase implements GateOwner {
 
   /** Releases the memory of a long text. */
   #leaveRoom(place: RoomInUse): void {
-    if (this.#gate.holdsLong) return;
+    if (this.#gate.longBytes > 0) return;
     this.#place = null;
     this.#clientPump.whenEmpty(() => place.leave());
   }

@@ -109,14 +109,14 @@ export class CommandGate {
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
-  /** A long text that is held isn't complete yet. */
-  get holdsLong(): boolean {
-    return this.#long !== null;
+  /** The bytes of a long text that is held and isn't complete yet; 0: there is none. */
+  get longBytes(): number {
+    return this.#long?.length ?? 0;
   }
 
   /** Sequence id for undrop's response to the client's packets. */
   get answerSequenceId(): number {
-    return packetCount(this.#long?.length ?? 0);
+    return packetCount(this.longBytes);
   }
 
   /** True if no command is half sent: a drain may end the session here. */

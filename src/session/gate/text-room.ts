@@ -220,8 +220,8 @@ export class TextRoom {
     let bytes = firsts.reduce((sum, { bytesMax }) => sum + bytesMax, 0);
     const since = ({ waitsSinceMs }: Place) => waitsSinceMs ?? 0;
     for (const place of this.#waiting().toSorted((a, b) => since(a) - since(b))) {
+      if (bytes + place.bytesMax > this.#bytesMax) continue;
       bytes += place.bytesMax;
-      if (bytes > this.#bytesMax) return;
       place.isFirst = true;
       this.#letOn(place);
     }

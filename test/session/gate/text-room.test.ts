@@ -80,6 +80,17 @@ test('a small text passes a big one that waits', () => {
   expect(big.onRoom).toHaveBeenCalledTimes(1);
 });
 
+test('a text that waits for much keeps none waiting that need less', () => {
+  const { enter, pass } = roomOf(1_000);
+  enter('a').growKib(500);
+  expect(enter('a', { bytes: 600 * KIB }).growKib(100)).toBe(true);
+  const [big, small] = [enter('a', { bytes: 900 * KIB }), enter('a', { bytes: 300 * KIB })];
+  expect(big.growKib(100)).toBe(false);
+  pass(1);
+  expect(small.growKib(300)).toBe(true);
+  expect(big.onRoom).not.toHaveBeenCalled();
+});
+
 test('a text that stands still loses its place within seconds if another waits for it', () => {
   const { enter, pass } = roomOf(1_000);
   const still = enter('a');

@@ -1,0 +1,79 @@
+/** When a long text of a session takes memory, and in whose name. */
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { textRoom } from '../../../src/session/gate/text-room.js';
+import { encodePacket } from '../../../src/wire/framing.js';
+import { exchange } from '../../support/conversation.js';
+import {
+  type Bench,
+  type Connected,
+  logIn,
+  openBench,
+  passes,
+} from '../../support/session-bench.js';
+
+const NAME = 'mysql-9.7/deprecate-eof';
+const OK = exchange(NAME, 'COM_PING').answer;
+const query = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
+const SELECT = query('SELECT 1');
+const LONG = query(`UPDATE t SET a = '${'x'.repeat(400_000)}'`);
+
+let bench: Bench;
+let connected: Connected;
+const enter = jest.spyOn(textRoom, 'enter');
+
+beforeEach(async () => {
+  enter.mockClear();
+  bench = await openBench();
+  connected = await logIn(bench, NAME);
+});
+
+afterEach(async () => {
+  connected.client.end();
+  connected.server.end();
+  await bench.close();
+});
+
+test('behind a statement it takes none until the server has answered that', async () => {
+  const { client, server } = connected;
+  client.send(SELECT, LONG);
+  expect((await server.take(SELECT.length)).equals(SELECT)).toBe(true);
+  expect(enter).not.toHaveBeenCalled();
+  await passes(server, client, OK);
+  expect((await server.take(LONG.length)).equals(LONG)).toBe(true);
+  await passes(server, client, OK);
+  expect(enter).toHaveBeenCalledTimes(1);
+});
+
+test('behind another long text it takes none either, and not the memory of that', async () => {
+  const { client, server } = connected;
+  const left = jest.fn<() => void>();
+  const { enter: really } = Object.getPrototypeOf(textRoom) as typeof textRoom;
+  enter.mockImplementationOnce((...how) => {
+    const place = really.call(textRoom, ...how);
+    left.mockImplementation(place.leave);
+    return { ...place, leave: left };
+  });
+  client.send(LONG, LONG);
+  for (const count of [1, 2]) {
+    expect((await server.take(LONG.length)).equals(LONG)).toBe(true);
+    expect(enter).toHaveBeenCalledTimes(count);
+    await passes(server, client, OK);
+  }
+  expect(left).toHaveBeenCalled();
+});
+
+test('where it can’t be known what was answered, it ends the session', async () => {
+  const { client, server } = connected;
+  await passes(server, client, OK);
+  client.send(LONG);
+  await client.ended();
+  expect(enter).not.toHaveBeenCalled();
+});
+
+test('the memory counts for a name at its address, as the name alone may be another’s', async () => {
+  const { client, server } = connected;
+  client.send(LONG);
+  await server.take(LONG.length);
+  const [[, owner] = []] = enter.mock.calls;
+  expect(owner?.account).toMatch(/^\w+ from 127\.0\.0\.1$/);
+});
