@@ -17,7 +17,7 @@ import {
   valueList,
 } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { type Detached, parseDetached } from './detached/detached.js';
+import { type Detached, KEYS_CHARACTERS, keyPart, parseDetached } from './detached/detached.js';
 import {
   type Failure,
   type LedgerRow,
@@ -43,14 +43,17 @@ type RowFilter =
   | { readonly by: 'fit'; readonly where: SQLQuery; readonly order: SQLQuery }
   /** The rows of these ids; also ended ones. */
   | { readonly by: 'ids'; readonly ids: readonly string[] }
-  /** Its restore has begun, and may have been interrupted. */
-  | { readonly by: 'restoring' }
+  /** Its restore has begun, and may have been interrupted; `as`: to one of these `schema.table`. */
+  | { readonly by: 'restoring'; readonly as?: readonly string[] }
   /** The same, or it was restored without some of its triggers or keys. */
-  | { readonly by: 'unfinished' }
-  /** It was restored without some of its triggers, as far as the last restore found. */
-  | { readonly by: 'triggers' }
-  /** Restored, perhaps without keys to a table that was named `parent`; null: to any. */
-  | { readonly by: 'keys'; readonly parent: string | null }
+  | { readonly by: 'unfinished'; readonly as: readonly string[] }
+  /**
+   * It was restored without some of its triggers, as far as the last restore found. `groupId`: of
+   * that statement; default: of all.
+   */
+  | { readonly by: 'triggers'; readonly groupId?: string }
+  /** Restored, perhaps without keys; if it isn't null, without keys to one of these. */
+  | { readonly by: 'keys'; readonly parents: KeyParents | null }
   /** The same as `restoring`, without tables of a schema that is being restored. */
   | { readonly by: 'broken-off' }
   /** Restored; the check for rows that break its foreign keys has to be done. */
@@ -69,6 +72,12 @@ type RowFilter =
   | { readonly by: 'unsettled' }
   /** In its own schema, in any state: a table that is collected there stays there to the end. */
   | { readonly by: 'elsewhere' };
+
+/** Tables of any of these names in any of these schemas. */
+export interface KeyParents {
+  readonly schemas: readonly string[];
+  readonly tables: readonly string[];
+}
 
 /** A missing condition matches all. */
 export interface LiveFit {
@@ -303,14 +312,15 @@ function condition(filter: RowFilter): SQLQuery {
     case 'drop':
       return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
     case 'restoring':
-      return sql`todo = 'restoring' AND ${OF_TABLE}`;
+      return sql`todo = 'restoring' AND ${OF_TABLE}${isAs(filter)}`;
     case 'unfinished':
-      return sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}`;
+      return sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}${isAs(filter)}`;
     case 'triggers':
-      return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}`;
+      return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}
+        ${filter.groupId === undefined ? sql`` : sql` AND group_id = ${filter.groupId}`}`;
     case 'keys':
       return sql`state = 'restored' AND todo IN ('keys', 'triggers') AND ${OF_TABLE}
-        AND INSTR(detached, ${filter.parent === null ? '' : JSON.stringify(filter.parent)}) > 0`;
+        AND ${filter.parents === null ? HAS_KEYS : mayHaveKey(filter.parents)}`;
     case 'broken-off':
       return IS_BROKEN_OFF;
     case 'looking':
@@ -324,6 +334,16 @@ function condition(filter: RowFilter): SQLQuery {
     case 'id':
       return sql`${hasPrefix(filter.prefix)} AND ${OF_TABLE}`;
   }
+}
+
+const HAS_KEYS = sql`detached NOT LIKE '{"keysOut":[]%'`;
+
+/** With several tables for all of their schemas, because each look at a text takes its time. */
+function mayHaveKey({ schemas, tables }: KeyParents): SQLQuery {
+  const [table] = tables.length === 1 ? tables : [];
+  const keys = schemas.map((schema) => keyPart(schema, table));
+  const found = keys.map((key) => sql`INSTR(LEFT(detached, ${KEYS_CHARACTERS}), ${key}) > 0`);
+  return sql`(${sql.join(found, sql` OR `)})`;
 }
 
 /** A name without wildcards has few rows; servers rather read all by the order of ids. */
@@ -392,6 +412,10 @@ export function isTableLike(pattern: string): SQLQuery {
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
   return only === undefined ? sql`` : sql` AND id IN (${valueList(only)})`;
+}
+
+function isAs({ as }: { readonly as?: readonly string[] }): SQLQuery {
+  return as === undefined ? sql`` : sql` AND restored_as IN (${valueList(as)})`;
 }
 
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;

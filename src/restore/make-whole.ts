@@ -22,9 +22,10 @@ import {
   reattachTriggers,
   withoutTriggers,
 } from '../held/triggers/reattach-triggers.js';
+import type { ForeignKey } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
-import { findRows, findRowsIfAny } from '../ledger/read.js';
+import { findRows, findRowsIfAny, type KeyParents } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';
 import { asRestorer, leaveRestore, takeOverRestore, untold } from '../ledger/table-restores.js';
 import type { QualifiedTable } from '../names/names.js';
@@ -197,13 +198,18 @@ async function ofItsSchema(
 // Invariant: it is added only to the table that was restored, if that has not been altered since.
 
 /**
- * Adds those to `parent`, or all (null), if their parents are back; the results. May run twice.
+ * Adds those to `parents`, or all (null), if their parents are back; the results. A few may be left
+ * to recovery, which adds all. May run twice.
  */
 export async function addWaitingKeys(
   pool: ServicePool,
-  parent: QualifiedTable | null,
+  parents: KeyParents | null,
 ): Promise<readonly ReattachedKey[]> {
-  const rows = await findRowsIfAny(pool, { by: 'keys', parent: parent?.table ?? null });
+  const found = await findRowsIfAny(pool, { by: 'keys', parents });
+  const isMeant = ({ parentSchema, parentTable }: ForeignKey) =>
+    parents === null ||
+    (parents.schemas.includes(parentSchema) && parents.tables.includes(parentTable));
+  const rows = found.filter(({ detached }) => detached.keysOut.some(isMeant));
   const owned = await liveOwners(pool, rows);
   const free = rows.filter(({ id }) => !owned.has(id));
   if (free.length === 0) return [];

@@ -87,7 +87,9 @@ export async function finishRestored(
   const { id, rowLogged, logged } = table;
   const own = writtenName(to);
   const cameBack = await makeWhole(pool, { id, logged, ...how }, to);
-  const { value: keysToIt } = await tolerantly(() => addWaitingKeys(pool, to));
+  const schemas = [...new Set([to.schema, table.origin?.schema ?? to.schema])];
+  const parents = { schemas, tables: [to.table] };
+  const { value: keysToIt } = await tolerantly(() => addWaitingKeys(pool, parents));
   const isLeft = ({ parent }: ReattachedKey) => toCome?.has(parent) === true;
   const left = new Set(cameBack.foreignKeys.filter(isLeft).map(({ name }) => name));
   const broken = await findBrokenRows(pool, to);

@@ -263,7 +263,7 @@ async function planOne(
     const found = all === null ? await findDropped(pool, target) : findTarget(all, target);
     const plan = planRestore(found, request);
     if (isIdWith(plan.table.id, idDigits(target))) return plan;
-    return (await findBegun(pool, plan.to, await readBegun(pool, request))) ?? plan;
+    return (await findBegun(pool, plan.to, await readBegun(pool, [plan.to], request))) ?? plan;
   } catch (error) {
     if (!isAbsent(error)) throw error;
     const { value: rows } = await tolerantly(() => findEndedRows(pool, target));
@@ -283,15 +283,16 @@ function isFor({ to }: RestoreRequest, { table, to: restoredAs }: RestorePlan): 
 }
 
 /**
- * Restores that have begun, and may have been interrupted; and, as a swap would exchange the table,
- * only without one those that have left triggers or keys out.
+ * Restores to those names that have begun, and may have been interrupted; and, as a swap would
+ * exchange the table, only without one those that have left triggers or keys out.
  */
 export async function readBegun(
   pool: ServicePool,
+  names: readonly QualifiedTable[],
   { swaps = false }: Pick<RestoreRequest, 'swaps'>,
 ): Promise<readonly LedgerRow[]> {
-  const by = swaps ? 'restoring' : 'unfinished';
-  const { value } = await tolerantly(() => findRows(pool, { by }, { texts: false }));
+  const filter = { by: swaps ? 'restoring' : 'unfinished', as: names.map(writtenName) } as const;
+  const { value } = await tolerantly(() => findRows(pool, filter, { texts: false }));
   return value;
 }
 

@@ -73,7 +73,7 @@ export async function swap(
 ): Promise<RestoreReport> {
   const plan = planRestore(await findDropped(pool, target), { target });
   const { table, to } = plan;
-  const begun = await findBegun(pool, to, await readBegun(pool, { swaps: true }));
+  const begun = await findBegun(pool, to, await readBegun(pool, [to], { swaps: true }));
   if (begun !== null) {
     const finished = await restoreTable(pool, begun, how);
     // The same request again: the held table is now the one that the earlier try has moved away.

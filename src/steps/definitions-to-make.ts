@@ -64,9 +64,8 @@ export async function triggersOfDrop(
   { groupId, facts }: { readonly groupId: string; readonly facts: UserFacts },
 ): Promise<readonly DefinitionToMake[]> {
   const { value } = await tolerantly(async () => {
-    const rows = await findRows(pool, { by: 'triggers' });
-    const own = rows.filter((row) => row.groupId === groupId);
-    return triggersToMake(pool, own.toReversed(), facts);
+    const rows = await findRows(pool, { by: 'triggers', groupId });
+    return triggersToMake(pool, rows.toReversed(), facts);
   });
   return value;
 }

@@ -3,10 +3,13 @@
  * tables move as any other, a schema with them can be dropped, and they come back by the session of
  * a user who may make them, or by the statements that undrop keeps; until then the status says so.
  */
+import { inspect } from 'node:util';
 import { expect } from '@jest/globals';
 import type { ResultSetHeader } from 'mysql2/promise';
 import { restore } from '../../src/restore/restore.js';
 import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
+import { definitionsOfSchema } from '../../src/steps/definitions-to-make.js';
+import type { UserFacts } from '../../src/steps/world.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
@@ -17,6 +20,7 @@ import { connect, generalLog, query, type Session, type Target } from '../suppor
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { relocationsSettled } from '../support/settled.js';
+import { tappedPool } from '../support/tapped-pool.js';
 import { wireTap } from '../support/wire-tap.js';
 import { ledgerRowOf } from './service-fixture.js';
 
@@ -98,6 +102,11 @@ onServers('triggers of a managed account on $name', (server, on) => {
     return read();
   };
   const status = () => runUndrop(server, ['status']);
+  /** The end of a DROP DATABASE is written after its answer. */
+  const schemaDropEnded = async () => {
+    const ended = "SELECT 1 FROM _undrop.ledger WHERE kind = 'schema' AND state = 'removed'";
+    return (await query(server, ended)).length > 0;
+  };
 
   test('a table with them is held as any other, and nothing tries to make them', async () => {
     await using log = await generalLog(server);
@@ -289,15 +298,7 @@ onServers('triggers of a managed account on $name', (server, on) => {
 
   test('a schema that comes back without them says so', async () => {
     await say([`DROP DATABASE ${name}`]);
-    // Its end is written after its answer.
-    const isEnded = async () =>
-      (
-        await query(
-          server,
-          `SELECT 1 FROM _undrop.ledger WHERE kind = 'schema' AND state = 'removed'`,
-        )
-      ).length > 0;
-    await until(isEnded, 'its end');
+    await until(schemaDropEnded, 'its end');
     const report = await restoreSchema(pool, { schema: name });
     expect(report.isComplete).toBe(false);
     const problems = report.tables.flatMap((table) => table.problems).join(' ');
@@ -308,6 +309,46 @@ onServers('triggers of a managed account on $name', (server, on) => {
     expect(warning).toBe('');
     expect(await names()).toEqual(OTHERS);
     expect((await status()).code).toBe(0);
+  });
+
+  const other = on.each.schema('mt');
+
+  test('restores read nothing of other tables that lack some, and ask nothing about them', async () => {
+    await run(
+      `CREATE TABLE ${name}.p (id INT PRIMARY KEY)`,
+      `CREATE TABLE ${name}.c (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES ${name}.p (id))`,
+      `CREATE TRIGGER ${name}.of_c BEFORE INSERT ON ${name}.c FOR EACH ROW SET @x = 1`,
+      `CREATE TABLE ${other.name}.u (id INT)`,
+      `CREATE TRIGGER ${other.name}.of_u BEFORE INSERT ON ${other.name}.u FOR EACH ROW SET @x = 1`,
+    );
+    await say(['DROP TABLE t', 'DROP TABLE c']);
+    for (const table of ['t', 'c']) await restore(pool, { target: `${name}.${table}` });
+    const lacking = "SELECT id FROM _undrop.ledger WHERE todo = 'triggers' ORDER BY id";
+    const [t = '', c = '', ...none] = (await root.column(lacking)).map(String);
+    expect([t.length, c.length, none]).toEqual([32, 32, []]);
+    await say(['DROP TABLE plain', 'SET foreign_key_checks = 0', 'DROP TABLE p']);
+    await say([`DROP DATABASE ${other.name}`]);
+    await until(schemaDropEnded, 'its end');
+    /** All that is sent, and all that comes. */
+    const seen: string[] = [];
+    const tapped = tappedPool(pool, async (send, texts) => {
+      const answers = await send();
+      const whole = { depth: null, maxArrayLength: null, maxStringLength: null };
+      seen.push(...texts, inspect(answers, whole));
+      return answers;
+    });
+    const seenOf = (id: string) => {
+      return seen.flatMap((text) => (text.includes(id) ? [text.slice(0, 200)] : []));
+    };
+    await restore(tapped, { target: `${name}.plain` });
+    const report = await restoreSchema(tapped, { schema: other.name });
+    const facts = { schema: other.name, logged: true } as UserFacts;
+    const made = await definitionsOfSchema(tapped, report, facts);
+    expect(made.map(({ create }) => create.toString())).toEqual([expect.stringContaining('of_u')]);
+    expect([seenOf(t), seenOf(c)]).toEqual([[], []]);
+    // A key may wait for this one.
+    await restore(tapped, { target: `${name}.p` });
+    expect([seenOf(t).length, seenOf(c).length > 0]).toEqual([0, true]);
   });
 
   test('a DROP DATABASE that fails at its end puts them back by its own session', async () => {

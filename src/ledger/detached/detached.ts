@@ -100,6 +100,17 @@ export function isSameChildKey(one: ChildKey, other: ChildKey): boolean {
   );
 }
 
+/**
+ * The beginning of a text of `formatDetached` that has the keys to other tables, but for a table
+ * with more than about sixty of them. Triggers come later, and may take megabytes.
+ */
+export const KEYS_CHARACTERS = 16_384;
+
+/** The part of it that a key to that parent has; undefined: to any table of the schema. */
+export function keyPart(parentSchema: string, parentTable: string | undefined): string {
+  return JSON.stringify({ parentSchema, parentTable }).slice(1, -1);
+}
+
 /** Null if nothing was detached. */
 export function formatDetached(detached: Detached): string | null {
   return hasDetached(detached) ? JSON.stringify(detached) : null;

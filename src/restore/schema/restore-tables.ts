@@ -118,7 +118,10 @@ export async function restoreTables(
       onProgress(`${reports.length} of ${rows.length} tables have their keys and triggers.`);
     }
   }
-  await tolerantly(() => addWaitingKeys(pool, null));
+  // The keys of a copy have the names of the original schema in the ledger.
+  const schemas = [...new Set([to, ...rows.map(({ schema }) => schema)])];
+  const tables = reports.flatMap(({ table, outcome }) => (outcome === 'left' ? [] : [table]));
+  await tolerantly(() => addWaitingKeys(pool, { schemas, tables }));
   return reports;
 }
 

@@ -225,7 +225,8 @@ async function bringBack(
 ): Promise<Interception> {
   const { pool, note, onUnsettled } = options.service;
   const { facts } = asked.run;
-  const begun = await readBegun(pool, { swaps: asked.swap });
+  const names = wanted.map(({ to }) => to);
+  const begun = await readBegun(pool, names, { swaps: asked.swap });
   const choices = [];
   for (const { name, held, to, isNamed } of wanted) {
     const plan = async () => {
