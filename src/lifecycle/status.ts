@@ -9,11 +9,11 @@ import { findWithoutTriggers } from '../held/triggers/reattach-triggers.js';
 import type { Todo } from '../ledger/entry.js';
 import { findRows, readSettling, type Settling } from '../ledger/read.js';
 import { findSchemaDrops, hasOwner } from '../ledger/schema-drops.js';
-import { findDroppedSchemas } from '../ledger/schema-restores.js';
+import { type DroppedSchema, findDroppedSchemas } from '../ledger/schema-restores.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import { isPinned } from '../names/names.js';
 import { findUnfinishedRestores, type Unfinished } from '../recovery/reconcile.js';
-import { findLacking } from '../restore/schema/restore-schema.js';
+import { findLacking, lastDrops } from '../restore/schema/restore-schema.js';
 import { isServiceError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -181,9 +181,11 @@ function whatGoesEarly(
 const LACKING_MS = 7 * 86_400_000;
 
 async function findLackingRestores(pool: ServicePool, since: Date): Promise<readonly Unfinished[]> {
-  const lacking = await findLacking(pool, await findDroppedSchemas(pool, 'all'));
-  const recent = lacking.filter(({ isRestored, droppedAt }) => isRestored && droppedAt > since);
-  return recent.map(({ id, schema, parts }) => {
+  const isMeant = ({ restoredAs, droppedAt }: DroppedSchema) =>
+    restoredAs !== null && droppedAt > since;
+  const drops = lastDrops(await findDroppedSchemas(pool, 'all'));
+  const lacking = await findLacking(pool, drops.filter(isMeant));
+  return lacking.map(({ id, schema, parts }) => {
     const how = `UNDROP DATABASE ${schema} by a user who may create them adds them`;
     return { id, what: `schema ${schema}`, missing: `without ${parts.join(', ')}; ${how}` };
   });

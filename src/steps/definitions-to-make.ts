@@ -15,7 +15,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
 import { findDroppedSchemas, readDetails } from '../ledger/schema-restores.js';
-import { findRestoring } from '../restore/rename-back.js';
+import { isRestored } from '../restore/rename-back.js';
 import type { SchemaReport } from '../restore/schema/restore-schema.js';
 import {
   isRoutine,
@@ -40,7 +40,7 @@ export async function triggersToMake(
   for (const row of rows) {
     const missing = row.sqlLogBin === facts.logged ? await findMissing(pool, row) : null;
     // Another table may have its name.
-    if (missing === null || (await findRestoring(pool, row)) === null) continue;
+    if (missing === null || !(await isRestored(pool, row, missing.at))) continue;
     const { at, triggers } = missing;
     const isNear = facts.schema === at.schema;
     for (const trigger of triggers) {

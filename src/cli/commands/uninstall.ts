@@ -22,7 +22,7 @@ import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/name
 import { findUnfinishedRestores } from '../../recovery/reconcile.js';
 import { listAll } from '../../restore/held-tables.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
-import { findLacking } from '../../restore/schema/restore-schema.js';
+import { findLacking, lastDrops } from '../../restore/schema/restore-schema.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -146,7 +146,7 @@ async function readLeft(pool: ServicePool) {
     ...(await withDefinitions(pool, dropped)),
   ];
   const lost = await missingSchemas(pool, [...new Set(names)], await readSchemas(pool));
-  const lacking = await findLacking(pool, dropped);
+  const lacking = await findLacking(pool, lastDrops(dropped));
   const open = dropped.filter(({ isOpen }) => isOpen).map(({ schema }) => schema);
   const tables = [
     ...(held.length === 0 ? [] : [`Held: ${formatSize(sizeOf(held))}.`]),

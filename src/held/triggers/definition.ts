@@ -55,11 +55,13 @@ export async function statementOf(
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
 }
 
+/** A quoted name, as the source of a pattern. */
+export const QUOTED = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\')';
 /**
  * `CREATE DEFINER=… TRIGGER `, and the name after it, if it has no schema; nothing else in between,
  * such as a comment with these words.
  */
-const DEFINER = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|\\w+)';
+const DEFINER = `(?:${QUOTED}|\\w+)`;
 const NAMED = new RegExp(
   `^(CREATE\\s+(?:OR\\s+REPLACE\\s+)?DEFINER\\s*=\\s*${DEFINER}(?:@${DEFINER})?\\s+TRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS\\s+)?)(\`[^\`]+\`|"[^"]+"|\\w+)(\\.?)`,
   'i',

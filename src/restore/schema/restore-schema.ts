@@ -264,30 +264,31 @@ async function bringBack(
 }
 
 /** Views and programs that a schema lacks since its last drop, so that only the ledger has them. */
-export interface Lacking extends Pick<DroppedSchema, 'id' | 'schema' | 'droppedAt'> {
-  /** Its restore has brought back the rest; else it was created anew. */
-  readonly isRestored: boolean;
+export interface Lacking extends Pick<DroppedSchema, 'id' | 'schema'> {
   /** Each with its kind. */
   readonly parts: readonly string[];
 }
 
-/** Looks at all schemas that exist, and changes nothing. `dropped`: newest first. */
+/** The last of each schema. `dropped`: newest first. */
+export function lastDrops(dropped: readonly DroppedSchema[]): readonly DroppedSchema[] {
+  return [...new Map(dropped.toReversed().map((drop) => [drop.schema, drop])).values()];
+}
+
+/** Looks at those of these drops whose schema exists again, and changes nothing. */
 export async function findLacking(
   pool: ServicePool,
-  dropped: readonly DroppedSchema[],
+  drops: readonly DroppedSchema[],
 ): Promise<readonly Lacking[]> {
   const found: Lacking[] = [];
-  for (const [index, drop] of dropped.entries()) {
-    const { id, schema, droppedAt, restoredAs, isRestoring, isOpen } = drop;
-    const isLast = dropped.findIndex((other) => other.schema === schema) === index;
+  for (const { id, schema, restoredAs, isRestoring, isOpen } of drops) {
     const isComplete = restoredAs !== null && !(isRestoring && restoredAs === schema);
-    if (isOpen || isComplete || !isLast || !(await schemaExists(pool, schema))) continue;
+    if (isOpen || isComplete || !(await schemaExists(pool, schema))) continue;
     const wanted = (await readDetails(pool, id)).parts;
     const there = wanted.length === 0 ? [] : await listParts(pool, schema);
     const keys = new Set(there.map(partKey));
     const parts = wanted.map(partKey).filter((key) => !keys.has(key));
     if (parts.length === 0) continue;
-    found.push({ id, schema, droppedAt, isRestored: restoredAs !== null, parts });
+    found.push({ id, schema, parts });
   }
   return found;
 }

@@ -8,7 +8,7 @@
 
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { inCharset } from '../../held/triggers/definition.js';
+import { inCharset, QUOTED } from '../../held/triggers/definition.js';
 import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schema-details.js';
 import { isServerError } from '../../service/errors.js';
 import type { Row, ServicePool } from '../../service/pool/pools.js';
@@ -139,7 +139,6 @@ export function partSettings(part: SchemaPart): SQLQuery {
 }
 
 /** `CREATE DEFINER=… PROCEDURE `, and the name after it, if it has no schema. */
-const QUOTED = '(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\')';
 const NAMED_PART = new RegExp(
   `^(CREATE (?:ALGORITHM ?= ?\\w+ )?(?:DEFINER ?= ?${QUOTED}(?:@${QUOTED})? )?(?:SQL SECURITY \\w+ )?(?:AGGREGATE )?(?:VIEW|PROCEDURE|FUNCTION|EVENT|PACKAGE BODY|PACKAGE) (?:IF NOT EXISTS )?)(${QUOTED}|\\w+)(\\.?)`,
   'i',

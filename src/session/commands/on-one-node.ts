@@ -18,10 +18,8 @@ const CLUSTER = Buffer.from(
 
 export async function isOnOneNode({ service, userSession }: InterceptOptions): Promise<boolean> {
   // Without the service nothing is held. It is read once for each pool.
-  const { value: isCluster } = await tolerantly(async () => {
-    return (await shapeOf(service.pool)).cluster ? ['cluster'] : [];
-  });
-  if (isCluster.length === 0) return false;
+  const { value } = await tolerantly(async () => [await shapeOf(service.pool)]);
+  if (!value[0]?.cluster) return false;
   const [said] = await userSession.run([{ kind: 'query', text: CLUSTER }]);
   const [on, method] = said?.kind === 'rows' ? (said.rows[0] ?? []).map(factText) : [];
   return on === '0' || method === 'RSU';

@@ -104,16 +104,20 @@ function partly(report: SchemaReport, left: SchemaReport['tables']): UndropError
   const others = tables.filter((table) => !left.includes(table));
   const why = [
     ...left.map(({ table, problems }) => `${table}: ${problems.join('; ')}.`),
-    ...formatProblems({ ...report, tables: others }).map((text) => text.replace(/\.?$/, '.')),
+    ...problemSentences({ ...report, tables: others }),
   ].join(' ');
   return new UndropError('UNDROP_PARTLY', { failed: left.length, count: tables.length, why });
+}
+
+function problemSentences(report: SchemaReport): readonly string[] {
+  return formatProblems(report).map((problem) => problem.replace(/\.?$/, '.'));
 }
 
 /** The parts that are missing or differ; null: none. */
 function schemaNote(report: SchemaReport): string | null {
   const { restoredAs, wasBack, others, singles } = report;
   const notes = [
-    ...formatProblems(report).map((problem) => problem.replace(/\.?$/, '.')),
+    ...problemSentences(report),
     ...(isDenied(report) ? [`${MAKES_PARTS}.`] : []),
     ...(wasBack && others.length + singles > 0 ? [`${restoredAs} is restored already.`] : []),
     ...formatOthers(report),
