@@ -142,12 +142,15 @@ onServers('$name: a DROP', (server, on) => {
       for (const text of [
         "EXECUTE IMMEDIATE 'DROP TABLE a'",
         "EXECUTE IMMEDIATE CONCAT('DROP ', 'TABLE a')",
-        "PREPARE p FROM CONCAT('DROP TABLE ', 'a')",
         'SET STATEMENT lock_wait_timeout = 1 FOR DROP TABLE a',
         "SET STATEMENT sql_mode = 'ANSI' FOR DROP TABLE a",
       ]) {
         const { results } = await client.query(text);
         expect([text, results]).toMatchObject([text, [{ kind: 'err', errno: 1235 }]]);
+      }
+      // This one can be read.
+      for (const text of ["PREPARE p FROM CONCAT('DROP TABLE ', 'a')", 'EXECUTE p']) {
+        expect((await client.query(text)).results).toMatchObject([{ kind: 'ok' }]);
       }
     }
     const odd = await client.query("PREPARE `pé` FROM 'DROP TABLE a'");

@@ -80,6 +80,11 @@ export class WireUserSession implements CommandSession {
   /** The server's next bytes. Throws if they aren't responses to undrop's statements. */
   feed(chunk: Buffer): void {
     let own: Buffer | null = chunk;
+    if (!this.#markerSent) {
+      // Responses to what the client has sent before, while nothing of undrop's is on its way.
+      this.#options.tracker.feed(chunk);
+      return this.#options.connections.toClient(chunk);
+    }
     if (this.#seeker !== null) {
       const found = this.#seeker.feed(chunk);
       this.#options.connections.toClient(found.foreign);
