@@ -233,6 +233,12 @@ export function lifecycleSettings(
   };
 }
 
+/** The same for a command: it is a request to collect, whatever a proxy does. */
+export function requestedLifecycle(settings: GcSettings): LifecycleSettings {
+  const { collect } = settings;
+  return lifecycleSettings({ ...settings, collect: collect === 'off' ? 'auto' : collect });
+}
+
 /** The limits, which other commands use, too. */
 export function limitSettings(
   settings: Pick<Settings, 'hold' | (typeof LIMIT_KEYS)[number]>,

@@ -61,6 +61,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
 
   describe('that fails, of a table that is due at once', () => {
     let canaries = 0;
+    const warnings: { readonly what: string }[] = [];
     const often = { COLLECT: 'on', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' };
     const inside = onServer(server);
     const collecting = inside.proxy({ ...often, RULES: '*.canary*: now' });
@@ -70,11 +71,12 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     async function collected(): Promise<void> {
       const canary = `canary${canaries++}`;
       await make(canary, 1);
-      const client = await session(collecting);
-      await client.run([`DROP TABLE ${canary}`]);
+      await (await session(collecting)).run([`DROP TABLE ${canary}`]);
       const removed = { schema, table: canary, state: 'removed' };
-      const isRemoved = async () => (await ledgerRows(root, removed)).length > 0;
-      await until(isRemoved, 'the canary is removed');
+      await until(
+        async () => (await ledgerRows(root, removed)).length > 0,
+        'the canary is removed',
+      );
     }
 
     /** Does `meanwhile` before the second statement that is like this. */
@@ -86,11 +88,13 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       let count = 0;
       await using tap = await wireTap(server, async ({ moment, command }) => {
         if (moment !== 'before statement' || !at.test(command.toString('latin1'))) return true;
-        count += 1;
-        if (count === nth) await meanwhile();
+        if (++count === nth) await meanwhile();
         return true;
       });
-      await using tapped = await proxyInFront(tap, { RULES: '*.soon*: now' });
+      const warn = (fields: object, what: string) => void warnings.push({ ...fields, what });
+      const none = () => undefined;
+      const log = { debug: none, info: none, warn, error: warn };
+      await using tapped = await proxyInFront(tap, { RULES: '*.soon*: now' }, log);
       await using client = await RawClient.open(tapped, { user, schema });
       const text = `CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`;
       const { results } = await client.query(text);
@@ -108,6 +112,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     ])('the collector leaves it %s', async (_when, table, at) => {
       await make(table, 1, 2);
       await failAt(table, at, collected);
+      expect(warnings.filter(({ what }) => what.includes('put back'))).toEqual([]);
       expect(await rowsOf(table)).toEqual([1, 2]);
     });
 
@@ -127,13 +132,11 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     await using tap = await wireTap(server, async ({ moment, command }) => {
       const isCreate = /CREATE\s{3,}TABLE crowd /.test(command.toString('latin1'));
       if (moment !== 'before statement' || !isCreate) return true;
-      creates += 1;
-      if (creates <= often) await make('crowd', creates);
+      if (++creates <= often) await make('crowd', creates);
       return true;
     });
     await using tapped = await proxyInFront(tap);
-    const client = await session(tapped);
-    await client.run(['CREATE OR REPLACE TABLE crowd SELECT 99 AS v']);
+    await (await session(tapped)).run(['CREATE OR REPLACE TABLE crowd SELECT 99 AS v']);
     expect(await rowsOf('crowd')).toEqual([99]);
     const held = (await heldRows('crowd')).flat().sort((a, b) => a - b);
     expect(held).toEqual(Array.from({ length: often }, (_, index) => index + 1));

@@ -9,17 +9,19 @@ import { type CollectPlan, planOnce } from '../../lifecycle/once.js';
 import { isPinned, shortId } from '../../names/names.js';
 import { listAll } from '../../restore/held-tables.js';
 import { formatName } from '../../restore/print-held.js';
-import { type GcSettings, lifecycleSettings } from '../settings.js';
+import { type GcSettings, requestedLifecycle } from '../settings.js';
 import { type Flags, type Shell, wrongUsage } from '../shell.js';
 import { withServers } from './with-pool.js';
 
 export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
   if (flags['dry-run'] !== true) throw wrongUsage(`Expected --dry-run; ${REMOVED_FLAGS['once']}.`);
-  // The command is an explicit request.
-  const collect = settings.collect === 'off' ? 'auto' : settings.collect;
-  const lifecycle = lifecycleSettings({ ...settings, collect });
   return withServers(settings, async (pool, replicas) => {
-    const plan = await planOnce({ pool, replicas, settings: lifecycle, clock: systemClock });
+    const plan = await planOnce({
+      pool,
+      replicas,
+      settings: requestedLifecycle(settings),
+      clock: systemClock,
+    });
     const tables = await listAll(pool);
     const names = new Map(tables.map(({ id, origin }) => [id, formatName(origin)]));
     const isJson = flags['json'] === true;

@@ -27,7 +27,7 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import { type GcSettings, lifecycleSettings } from '../settings.js';
+import { type GcSettings, requestedLifecycle } from '../settings.js';
 import { type Flags, type Shell, wrongUsage } from '../shell.js';
 import { formatChosen, runRemove } from './change-holds.js';
 import { commandLog, whoIs } from './report-events.js';
@@ -165,17 +165,14 @@ async function removeEverything(settings: GcSettings, shell: Shell): Promise<voi
   if ((await runRemove(settings, { since: ALWAYS, yes: true }, shell)) !== 0) return;
   // Their pages may stay in the buffer pool, and nobody comes back for them.
   const now = { ...settings, evac: 0, grace: 0 };
-  // The command is an explicit request.
-  const collect = settings.collect === 'off' ? 'auto' : settings.collect;
   const { osUser, host } = whoIs(settings);
-  const shared = {
-    settings: lifecycleSettings({ ...now, collect }),
-    proxyId: `uninstall by ${osUser}@${host}`,
-    clock: systemClock,
-    log: commandLog(settings),
-  };
   const resting = await withServers(now, (pool, replicas) =>
-    collectOnce({ ...shared, pool, replicas, reconcile: finishing(pool, reconcile) }),
+    collectOnce({
+      ...{ pool, replicas, clock: systemClock, log: commandLog(settings) },
+      settings: requestedLifecycle(now),
+      proxyId: `uninstall by ${osUser}@${host}`,
+      reconcile: finishing(pool, reconcile),
+    }),
   );
   if (resting !== null) shell.stderr.write(`undrop: collected nothing: ${resting}.\n`);
 }
