@@ -86,20 +86,3 @@ export function countAudit({ audited }: Counters): (events: readonly AuditEvent[
     }
   };
 }
-
-/** The counters of several processes as one. */
-export function addCounters(all: readonly Counters[]): Counters {
-  const sum = newCounters();
-  for (const counters of all) {
-    for (const key of Object.keys(NONE) as (keyof Numbers)[]) {
-      if (key === 'loopDelayMsMax') sum[key] = Math.max(sum[key], counters[key]);
-      else sum[key] += counters[key];
-    }
-    for (const name of ['audited', 'durations'] as const) {
-      for (const [key, count] of Object.entries(counters[name])) {
-        sum[name][key] = (sum[name][key] ?? 0) + count;
-      }
-    }
-  }
-  return sum;
-}

@@ -6,7 +6,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Exposition } from '../../src/admin/exposition.js';
 import { METRICS, type Snapshot } from '../../src/admin/metrics.js';
 import { newCollectorFigures, REST_REASONS } from '../../src/lifecycle/figures.js';
-import { addCounters, countAudit, newCounters, observe } from '../../src/metrics.js';
+import { countAudit, newCounters, observe } from '../../src/metrics.js';
 import { expectPage, tableOf } from '../support/page.js';
 import { parseExposition } from '../support/prometheus-text.js';
 import { readText } from '../support/source-file.js';
@@ -143,21 +143,18 @@ describe('the text', () => {
     });
   });
 
-  test('counts the lines of the audit, also of several processes', async () => {
-    const [one, other] = [newCounters(), newCounters()];
+  test('counts the lines of the audit', async () => {
+    const counters = newCounters();
     const table = { id: 'a', dropId: 'a', schema: 's', table: 't' };
     const place = { holdSchema: '_undrop', holdName: 'x' };
     const moved = { ...table, ...place, because: 'due', until: null };
+    const transition = { event: 'transition', ...moved, from: 'HOLD', to: 'PURGE' } as const;
     const refused = { event: 'refused', code: 'UNDROP_RULE', statement: '' } as const;
-    for (const counters of [one, other]) {
-      countAudit(counters)([{ event: 'transition', ...moved, from: 'HOLD', to: 'PURGE' }]);
-      countAudit(counters)([refused]);
-    }
-    countAudit(other)([refused]);
-    countAudit(one)([{ event: 'used-while-held', ...table, count: 7 }]);
-    one.loopDelayMsMax = 30;
-    other.loopDelayMsMax = 20;
-    const found = await read(snapshot({ counters: addCounters([one, other]) }));
+    const count = countAudit(counters);
+    for (const audited of [[transition, refused], [transition, refused], [refused]]) count(audited);
+    count([{ event: 'used-while-held', ...table, count: 7 }]);
+    counters.loopDelayMsMax = 30;
+    const found = await read(snapshot({ counters }));
     expect(Object.fromEntries(found)).toMatchObject({
       'undrop_transitions_total{from="hold",to="purge"}': 2,
       'undrop_refused_total{code="UNDROP_RULE"}': 3,
@@ -166,12 +163,11 @@ describe('the text', () => {
     });
   });
 
-  test('counts durations by bucket, also of several processes', async () => {
-    const [one, other] = [newCounters(), newCounters()];
-    for (const ms of [3, 12, 12]) observe(one, 'drop', { ms, label: 'DROP TABLE' });
-    observe(other, 'drop', { ms: 99_000, label: 'DROP TABLE' });
-    observe(other, 'login', { ms: 1 });
-    const found = await read(snapshot({ counters: addCounters([one, other]) }));
+  test('counts durations by bucket', async () => {
+    const counters = newCounters();
+    for (const ms of [3, 12, 12, 99_000]) observe(counters, 'drop', { ms, label: 'DROP TABLE' });
+    observe(counters, 'login', { ms: 1 });
+    const found = await read(snapshot({ counters }));
     const drop = (le: string) =>
       found.get(`undrop_drop_seconds_bucket{how="DROP TABLE",le="${le}"}`);
     expect(['0.005', '0.01', '0.025', '30', '+Inf'].map(drop)).toEqual([1, 1, 3, 3, 4]);
