@@ -1,6 +1,6 @@
 /**
  * The audit: each event once, in the log, in UNDROP_AUDIT_FILE and in the ledger's history, with
- * the fields of `AUDIT_EVENTS`, of which its page is made.
+ * the fields of `AUDIT_EVENTS`, of which its page is made, and which is imported for that.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';

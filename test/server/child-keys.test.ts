@@ -1,6 +1,7 @@
 /**
  * A key of a live child that is led back to its parent's own name: its index keeps its name where
- * two proxies do it at once, and the binary log has of it what it has of the parent's drop.
+ * two proxies do it at once, and the binary log has of it what it has of the parent's drop. Imports
+ * what leads it back: no client can stop one proxy between two statements while the other goes on.
  */
 import { expect, jest } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';

@@ -7,14 +7,11 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { findRows } from '../../src/ledger/read.js';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inHooks } from '../support/on-servers.js';
 import { connect, freshSchema, query, testServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { endSession, intend, PROXY_ID, renameAway, rowCounts } from './service-fixture.js';
+import { endSession, intend, recoverOnce, renameAway, rowCounts } from './service-fixture.js';
 
 const server = testServer('mysql-5.6');
 const { beforeAll, open } = inHooks();
@@ -32,17 +29,16 @@ test('an intent is kept while its table is between two names, and completed behi
   const folder = join(server.dataDir ?? '', schema.name);
   const [holdName = ''] = drop.holdNames;
   const file = (name: string) => join(folder, `${name}.frm`);
-  const recover = () =>
-    reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
   const [{ id } = { id: '' }] = drop.facts.tables;
 
   await rename(file(holdName), file('a'));
   await query(server, 'FLUSH TABLES');
-  expect(await recover()).toMatchObject({ untouched: [id], forgotten: [], completed: [] });
-  expect((await findRows(pool, { by: 'id', prefix: id }))[0]?.state).toBe('intent');
+  expect(await recoverOnce(pool)).toMatchObject({ untouched: [id], forgotten: [], completed: [] });
+  const stateOfIt = `SELECT state FROM _undrop.ledger WHERE id = '${id}'`;
+  expect(await query(server, stateOfIt)).toEqual([{ state: 'intent' }]);
 
   await rename(file('a'), file(holdName));
   await query(server, 'FLUSH TABLES');
-  expect(await recover()).toMatchObject({ untouched: [], forgotten: [], completed: [id] });
+  expect(await recoverOnce(pool)).toMatchObject({ untouched: [], forgotten: [], completed: [id] });
   expect(await rowCounts(server, '_undrop')).toMatchObject({ [holdName]: 2 });
 });

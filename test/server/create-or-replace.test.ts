@@ -73,16 +73,14 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       await make(canary, 1);
       await (await session(collecting)).run([`DROP TABLE ${canary}`]);
       const removed = { schema, table: canary, state: 'removed' };
-      await until(
-        async () => (await ledgerRows(root, removed)).length > 0,
-        'the canary is removed',
-      );
+      const isRemoved = async () => (await ledgerRows(root, removed)).length > 0;
+      await until(isRemoved, 'the canary is removed');
     }
 
     /** Does `meanwhile` before the second statement that is like this. */
     async function failAt(
       table: string,
-      { at, nth, user = server.user }: { at: RegExp; nth: number; user?: string },
+      { at, nth, errno, user = server.user }: typeof CREATES & { user?: string },
       meanwhile: () => Promise<void>,
     ): Promise<void> {
       let count = 0;
@@ -98,12 +96,12 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       await using client = await RawClient.open(tapped, { user, schema });
       const text = `CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`;
       const { results } = await client.query(text);
-      expect(results).toMatchObject([{ kind: 'err' }]);
+      expect(results).toMatchObject([{ kind: 'err', errno }]);
       expect(count).toBeGreaterThanOrEqual(nth);
     }
 
-    const CREATES = { at: /CREATE\s+TABLE soon/i, nth: 2 };
-    const PUTS_BACK = { at: /RENAME \/\* undrop put-back/, nth: 1 };
+    const CREATES = { at: /CREATE\s+TABLE soon/i, nth: 2, errno: 1093 };
+    const PUTS_BACK = { at: /RENAME \/\* undrop put-back/, nth: 1, errno: 1093 };
 
     test.each([
       ['while the CREATE runs', 'soon_a', CREATES],
@@ -113,12 +111,14 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       await make(table, 1, 2);
       await failAt(table, at, collected);
       expect(warnings.filter(({ what }) => what.includes('put back'))).toEqual([]);
+      const states = (await ledgerRows(root, { schema, table })).map(({ state }) => state);
+      expect(states).toEqual(['restored']);
       expect(await rowsOf(table)).toEqual([1, 2]);
     });
 
     test('it stays held where somebody has taken its name', async () => {
       await make('soon_d', 1, 2);
-      await failAt('soon_d', PUTS_BACK, () => make('soon_d', 7));
+      await failAt('soon_d', { ...PUTS_BACK, errno: 1146 }, () => make('soon_d', 7));
       await intentsSettled(root, [schema]);
       await collected();
       expect(await rowsOf('soon_d')).toEqual([7]);

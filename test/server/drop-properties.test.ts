@@ -3,14 +3,12 @@
  * same answers, the same names gone, and what is gone through the proxy is held with all rows.
  * Then the same with their texts mutated: nothing is destroyed, and hardly anything is refused that
  * the server would have done.
- *
- * Imports src's table of charsets, only to tell which texts have bytes that are no characters.
  */
 import { isUtf8 } from 'node:buffer';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charset.js';
 import { corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
+import { charsetTableOf } from '../support/classify.js';
 import { LATE } from '../support/load.js';
 import { mutate } from '../support/mutations.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -196,9 +194,8 @@ function isRefused({ direct, proxied }: TwinOutcome): boolean {
  */
 function isBroken({ charset, texts }: Script): boolean {
   if (charset.startsWith('utf8')) return !texts.every((text) => isUtf8(text));
-  const kind = clientCharsetOf(charset) ?? 'plain';
-  if (kind === 'latin1') return false;
-  const table = CHARSET_TABLES[kind];
+  const table = charsetTableOf(charset);
+  if (table === null || charset === 'latin1') return false;
   return texts.some((text) => {
     for (let at = 0; at < text.length; ) {
       const length = table.charLength(text, at, text.length);

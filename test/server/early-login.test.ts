@@ -6,11 +6,11 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { expect } from '@jest/globals';
-import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
 import { onServers } from '../support/on-servers.js';
 import type { Target } from '../support/servers.js';
+import { packetOf, packetsOf } from '../support/wire-talk.js';
 
-const QUIT = encodePacket(Buffer.of(0x01), 0);
+const QUIT = packetOf(Buffer.of(0x01), 0);
 
 /** As HAProxy composes it, with `post-41` (its default) and with `pre-41`. */
 function checkOf(user: string, kind: 'post-41' | 'pre-41'): Buffer {
@@ -19,7 +19,7 @@ function checkOf(user: string, kind: 'post-41' | 'pre-41'): Buffer {
     kind === 'pre-41'
       ? Buffer.from('0080000001', 'hex')
       : Buffer.concat([Buffer.from('008200000080000121', 'hex'), Buffer.alloc(23)]);
-  return Buffer.concat([encodePacket(Buffer.concat([head, name]), 1), QUIT]);
+  return Buffer.concat([packetOf(Buffer.concat([head, name]), 1), QUIT]);
 }
 
 /** A server that refuses leaves it unread, and what it closes then may lose its last words. */
@@ -35,15 +35,10 @@ async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly st
   socket.on('data', (chunk) => chunks.push(chunk));
   socket.on('error', () => undefined);
   await once(socket, 'close');
-  const assembler = new PacketAssembler(1_000_000);
-  assembler.push(Buffer.concat(chunks));
-  const packets: string[] = [];
-  for (let packet = assembler.next(); packet !== null; packet = assembler.next()) {
-    const { payload, sequenceId } = packet;
+  return packetsOf(Buffer.concat(chunks)).map(({ payload, sequenceId }) => {
     const isErr = payload[0] === 0xff;
-    packets.push(`${sequenceId} ${payload[0]}${isErr ? ` ${payload.readUInt16LE(1)}` : ''}`);
-  }
-  return packets;
+    return `${sequenceId} ${payload[0]}${isErr ? ` ${payload.readUInt16LE(1)}` : ''}`;
+  });
 }
 
 onServers('a login that comes before the greeting, on $name', (server, on) => {
@@ -72,7 +67,7 @@ onServers('a login that comes before the greeting, on $name', (server, on) => {
   });
 
   test('is bounded', async () => {
-    const said = await heard(proxy, encodePacket(Buffer.alloc(70_000, 7), 1));
+    const said = await heard(proxy, packetOf(Buffer.alloc(70_000, 7), 1));
     expect(said.at(-1)).toMatch(/255 1835$/);
   });
 });

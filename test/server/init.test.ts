@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect } from '@jest/globals';
-import { runCommandLine } from '../../src/cli/command-line.js';
+import { runInProcess } from '../support/command-line.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -358,16 +358,11 @@ onServers('undrop init on $name', (server, on) => {
 
     test('asks for the password of the administrator, and does not show it', async () => {
       const asked: unknown[] = [];
-      const code = await runCommandLine({
-        args: ['init', '--apply', '--admin-user', server.user],
-        env: environment(server, { USER: user, PASSWORD: 'a secret' }),
-        stdout: { write: () => true },
-        stderr: { write: () => true },
-        leaveSignals: () => undefined,
-        ask: async (...question) => {
-          asked.push(question);
-          return server.password;
-        },
+      const args = ['init', '--apply', '--admin-user', server.user];
+      const env = environment(server, { USER: user, PASSWORD: 'a secret' });
+      const { code } = await runInProcess(args, env, async (...question) => {
+        asked.push(question);
+        return server.password;
       });
       expect(code).toBe(0);
       expect(asked).toEqual([[`Password of ${server.user}: `, { isSecret: true }]]);

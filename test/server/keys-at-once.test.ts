@@ -10,14 +10,12 @@ import { expect } from '@jest/globals';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
 import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { renderText } from '../../src/service/sql.js';
 import { onServers } from '../support/on-servers.js';
 import { connect } from '../support/servers.js';
 import { restored } from '../support/undrop-cli.js';
-import { endSession, intend, newId, PROXY_ID, renameAway } from './service-fixture.js';
+import { endSession, intend, newId, recoverOnce, renameAway } from './service-fixture.js';
 
 type Between = (text: string) => Promise<void>;
 
@@ -106,8 +104,7 @@ onServers('at once on $name', (server, on) => {
     return (through: ServicePool) => detachAndRelocate(through, [held], { logged: true });
   }
 
-  const recover = () =>
-    reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+  const recover = () => recoverOnce(pool);
   const back = (table: string) => restored(server, `${schema.name}.${table}`);
 
   test('a key that the one has led back is not dropped again by the other', async () => {

@@ -1,4 +1,7 @@
-/** A restore reads nothing of other tables that lack triggers, and asks nothing about them. */
+/**
+ * A restore reads nothing of other tables that lack triggers, and asks nothing about them. Imports
+ * the restore, to see all that goes over its connections and nothing else.
+ */
 import { inspect } from 'node:util';
 import { expect } from '@jest/globals';
 import { restore } from '../../src/restore/restore.js';

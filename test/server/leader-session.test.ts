@@ -1,7 +1,8 @@
 /**
  * What the collector's one connection is left as, on real servers: without a default schema, which
  * each of its later statements would have in the binary log (`use`, of a schema that may be gone by
- * then); and what it does on another connection is not done without its lock.
+ * then); and what it does on another connection is not done without its lock. Imports the
+ * leader: no command shows its connection.
  */
 import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';

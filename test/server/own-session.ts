@@ -3,7 +3,6 @@
  * for each of them an empty ledger, a schema of its own, and a session in it that drops like a
  * user's.
  */
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import type { OnServer } from '../support/on-servers.js';
 import { connect, type FreshSchema, type Session, type Target } from '../support/servers.js';
@@ -11,7 +10,7 @@ import { endSession } from './service-fixture.js';
 
 /** What there is while a test runs. */
 export interface OwnSession {
-  readonly pool: ServicePool;
+  readonly pool: ReturnType<OnServer['pool']>;
   readonly schema: FreshSchema;
   readonly session: Session;
   /** Its proxy is gone, and so is the session; there is another one afterwards. */

@@ -1,11 +1,9 @@
 /**
  * Which bytes are blanks to a server, and which make `--` a comment, in each charset that a client
  * may speak. What it makes of whole statements: drop-corpus, drop-properties, statement-fates.
- *
- * Imports the table of charsets from src: it is what the servers are compared with, byte by byte.
  */
 import { expect } from '@jest/globals';
-import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charset.js';
+import { charsetTableOf } from '../support/classify.js';
 import { onServers } from '../support/on-servers.js';
 
 onServers('recognition on $name', (_server, on) => {
@@ -23,13 +21,12 @@ onServers('recognition on $name', (_server, on) => {
         expect(name).toMatch(/^(ucs2|utf16|utf16le|utf32)$/);
         continue;
       }
-      const charset = clientCharsetOf(name ?? '');
-      expect([name, charset]).not.toContain(null);
-      const table = CHARSET_TABLES[charset ?? 'plain'];
+      const table = charsetTableOf(name ?? '');
+      expect([name, table]).not.toContain(null);
       for (let byte = 0x7f; byte < 0x100; byte++) {
         const letter = String.fromCharCode(byte);
         const found = [await isDone(`DO${letter}1`), await isDone(`DO 1 --${letter}x ,,`)];
-        const expected = [table.isBlank[byte], table.isAfterDashes[byte]];
+        const expected = [table?.isBlank[byte], table?.isAfterDashes[byte]];
         expect([name, byte, ...found]).toEqual([name, byte, ...expected]);
       }
     }

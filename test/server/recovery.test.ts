@@ -6,9 +6,8 @@
 import { expect } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
-import { silentLog } from '../../src/log.js';
 import { parseHoldName } from '../../src/names/names.js';
-import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import type { ReconcileReport } from '../../src/recovery/reconcile.js';
 import { serverTime } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
@@ -19,8 +18,8 @@ import {
   callsToKill,
   FaultyPool,
   intend,
-  PROXY_ID,
   recordOwed,
+  recoverOnce,
   renameAway,
   rowCounts,
   type UserDrop,
@@ -88,7 +87,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
   const firstOf = (drop: UserDrop) => idsOf(drop)[0] ?? '';
 
   function recover(on = own.pool, activeIds: readonly string[] = []): Promise<ReconcileReport> {
-    return reconcile(on, { proxyId: PROXY_ID, activeIds: new Set(activeIds), log: silentLog });
+    return recoverOnce(on, activeIds);
   }
 
   async function live(): Promise<Readonly<Record<string, number>>> {

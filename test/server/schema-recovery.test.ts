@@ -17,7 +17,7 @@ import {
 } from '../../src/ledger/schema-drops.js';
 import { silentLog } from '../../src/log.js';
 import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
-import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import type { ReconcileReport } from '../../src/recovery/reconcile.js';
 import { putSchemaBack } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/restore/restore.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
@@ -34,6 +34,7 @@ import {
   localPortOf,
   newId,
   PROXY_ID,
+  recoverOnce,
   rowCounts,
 } from './service-fixture.js';
 
@@ -145,7 +146,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   }
 
   function recover(on: ServicePool = own.pool): Promise<ReconcileReport> {
-    return reconcile(on, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+    return recoverOnce(on);
   }
 
   async function definitions(): Promise<readonly string[]> {

@@ -1,13 +1,16 @@
 /**
  * What the tests of the service folders share: a user session that drops the way a proxy does, and
- * a relay that goes silent without a FIN.
+ * a relay that goes silent without a FIN. Imports what writes an intent, and recovery: a drop that
+ * has got no further than that can't be had from a proxy.
  */
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { type DropIntent, type IntentFacts, recordOutcome } from '../../src/ledger/write.js';
+import { silentLog } from '../../src/log.js';
 import { formatHoldName, newHoldId } from '../../src/names/names.js';
+import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';
@@ -15,6 +18,14 @@ import { sample } from '../support/sample.js';
 import { connect, hasProcess, type Session, type Target } from '../support/servers.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
+
+/** One round of recovery. */
+export function recoverOnce(
+  pool: ServicePool,
+  activeIds: readonly string[] = [],
+): Promise<ReconcileReport> {
+  return reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(activeIds), log: silentLog });
+}
 
 export function newId(): string {
   return newHoldId(Date.now(), randomBytes);

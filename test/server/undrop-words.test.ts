@@ -3,7 +3,6 @@
  */
 import { expect } from '@jest/globals';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
-import { asLike } from '../../src/wildcards.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';
@@ -52,7 +51,7 @@ onServers('the words that people type on $name', (server, on) => {
     const tables = ['a', 'b'].slice(0, count);
     for (const table of tables) await client.query(`CREATE TABLE ${table} (id INT)`);
     await client.query(`DROP DATABASE ${schema.name}`);
-    const listed = `SHOW DROPPED DATABASES LIKE '${asLike(schema.name)}'`;
+    const listed = `SHOW DROPPED DATABASES LIKE '${schema.name.replaceAll('_', '\\_')}'`;
     const row = { Schema: schema.name, User: 'root', Tables: count, Held: count };
     expect(await client.rows(listed)).toMatchObject([row]);
     await client.query(`UNDROP DATABASE ${schema.name}`);

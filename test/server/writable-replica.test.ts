@@ -1,11 +1,8 @@
 /**
  * A replica that may be written to, and recovery there: what replication brings of drops that are
  * under way on the source is left alone, and is this server's once nothing is replicated any more.
- * It calls `reconcile`, because what that reports is the subject.
  */
 import { expect } from '@jest/globals';
-import { silentLog } from '../../src/log.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
 import { holdTable, startCollecting, untilGone, whereIs } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';
@@ -14,7 +11,7 @@ import { proxyInFront } from '../support/proxy.js';
 import { startPair } from '../support/replica-pair.js';
 import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { PROXY_ID } from './service-fixture.js';
+import { recoverOnce } from './service-fixture.js';
 
 inLanes(
   [{ name: 'mysql-9.7' }, { name: 'mariadb-11.8' }],
@@ -28,8 +25,7 @@ inLanes(
     const there = open(() => poolOn(pair.replica));
     beforeAll(() => query(pair.source, 'CREATE DATABASE d'));
 
-    const recover = () =>
-      reconcile(there, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+    const recover = () => recoverOnce(there);
 
     /** A drop on the source that waits for a reader, and whose intent is on the replica. */
     async function waitingDrop(table: string) {

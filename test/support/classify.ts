@@ -5,6 +5,7 @@ import {
   underAllModes,
   type VerdictUnderAll,
 } from '../../src/sql/classify.js';
+import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charset.js';
 import type { KnownMode, LexMode } from '../../src/sql/lex/lex-mode.js';
 import type { ReadOptions } from '../../src/sql/next-statement.js';
 import { readAtOnce } from '../../src/sql/reading.js';
@@ -35,4 +36,10 @@ export function classifyStatements(
     classifyingStatements({ bytes, mode: one }, { options, work, nested: 0 }),
   );
   return readAtOnce(reading) ?? [];
+}
+
+/** How the bytes of a charset of clients are read; null: no client can have it. */
+export function charsetTableOf(name: string) {
+  const charset = clientCharsetOf(name);
+  return charset === null ? null : CHARSET_TABLES[charset];
 }

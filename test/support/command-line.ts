@@ -1,10 +1,12 @@
 /** The command line of undrop in this process: a process costs more than most commands do. */
 import { runCommandLine } from '../../src/cli/command-line.js';
 import { reportFailure } from '../../src/cli/report-failure.js';
+import type { Shell } from '../../src/cli/shell.js';
 
 export async function runInProcess(
   args: readonly string[],
-  env: Readonly<Record<string, string | undefined>> = {},
+  env: Shell['env'] = {},
+  ask?: Shell['ask'],
 ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
   const said = { stdout: '', stderr: '' };
   const shell = {
@@ -13,6 +15,7 @@ export async function runInProcess(
     stdout: { write: (text: string) => (said.stdout += text) },
     stderr: { write: (text: string) => (said.stderr += text) },
     leaveSignals: () => undefined,
+    ...(ask && { ask }),
   };
   const code = await runCommandLine(shell).catch((error) => reportFailure(error, shell.stderr));
   return { code, ...said };

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import * as caps from '../../src/wire/capabilities.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
-import { encodePacket } from '../../src/wire/framing.js';
+import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
 import { breakOff } from './break-off.js';
 
 /** Far longer than any answer here takes. */
@@ -34,6 +34,17 @@ const BASIC_FLAGS =
   caps.CLIENT_MULTI_RESULTS |
   caps.CLIENT_PS_MULTI_RESULTS |
   caps.CLIENT_PLUGIN_AUTH;
+
+export function packetOf(payload: Uint8Array, sequenceId: number): Buffer {
+  return encodePacket(payload, sequenceId);
+}
+
+/** All packets that `bytes` are. */
+export function packetsOf(bytes: Buffer) {
+  const assembler = new PacketAssembler(bytes.length);
+  assembler.push(bytes);
+  return Array.from({ length: bytes.length }, () => assembler.next()).filter((one) => one !== null);
+}
 
 export interface TalkOptions {
   readonly user: string;
