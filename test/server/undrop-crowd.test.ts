@@ -21,7 +21,7 @@ jest.setTimeout(600_000);
 const SESSIONS = rounds(20, 8);
 /** At least. */
 const ROUNDS = 6;
-const LASTS_MS = rounds(60_000, 0);
+const LASTS_MS = rounds(30_000, 0);
 const [NAMES, TABLES, ROWS] = [3, 6, 50];
 
 /** The name is taken; nothing is held, or dropped, of that name; somebody was faster. */
@@ -29,7 +29,7 @@ const EXPECTED = new Set([1050, 1051, 1146, 1205, 1213]);
 const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NOT_SEEN|NOT_RESTORABLE|NOT_SWAPPED) ?/;
 
 /** At the due time. */
-const DUE_ROUNDS = rounds(25, 2);
+const DUE_ROUNDS = rounds(12, 2);
 const [DUE_TABLES, DUE_SESSIONS, DUE_ROWS] = [10, 4, 40];
 /** After the start of a collector a restore begins within so long. */
 const WITHIN_MS = 100;
