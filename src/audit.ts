@@ -43,8 +43,6 @@ interface What {
   readonly count: number;
 }
 
-export type AuditField = keyof Who | keyof What;
-
 interface Described<F extends keyof What> {
   readonly level: 'info' | 'warn';
   /** The default sentence of the line. */

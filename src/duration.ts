@@ -23,7 +23,7 @@ export function formatDuration(ms: number): string {
   return text === '' ? '0' : text;
 }
 
-/** Milliseconds, or null if `text` isn't a duration. A number other than 0 needs a unit. */
+/** Milliseconds, up to a hundred years; null: it isn't one. A number other than 0 needs a unit. */
 export function parseDuration(text: string): number | null {
   if (text === '0') return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(text)) return null;
@@ -31,7 +31,7 @@ export function parseDuration(text: string): number | null {
   for (const [, count = '', , unit = ''] of text.matchAll(/(\d+(\.\d+)?)(ms|s|m|h|d|w)/g)) {
     totalMs += Number(count) * (UNIT_MS[unit] ?? 0);
   }
-  return Math.round(totalMs);
+  return totalMs <= 36_525 * DAY_MS ? Math.round(totalMs) : null;
 }
 
 /** `2026-11-24 14:00:00`, in UTC, to the second. */
@@ -59,7 +59,8 @@ export function parseTime(text: string, now: Date): Date | null {
   const found = new Date(`${day}T${time}${zone}`);
   // The 31st of April would be the 1st of May.
   const isDay = new Date(`${day}T00:00Z`).toJSON()?.slice(0, 10) === day;
-  return isDay && !Number.isNaN(found.getTime()) ? found : null;
+  // The zone may lead out of the years that servers know.
+  return isDay && /^\d{4}-/.test(found.toJSON() ?? '') ? found : null;
 }
 
 /**

@@ -89,7 +89,7 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
     .replace(/^Not enough non-option arguments: got 0,.*$/m, NO_TARGET);
   if (first.startsWith('-')) return `${what}\nExpected a command; \`undrop serve\` runs the proxy.`;
   const [, unknown = ''] = /^Unknown arguments?: (.*)$/m.exec(message) ?? [];
-  const gone = unknown.split(', ').flatMap((word) => insteadOf(word) ?? []);
+  const gone = unknown.split(', ').flatMap((word) => insteadOf(word, first) ?? []);
   if (gone.length > 0) return [what, ...new Set(gone)].join('\n');
   const meant = unknown.split(', ').map((word) => nearest(word, wordsOf(first)));
   // Yargs names a flag of two words in both its spellings.
@@ -98,10 +98,10 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
 }
 
 /** For a command or a flag of an earlier version. Null: another word. */
-function insteadOf(word: string): string | null {
-  const command = REMOVED_COMMANDS[word];
+function insteadOf(word: string, first: string): string | null {
+  const command = word === first ? REMOVED_COMMANDS.get(word) : undefined;
   if (command !== undefined) return `undrop ${word} was removed: ${command}.`;
-  const flag = REMOVED_FLAGS[word];
+  const flag = REMOVED_FLAGS.get(word);
   if (flag !== undefined) return `--${word} was removed: ${flag}.`;
   const key = Object.keys(REMOVED_SETTINGS).find((one) => [one, flagOf(one)].includes(word));
   return key === undefined ? null : `--${flagOf(key)} was removed: ${REMOVED_SETTINGS[key]}.`;

@@ -121,7 +121,7 @@ function wrongIn(
   const { from, setting } = where;
   const { expected, problems } = setting;
   if (text === null) return [`${from} is not set: expected ${expected}.`];
-  const gone = REMOVED_VALUES[where.key]?.[text.toLowerCase()];
+  const gone = REMOVED_VALUES.get(`${where.key} ${text.toLowerCase()}`);
   const instead = gone === undefined ? '' : `, which was removed: ${gone}`;
   const found = () => [`expected ${expected}, found ${shown(where.key, text)}${instead}`];
   return (problems?.(text) ?? found()).map((problem) => `${from}: ${problem}.`);
@@ -144,8 +144,8 @@ function wrongInFile({ file }: Sources): string[] {
   if (file === null) return [];
   return Object.entries(file.values).flatMap(([key, value]) => {
     const where = keyIn(file, key);
-    if (key in REMOVED_SETTINGS) return [];
-    if (!(key in SETTINGS)) return [`${where} is not a setting.`];
+    if (Object.hasOwn(REMOVED_SETTINGS, key)) return [];
+    if (!Object.hasOwn(SETTINGS, key)) return [`${where} is not a setting.`];
     if (isText(value)) return [];
     const found = shown(key, value);
     return [`${where}: expected a text, a number or a list, found ${found}.`];

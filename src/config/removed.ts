@@ -31,18 +31,22 @@ export const REMOVED_SETTINGS: Readonly<Record<string, string>> = {
   webhookFormat: NEWS,
 };
 
-/** By the key of the setting, then the value. */
-export const REMOVED_VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  mode: { replay: 'load a binary log on a direct connection to the server' },
-};
+/** By the key of the setting and the value. */
+export const REMOVED_VALUES: ReadonlyMap<string, string> = new Map([
+  ['mode replay', 'load a binary log on a direct connection to the server'],
+]);
 
 /** By the flag, of what isn't a setting: a clause, too. */
-export const REMOVED_FLAGS: Readonly<Record<string, string>> = {
-  once: 'a proxy with UNDROP_COLLECT=auto removes what is due; `undrop gc --dry-run` lists it',
-};
+export const REMOVED_FLAGS: ReadonlyMap<string, string> = new Map([
+  ['restore', 'run `undrop restore` before `undrop uninstall`'],
+  ['once', 'a proxy with UNDROP_COLLECT=auto removes what is due; `undrop gc --dry-run` lists it'],
+]);
 
 /** By the name of the command: a clause, too. */
-export const REMOVED_COMMANDS: Readonly<Record<string, string>> = {
-  drain: 'set UNDROP_DRAIN_WAIT, and send SIGTERM: /readyz answers 503 while clients are accepted',
-  undrain: 'start the proxy again',
-};
+export const REMOVED_COMMANDS: ReadonlyMap<string, string> = new Map([
+  [
+    'drain',
+    'set UNDROP_DRAIN_WAIT, and send SIGTERM: /readyz answers 503 while clients are accepted',
+  ],
+  ['undrain', 'start the proxy again'],
+]);

@@ -35,7 +35,6 @@ interface ApiEnv {
 }
 
 const BODY_BYTES_MAX = 65_536;
-const SHOWN_CHARACTERS_MAX = 100;
 /** Each has a session with the proxy. */
 const REQUESTS_MAX = 32;
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
@@ -71,8 +70,7 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
   });
   api.notFound(({ env: { incoming }, req, var: { session } }) => {
     if (session === undefined) throw wrongParam('the URL', '/api/v1/…', incoming.url);
-    const route = `${incoming.method} ${req.path}`.slice(0, SHOWN_CHARACTERS_MAX);
-    return refuse(404, 'UNDROP_API_ROUTE', {}, { route });
+    return refuse(404, 'UNDROP_API_ROUTE', {}, { route: `${incoming.method} ${req.path}` });
   });
   api.onError((error) => {
     const failure = failureAnswer(error);
@@ -88,8 +86,12 @@ function json(body: object, { status, headers }: Partial<FailureAnswer> = {}): R
   return new Response(`${JSON.stringify(body)}\n`, { status: status ?? 200, headers: all });
 }
 
-function wayOf(params: Params): RestoreWay {
-  return { to: textIn(params, 'to'), keys: params['keys'] === true, swap: false };
+/** Throws UNDROP_API_REQUEST, also for a misspelt `to`: the name would be another one. */
+function wayOf({ to, keys = false, ...others }: Params): RestoreWay {
+  const [other] = Object.entries(others);
+  if (other !== undefined) throw wrongParam('parameter', 'to or keys', other[0]);
+  if (typeof keys !== 'boolean') throw wrongParam('keys', 'true or false', keys);
+  return { to: textIn({ to }, 'to'), keys, swap: false };
 }
 
 /** The kinds of events that the history has. */

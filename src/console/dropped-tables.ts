@@ -21,17 +21,12 @@ export type Params = Readonly<Record<string, unknown>>;
 /** The orders of a list, and their names for people. */
 export const ORDERS = { dropped: 'newest first', size: 'biggest first', expires: 'soonest to go' };
 
-export interface TablePage {
-  readonly tables: readonly ConsoleTable[];
-  /** The cursor of the next page; null: this is the last. */
-  readonly next: string | null;
-}
-
 /**
  * A page, newest first. The server is asked by the clauses that it has; the rest is chosen among
- * the rows of its answer, the newest 10,000. Rejects with UNDROP_API_REQUEST.
+ * the rows of its answer, the newest 10,000. `next`: the cursor of the next page; null: this is the
+ * last. Rejects with UNDROP_API_REQUEST.
  */
-export async function listDropped(session: ConsoleSession, params: Params): Promise<TablePage> {
+export async function listDropped(session: ConsoleSession, params: Params) {
   const limit = readLimit(params['limit']);
   const sort = textIn(params, 'sort') ?? 'dropped';
   if (!Object.hasOwn(ORDERS, sort)) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
@@ -156,11 +151,6 @@ export async function tablesOfDrop(
 ): Promise<readonly ConsoleTable[]> {
   if (!isHoldId(dropId)) throw wrongParam('drop', 'the 32 digits of a drop', dropId);
   return (await tablesOfId(session, dropId)).filter((table) => table.dropId === dropId);
-}
-
-/** A schema that was dropped, by the drop that UNDROP DATABASE means, with all that was in it. */
-export async function undropSchema(session: ConsoleSession, schema: string) {
-  return session.change(`UNDROP DATABASE ${quoteIdentifier(schema)}`);
 }
 
 /**

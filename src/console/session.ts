@@ -50,9 +50,14 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
   };
   connection.on('error', close);
   connection.on('end', close);
+  // The statement that runs when the session ends is told so, and no listener is.
+  const fail = (error: { readonly fatal?: boolean }) => {
+    if (error.fatal) close();
+    throw error;
+  };
   const query = async <T extends RowDataPacket[] | ResultSetHeader>(sql: string): Promise<T> => {
     if (!isOpen) throw new UndropError('UNDROP_API_AWAY', { cause: 'this session has ended' });
-    return (await connection.query<T>(sql))[0];
+    return (await connection.query<T>(sql).catch(fail))[0];
   };
   const rows = (sql: string) => query<RowDataPacket[]>(sql);
   const session: ConsoleSession = {

@@ -21,9 +21,11 @@ export interface Size {
 
 /**
  * For a row of information_schema.TABLES. Tables of these engines report the size of other tables.
+ * MySQL 9.7 has 4294967295 in each column for a table that is renamed at that moment.
  */
 export const OWN_BYTES = sql`IF(UPPER(ENGINE) IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER',
-  'SPHINX', 'SEQUENCE', 'BLACKHOLE', 'S3'), 0, DATA_LENGTH + INDEX_LENGTH)`;
+  'SPHINX', 'SEQUENCE', 'BLACKHOLE', 'S3'), 0, NULLIF(DATA_LENGTH, 4294967295) + INDEX_LENGTH)`;
+export const OWN_ROWS = sql`NULLIF(TABLE_ROWS, 4294967295)`;
 
 const DEADLINE_MS = 60_000;
 const TABLES_OF_STATEMENT = 200;
@@ -110,7 +112,7 @@ function isOneOf(name: SQLQuery, names: readonly string[] | null): SQLQuery {
 }
 
 function described({ schema, name }: Pick<HoldTable, 'schema' | 'name'>): SQLQuery {
-  return sql`SELECT LOWER(TABLE_NAME) AS name, TABLE_ROWS AS rowCount,
+  return sql`SELECT LOWER(TABLE_NAME) AS name, ${OWN_ROWS} AS rowCount,
       ${OWN_BYTES} AS bytes
     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`;
 }

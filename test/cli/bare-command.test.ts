@@ -32,6 +32,9 @@ test.each([
   [['serve', '--holt=1d'], 'Did you mean --hold?'],
   [['--upstream', 'db'], 'Expected a command; `undrop serve` runs the proxy.'],
   [['drain'], 'undrop drain was removed: set UNDROP_DRAIN_WAIT'],
+  [['serve', '--drain', '5s'], '--drain was removed: idle sessions are answered once more'],
+  [['uninstall', '--restore'], '--restore was removed: run `undrop restore` before'],
+  [['toString'], 'Unknown command or argument: toString\n'],
   [['gc', '--once'], '--once was removed: a proxy with UNDROP_COLLECT=auto'],
   [['show'], 'Expected a table or an id, found none.'],
   [

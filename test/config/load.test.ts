@@ -238,9 +238,15 @@ describe('a setting of an earlier version', () => {
   });
 
   test('a value of one is a mistake that says what to use instead', () => {
+    const said = 'UNDROP_MODE: expected hold, observe, off, found "';
     expect(problemsOf(() => load({ env: { UNDROP_MODE: 'replay' } }))).toEqual([
-      'UNDROP_MODE: expected hold, observe, off, found "replay", which was removed: ' +
-        'load a binary log on a direct connection to the server.',
+      `${said}replay", which was removed: load a binary log on a direct connection to the server.`,
+    ]);
+    const file = { path: 'undrop.json', values: JSON.parse('{"toString": "on"}') };
+    const odd = { env: { UNDROP_MODE: 'constructor' }, file };
+    expect(problemsOf(() => load(odd))).toEqual([
+      'toString in undrop.json is not a setting.',
+      `${said}constructor".`,
     ]);
   });
 });

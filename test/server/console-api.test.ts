@@ -111,6 +111,9 @@ onServers('the API of the console on $name', (server, on) => {
       status: 200,
       body: { action: 'restore', message: expect.stringContaining('a'), warnings: [] },
     });
+    for (const wrong of [{ t0: `${schema.name}.b2` }, { keys: 'on' }]) {
+      expect((await act('b', 'restore', wrong)).status).toBe(400);
+    }
     await act('b', 'restore', { to: `${schema.name}.b2` });
     await query(server, `CREATE TABLE ${schema.name}.c (id INT)`);
     expect((await act('c', 'restore')).status).toBe(409);

@@ -72,6 +72,21 @@ onServers('attacks on the console on $name', (server, on) => {
 
   const restored = async () => (await tablesIn(server, schema.name)).length > 0;
 
+  test('a person whose session is killed while a page loads is asked to sign in', async () => {
+    await using locking = await connect(server);
+    const { cookie } = await signIn();
+    await locking.query('LOCK TABLES _undrop.ledger WRITE');
+    const page = ask('/console/tables', { headers: { cookie } });
+    const sessions = 'SELECT ID FROM information_schema.PROCESSLIST WHERE';
+    const waiting = `${sessions} STATE LIKE 'Waiting for table%lock'`;
+    await until(async () => (await locking.column(waiting)).length > 0, 'it waits');
+    const [its] = await locking.column(`${sessions} USER = '${OWNER}'`);
+    await locking.query(`KILL ${its}`);
+    await locking.query('UNLOCK TABLES');
+    expect((await page).status).not.toBe(500);
+    expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(303);
+  });
+
   test('nobody is let in without a session, or by a secret that is none', async () => {
     for (const cookie of [null, 'undrop_session_1=x', `undrop_session=${'a'.repeat(32)}`]) {
       for (const path of ['', '/tables', `/tables/${id}`, '/jobs/x']) {
@@ -348,7 +363,7 @@ onServers('attacks on the console on $name', (server, on) => {
     expect(status).toBe(400);
     const [host = '', port] = adminOf(proxy).split(':');
     const slow = Array.from({ length: 200 }, () => {
-      const socket = net.connect(Number(port), host);
+      const socket = net.connect(Number(port), host).resume();
       socket.on('error', () => undefined);
       socket.write('GET /console HTTP/1.1\r\nHost: lo');
       return new Promise((resolve) => socket.once('close', resolve));

@@ -161,9 +161,7 @@ describe('the commands of the docs', () => {
     return result.code === 0 ? null : result.stderr.trim().slice(-400);
   }
 
-  async function isThere(): Promise<boolean> {
-    return (await query(server, "SHOW DATABASES LIKE 'shop'")).length > 0;
-  }
+  const isThere = async () => (await query(server, "SHOW DATABASES LIKE 'shop'")).length > 0;
 
   /** Null, or the failures in the states. */
   async function failureInAll(fence: Fence, text: string): Promise<string | null> {

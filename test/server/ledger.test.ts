@@ -7,12 +7,7 @@ import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
 import { asRestorer, markRestoring } from '../../src/ledger/table-restores.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
-import {
-  forgetIntents,
-  type IntentTable,
-  recordOutcome,
-  recordState,
-} from '../../src/ledger/write.js';
+import { forgetIntents, recordOutcome, recordState } from '../../src/ledger/write.js';
 import { onServers } from '../support/on-servers.js';
 import { query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -26,9 +21,7 @@ onServers('the ledger on $name', (server, on) => {
   const intended = (...tables: readonly string[]) =>
     intend(own.pool, own.session, { schema: own.schema.name, tables });
 
-  async function factsOf(...tables: readonly string[]): Promise<readonly IntentTable[]> {
-    return (await intended(...tables)).facts.tables;
-  }
+  const factsOf = async (...tables: readonly string[]) => (await intended(...tables)).facts.tables;
 
   async function binlogPosition(): Promise<string> {
     const isNew = server.name === 'mysql-9.7';

@@ -77,9 +77,7 @@ onServers('named CHECKs on $name', (server, on) => {
   }
 
   /** Oldest first. */
-  async function held(): Promise<readonly Listed[]> {
-    return (await listed(server)).reverse();
-  }
+  const held = async () => (await listed(server)).reverse();
 
   /** Where so many tables are, oldest first, if `passedOver` is none of ours. */
   function homes(count: number, first = '_undrop', passedOver = ''): readonly string[] {

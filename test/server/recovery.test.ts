@@ -54,9 +54,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
   }
 
   /** A drop that went well: held in the recycle schema, with its outcome. */
-  async function held(...tables: readonly string[]): Promise<UserDrop> {
-    return done(await renamed(...tables));
-  }
+  const held = async (...tables: readonly string[]) => done(await renamed(...tables));
 
   async function done(drop: UserDrop): Promise<UserDrop> {
     for (const name of drop.holdNames) {
@@ -80,19 +78,13 @@ onServersAtOnce('recovery on $name', (server, on) => {
     return drop;
   }
 
-  function idsOf(drop: UserDrop): readonly string[] {
-    return drop.facts.tables.map(({ id }) => id);
-  }
+  const idsOf = (drop: UserDrop) => drop.facts.tables.map(({ id }) => id);
 
   const firstOf = (drop: UserDrop) => idsOf(drop)[0] ?? '';
 
-  function recover(on = own.pool, activeIds: readonly string[] = []): Promise<ReconcileReport> {
-    return recoverOnce(on, activeIds);
-  }
+  const recover = (on = own.pool, active: readonly string[] = []) => recoverOnce(on, active);
 
-  async function live(): Promise<Readonly<Record<string, number>>> {
-    return rowCounts(server, own.schema.name);
-  }
+  const live = async () => rowCounts(server, own.schema.name);
 
   async function recycled(): Promise<Readonly<Record<string, number>>> {
     const counts = Object.entries(await rowCounts(server, '_undrop'));

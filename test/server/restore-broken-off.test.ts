@@ -6,7 +6,7 @@
 import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
-import { finishAll, reconcile } from '../../src/recovery/reconcile.js';
+import { finishAll } from '../../src/recovery/reconcile.js';
 import { listAll } from '../../src/restore/held-tables.js';
 import { problemsOf } from '../../src/restore/make-whole.js';
 import { restore } from '../../src/restore/restore.js';
@@ -21,7 +21,7 @@ import { dumpOf } from '../support/rental-shop.js';
 import { isLong } from '../support/sample.js';
 import { connect, freshSchema } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
-import { callsToKill, FaultyPool, ledgerRowOf, sayTo } from './service-fixture.js';
+import { callsToKill, FaultyPool, ledgerRowOf, recoverOnce, sayTo } from './service-fixture.js';
 
 const FAMILY = [
   'CREATE TABLE p (id INT PRIMARY KEY)',
@@ -102,8 +102,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
     const told = async () => (await ledgerRowOf(direct, at))?.['restore_script'] != null;
     await until(told, 'the outcome');
   };
-  const recover = () =>
-    reconcile(pool, { proxyId: 'test', activeIds: new Set<string>(), log: silentLog });
+  const recover = () => recoverOnce(pool);
   /** As a proxy that collects does, also where who died is in the processlist for a moment. */
   const finish = () =>
     until(async () => {

@@ -17,7 +17,6 @@ import {
 } from '../../src/ledger/schema-drops.js';
 import { silentLog } from '../../src/log.js';
 import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
-import type { ReconcileReport } from '../../src/recovery/reconcile.js';
 import { putSchemaBack } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/restore/restore.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
@@ -109,9 +108,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     return { ...key, tables: named };
   }
 
-  function barrierTableOf(groupId: string): string {
-    return barrierTableName({ groupId, logged: true });
-  }
+  const barrierTableOf = (groupId: string) => barrierTableName({ groupId, logged: true });
 
   /** To hold names in their own schema. */
   async function rename(drop: Begun, ...these: readonly string[]): Promise<void> {
@@ -145,9 +142,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     return leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, ...how });
   }
 
-  function recover(on: ServicePool = own.pool): Promise<ReconcileReport> {
-    return recoverOnce(on);
-  }
+  const recover = (on: ServicePool = own.pool) => recoverOnce(on);
 
   async function definitions(): Promise<readonly string[]> {
     const texts: string[] = [];

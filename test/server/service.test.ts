@@ -11,6 +11,7 @@ import type { ServicePool } from '../../src/service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, numberOf, sql, textOf } from '../../src/service/sql.js';
+import { OWN_BYTES, OWN_ROWS } from '../../src/service/true-sizes.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, hasProcess, query, type Session } from '../support/servers.js';
@@ -219,6 +220,15 @@ onServers('the service pool on $name', (server, on) => {
     expect(rows).toHaveLength(0);
   });
 
+  test('knows no size of a table that MySQL 9.7 renames at that moment', async () => {
+    const max = sql`4294967295`;
+    const row = sql`SELECT 'InnoDB' AS ENGINE, ${max} AS TABLE_ROWS, ${max} AS DATA_LENGTH,
+      ${max} AS INDEX_LENGTH`;
+    const sizes = sql`SELECT ${OWN_ROWS} AS rowCount, ${OWN_BYTES} AS bytes FROM (${row}) AS t`;
+    const [[found] = []] = await pool.run(sizes);
+    expect({ ...found }).toEqual({ rowCount: null, bytes: null });
+  });
+
   test('tells what kind of server it is', async () => {
     const facts = await readServerFacts(pool);
     expect(facts.flavour).toBe(server.name.startsWith('mariadb') ? 'mariadb' : 'mysql');
@@ -230,9 +240,7 @@ onServers('the service pool on $name', (server, on) => {
     expect((await readServerFacts(pool)).serverIdentity).toBe(facts.serverIdentity);
   });
 
-  async function isConnected(threadId: number): Promise<boolean> {
-    return hasProcess(server, `ID = ${threadId}`);
-  }
+  const isConnected = async (threadId: number) => hasProcess(server, `ID = ${threadId}`);
 
   async function isRunning(text: string): Promise<boolean> {
     const rows = await query<{ INFO: string | null; ID: number; own: number }>(

@@ -1,5 +1,4 @@
 /** What the ledger's history has of one table. */
-import type { AuditField } from '../../src/audit.js';
 import { HISTORY } from '../../src/ledger/tables.js';
 import { unlessRefused } from '../../src/service/errors.js';
 import type { ServiceConnection } from '../../src/service/pool/pools.js';
@@ -15,7 +14,7 @@ export interface HistoryRow {
   /** In words. */
   readonly who: string;
   /** The fields of the event, by their names in audit.ts. */
-  readonly details: Readonly<Partial<Record<AuditField, unknown>>>;
+  readonly details: Readonly<Partial<Record<string, unknown>>>;
 }
 
 /** What has happened to one table, oldest first; empty if the history has nothing of it. */

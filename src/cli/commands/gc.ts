@@ -14,7 +14,8 @@ import { type Flags, type Shell, wrongUsage } from '../shell.js';
 import { withServers } from './with-pool.js';
 
 export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
-  if (flags['dry-run'] !== true) throw wrongUsage(`Expected --dry-run; ${REMOVED_FLAGS['once']}.`);
+  if (flags['dry-run'] !== true)
+    throw wrongUsage(`Expected --dry-run; ${REMOVED_FLAGS.get('once')}.`);
   return withServers(settings, async (pool, replicas) => {
     const plan = await planOnce({
       pool,

@@ -2,8 +2,8 @@
  * The forms that people send: each changes something, and then the browser GETs a page. Work on
  * many tables goes on while its page is looked at.
  */
-import { parseDuration } from '../../duration.js';
 import type { Log } from '../../log.js';
+import { quoteIdentifier } from '../../service/sql.js';
 import {
   getTable,
   holdTable,
@@ -11,7 +11,6 @@ import {
   type RestoreWay,
   tablesOfDrop,
   textIn,
-  undropSchema,
   undropTable,
   wrongParam,
 } from '../dropped-tables.js';
@@ -79,9 +78,6 @@ async function changeSelected(visit: Visit, { log }: ConsoleOptions): Promise<Re
   if (title === undefined) throw wrongParam('action', 'restore or hold', action);
   if (ids.length === 0) return failed(visit, back, 'Nothing is chosen.');
   if (isAtWork(person)) return failed(visit, back, AT_WORK);
-  if (action === 'hold' && parseDuration(time) === null) {
-    return failed(visit, back, 'Expected a duration like 30d to hold them for.');
-  }
   const one = async (id: string) => {
     const name = shownName(await getTable(session, id));
     const act =
@@ -190,8 +186,9 @@ async function workOnSchema(
       (err: unknown) => log.debug({ event: 'admin', err }, 'cannot read the progress of a restore'),
     );
   }, COUNT_EVERY_MS);
+  const undrop = `UNDROP DATABASE ${quoteIdentifier(drop.schema)}`;
   try {
-    const { info, warnings } = await undropSchema(drop.session, drop.schema);
+    const { info, warnings } = await drop.session.change(undrop);
     job.messages.push(info, ...warnings);
     // The answer may be of another drop; the ledger knows.
     const left = await drop.left();

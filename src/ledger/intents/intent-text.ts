@@ -24,7 +24,7 @@ import {
   textOf,
   textOrNullOf,
 } from '../../service/sql.js';
-import { OWN_BYTES } from '../../service/true-sizes.js';
+import { OWN_BYTES, OWN_ROWS } from '../../service/true-sizes.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { KNOWN_VERSION, LEDGER } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
@@ -128,7 +128,7 @@ function findTable({ schema, table }: DropIntent['tables'][number], index: numbe
   return sql`SELECT TABLE_SCHEMA, TABLE_NAME,
       CASE TABLE_TYPE WHEN 'SEQUENCE' THEN 'sequence' WHEN 'BASE TABLE' THEN 'base'
         WHEN 'SYSTEM VERSIONED' THEN 'base' ELSE 'view' END,
-      ENGINE, TABLE_ROWS, ${OWN_BYTES}, CREATE_TIME
+      ENGINE, ${OWN_ROWS}, ${OWN_BYTES}, CREATE_TIME
     INTO ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
       ${found('engine', index)}, ${found('rows', index)}, ${found('bytes', index)},
       ${found('created', index)}

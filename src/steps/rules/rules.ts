@@ -91,7 +91,7 @@ async function readTraits(
 ): Promise<Traits> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('rule')} TABLE_TYPE AS type, ENGINE AS engine,
-        DATA_LENGTH + INDEX_LENGTH AS bytes,
+        NULLIF(DATA_LENGTH, 4294967295) + INDEX_LENGTH AS bytes,
         TIMESTAMPDIFF(SECOND, CREATE_TIME, UTC_TIMESTAMP()) AS ageS
       FROM information_schema.TABLES WHERE ${named(schema, table)}`,
   );

@@ -89,6 +89,13 @@ async function greeted(
   return { client, server, offersTls: hasFlag(seen.capabilities, CLIENT_SSL) };
 }
 
+/** A client in TLS that has sent its request alone, before a server without TLS. */
+async function unequalLegs(options: { readonly cut?: number } = {}) {
+  const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+  const { request, response } = inTls();
+  return { server, response, secured: await startTls(client, { first: request, ...options }) };
+}
+
 function withCertificate(): Partial<TlsSettings> {
   return { tlsCert: files.cert, tlsKey: files.key };
 }
@@ -159,9 +166,7 @@ describe.each(WAYS)('by %s', (way) => {
       ['both in segments of one byte', { cut: 1 }],
       ['both in segments of 40 bytes, the first ending in the ClientHello', { cut: 40 }],
     ])('[30] logs in with %s', async (_name, options) => {
-      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
-      const { request, response } = inTls();
-      const secured = await startTls(client, { first: request, ...options });
+      const { secured, server, response } = await unequalLegs(options);
       secured.send(response);
       expectSameResponse(await server.packet(), 1, false);
       await finishLogin({ client: secured, server }, { client: 3, server: 2 });
@@ -199,9 +204,7 @@ describe.each(WAYS)('by %s', (way) => {
     });
 
     test('gets an error in its TLS, by its own sequence id', async () => {
-      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
-      const { request } = inTls();
-      const secured = await startTls(client, { first: request });
+      const { secured, server } = await unequalLegs();
       secured.send(encodePacket(Buffer.from('0500000000root\0', 'latin1'), 2));
       const { text, sequenceId } = await errorTo(secured);
       expect(text).toMatch(/^UNDROP_MALFORMED_PACKET: /);
@@ -210,9 +213,7 @@ describe.each(WAYS)('by %s', (way) => {
     });
 
     test('that names other capabilities in its response has those of its request', async () => {
-      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
-      const { request, response } = inTls();
-      const secured = await startTls(client, { first: request });
+      const { secured, server, response } = await unequalLegs();
       const careless = Buffer.from(response);
       careless.writeUInt32LE(0, 4);
       secured.send(careless);
@@ -220,9 +221,7 @@ describe.each(WAYS)('by %s', (way) => {
     });
 
     test('sends and gets what is longer than a record, at every edge of one', async () => {
-      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
-      const { request, response } = inTls();
-      const secured = await startTls(client, { first: request });
+      const { secured, server, response } = await unequalLegs();
       secured.send(response);
       await server.packet();
       await finishLogin({ client: secured, server }, { client: 3, server: 2 });
@@ -366,9 +365,7 @@ describe.each(WAYS)('by %s', (way) => {
       ['dialog', 0xfe],
       ['mysql_clear_password', 0x02],
     ])('[24] by %s is not asked for over a lesser leg (%d)', async (plugin, first) => {
-      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
-      const { request, response } = inTls();
-      const secured = await startTls(client, { first: request });
+      const { secured, server, response } = await unequalLegs();
       secured.send(response);
       await server.packet();
       server.send(encodePacket(askFor(plugin, first), 2));
@@ -414,9 +411,7 @@ describe.each(WAYS)('by %s', (way) => {
   });
 
   test('other plugins go through unread between unequal legs, in any number of rounds (wire 24)', async () => {
-    const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
-    const { request, response } = inTls();
-    const secured = await startTls(client, { first: request });
+    const { secured, server, response } = await unequalLegs();
     secured.send(response);
     await server.packet();
     const rounds = [
