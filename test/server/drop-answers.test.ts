@@ -13,8 +13,6 @@ import { allTestServers, type TestServer } from '../support/servers.js';
 /** Of the cases, in a run that is not long, for each server; and how many under the settings. */
 const [SHARE, UNDER] = [0.05, 12];
 
-compareDrops((server) => [...casesOf(server), ...casesUnderSettings(server)]);
-
 /** Of each way to send a statement, and of each end, at least one. */
 function casesOf(server: TestServer): readonly NativeCase[] {
   const kind = (one: NativeCase) => [
@@ -148,3 +146,5 @@ test('of the vendored cases but the kin at most 52 end otherwise than directly',
 function namesOf(ends: string | Readonly<Record<string, string>>): readonly string[] {
   return typeof ends === 'string' ? [ends] : Object.values(ends);
 }
+
+compareDrops((server) => [...casesOf(server), ...casesUnderSettings(server)]);
