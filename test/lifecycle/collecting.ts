@@ -121,7 +121,7 @@ export function startCollecting(
 /** A whole pass with recovery; resolves to why nothing was collected, else to null. */
 export async function collectNow(server: Target): Promise<string | null> {
   await using pool = poolOn(server);
-  return collectOnce({
+  return await collectOnce({
     pool,
     proxyId: 'test',
     settings: fastSettings,

@@ -57,7 +57,7 @@ onServers('odd accounts of undrop init on $name', (server, on) => {
     const dropping = async () => {
       await using proxy = await proxyInFront(server, { USER: user, PASSWORD });
       await using client = await connect(proxy, { database: schema.name });
-      return client.errorOf('DROP TABLE t');
+      return await client.errorOf('DROP TABLE t');
     };
     const error = await dropping();
     if (error !== null) return `Error: ${error.message}`;

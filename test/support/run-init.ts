@@ -38,5 +38,5 @@ export async function runInit(
   await writeFile(file, `${password}\n`);
   const admin = ['--admin-user', user, '--admin-password-file', file];
   const from = host === undefined ? [] : ['--account-host', host];
-  return runUndrop(server, ['init', ...args, ...admin, ...from], settings);
+  return await runUndrop(server, ['init', ...args, ...admin, ...from], settings);
 }
