@@ -4,7 +4,7 @@
  */
 import { describe, expect, jest, test } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
-import { onServer } from '../support/on-servers.js';
+import { onServer, withPacketBytesMax } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { isLong, rounds, sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
@@ -28,6 +28,8 @@ const servers = isLong ? testServers() : sample(testServers(), { name: 'sixteen'
 
 describe.each(servers)('sixteen users on $name', (server) => {
   const on = onServer(server);
+  // Their longest texts are of 4 MiB.
+  withPacketBytesMax(server, on, 64 * 1024 * 1024);
   on.afterAll(() => freshLedger(server));
   on.afterAll(() => dropUsers(server));
   on.beforeAll(async () => {

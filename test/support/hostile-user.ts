@@ -20,9 +20,15 @@ type Attack = (victim: Victim, signal: AbortSignal) => Promise<void>;
 const COSTLY_LIST = `SHOW DROPPED TABLES LIKE '${'%a_b'.repeat(60)}' ORDER BY size`;
 const LONG_LIST = `SHOW DROPPED TABLES LIKE '${'a%'.repeat(13_000)}'`;
 
-/** Every error is an answer, too: what counts is what others feel. */
+/** Every error is an answer, too: what counts is what others feel. Rejects if the session is over. */
 async function tries(session: Session, ...texts: readonly string[]): Promise<void> {
-  for (const text of texts) await session.query(text).catch(() => undefined);
+  for (const text of texts) await session.query(text).catch(unlessOver);
+}
+
+/** Where a session is over, each further query rejects before anything else can run. */
+export function unlessOver(error: { readonly fatal?: boolean }): readonly never[] {
+  if (error.fatal) throw error;
+  return [];
 }
 
 /** Beside one another, until the signal. */
@@ -89,13 +95,10 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
 
   'many names': async (victim, signal) => {
     for (let count = 0; !signal.aborted; count++) {
-      const user = `nobody${count % 40}`;
-      await many(1, { ...victim, proxy: { ...victim.proxy, user, password: '' } }, (session) =>
-        tries(
-          session,
-          `CREATE TABLE ${ANYBODYS}.t${count} (id INT)`,
-          `DROP TABLE ${ANYBODYS}.t${count}`,
-        ),
+      const [user, table] = [`nobody${count % 40}`, `${ANYBODYS}.t${count}`];
+      const proxy = { ...victim.proxy, user, password: '' };
+      await many(1, { ...victim, proxy }, (session) =>
+        tries(session, `CREATE TABLE ${table} (id INT)`, `DROP TABLE ${table}`),
       );
     }
   },

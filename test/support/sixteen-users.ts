@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RowDataPacket } from 'mysql2/promise';
-import { ANYBODYS, attackInTurns } from './hostile-user.js';
+import { ANYBODYS, attackInTurns, unlessOver } from './hostile-user.js';
 import { connect, query, type Session, type Target } from './servers.js';
 
 const PASSWORD = 'only for tests';
@@ -228,11 +228,8 @@ async function beHostile(proxy: Target, signal: AbortSignal): Promise<void> {
   await using client = await connect(proxy);
   while (!signal.aborted) {
     for (const text of HOSTILITIES) {
-      const found = await client.query<RowDataPacket[]>(text).then(
-        ([rows]) => rows.length,
-        () => 0,
-      );
-      if (found > 0) throw new Error(`a user without rights was shown ${found} tables`);
+      const { length } = await client.rows(text).catch(unlessOver);
+      if (length > 0) throw new Error(`a user without rights was shown ${length} tables`);
     }
   }
 }
