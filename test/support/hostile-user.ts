@@ -20,7 +20,7 @@ type Attack = (victim: Victim, signal: AbortSignal) => Promise<void>;
 const COSTLY_LIST = `SHOW DROPPED TABLES LIKE '${'%a_b'.repeat(60)}' ORDER BY size`;
 const LONG_LIST = `SHOW DROPPED TABLES LIKE '${'a%'.repeat(13_000)}'`;
 
-/** Every error is an answer, too: what counts is what others feel. Rejects if the session is over. */
+/** Every error is an answer: what counts is what others feel. Rejects if the session is over. */
 async function tries(session: Session, ...texts: readonly string[]): Promise<void> {
   for (const text of texts) await session.query(text).catch(unlessOver);
 }
