@@ -19,13 +19,15 @@ export interface Size {
   readonly bytes: number | null;
 }
 
+/** MySQL 9.7 has 4294967295 in each column for a table that is renamed at that moment. */
+export const BYTES = sql`NULLIF(DATA_LENGTH, 4294967295) + INDEX_LENGTH`;
+export const OWN_ROWS = sql`NULLIF(TABLE_ROWS, 4294967295)`;
+
 /**
  * For a row of information_schema.TABLES. Tables of these engines report the size of other tables.
- * MySQL 9.7 has 4294967295 in each column for a table that is renamed at that moment.
  */
 export const OWN_BYTES = sql`IF(UPPER(ENGINE) IN ('MRG_MYISAM', 'FEDERATED', 'CONNECT', 'SPIDER',
-  'SPHINX', 'SEQUENCE', 'BLACKHOLE', 'S3'), 0, NULLIF(DATA_LENGTH, 4294967295) + INDEX_LENGTH)`;
-export const OWN_ROWS = sql`NULLIF(TABLE_ROWS, 4294967295)`;
+  'SPHINX', 'SEQUENCE', 'BLACKHOLE', 'S3'), 0, ${BYTES})`;
 
 const DEADLINE_MS = 60_000;
 const TABLES_OF_STATEMENT = 200;

@@ -14,15 +14,10 @@ import { type Flags, type Shell, wrongUsage } from '../shell.js';
 import { withServers } from './with-pool.js';
 
 export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
-  if (flags['dry-run'] !== true)
-    throw wrongUsage(`Expected --dry-run; ${REMOVED_FLAGS.get('once')}.`);
+  if (!flags['dry-run']) throw wrongUsage(`Expected --dry-run; ${REMOVED_FLAGS.get('once')}.`);
+  const lifecycle = requestedLifecycle(settings);
   return withServers(settings, async (pool, replicas) => {
-    const plan = await planOnce({
-      pool,
-      replicas,
-      settings: requestedLifecycle(settings),
-      clock: systemClock,
-    });
+    const plan = await planOnce({ pool, replicas, settings: lifecycle, clock: systemClock });
     const tables = await listAll(pool);
     const names = new Map(tables.map(({ id, origin }) => [id, formatName(origin)]));
     const isJson = flags['json'] === true;

@@ -2,6 +2,7 @@
  * The forms that people send: each changes something, and then the browser GETs a page. Work on
  * many tables goes on while its page is looked at.
  */
+import { parseDuration } from '../../duration.js';
 import type { Log } from '../../log.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import {
@@ -78,6 +79,9 @@ async function changeSelected(visit: Visit, { log }: ConsoleOptions): Promise<Re
   if (title === undefined) throw wrongParam('action', 'restore or hold', action);
   if (ids.length === 0) return failed(visit, back, 'Nothing is chosen.');
   if (isAtWork(person)) return failed(visit, back, AT_WORK);
+  if (action === 'hold' && parseDuration(time) === null) {
+    return failed(visit, back, 'Expected a duration like 30d to hold them for.');
+  }
   const one = async (id: string) => {
     const name = shownName(await getTable(session, id));
     const act =

@@ -34,6 +34,7 @@ import {
   textOf,
   textOrNullOf,
 } from '../../service/sql.js';
+import { BYTES } from '../../service/true-sizes.js';
 
 interface RuledName {
   readonly schema: string;
@@ -90,8 +91,7 @@ async function readTraits(
   { empty, knowsAge }: { readonly empty: boolean; readonly knowsAge: boolean },
 ): Promise<Traits> {
   const [rows = []] = await pool.run(
-    sql`SELECT ${note('rule')} TABLE_TYPE AS type, ENGINE AS engine,
-        NULLIF(DATA_LENGTH, 4294967295) + INDEX_LENGTH AS bytes,
+    sql`SELECT ${note('rule')} TABLE_TYPE AS type, ENGINE AS engine, ${BYTES} AS bytes,
         TIMESTAMPDIFF(SECOND, CREATE_TIME, UTC_TIMESTAMP()) AS ageS
       FROM information_schema.TABLES WHERE ${named(schema, table)}`,
   );
