@@ -76,10 +76,10 @@ export function* readingStatement(
   const statement = yield* readStatement(stream, mode, options);
   const isBody = statement.shape === 'compound' || statement.shape === 'set-statement';
   if (isBody || !stream.isSymbol(';')) return statement;
-  // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
+  // A `;` without a statement before it is an error; so is, for all but old servers, one within a
   // version comment in a session with CLIENT_MULTI_STATEMENTS. And so is a NUL before it, which
   // means the end only as the last byte.
-  const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
+  const isOld = mode.versionId < (mode.flavour === 'mysql' ? 50700 : 100600);
   const isInComment = options.multiStatements && stream.isInComment && !isOld;
   const isError =
     statement.tokens.length === 0 || isInComment || endsInNul({ ...text, end: stream.start });

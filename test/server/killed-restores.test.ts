@@ -15,7 +15,7 @@ import { connect, freshSchema, type Session } from '../support/servers.js';
 
 jest.setTimeout(3_600_000);
 
-const KILLS = rounds(13, 2);
+const KILLS = rounds(8, 2);
 
 const TABLE = `CREATE TABLE c (id INT PRIMARY KEY, pid INT,
   CONSTRAINT to_p FOREIGN KEY (pid) REFERENCES p (id))`;

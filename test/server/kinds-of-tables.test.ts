@@ -7,10 +7,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { Survival } from '../support/survival.js';
-import { listed } from '../support/undrop-cli.js';
 
 interface Kind {
   readonly name: string;
@@ -320,29 +320,33 @@ onServers('on $name a table with', (server, on) => {
     const before = await seen(kind);
     await survival.remember();
 
+    // A table that names its own file can't be there twice, held or not.
+    const hasFile = texts.some((text) => text.includes('$DIRECTORY'));
+    const place = hasFile && server.name.startsWith('mariadb') ? schema.name : '_undrop';
     const checks = `SET foreign_key_checks = ${kind.keeps === true ? 0 : 1}`;
     const drop = async () => {
       await client.run([`SET sql_mode = '${kind.mode ?? ''}'`, checks]);
       const { results } = await client.query(`DROP ${object} ${quote(table)}`);
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       expect(await survival.findLost()).toEqual([]);
-      const held = await listed(server);
-      const own = held.find((one) => one.schema === schema.name && one.table === table);
-      if (own === undefined) throw new Error('it is not held');
-      return own;
+      let ids: readonly string[] = [];
+      const isHeld = async () => {
+        ids = await root.column(`SELECT id FROM _undrop.ledger WHERE state = 'HOLD'
+          AND schema_name = '${schema.name}' AND hold_schema = '${place}'`);
+        return ids.length > 0;
+      };
+      await until(isHeld, `it is held in ${place}`);
+      return ids;
     };
-    const own = await drop();
+    const ids = await drop();
+    expect(ids).toHaveLength(1);
 
-    // A table that names its own file can't be there twice, held or not.
-    const hasFile = texts.some((text) => text.includes('$DIRECTORY'));
-    const stays = hasFile && server.name.startsWith('mariadb');
-    expect(own.holdSchema).toBe(stays ? schema.name : '_undrop');
     if (!hasFile && kind.keeps !== true) {
       await make(texts[0] ?? '');
       await root.query(`DROP TABLE ${quote(table)}`);
     }
 
-    const { code, stderr } = await runUndrop(server, ['restore', own.id]);
+    const { code, stderr } = await runUndrop(server, ['restore', ...ids]);
     expect([code, stderr]).toEqual([0, '']);
     expect(await seen(kind)).toEqual(before);
     expect(await survival.findLost()).toEqual([]);
