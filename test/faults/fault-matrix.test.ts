@@ -6,7 +6,7 @@
  * true; a proxy that lives on serves the next client and finishes what was left.
  *
  * A run takes some of the events of each scene on each server, always the same; a long run strikes
- * each twelfth with one of the faults, and its seed says which: all of them would take four hours.
+ * one of forty with one of the faults, and its seed says which: all of them would take half a day.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { isLong, sample, seedFor } from '../support/sample.js';
@@ -23,7 +23,7 @@ const SCENES = [...SCENES_OF_DROP, ...KIN_SCENES];
 /** Of each scene on each server, in a run that is not complete. */
 const CELLS = 2;
 /** In a long run. */
-const EVENTS_FOR_ONE_STRUCK = 12;
+const EVENTS_FOR_ONE_STRUCK = 40;
 const PROTECT = { PROTECT: 'drop-table,drop-database,create-or-replace,truncate' };
 /** The tables may be held behind such an error. */
 const IS_OPEN = /^UNDROP_(FATE_UNKNOWN|KEYS_LEFT)/;
