@@ -22,7 +22,7 @@ import { DROPPER, type End, SCENES_OF_DROP, type Scene, six } from './scenes.js'
 const SCENES = [...SCENES_OF_DROP, ...KIN_SCENES];
 /** Of each scene on each server, in a run that is not complete. */
 const CELLS = 2;
-/** In a long run. */
+/** In a long run, of most scenes. */
 const EVENTS_FOR_ONE_STRUCK = 40;
 const PROTECT = { PROTECT: 'drop-table,drop-database,create-or-replace,truncate' };
 /** The tables may be held behind such an error. */
@@ -236,8 +236,9 @@ function cellsOf(server: ServerName, scene: Scene, spots: readonly Spot[]): read
     });
     if (isNamed || !isLong) return cells;
     const nr = turn + SERVER_NAMES.indexOf(server) + index;
-    if (nr % EVENTS_FOR_ONE_STRUCK !== 0) return [];
-    const fault = Math.floor(nr / EVENTS_FOR_ONE_STRUCK) % cells.length;
+    const every = scene.eventsForOneStruck ?? EVENTS_FOR_ONE_STRUCK;
+    if (nr % every !== 0) return [];
+    const fault = Math.floor(nr / every) % cells.length;
     return cells.filter((_cell, at) => at === fault);
   });
   if (isNamed) return all.filter(isMeant);

@@ -117,6 +117,8 @@ const DROP_BESIDE_CREATE: Scene = {
   title: 'DROP DATABASE beside a session that creates tables',
   texts: (schema) => ['SET lock_wait_timeout = 1', ...DROP_DATABASE.texts(schema)],
   faults: ['proxy killed'],
+  // Who is killed leaves a barrier behind, for a minute.
+  eventsForOneStruck: 150,
   // From where it is decided whether the schema goes.
   counts: ({ command }) =>
     [

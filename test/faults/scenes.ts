@@ -22,6 +22,8 @@ export interface Scene {
   readonly on?: RegExp;
   /** Default: all. */
   readonly faults?: readonly Fault[];
+  /** In a long run one of so many events is struck. */
+  readonly eventsForOneStruck?: number;
   /** Who says it; default: root. */
   readonly as?: ConnectionOptions;
   /** In the client's session, the last being what breaks. */
