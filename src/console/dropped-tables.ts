@@ -102,33 +102,32 @@ const DROPS_OF_PAGE = 50;
  * the next. Parameters as of `listDropped`. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
-  const groups = new Map<string, { readonly before: string | null; tables: ConsoleTable[] }>();
-  let last: string | null = null;
-  const limit = String(ROWS_OF_PAGE_MAX);
-  const { tables: read, next: cursor } = await listDropped(session, { ...params, limit });
-  for (const table of read) {
-    const key = table.dropId ?? table.id;
-    const group = groups.get(key) ?? { before: last, tables: [] };
-    group.tables.push(table);
-    groups.set(key, group);
-    last = table.id;
-  }
-  const all = [...groups.values()];
+  const read = async (rows: number) => {
+    const { tables, next } = await listDropped(session, { ...params, limit: String(rows) });
+    const drops = new Map<string, ConsoleTable[]>();
+    for (const table of tables) {
+      const key = table.dropId ?? table.id;
+      drops.set(key, [...(drops.get(key) ?? []), table]);
+    }
+    return { tables, cursor: next, drops: [...drops.values()] };
+  };
+  const few = await read(ROWS_OF_PAGE);
+  const isEnough = few.cursor === null || few.drops.length > DROPS_OF_PAGE;
+  const { tables, cursor, drops: all } = isEnough ? few : await read(ROWS_OF_PAGE_MAX);
   // The last one may go on.
   const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);
   const page = whole.slice(0, DROPS_OF_PAGE);
-  const other = all[page.length];
+  const [other] = all[page.length] ?? [];
   // Statements at the same time have ids among each other's: rather a line twice than none.
-  const next = other === undefined ? cursor : (other.before ?? last);
-  const drops = page.map(({ tables }) => dropOf(tables));
-  return {
-    drops: drops.map((drop) => ({ ...drop, isPart: next !== null && all.length === 1 })),
-    next,
-  };
+  const next = other === undefined ? cursor : (tables[tables.indexOf(other) - 1]?.id ?? cursor);
+  const isPart = next !== null && all.length === 1;
+  return { drops: page.map((drop) => ({ ...dropOf(drop), isPart })), next };
 }
 
-/** With the one more that is asked for, as many as are located by name, among any number. */
-const ROWS_OF_PAGE_MAX = 495;
+/** Mostly enough. With the one more that is asked for, as many as are located at once. */
+const ROWS_OF_PAGE = 99;
+/** The same, in slices. */
+const ROWS_OF_PAGE_MAX = 5 * ROWS_OF_PAGE;
 
 function dropOf(tables: readonly ConsoleTable[]): Omit<ConsoleDrop, 'isPart'> {
   const [first] = tables;

@@ -120,20 +120,6 @@ describe('names', () => {
   });
 });
 
-describe('a `;` in a version comment', () => {
-  const text = 'DROP TABLE a/*!; x */';
-
-  test('ends a statement for old servers, which do what is before it', () => {
-    const found = 'refused/multi-statement a [drop-table a; not-ours]';
-    expect(says(text, lexMode('mysql-5.6'))).toBe(found);
-    expect(says(text, { ...lexMode('mariadb-10.11'), versionId: 100529 })).toBe(found);
-  });
-
-  test.each(['mysql-9.7', 'mariadb-10.11'] as const)('is an error for %s', (server) => {
-    expect(says(text, lexMode(server))).not.toContain('drop-table');
-  });
-});
-
 describe('versions between those that are at hand', () => {
   test('what they may read in two ways is unclear (wire 6)', () => {
     const mode = { ...lexMode('mysql-9.7'), versionId: 80020 };

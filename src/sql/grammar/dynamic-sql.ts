@@ -49,13 +49,10 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
   const [first, second] = tokens;
   if (first === undefined || tokens.some((token) => token.kind === 'error')) return null;
   const isString = first.kind === 'string' && source.bytes[first.start] === first.quote;
-  if (isString && tokens.length === 1) {
-    return { kind: 'literal', start: first.start, end: first.end };
-  }
-  const isVariable =
-    first.text === '@' &&
-    tokens.length === 2 &&
-    (second?.kind === 'name' || second?.kind === 'string');
+  const { start, end } = first;
+  if (isString && tokens.length === 1) return { kind: 'literal', start, end };
+  const isNamed = second?.kind === 'name' || second?.kind === 'string';
+  const isVariable = first.text === '@' && tokens.length === 2 && isNamed;
   if (!isVariable && source.mode.flavour === 'mysql') return null;
   const sql = withoutComments(tokens, source.bytes);
   return { kind: isVariable || isFixed(tokens, source) ? 'variable' : 'expression', sql };
@@ -66,11 +63,14 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
  * mariadb-tzinfo-to-sql: only the session itself can change its value.
  */
 function isFixed(tokens: readonly Token[], { bytes }: Source): boolean {
+  let depth = 0;
   return tokens.every(({ kind, text, start, quote }, at) => {
+    if (text === '(') depth++;
+    if (text === ')') depth--;
     // With a prefix it has a charset of its own, or is hexadecimal.
     if (kind === 'string') return bytes[start] === quote;
     if (tokens[at - 1]?.text === '@') return kind === 'name';
-    return ['IF', 'CONCAT', '(', ')', ',', '@'].includes(text);
+    return ['IF', 'CONCAT', '(', ')', '@'].includes(text) || (text === ',' && depth > 0);
   });
 }
 
