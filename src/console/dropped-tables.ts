@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { parseSince, TIME_EXPECTED, utcText } from '../duration.js';
 import { UndropError } from '../errors.js';
-import { isHoldId } from '../names/names.js';
+import { inGroups, isHoldId } from '../names/names.js';
 import { parseTableName } from '../restore/find-dropped.js';
 import { quoteIdentifier } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
@@ -37,7 +37,7 @@ export async function listDropped(session: ConsoleSession, params: Params) {
     ...(user === null ? [] : [`BY ${literal(user)}`]),
     ...(since === null ? [] : [`SINCE ${literal(since)}`]),
     ...(sort === 'size' ? ['ORDER BY size'] : []),
-    ...(tests.length === 0 && sort !== 'expires' ? [`LIMIT ${limit + 1}`] : []),
+    ...(tests.length === 0 ? [`LIMIT ${limit + 1}`] : []),
   ];
   const rows = await session.rows(['SHOW FULL DROPPED TABLES', ...clauses].join(' '));
   const found = rows.map(tableOf).filter((table) => tests.every((test) => test(table)));
@@ -99,21 +99,16 @@ const DROPS_OF_PAGE = 50;
 
 /**
  * A page with a line for each statement, newest first; one of more than 495 tables is continued on
- * the next. Parameters as of `listDropped`. Rejects with UNDROP_API_REQUEST.
+ * the next. Parameters as of `listDropped`, but `sort`. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
-  const read = async (rows: number) => {
-    const { tables, next } = await listDropped(session, { ...params, limit: String(rows) });
-    const drops = new Map<string, ConsoleTable[]>();
-    for (const table of tables) {
-      const key = table.dropId ?? table.id;
-      drops.set(key, [...(drops.get(key) ?? []), table]);
-    }
-    return { tables, cursor: next, drops: [...drops.values()] };
-  };
-  const few = await read(ROWS_OF_PAGE);
-  const isEnough = few.cursor === null || few.drops.length > DROPS_OF_PAGE;
-  const { tables, cursor, drops: all } = isEnough ? few : await read(ROWS_OF_PAGE_MAX);
+  const read = (rows: number) => listDropped(session, { ...params, limit: String(rows) });
+  // A list that is chosen here is read to its end in any case.
+  const isChosenHere = testsOf(params, 'dropped').length > 0;
+  const few = await read(isChosenHere ? ROWS_OF_PAGE_MAX : ROWS_OF_PAGE);
+  const isEnough = few.tables.length !== ROWS_OF_PAGE || inDrops(few.tables).length > DROPS_OF_PAGE;
+  const { tables, next: cursor } = isEnough ? few : await read(ROWS_OF_PAGE_MAX);
+  const all = inDrops(tables);
   // The last one may go on.
   const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);
   const page = whole.slice(0, DROPS_OF_PAGE);
@@ -128,6 +123,10 @@ export async function listDropsOf(session: ConsoleSession, params: Params): Prom
 const ROWS_OF_PAGE = 99;
 /** The same, in slices. */
 const ROWS_OF_PAGE_MAX = 5 * ROWS_OF_PAGE;
+
+function inDrops(tables: readonly ConsoleTable[]): readonly ConsoleTable[][] {
+  return inGroups(tables, ({ dropId, id }) => dropId ?? id);
+}
 
 function dropOf(tables: readonly ConsoleTable[]): Omit<ConsoleDrop, 'isPart'> {
   const [first] = tables;

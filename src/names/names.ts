@@ -80,6 +80,16 @@ export function inBatches<T>(items: readonly T[], size: number): readonly (reado
   );
 }
 
+/** Items of one key together, in the order in which the keys come first. */
+export function inGroups<T>(items: readonly T[], keyOf: (item: T) => string): readonly T[][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    groups.set(key, [...(groups.get(key) ?? []), item]);
+  }
+  return [...groups.values()];
+}
+
 // ── schemas of undrop ────────────────────────────────────────────────────────────────────────────
 // The schemas that undrop owns. The first holds the dropped tables and the ledger; the local one
 // holds tables dropped with sql_log_bin off, because replicas don't have it, and a logged statement

@@ -10,7 +10,7 @@ import { systemClock } from '../clock.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows, findRowsIfAny } from '../ledger/read.js';
-import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
+import { inBatches, inGroups, type QualifiedTable, writtenName } from '../names/names.js';
 import { isServiceError, tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
@@ -129,12 +129,7 @@ async function chooseByDrop(
 
 /** Tables of one name together; tables without a name separately. */
 function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedTable[])[] {
-  const groups = new Map<string, ListedTable[]>();
-  for (const table of tables) {
-    const key = table.origin === null ? table.id : JSON.stringify(table.origin);
-    groups.set(key, [...(groups.get(key) ?? []), table]);
-  }
-  return [...groups.values()];
+  return inGroups(tables, ({ id, origin }) => (origin === null ? id : JSON.stringify(origin)));
 }
 
 function namedText(table: Pick<DroppedTable, 'id' | 'origin'>): string {

@@ -20,7 +20,7 @@ import { type Outcome, say } from './say-drop.js';
 import { DROPPER, type End, SCENES_OF_DROP, type Scene, six } from './scenes.js';
 
 const SCENES = [...SCENES_OF_DROP, ...KIN_SCENES];
-/** Of each scene on each server, in a run that is not complete. */
+/** Of each scene on each server, in a run that is not long. */
 const CELLS = 2;
 /** In a long run, of most scenes. */
 const EVENTS_FOR_ONE_STRUCK = 40;

@@ -102,6 +102,7 @@ const SETTINGS: readonly Setting[] = [
   },
 ];
 
+/** The newest of each vendor. */
 const UNDER_SETTINGS = /^mysql-9|^mariadb-11/;
 
 /** Its tablespace is the held table's from then on. */

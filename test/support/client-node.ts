@@ -14,13 +14,28 @@ import { createMariadb } from './mariadb.js';
 
 type Step = readonly [title: string, run: () => Promise<unknown>];
 
+type Rows = (text: string, values?: readonly unknown[]) => Promise<unknown>;
+
+function stepsOfBoth(rows: Rows): readonly Step[] {
+  return [
+    ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
+    ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
+    ['call', () => rows('CALL two()')],
+    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [UNICODE, UNICODE])],
+    ['big result', async () => digest(await rows(BIG_RESULT))],
+    ['big row', async () => digest(await rows(BIG_ROW))],
+    ['missing table', () => rows('SELECT * FROM missing')],
+    ['syntax error', () => rows('SELECT FROM WHERE')],
+    ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
+  ];
+}
+
 export async function runMysql2({ target, schema, infile, tls }: ScriptJob): Promise<Transcript> {
   const { host, port, user, password } = target;
   const login = { host, port, user, password, database: schema, charset: 'utf8mb4_general_ci' };
   const options = { ...login, multipleStatements: true, dateStrings: true, ...tlsOption(tls) };
   const connection = await createMysql2(options);
-  const rows = async (text: string, values: readonly unknown[] = []) =>
-    (await connection.query(text, [...values]))[0];
+  const rows: Rows = async (text, values = []) => (await connection.query(text, [...values]))[0];
   const execute = async (text: string, values: readonly unknown[]) =>
     (await connection.execute(text, values as (string | number | Buffer | null)[]))[0];
   const lines = await runSteps([
@@ -36,15 +51,7 @@ export async function runMysql2({ target, schema, infile, tls }: ScriptJob): Pro
     ['insert', () => rows('INSERT INTO kept (id) VALUES (7), (8)')],
     ['rollback', () => connection.rollback()],
     ['rows', () => rows('SELECT COUNT(*) AS n FROM kept')],
-    ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
-    ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
-    ['call', () => rows('CALL two()')],
-    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [UNICODE, UNICODE])],
-    ['big result', async () => digest(await rows(BIG_RESULT))],
-    ['big row', async () => digest(await rows(BIG_ROW))],
-    ['missing table', () => rows('SELECT * FROM missing')],
-    ['syntax error', () => rows('SELECT FROM WHERE')],
-    ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
+    ...stepsOfBoth(rows),
     ['ping', () => connection.ping()],
     [
       'infile',
@@ -79,8 +86,7 @@ export async function runMariadb({ target, schema, infile, tls }: ScriptJob): Pr
   const connection = await createMariadb({ ...options, pipelining: true });
   // The one needs what the other can't have.
   const loading = await createMariadb({ ...options, permitLocalInfile: true });
-  const rows = (text: string, values?: readonly unknown[]) =>
-    connection.query({ sql: text }, values);
+  const rows: Rows = (text, values) => connection.query({ sql: text }, values);
   const lines = await runSteps([
     ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
     [
@@ -118,15 +124,7 @@ export async function runMariadb({ target, schema, infile, tls }: ScriptJob): Pr
           rows('SELECT 3 AS d'),
         ]).then((settled) => settled.map(describeSettled)),
     ],
-    ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
-    ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
-    ['call', () => rows('CALL two()')],
-    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [UNICODE, UNICODE])],
-    ['big result', async () => digest(await rows(BIG_RESULT))],
-    ['big row', async () => digest(await rows(BIG_ROW))],
-    ['missing table', () => rows('SELECT * FROM missing')],
-    ['syntax error', () => rows('SELECT FROM WHERE')],
-    ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
+    ...stepsOfBoth(rows),
     [
       'infile',
       () =>

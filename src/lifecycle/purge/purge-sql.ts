@@ -9,6 +9,7 @@
  * smaller, never larger. Only columns whose values compare in a range exactly as the key orders
  * them are used: not ENUM, SET, BIT or an unknown type.
  */
+import { inGroups } from '../../names/names.js';
 import type { HoldTable } from '../../service/hold-tables.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import type { Chunk } from './pace.js';
@@ -158,11 +159,9 @@ const RANGE_TYPES: ReadonlySet<string> = new Set(
 
 /** The primary key, else the shortest unique key that can be scanned by range, else `null`. */
 export function choosePurgeKey(columns: readonly IndexColumn[]): PurgeKey | null {
-  const indexes = new Map<string, IndexColumn[]>();
-  for (const column of columns) {
-    indexes.set(column.index, [...(indexes.get(column.index) ?? []), column]);
-  }
-  const keys = [...indexes.values()].filter(isUsable).map(toKey);
+  const keys = inGroups(columns, ({ index }) => index)
+    .filter(isUsable)
+    .map(toKey);
   keys.sort((a, b) => rank(a) - rank(b));
   return keys[0] ?? null;
 }

@@ -35,12 +35,7 @@ export function parseExecuteImmediate(
   tokens: readonly Token[],
   source: Source,
 ): DynamicText | null {
-  let depth = 0;
-  const usingAt = tokens.findIndex((token) => {
-    if (token.text === '(') depth++;
-    if (token.text === ')') depth--;
-    return depth === 0 && token.text === 'USING';
-  });
+  const usingAt = findOutside(tokens, 'USING');
   const text = dynamicText(usingAt < 0 ? tokens : tokens.slice(0, usingAt), source);
   return text === null ? null : { ...text, name: null, hasUsing: usingAt >= 0 };
 }
@@ -58,19 +53,28 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
   return { kind: isVariable || isFixed(tokens, source) ? 'variable' : 'expression', sql };
 }
 
+/** The index of the first such token outside parentheses; -1: there is none. */
+function findOutside(tokens: readonly Token[], wanted: string): number {
+  let depth = 0;
+  return tokens.findIndex(({ text }) => {
+    if (text === '(') depth++;
+    if (text === ')') depth--;
+    return depth === 0 && text === wanted;
+  });
+}
+
 /**
  * Whether an expression has user variables, string literals, IF and CONCAT alone, as those of
  * mariadb-tzinfo-to-sql: only the session itself can change its value.
  */
 function isFixed(tokens: readonly Token[], { bytes }: Source): boolean {
-  let depth = 0;
+  // A list of several is an error, and its text is no part of a SELECT.
+  if (findOutside(tokens, ',') >= 0) return false;
   return tokens.every(({ kind, text, start, quote }, at) => {
-    if (text === '(') depth++;
-    if (text === ')') depth--;
     // With a prefix it has a charset of its own, or is hexadecimal.
     if (kind === 'string') return bytes[start] === quote;
     if (tokens[at - 1]?.text === '@') return kind === 'name';
-    return ['IF', 'CONCAT', '(', ')', '@'].includes(text) || (text === ',' && depth > 0);
+    return ['IF', 'CONCAT', '(', ')', ',', '@'].includes(text);
   });
 }
 
