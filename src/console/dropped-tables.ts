@@ -31,11 +31,13 @@ export async function listDropped(session: ConsoleSession, params: Params) {
   const sort = textIn(params, 'sort') ?? 'dropped';
   if (!Object.hasOwn(ORDERS, sort)) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
   const tests = testsOf(params, sort);
-  const [schema, user, since] = [textIn(params, 'schema'), textIn(params, 'user'), sinceIn(params)];
+  const [schema, user] = [textIn(params, 'schema'), textIn(params, 'user')];
+  const [since, search] = [sinceIn(params), textIn(params, 'q')];
   const clauses = [
     ...(schema === null ? [] : [`FROM ${quoteIdentifier(schema)}`]),
     ...(user === null ? [] : [`BY ${literal(user)}`]),
     ...(since === null ? [] : [`SINCE ${literal(since)}`]),
+    ...(search === null ? [] : [`MATCHING ${literal(search)}`]),
     ...(sort === 'size' ? ['ORDER BY size'] : []),
     ...(tests.length === 0 ? [`LIMIT ${limit + 1}`] : []),
   ];
@@ -53,27 +55,16 @@ type TableTest = (table: ConsoleTable) => boolean;
 
 function testsOf(params: Params, sort: string): readonly TableTest[] {
   const [state, kind] = [textIn(params, 'state'), textIn(params, 'kind')];
-  const [cursor, search] = [textIn(params, 'cursor'), textIn(params, 'q')];
+  const cursor = textIn(params, 'cursor');
   if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
   const tests: readonly (TableTest | null)[] = [
     state === null ? null : (table) => table.state === state.toUpperCase(),
     kind === null ? null : (table) => table.how === kind.toUpperCase(),
-    search === null ? null : searchOf(search),
     cursor === null ? null : ({ id }) => id < cursor,
     // Without those that are pinned or going already, which come first.
     sort === 'expires' && state === null ? ({ expiresAt }) => expiresAt !== null : null,
   ];
   return tests.filter((test) => test !== null);
-}
-
-/** In the names, the user, the ids and the statement, in any case. */
-function searchOf(search: string): TableTest {
-  const has = (text: string | null, part: string) =>
-    text?.toLowerCase().includes(part.toLowerCase()) === true;
-  const name = parseTableName(search);
-  return ({ id, dropId, schema, table, user, statement }) =>
-    [table, schema, user, id, dropId, statement].some((text) => has(text, search)) ||
-    (name !== null && name.schema !== null && has(schema, name.schema) && has(table, name.table));
 }
 
 /** A line for each statement. */

@@ -16,6 +16,7 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
+import { asLike } from '../wildcards.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type Detached, KEYS_CHARACTERS, keyPart, parseDetached } from './detached/detached.js';
 import {
@@ -92,6 +93,8 @@ export interface LiveFit {
   readonly user?: string;
   /** Dropped then or later. */
   readonly since?: Date;
+  /** In one of the fields that are searched, or across two of them; in any case. */
+  readonly text?: string;
   /** Any of these; each by the index. */
   readonly names?: readonly { readonly schema: string; readonly table: string }[];
   /** The server's; default: 0. */
@@ -369,6 +372,7 @@ function fitting({
   like,
   user,
   since,
+  text,
   names,
   lowerCaseTableNames = 0,
 }: LiveFit): SQLQuery[] {
@@ -387,9 +391,13 @@ function fitting({
     ...(like === undefined ? [] : [isLike(sql`table_name`, like)]),
     ...(user === undefined ? [] : [sql`LOWER(user_name) = LOWER(${user})`]),
     ...(since === undefined ? [] : [sql`dropped_at >= ${since}`]),
+    ...(text === undefined ? [] : [isLike(SEARCHED, `%${asLike(text)}%`)]),
     ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),
   ];
 }
+
+const SEARCHED = sql`CONCAT_WS(' ', id, group_id, CONCAT(schema_name, '.', table_name), user_name,
+  LEFT(statement_text, ${STATEMENT_HEAD_CHARACTERS}))`;
 
 /** The same as the server's own SHOW TABLES LIKE, without regard to case. */
 export function isLike(column: SQLQuery, pattern: string): SQLQuery {

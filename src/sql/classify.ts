@@ -17,13 +17,7 @@ import {
 import { unescapeLiteral } from './grammar/literal.js';
 import { selectVerdict, showVerdict } from './grammar/show-dropped.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
-import {
-  explainVerdict,
-  holdVerdict,
-  purgeVerdict,
-  undropVerdict,
-  wrong,
-} from './grammar/undrop.js';
+import { explainVerdict, holdVerdict, purgeVerdict, undropVerdict } from './grammar/undrop.js';
 import {
   hypotheses,
   isFullyKnown,
@@ -302,10 +296,6 @@ function* statementVerdict(
       return yield* executeVerdict(statement, source, context);
     case 'UNDROP':
       return undropVerdict(tokens, statement, source);
-    // Words of other products, which no server has: the error has undrop's own.
-    case 'RECOVER':
-    case 'FLASHBACK':
-      return wrong(statement.tokens, statement);
     case 'HOLD':
       return holdVerdict(tokens, statement, source);
     case 'PURGE':

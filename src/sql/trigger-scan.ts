@@ -42,12 +42,9 @@ const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
 const SQL_LOG_BIN = wordOf('sql_log_bin');
 const SHOW = wordOf('show');
-const RECYCLEBIN = wordOf('recyclebin');
 const DROPPED = wordOf('dropped');
 /** First words of undrop's own statements, by the first letter. */
-const HEADS: readonly (Uint8Array | undefined)[] = headsOf(
-  ...['undrop', 'flashback', 'recover', 'hold', 'purge', 'explain'],
-);
+const HEADS: readonly (Uint8Array | undefined)[] = headsOf('undrop', 'hold', 'purge', 'explain');
 
 /** The kinds of UNDROP_PROTECT that make words of more statements ours. */
 interface OptionalKinds {
@@ -109,9 +106,7 @@ function beginsLikeOurs(bytes: Uint8Array, start: number, end: number): boolean 
   const head = HEADS[letter];
   if (head !== undefined) return isWordAt(bytes, at, start, end, head);
   return (
-    letter === SHOW[0] &&
-    isWordAt(bytes, at, start, end, SHOW) &&
-    (hasWord(bytes, at, end, RECYCLEBIN) || hasWord(bytes, at, end, DROPPED))
+    letter === SHOW[0] && isWordAt(bytes, at, start, end, SHOW) && hasWord(bytes, at, end, DROPPED)
   );
 }
 

@@ -131,6 +131,8 @@ export interface ShowDropped<Text> {
   readonly user: Text | null;
   /** Dropped then or later (`parseSince`). */
   readonly since: Text | null;
+  /** A part of its name, user, ids or statement. */
+  readonly text: Text | null;
   /** Largest first; else newest first. */
   readonly isBySize: boolean;
   readonly limit: number | null;

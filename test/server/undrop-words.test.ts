@@ -116,6 +116,24 @@ onServers('the words that people type on $name', (server, on) => {
     expect(await tablesOf(`LIKE '${a?.['Drop_id']}'`)).toEqual(['a']);
   });
 
+  test('a list by a part of any field', async () => {
+    await drop('a', 'b_1');
+    await client.query('CREATE TABLE c (id INT)');
+    await client.query('DROP /* a%thing */ TABLE c');
+    const id = String((await shown("LIKE 'a'"))[0]?.['Id']);
+    for (const [text, found] of [
+      ['B_', ['b_1']],
+      [`${schema.name}.A`, ['a']],
+      ['A%thing', ['c']],
+      ['%', ['c']],
+      [id.slice(3, -3), ['a']],
+      ['b_1 b_1', []],
+      ["ROOT' ORDER BY size LIMIT 2 -- ", ['c', 'b_1']],
+    ] as const) {
+      expect([text, await tablesOf(`MATCHING '${text}'`)]).toEqual([text, found]);
+    }
+  });
+
   test('the first ones in the order of sizes are those of the whole list', async () => {
     await drop('a', 'b', 'c', 'd', 'e');
     const left = `SELECT id FROM _undrop.ledger
@@ -147,12 +165,15 @@ onServers('the words that people type on $name', (server, on) => {
   });
 
   test.each([
-    ["SHOW DROPPED TABLES WHERE User = 'a'", 1064, "[BY 'user'] [SINCE 'time'] [ORDER BY size]"],
+    [
+      "SHOW DROPPED TABLES WHERE User = 'a'",
+      1064,
+      "[BY 'user'] [SINCE 'time'] [MATCHING 'text'] [ORDER BY size]",
+    ],
     ["SHOW DROPPED TABLES SINCE '2h'", 1210, 'expected a time like 2026-11-24 14:00 or'],
     ['SELECT COUNT(*) FROM _undrop.dropped_tables', 1064, 'for reports, undrop list --json'],
     ["HOLD a FOR '3d'", 1064, "(undrop's own: HOLD TABLE name | 'id' FOR '30d'"],
     ['PURGE TABLES', 1064, "(undrop's own: PURGE TABLE name"],
-    ['SHOW TABLES DROPPED', 1064, "undrop's own: SHOW [FULL] DROPPED TABLES"],
     ["HOLD TABLE a FOR '3'", 1210, "expected a duration like 12h or 30d, found '3'"],
     ["HOLD TABLE a UNTIL 'soon'", 1210, "found 'soon'"],
     ["UNDROP TABLE a BEFORE 'soon'", 1210, "found 'soon'"],
@@ -177,6 +198,8 @@ onServers('the words that people type on $name', (server, on) => {
     );
     const session = await connect(proxy, { user: 'near_user', password: '' });
     const hidden = (await session.errorOf(`UNDROP TABLE ${schema.name}.b`))?.message;
+    const list = "SHOW DROPPED TABLES MATCHING 'DROP TABLE'";
+    expect([await session.rows(list), await client.rows(list)]).toMatchObject([[], [{}, {}]]);
     await session.end();
     await query(server, `DROP USER near_user@'%'`);
     expect(hidden).not.toContain(other.name);

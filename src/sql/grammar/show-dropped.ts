@@ -29,6 +29,7 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
     like: take(['LIKE'], takeLiteral),
     user: take(['BY'], takeLiteral),
     since: take(['SINCE'], takeLiteral),
+    text: take(['MATCHING'], takeLiteral),
     isBySize: take(['ORDER', 'BY'], (rest) => takeTexts(rest, 'SIZE') || null) ?? false,
     limit: take(['LIMIT'], takeCount),
   };
@@ -46,9 +47,6 @@ function takeCount(tokens: Token[], { bytes }: Source): number | null {
 }
 
 function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
-  // Words of other products: the error has undrop's own.
-  if (takeTexts(tokens, 'RECYCLEBIN') || takeTexts(tokens, 'TABLES', 'DROPPED'))
-    return 'incomplete';
   if (takeTexts(tokens, 'FULL', 'DROPPED')) {
     return takeTexts(tokens, 'TABLES') ? 'full-tables' : 'incomplete';
   }

@@ -148,12 +148,13 @@ export function bindUndo(
 }
 
 function boundTexts(show: ShowDropped<Uint8Array>, facts: UserFacts) {
-  const { like, user, since } = show;
+  const { like, user, since, text } = show;
   return {
     ...show,
     like: like && decodeText(like, 'LIKE', facts),
     user: user && decodeText(user, 'BY', facts),
     since: since && timeOf(since, 'SINCE', facts),
+    text: text && decodeText(text, 'MATCHING', facts),
   };
 }
 
@@ -228,7 +229,7 @@ const FORMS: Readonly<Record<UndoForm, string>> = {
     'UNDROP DATABASE name [TO name]',
   show:
     "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] [BY 'user'] " +
-    "[SINCE 'time'] [ORDER BY size] [LIMIT n], without WHERE; " +
+    "[SINCE 'time'] [MATCHING 'text'] [ORDER BY size] [LIMIT n], without WHERE; " +
     "SHOW DROPPED DATABASES [LIKE 'pattern']",
   select:
     'no table: SHOW [FULL] DROPPED TABLES lists what is held; for reports, ' +

@@ -97,7 +97,7 @@ export async function findSeen(
     looked += rows.length;
     const seen = await seenBy(rows, { facts, granted }, options);
     if ('errno' in seen) return seen;
-    let left = seen;
+    let left = fit.text === undefined ? seen : seen.filter(searchFor(fit.text));
     while (left.length > 0 && found.length < enough) {
       // A few are located by their names, which costs the same among any number.
       const missing = enough - found.length;
@@ -157,6 +157,14 @@ async function* readPages(
     isLast = rows.length < rowsMax;
     yield { rows, isLast };
   }
+}
+
+/** The text is in what this user sees of a row, in any case: the ledger also reads statements. */
+function searchFor(text: string): (seen: Seen) => boolean {
+  return ({ row: { id, groupId, schema, table, user }, statement }) => {
+    const fields = [id, groupId, `${schema}.${table}`, user, statement].join(' ');
+    return fields.toLowerCase().includes(text.toLowerCase());
+  };
 }
 
 interface Seen extends Pick<Dropped, 'statement'> {

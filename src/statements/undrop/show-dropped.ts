@@ -60,7 +60,7 @@ export async function showDropped(
   return answerRows(set, { ...format, note }, options);
 }
 
-function fitOf({ schema, like, user, since }: Show): SeenFit {
+function fitOf({ schema, like, user, since, text }: Show): SeenFit {
   const time = since === null ? null : parseSince(since, new Date());
   return {
     ...(schema !== null && { schema }),
@@ -68,6 +68,7 @@ function fitOf({ schema, like, user, since }: Show): SeenFit {
     ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
     ...(user !== null && { user }),
     ...(time !== null && { since: time }),
+    ...(text !== null && { text }),
   };
 }
 
