@@ -199,7 +199,7 @@ onServers('the words that people type on $name', (server, on) => {
     const session = await connect(proxy, { user: 'near_user', password: '' });
     const hidden = (await session.errorOf(`UNDROP TABLE ${schema.name}.b`))?.message;
     const list = "SHOW DROPPED TABLES MATCHING 'DROP TABLE'";
-    expect([await session.rows(list), await client.rows(list)]).toMatchObject([[], [{}, {}]]);
+    expect([await session.rows(list), (await client.rows(list)).length > 1]).toEqual([[], true]);
     await session.end();
     await query(server, `DROP USER near_user@'%'`);
     expect(hidden).not.toContain(other.name);
