@@ -23,8 +23,7 @@ import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 import { actorOf } from './people.js';
 
 const EVENTS_OF_OVERVIEW = 10;
-/** Each is located by its name: half a millisecond, among any number. */
-/** With the one more that is asked for, as many as are located in three steps. */
+/** With the one more that is asked for, three steps of as many as are located at once. */
 const OWN_TABLES_MAX = 299;
 const FOLLOW_S = 10;
 const FOLLOW_JOB_S = 1;
