@@ -145,6 +145,7 @@ async function sayAll(
       !isRefused(outcome) &&
       !isCutShort(script, outcome, server) &&
       !isOwn(script, outcome) &&
+      !(server.flavour === 'mariadb' && isCutOff(script)) &&
       !isSame(outcome)
     ) {
       problems.push(tell('not as natively'));
@@ -192,18 +193,28 @@ function isRefused({ direct, proxied }: TwinOutcome): boolean {
  * Whether there are bytes that are no characters: a server cuts a name off at them, or drops a
  * table whose name is another than the one that stands there, so that is refused.
  */
-function isBroken({ charset, texts }: Script): boolean {
-  if (charset.startsWith('utf8')) return !texts.every((text) => isUtf8(text));
+function isBroken(script: Script): boolean {
+  if (script.charset.startsWith('utf8')) return !script.texts.every((text) => isUtf8(text));
+  const isStray = ([first = 0, ...more]: Uint8Array) => more.length === 0 && first >= 0x80;
+  return charactersOf(script).some((bytes) => bytes.length === 0 || isStray(bytes));
+}
+
+/** MariaDB cuts off the end of a name in backquotes if one of its characters ends in that byte. */
+function isCutOff(script: Script): boolean {
+  return charactersOf(script).some((bytes) => bytes.length > 1 && bytes.at(-1) === 0x60);
+}
+
+/** Up to the first bytes that are none, which are empty. */
+function charactersOf({ charset, texts }: Script): readonly Uint8Array[] {
   const table = charsetTableOf(charset);
-  if (table === null || charset === 'latin1') return false;
-  return texts.some((text) => {
-    for (let at = 0; at < text.length; ) {
-      const length = table.charLength(text, at, text.length);
-      const isStray = length === 1 && (text[at] ?? 0) >= 0x80;
-      if (length === 0 || isStray) return true;
-      at += length;
+  if (table === null || charset === 'latin1') return [];
+  return texts.flatMap((text) => {
+    const found: Uint8Array[] = [];
+    for (let at = 0; at < text.length && found.at(-1)?.length !== 0; ) {
+      found.push(text.subarray(at, at + table.charLength(text, at, text.length)));
+      at += found.at(-1)?.length ?? 0;
     }
-    return false;
+    return found;
   });
 }
 
