@@ -88,7 +88,6 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ['UNDROP TABLE a,', ''],
   ['UNDROP TABLE a TO', ''],
   ['UNDROP TABLE a, b TO c', 'TO c'],
-  ['UNDROP TABLE a SWAP TO c', 'TO c'],
   ["UNDROP TABLE a, '0193'", "'0193'"],
   ["UNDROP TABLE a 'b", "'b"],
   ['UNDROP DATABASE d, e', ', e'],
