@@ -79,7 +79,6 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ["SHOW DROPPED TABLES SINCE BY 'u'", "BY 'u'"],
   ['SHOW DROPPED TABLES ORDER BY Bytes DESC', 'Bytes DESC'],
   ['SHOW DROPPED TABLES LIMIT', ''],
-  ['SHOW DROPPED TABLES LIMIT 5, 10', ', 10'],
   ['SHOW DROPPED DATABASES LIMIT 1', 'LIMIT 1'],
   ['SHOW DROPPED DATABASES FROM d', 'FROM d'],
   ['SELECT * FROM _undrop.dropped_tables, t', '_undrop.dropped_tables, t'],
