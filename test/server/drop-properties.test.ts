@@ -219,14 +219,14 @@ function charactersOf({ charset, texts }: Script): readonly Uint8Array[] {
 }
 
 /**
- * A `;` within a version comment ends a statement for MySQL before 5.7, in a text of several; said
- * alone, that statement has a comment without an end. So it is a syntax error, and nothing is done.
+ * A `;` within a version comment ends a statement for MySQL before 5.7 and MariaDB before 10.6, in a
+ * text of several; said alone, that statement has a comment without an end. So it is a syntax error, and nothing is done.
  */
 function isCutShort({ texts }: Script, { proxied }: TwinOutcome, server: TestServer): boolean {
   // A plain comment within doesn't end it.
   const splits = /\/\*!(?:\/\*(?:(?!\*\/).)*\*\/|(?!\*\/).)*;/s;
   return (
-    server.name === 'mysql-5.6' &&
+    ['mysql-5.6', 'mariadb-10.5'].includes(server.name) &&
     texts.some((text) => splits.test(text.toString('latin1'))) &&
     proxied.answers.at(-1)?.startsWith('ERR 1064') === true
   );
