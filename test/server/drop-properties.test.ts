@@ -219,8 +219,9 @@ function charactersOf({ charset, texts }: Script): readonly Uint8Array[] {
 }
 
 /**
- * A `;` within a version comment ends a statement for MySQL before 5.7 and MariaDB before 10.6, in a
- * text of several; said alone, that statement has a comment without an end. So it is a syntax error, and nothing is done.
+ * A `;` within a version comment ends a statement for MySQL before 5.7 and MariaDB before 10.6, in
+ * a text of several; said alone, that statement has a comment without an end. So it is a syntax
+ * error, and nothing is done.
  */
 function isCutShort({ texts }: Script, { proxied }: TwinOutcome, server: TestServer): boolean {
   // A plain comment within doesn't end it.
