@@ -91,6 +91,9 @@ onServers('the API of the console on $name', (server, on) => {
         `schema=${schema.name}&user=${server.user}&state=HOLD&since=2020-01-01&q=only_b`,
         ['only_b'],
       ],
+      ['state=PURGE', []],
+      ['user=nobody', []],
+      ['schema=another', []],
       ["q=' OR 1=1 -- ", []],
     ] as const) {
       const found = await list(encodeURI(search).replaceAll('%25', '%'));

@@ -145,7 +145,7 @@ async function sayAll(
       !isRefused(outcome) &&
       !isCutShort(script, outcome, server) &&
       !isOwn(script, outcome) &&
-      !(server.flavour === 'mariadb' && isCutOff(script)) &&
+      !isCutOff(script, outcome, server) &&
       !isSame(outcome)
     ) {
       problems.push(tell('not as natively'));
@@ -200,8 +200,9 @@ function isBroken(script: Script): boolean {
 }
 
 /** MariaDB cuts off the end of a name in backquotes if one of its characters ends in that byte. */
-function isCutOff(script: Script): boolean {
-  return charactersOf(script).some((bytes) => bytes.length > 1 && bytes.at(-1) === 0x60);
+function isCutOff(script: Script, outcome: TwinOutcome, { flavour }: TestServer): boolean {
+  const isOdd = (bytes: Uint8Array) => bytes.length > 1 && bytes.at(-1) === 0x60;
+  return flavour === 'mariadb' && isUntouched(outcome) && charactersOf(script).some(isOdd);
 }
 
 /** Up to the first bytes that are none, which are empty. */
@@ -234,13 +235,17 @@ function isCutShort({ texts }: Script, { proxied }: TwinOutcome, server: TestSer
 }
 
 /** `EXPLAIN DROP TABLE` is undrop's own: the server knows no such statement. It does nothing. */
-function isOwn({ texts }: Script, { direct, proxied }: TwinOutcome): boolean {
-  const isSyntaxError = direct.answers.some((answer) => answer.startsWith('ERR 1064'));
+function isOwn({ texts }: Script, outcome: TwinOutcome): boolean {
+  const isSyntaxError = outcome.direct.answers.some((answer) => answer.startsWith('ERR 1064'));
   const isExplain = texts.some((text) =>
     /\b(EXPLAIN|DESC|DESCRIBE)\b/i.test(text.toString('latin1')),
   );
-  const isUntouched = JSON.stringify(direct.objects) === JSON.stringify(proxied.objects);
-  return isSyntaxError && isExplain && isUntouched;
+  return isSyntaxError && isExplain && isUntouched(outcome);
+}
+
+/** Both ways leave the same tables behind. */
+function isUntouched({ direct, proxied }: TwinOutcome): boolean {
+  return JSON.stringify(direct.objects) === JSON.stringify(proxied.objects);
 }
 
 function isUnknown(answer: string): boolean {
