@@ -43,6 +43,8 @@ export interface LedgerRow extends DroppingStatement {
   readonly byteEstimate: number | null;
   readonly holdUntil: Date;
   readonly state: LedgerState;
+  /** Recorded after the change itself, which a DROP DATABASE makes long after `droppedAt`. */
+  readonly stateSince: Date;
   /** Its last known schema while held; null while an intent. */
   readonly holdSchema: string | null;
   readonly holdName: string | null;

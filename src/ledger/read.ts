@@ -126,7 +126,7 @@ export async function findRows(
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, engine, dropped_at, user_name, client_address, row_estimate,
-          byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
+          byte_estimate, hold_until, state, state_since, hold_schema, hold_name, relocated,
           todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
         FROM ${LEDGER} ${keyFor(filter)} WHERE ${condition(filter)}${isAfter}
@@ -470,6 +470,7 @@ function asLedgerRow(row: Row): LedgerRow {
     byteEstimate: numberOrNullOf(row, 'byte_estimate'),
     holdUntil: dateOf(row, 'hold_until'),
     state: textOf(row, 'state') as LedgerState,
+    stateSince: dateOf(row, 'state_since'),
     holdSchema: textOrNullOf(row, 'hold_schema'),
     holdName: textOrNullOf(row, 'hold_name'),
     relocated: numberOf(row, 'relocated') !== 0,

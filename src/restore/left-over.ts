@@ -26,7 +26,7 @@ const ROWS_MAX = 20;
 const BESIDE_MS = 60_000;
 /** The same if the work was done, to the table with which the drop replaced it. */
 const AT_ONCE_MS = 2_000;
-/** The ledger has whole seconds. */
+/** The ledger has whole seconds; the order of what is not further apart is unknown. */
 const CLOCK_MS = 1_000;
 
 /** Records them in its row. Does not reject for errors of the server or the pool. */
@@ -66,8 +66,8 @@ async function findLeftOver(pool: ServicePool, row: LedgerRow): Promise<Detached
   const others = rows.filter((other) => other.id !== row.id && isSameDefinition(other, row));
   const isOwn = ({ id, droppedAt }: LedgerRow) => !isAnother(row, { id, since: droppedAt }, rows);
   const truncated = [row, ...others].filter(isOwn).map((one) => keysOfTruncate(one, row));
-  const left = [...truncated, leftByRestore(others, row, rows)];
-  const { keysOut, triggers, checks } = left.reduce(mergeDetached);
+  const left = [...truncated, ...leftByRestores(others, row, rows)];
+  const { keysOut, triggers, checks } = left.reduce(mergeDetached, NOTHING_DETACHED);
   // Parts that the table had when it was dropped are newer.
   const besides = <T extends { readonly name: string }>(more: readonly T[], own: readonly T[]) =>
     more.filter(({ name }) => !own.some((one) => isSameName(one.name, name)));
@@ -97,31 +97,47 @@ function keysOfTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
   return { ...NOTHING_DETACHED, keysOut };
 }
 
-/**
- * Parts of the last restore before this drop: all if the drop came while it had not ended, or just
- * then and replaced the table; later only those that are known to be missing.
- */
-function leftByRestore(
+type Restored = LedgerRow & { readonly endedAt: Date };
+
+/** Parts of the last restore before this drop, and of all that may have ended just before it. */
+function leftByRestores(
   others: readonly LedgerRow[],
   row: LedgerRow,
   rows: readonly LedgerRow[],
-): Detached {
+): readonly Detached[] {
   const name = writtenName(row);
-  const before = (end: Date | null) => (end === null ? -Infinity : apartMs(end, row));
-  const [last] = others
-    .filter(({ state, restoredAs }) => state === 'restored' && restoredAs === name)
-    .filter(({ endedAt }) => before(endedAt) >= -CLOCK_MS)
-    .sort((one, other) => before(one.endedAt) - before(other.endedAt));
-  if (!last?.endedAt || isExchangedFor(last, row, others)) return NOTHING_DETACHED;
-  if (isAnother(row, { id: last.id, since: last.endedAt }, rows)) return NOTHING_DETACHED;
-  const { keysOut, triggers, checks } = last.detached;
+  const isBefore = (other: LedgerRow): other is Restored =>
+    other.state === 'restored' &&
+    other.restoredAs === name &&
+    other.endedAt !== null &&
+    other.endedAt.getTime() <= row.stateSince.getTime() + CLOCK_MS;
+  const restores = others.filter(isBefore);
+  const last = Math.max(...restores.map(({ endedAt }) => endedAt.getTime()));
+  return restores
+    .filter((one) => one.endedAt.getTime() === last || apartMs(one.endedAt, row) <= CLOCK_MS)
+    .filter((one) => {
+      // Those of the same second with parts that the restored table lacks had the name before.
+      const isEarlier = (dropped: LedgerRow) =>
+        Math.abs(apartMs(one.endedAt, dropped)) <= CLOCK_MS && !isBare(dropped);
+      const later = isIncomplete(one) ? rows.filter((dropped) => !isEarlier(dropped)) : rows;
+      return !isAnother(row, { id: one.id, since: one.endedAt }, later);
+    })
+    .filter((one) => !isExchangedFor(one, row, others))
+    .map((one) => leftByRestore(one, row));
+}
+
+/**
+ * All parts if the drop came while the restore had not ended, or just then and replaced the table;
+ * later only those that are known to be missing.
+ */
+function leftByRestore(restored: Restored, row: LedgerRow): Detached {
+  const { keysOut, triggers, checks } = restored.detached;
   const all = { keysOut, keysIn: [], triggers, checks };
-  const todo = last.failure?.todo;
-  // `look`: all of it is back.
-  const hasAll = last.failure === null || todo === 'look';
+  const todo = restored.failure?.todo;
+  const hasAll = !isIncomplete(restored);
   // It may have added them to the table that took the name as fast.
   if (hasAll && !isReplaced(row)) return NOTHING_DETACHED;
-  const ms = before(last.endedAt);
+  const ms = apartMs(restored.endedAt, row);
   if (isBare(row) ? ms <= (hasAll ? AT_ONCE_MS : BESIDE_MS) : !hasAll && ms <= AT_ONCE_MS) {
     return all;
   }
@@ -130,6 +146,11 @@ function leftByRestore(
     keysOut: todo === 'keys' ? keysOut : [],
     triggers: todo === 'triggers' ? triggers : [],
   };
+}
+
+/** `look`: all of it is back. */
+function isIncomplete({ failure }: LedgerRow): boolean {
+  return failure !== null && failure.todo !== 'look';
 }
 
 /** Whether the swap that restored `restored` is what took this table away: it had its own parts. */
