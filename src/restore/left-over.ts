@@ -116,7 +116,7 @@ function leftByRestores(
   return restores
     .filter((one) => one.endedAt.getTime() === last || apartMs(one.endedAt, row) <= CLOCK_MS)
     .filter((one) => {
-      // Those of the same second with parts that the restored table lacks had the name before.
+      // Dropped in the same second with parts that the restored table lacks: before it.
       const isEarlier = (dropped: LedgerRow) =>
         Math.abs(apartMs(one.endedAt, dropped)) <= CLOCK_MS && !isBare(dropped);
       const later = isIncomplete(one) ? rows.filter((dropped) => !isEarlier(dropped)) : rows;

@@ -58,7 +58,10 @@ async function orAnswer(
   try {
     return await work();
   } catch (error) {
-    if (error instanceof SaidByServer) return answerSignal(error.signal, options);
+    if (error instanceof SaidByServer) {
+      const { said } = error;
+      return 'payload' in said ? answeredWith(said) : answerSignal(said, options);
+    }
     return answerRefused(undropErrorOf(error), options);
   }
 }

@@ -22,7 +22,6 @@ const TRIES = 10;
 
 onServers('races on one name on $name', (server, on) => {
   const { afterEach, testOnEach: test } = on;
-  const isMariadb = server.flavour === 'mariadb';
   const hasChecks = server.name !== 'mysql-5.6';
   const proxy = on.proxy({
     ...{ PROTECT: 'drop-table,drop-database,truncate,create-or-replace' },
@@ -41,7 +40,7 @@ onServers('races on one name on $name', (server, on) => {
   const statements = [
     ...['TRUNCATE TABLE t', 'DROP TABLE t', 'UNDROP TABLE t SWAP', 'UNDROP TABLE t'],
     'DROP DATABASE !',
-    ...(isMariadb ? [`CREATE OR REPLACE TABLE t ${columns}`] : []),
+    ...(server.flavour === 'mariadb' ? [`CREATE OR REPLACE TABLE t ${columns}`] : []),
   ];
 
   const login = { user: server.user, password: server.password };

@@ -18,7 +18,6 @@ import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { SessionFacts, UserFacts } from '../../steps/world.js';
-import type { ErrPacket } from '../../wire/response.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
@@ -86,7 +85,7 @@ export async function findSeen(
   fit: SeenFit,
   { facts, server, enough = TABLES_MAX }: Asker & { readonly enough?: number },
   options: InterceptOptions,
-): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean } | ErrPacket> {
+): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean }> {
   const { pool } = options.service;
   const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
   const granted: Granted = new Map();
@@ -96,7 +95,6 @@ export async function findSeen(
   for await (const { rows, isLast } of readPages(pool, facts, () => fitted, enough)) {
     looked += rows.length;
     const seen = await seenBy(rows, { facts, granted }, options);
-    if ('errno' in seen) return seen;
     let left = fit.text === undefined ? seen : seen.filter(searchFor(fit.text));
     while (left.length > 0 && found.length < enough) {
       // A few are located by their names, which costs the same among any number.
@@ -216,7 +214,7 @@ export async function seenBy(
   rows: readonly LedgerRow[],
   { facts, granted }: { readonly facts: UserFacts; readonly granted: Granted },
   options: InterceptOptions,
-): Promise<readonly Seen[] | ErrPacket> {
+): Promise<readonly Seen[]> {
   const { session, service } = options;
   const me = { ...session, proxyId: service.proxyId, user: facts.user };
   const others = rows.filter((row) => !isOwn(row, me));
@@ -225,7 +223,6 @@ export async function seenBy(
   const { userSession } = options;
   const asked = { session: userSession, facts, groupId: newId() };
   const said = await askWhichMayBeSeen(news, asked);
-  if ('errno' in said) return said;
   for (const name of news) granted.set(keyOf(name), said.has(keyOf(name)));
   return rows.flatMap((row) => {
     if (isOwn(row, me)) return [whole(row)];

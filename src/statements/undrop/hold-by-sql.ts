@@ -8,7 +8,6 @@
  */
 import type { HistoryEvent } from '../../audit.js';
 import { parseMoment, timeText } from '../../duration.js';
-import { UndropError } from '../../errors.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
@@ -33,17 +32,12 @@ import { readNow } from '../../service/server-facts.js';
 import { note, sql, textOf, valueList } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
-import {
-  type Answered,
-  answeredWith,
-  type Interception,
-  type InterceptOptions,
-} from '../intercepted.js';
+import type { Answered, Interception, InterceptOptions } from '../intercepted.js';
 import { answerOk, type UndoRun } from './answer.js';
 import type { BoundTarget, BoundUndo } from './bind.js';
 import type { Dropped } from './dropped-columns.js';
 import { findAll, findSeen, findServer, refuseUnder, TABLES_MAX } from './find-dropped.js';
-import { askToDropName, askToOperate } from './rights.js';
+import { askToDropName, askToOperate, assertGranted } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
@@ -57,9 +51,7 @@ export async function holdBySql(
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const found = await findOwn(target, run, options);
-  if (!('held' in found)) return found;
-  const { table: held, others } = found.held;
+  const { table: held, others } = await findOwn(target, run, options);
   const { pool, maxHoldMs = Number.POSITIVE_INFINITY } = options.service;
   const now = await readNow(pool);
   const after = (ms: number) => new Date(now.getTime() + ms);
@@ -91,9 +83,7 @@ export async function purgeBySql(
   run: UndoRun,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const found = await findOwn(target, run, options);
-  if (!('held' in found)) return found;
-  const { table, others } = found.held;
+  const { table, others } = await findOwn(target, run, options);
   return endHolds([table], run, options, unchangedText(others));
 }
 
@@ -106,8 +96,7 @@ export async function purgeDatabaseBySql(
   refuseUnder(facts);
   const server = await findServer(facts, options);
   const asked = { session: options.userSession, facts, groupId: newId() };
-  const said = await askToOperate(asked);
-  if (said !== null) return answeredWith(said);
+  assertGranted(await askToOperate(asked));
   const all = await findAll({ schema }, { facts, server }, options);
   const held = all.filter((one) => isInHold(one) && one.how === OF_SCHEMA);
   if (held.length > 0) return endHolds(held, run, options);
@@ -117,33 +106,29 @@ export async function purgeDatabaseBySql(
 
 const OF_SCHEMA: Dropped['how'] = 'DROP DATABASE';
 
-/** The table in HOLD that is meant, if the user may drop its name; else the answer. */
+/** The table in HOLD that is meant. Rejects unless the user may drop its name. */
 async function findOwn(
   target: BoundTarget,
   { facts }: UndoRun,
   options: InterceptOptions,
-): Promise<{ readonly held: ChosenHeld<Dropped> } | Interception> {
+): Promise<ChosenHeld<Dropped>> {
   refuseUnder(facts);
   const server = await findServer(facts, options);
   const asked = { session: options.userSession, facts, groupId: newId() };
   const asker = { facts, server };
   if ('name' in target) {
-    const said = await askToDropName(target.name, asked);
-    if (said instanceof UndropError) throw said;
-    if (said !== null) return answeredWith(said);
+    assertGranted(await askToDropName(target.name, asked));
     const all = await findAll({ names: [target.name] }, asker, options);
-    return { held: newestHeld(all.filter(isInHold), writtenName(target.name)) };
+    return newestHeld(all.filter(isInHold), writtenName(target.name));
   }
   const digits = idDigits(target.id);
   if (!isIdPrefix(digits)) throw noSuchHeld(target.id);
   const found = await findSeen({ digits }, { ...asker, enough: 2 }, options);
-  if ('errno' in found) return answeredWith(found);
   const seen = found.seen.filter(isInHold);
   if (seen.length > 1) throw ambiguous(target.id, seen);
   const held = newestHeld(seen, target.id);
-  const said = await askToDropName(held.table.origin, asked);
-  if (said instanceof UndropError) throw said;
-  return said === null ? { held } : answeredWith(said);
+  assertGranted(await askToDropName(held.table.origin, asked));
+  return held;
 }
 
 function isInHold({ state }: Dropped): boolean {

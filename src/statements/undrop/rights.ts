@@ -44,6 +44,7 @@ import {
   NO_PARTITION_TO_DROP,
 } from '../../wire/server-errors.js';
 import { type BoundName, onSession } from './bind.js';
+import { SaidByServer } from './said-by-server.js';
 
 /** The context of the checks. */
 export interface RightsAsker {
@@ -60,6 +61,12 @@ const MAY_DROP: readonly number[] = [...NO_PARTITION_TO_DROP, ...ABSENT_TABLE, E
 const MAY_ALTER: readonly number[] = [ER_CANT_DROP_FIELD_OR_KEY, ...ABSENT_TABLE, ER_WRONG_OBJECT];
 const MAY_TAKE: readonly number[] = [...METADATA_LOCK_GRANTED, ...ABSENT_TABLE];
 const NOT_TO_BE_SEEN: readonly number[] = [...ACCESS_DENIED, ...BAD_NAME];
+
+/** Throws the error of a check. */
+export function assertGranted(said: ErrPacket | UndropError | null): void {
+  if (said === null) return;
+  throw said instanceof UndropError ? said : new SaidByServer(said);
+}
 
 /** The number of names that are checked in one write. */
 const NAMES_IN_A_WRITE = 500;
@@ -182,7 +189,7 @@ async function refuseHidden(
 export async function askWhichMayBeSeen(
   names: readonly BoundName[],
   asked: RightsAsker,
-): Promise<ReadonlySet<string> | ErrPacket> {
+): Promise<ReadonlySet<string>> {
   const schemas = [...new Set(names.map(({ schema }) => schema))];
   // The same as in `askForSchema`.
   const none = noneOf(asked);
@@ -190,14 +197,12 @@ export async function askWhichMayBeSeen(
     schemas.map((schema) => ({ schema, table: none })),
     asked,
   );
-  if (!(ofSchemas instanceof Set)) return ofSchemas;
   const isInGrantedSchema = ({ schema }: BoundName) =>
     ofSchemas.has(keyOf({ schema, table: none }));
   const single = await askAll(
     names.filter((name) => !isInGrantedSchema(name)),
     asked,
   );
-  if (!(single instanceof Set)) return single;
   return new Set([...names.filter(isInGrantedSchema).map(keyOf), ...single]);
 }
 
@@ -206,10 +211,7 @@ export function keyOf({ schema, table }: BoundName): string {
   return JSON.stringify([schema, table]);
 }
 
-async function askAll(
-  names: readonly BoundName[],
-  asked: RightsAsker,
-): Promise<Set<string> | ErrPacket> {
+async function askAll(names: readonly BoundName[], asked: RightsAsker): Promise<Set<string>> {
   const granted = new Set<string>();
   const known = [...new Map(names.map((name) => [keyOf(name), name])).values()];
   const sayable = known.filter((name) => isSayable(name, asked.facts));
@@ -223,7 +225,7 @@ async function askAll(
       const result = results[index];
       assert(result?.kind === 'err', 'there is no such column');
       if (MAY_FILL.includes(result.errno)) granted.add(keyOf(name));
-      else if (!NOT_TO_BE_SEEN.includes(result.errno)) return result;
+      else if (!NOT_TO_BE_SEEN.includes(result.errno)) throw new SaidByServer(result);
     }
   }
   return granted;

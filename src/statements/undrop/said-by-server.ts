@@ -1,12 +1,13 @@
 /** An error of the server, as the response to a statement of undrop itself. */
 import type { Signal } from '../../steps/session/user-session.js';
+import type { ErrPacket } from '../../wire/response.js';
 
-/** Thrown where the server would return an error; it is raised in the session. */
+/** Thrown for one that it has returned, or would return: that is raised in the session. */
 export class SaidByServer extends Error {
-  readonly signal: Signal;
+  readonly said: Signal | ErrPacket;
 
-  constructor(signal: Signal) {
-    super(signal.message);
-    this.signal = signal;
+  constructor(said: Signal | ErrPacket) {
+    super(said.message.toString());
+    this.said = said;
   }
 }

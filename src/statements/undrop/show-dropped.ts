@@ -13,7 +13,7 @@ import type { ShowDropped } from '../../sql/verdict.js';
 import { newId } from '../../steps/intents.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import type { Interception, InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import { type Dropped, SCHEMA_COLUMNS, SHORT_COLUMNS, TABLE_COLUMNS } from './dropped-columns.js';
 import { findSeen, findServer, inQueue, type SeenFit, TABLES_MAX } from './find-dropped.js';
@@ -43,7 +43,6 @@ export async function showDropped(
   let note: string | null = null;
   for (const { enough, ...part } of parts) {
     const some = await findSeen(part, { facts, server, enough }, options);
-    if ('errno' in some) return answeredWith(some);
     for (const table of some.seen) found.set(table.id, table);
     const which = part.among === 'largest' ? 'largest' : 'newest';
     if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
@@ -100,7 +99,6 @@ async function showSchemas(
   const table = noneOf(asked);
   const names = held.map(({ schema }) => ({ schema, table }));
   const granted = await askWhichMayBeSeen(names, asked);
-  if ('errno' in granted) return answeredWith(granted);
   const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
   return answerRows(printResultSet(SCHEMA_COLUMNS, seen), { ...format, note: null }, options);
 }

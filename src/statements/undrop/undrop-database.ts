@@ -22,11 +22,11 @@ import { makeDefinitions } from '../../steps/make-definitions.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import type { UserFacts } from '../../steps/world.js';
 import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
-import { answeredWith, type Interception, type InterceptOptions } from '../intercepted.js';
+import type { Interception, InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import type { BoundUndo } from './bind.js';
 import { findServer, inRestoreQueue, refuseUnder } from './find-dropped.js';
-import { askForSchema } from './rights.js';
+import { askForSchema, assertGranted } from './rights.js';
 
 export async function undropDatabase(
   { schema, to }: Extract<BoundUndo, { kind: 'undrop-database' }>,
@@ -37,9 +37,7 @@ export async function undropDatabase(
   await findServer(facts, options);
   const as = to ?? schema;
   const asked = { session: options.userSession, facts, groupId: newId() };
-  const said = await askForSchema({ schema, to: as }, asked);
-  if (said instanceof UndropError) throw said;
-  if (said !== null) return answeredWith(said);
+  assertGranted(await askForSchema({ schema, to: as }, asked));
   const { pool } = options.service;
   const request = { schema, ...(to !== null && { to }) };
   const bringBack = () => inRestoreQueue(pool, facts.account, () => restoreSchema(pool, request));

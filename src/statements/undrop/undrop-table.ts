@@ -49,12 +49,7 @@ import { makeDefinitions } from '../../steps/make-definitions.js';
 import { accountNameOf } from '../../steps/session/facts.js';
 import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
 import type { UserFacts } from '../../steps/world.js';
-import {
-  answeredWith,
-  type DropService,
-  type Interception,
-  type InterceptOptions,
-} from '../intercepted.js';
+import type { DropService, Interception, InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
 import { type BoundName, type BoundUndo, notUnique } from './bind.js';
 import type { Dropped } from './dropped-columns.js';
@@ -68,7 +63,7 @@ import {
   seenBy,
   undropErrorOf,
 } from './find-dropped.js';
-import { askToCreate, askToRename, askToSwap, keyOf, type RightsAsker } from './rights.js';
+import { askToCreate, askToRename, askToSwap, assertGranted, keyOf } from './rights.js';
 import { SaidByServer } from './said-by-server.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
@@ -100,8 +95,7 @@ export async function undropTables(
     const isName = (await readNewest(asked, asker, options)).size > 0;
     if (!isName) return undropById({ kind: 'undrop-id', id: one.table, to, ...how }, run, options);
   }
-  const refusal = await refusalOf(names, { run, swap, to }, options);
-  if (refusal !== null) return refusal;
+  await assertMayRestore(names, { run, swap, to }, options);
   const newest = await readNewest(asked, asker, options);
   const wanted = names.map((name): WantedTable => {
     const held = newest.get(sameOf(name)) ?? null;
@@ -127,14 +121,12 @@ export async function undropById(
   const found = isIdPrefix(digits)
     ? await findSeen({ digits }, { facts, server, enough: AMBIGUOUS_SHOWN }, options)
     : { seen: [] };
-  if ('errno' in found) return answeredWith(found);
   const [held, ...others] = found.seen;
   if (held === undefined) return refuseEnded(id, facts, options);
   if (others.length > 0) throw ambiguous(id, found.seen.slice(0, AMBIGUOUS_SHOWN));
   const name = held.origin;
   const target = to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
-  const refusal = await refusalOf([name], { run, swap, to: target }, options);
-  if (refusal !== null) return refusal;
+  await assertMayRestore([name], { run, swap, to: target }, options);
   const wanted = [{ name, held, to: target, isNamed: false }];
   return bringBackOrExplain(wanted, { run, swap, keys, explains }, options);
 }
@@ -154,7 +146,7 @@ async function refuseEnded(
   target: string,
   facts: UserFacts,
   options: InterceptOptions,
-): Promise<Interception> {
+): Promise<never> {
   const { pool } = options.service;
   const digits = idDigits(target);
   const how = { texts: false, rowsMax: ENDED_MAX };
@@ -162,39 +154,26 @@ async function refuseEnded(
     isIdPrefix(digits) ? findRows(pool, { by: 'digits', digits }, how) : [],
   );
   const seen = await seenBy(ended.value, { facts, granted: new Map() }, options);
-  if ('errno' in seen) return answeredWith(seen);
-  const rows = seen.map(({ row }) => row);
-  throw await withFate(pool, { target, error: noSuchHeld(target), near: [] }, rows);
+  throw await withFate(
+    pool,
+    { target, error: noSuchHeld(target), near: [] },
+    seen.map(({ row }) => row),
+  );
 }
 
-/** Checks all privileges, before anything is read or touched. Null: this user has them. */
-async function refusalOf(
+/** Checks all privileges, before anything is read or touched. */
+async function assertMayRestore(
   names: readonly BoundName[],
-  { run, swap, to }: Omit<BringingBack, 'keys'> & { readonly to: BoundName | null },
+  { run, swap, to: renamed }: Omit<BringingBack, 'keys'> & { readonly to: BoundName | null },
   options: InterceptOptions,
-): Promise<Interception | null> {
+): Promise<void> {
   for (const name of names) {
     const asked = { session: options.userSession, facts: run.facts, groupId: newId() };
-    const said = await askFor({ name, to: to ?? name }, swap, asked);
-    if (said instanceof UndropError) throw said;
-    if (said !== null) return answeredWith(said);
+    const to = renamed ?? name;
+    if (swap) assertGranted(await askToSwap(name, asked));
+    else if (keyOf(name) !== keyOf(to)) assertGranted(await askToRename(name, asked));
+    assertGranted(await askToCreate(to, asked));
   }
-  return null;
-}
-
-async function askFor(
-  { name, to }: Pick<WantedTable, 'name' | 'to'>,
-  swap: boolean,
-  asked: RightsAsker,
-) {
-  if (swap) {
-    const taken = await askToSwap(name, asked);
-    if (taken !== null) return taken;
-  } else if (keyOf(name) !== keyOf(to)) {
-    const renamed = await askToRename(name, asked);
-    if (renamed !== null) return renamed;
-  }
-  return askToCreate(to, asked);
 }
 
 // ── bringing the tables back ─────────────────────────────────────────────────────────────────────
@@ -273,9 +252,9 @@ async function explained(
 ): Promise<unknown> {
   const { pool } = options.service;
   const near = await readNear(pool, target);
-  const seen = await seenBy(near, { facts, granted: new Map() }, options);
-  const rows = 'errno' in seen ? [] : seen.map(({ row }) => row);
-  return withFate(pool, { target, error, near: rows });
+  // The other tables are back, whatever is said about names.
+  const seen = await seenBy(near, { facts, granted: new Map() }, options).catch(() => []);
+  return withFate(pool, { target, error, near: seen.map(({ row }) => row) });
 }
 
 async function bringOneBack(

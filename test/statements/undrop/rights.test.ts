@@ -44,7 +44,7 @@ async function run<T>(
         return errorOf(errno);
       }),
   };
-  const said = await ask({ ...question, ...more, session });
+  const said = await ask({ ...question, ...more, session }).catch((error) => error.said);
   return { said, texts };
 }
 
