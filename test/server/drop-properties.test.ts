@@ -36,7 +36,7 @@ const BY_DESIGN = new RegExp(
   [
     'UNDROP_NOT_DONE_YET: .*(DROP DATABASE|compound statement)',
     'UNDROP_NOT_DONE_YET: .*by (a prepared )?CREATE OR REPLACE',
-    'UNDROP_NAME_CHARSET: .* (sjis|big5|gbk|gb18030)\\.',
+    'UNDROP_NAME_CHARSET: .* (sjis|big5|gb18030)\\.',
     'UNDROP_NOT_UNDERSTOOD: .*a temporary table has the name of the table that it replaces',
     'UNDROP_NOT_DONE_YET: .*(under SET STATEMENT|by EXECUTE IMMEDIATE)',
     'UNDROP_NOT_UNDERSTOOD: .*a temporary table has a name that DROP SEQUENCE looks for',

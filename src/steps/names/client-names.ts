@@ -93,9 +93,7 @@ export function decodeName(name: Uint8Array, charset: string): string {
   try {
     // A byte order mark is a character of the name like any other.
     const decoded = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(name);
-    // There MariaDB cuts a name in backquotes off at a character whose last byte is one.
-    const isCut = charset === 'gbk' && /[^\0-\x7f]`/.test(Buffer.from(name).toString('latin1'));
-    const isKnown = !isCut && !UNASSIGNED.test(decoded);
+    const isKnown = !UNASSIGNED.test(decoded);
     if (isKnown && charset === 'utf8mb4') return decoded.replaceAll(ASTRAL, '?');
     if (isKnown && (label !== 'utf-8' || decoded.search(ASTRAL) < 0)) return decoded;
   } catch (cause) {
