@@ -23,6 +23,9 @@ onServersAtOnce('drops past undrop, on $name', (server, on) => {
   on.account('goes_through', { password: 'pw', grants: ['ALL ON *.*'] });
 
   test('are counted and named, and no others', async () => {
+    // A table of digests without room has no new one.
+    const digests = 'performance_schema.events_statements_summary_by_digest';
+    if (server.flavour === 'mysql') await query(server, `TRUNCATE TABLE ${digests}`);
     const options = { ADMIN_LISTEN: '127.0.0.1:0', COLLECT: 'on', HOLD: '1s', EVAC: '1s' };
     await using proxy = await spawnProxy(server, options);
     const counted = async () => {

@@ -308,7 +308,8 @@ onServers('a restore that breaks off on $name', (server, on) => {
       };
       const calls = await survives(Number.POSITIVE_INFINITY);
       const all = callsToKill(calls, `swap ${moment}`);
-      for (const call of isLong ? all : all.slice(0, 2)) await survives(call);
+      const some = all.filter((call, at) => (isLong ? call % 3 === 0 : at < 2));
+      for (const call of some) await survives(call);
     },
   );
 

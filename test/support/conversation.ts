@@ -1,5 +1,5 @@
 /**
- * The conversations under test/packets, which capture-packets.ts had with real servers: packet by
+ * The conversations under test/packets, which a client had with real servers: packet by
  * packet, `>` from the client and `<` from the server, `##` before each exchange.
  */
 import { agreedCapabilities, type Capabilities } from '../../src/wire/capabilities.js';

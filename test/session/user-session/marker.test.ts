@@ -10,7 +10,7 @@ import { chunkSizes, cut, lend, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
 import fc from '../../support/properties.js';
 
-/** What capture-packets.ts has sent as a syntax error. */
+/** What the client of the conversations has sent as a syntax error. */
 const TEXT = 'undrop_0123456789abcdef01234567';
 const OWN = encodePacket(Buffer.from('what is ours, undrop_0123 too'), 1);
 
