@@ -7,7 +7,7 @@
  * stay in their own schema
  * least     as `managed`, on named schemas only
  */
-import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/names.js';
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
 import { grantClause, renderQuery, type SQLQuery, sql } from '../service/sql.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 
@@ -246,8 +246,7 @@ function leastGrants(
   rights: readonly string[],
   { schemas, isLiteral }: GrantOptions,
 ): readonly Grant[] {
-  const spare = [...spareSchemasFor(true), ...spareSchemasFor(false)];
-  const own = isLiteral ? [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, ...spare] : ['\\_undrop%'];
+  const own = isLiteral ? [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL] : ['\\_undrop%'];
   const why = 'the ledger and the held tables';
   const grants: Grant[] = [
     { rights: ['PROCESS'], schema: null, why: 'to see the sessions that drop' },

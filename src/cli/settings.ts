@@ -93,31 +93,6 @@ export const POLICY_KEYS = [
 
 export type PolicySettings = Pick<ProxySettings, (typeof POLICY_KEYS)[number]>;
 
-/** Settings of one service, of its machine, or of its way to the server. */
-const OWN_KEYS: ReadonlySet<string> = new Set<ProxySettingKey>([
-  'listen',
-  'adminListen',
-  'console',
-  'adminHosts',
-  'workers',
-  'upstream',
-  'user',
-  'password',
-  'passwordFile',
-  'tlsCert',
-  'tlsKey',
-  'upstreamCa',
-  'upstreamCert',
-  'upstreamKey',
-  'upstreamPublicKey',
-  'datadir',
-  'auditFile',
-  'logLevel',
-]);
-
-/** Settings that should be the same for all services of a server. */
-export const SHARED_KEYS = PROXY_KEYS.filter((key) => !OWN_KEYS.has(key));
-
 /** The settings that differ, by their keys, with both values; durations are in milliseconds. */
 export function changesOf(
   old: ProxySettings,

@@ -3,14 +3,16 @@
  * its own. Each value that a person typed is a quoted literal or a quoted name.
  */
 import { randomUUID } from 'node:crypto';
-import { parseSince, TIME_EXPECTED, utcText } from '../duration.js';
+import { parseSince, TIME_EXPECTED } from '../duration.js';
 import { UndropError } from '../errors.js';
+import { type Selection, SORTS, type Sort } from '../ledger/selection.js';
 import { inGroups, isHoldId } from '../names/names.js';
+import { type Dropped, expiryOf, nextOf, stateOf } from '../recycle/dropped.js';
+import { TABLES_MAX } from '../recycle/list.js';
 import { parseTableName } from '../restore/find-dropped.js';
 import { quoteIdentifier } from '../service/sql.js';
-import { asLike } from '../wildcards.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { type ConsoleRow, type ConsoleSession, errnoOf } from './session.js';
+import { type ConsoleSession, errnoOf } from './session.js';
 
 const LIMIT_MAX = 1_000;
 const LIMIT = 50;
@@ -19,52 +21,47 @@ const LIMIT = 50;
 export type Params = Readonly<Record<string, unknown>>;
 
 /** The orders of a list, and their names for people. */
-export const ORDERS = { dropped: 'newest first', size: 'biggest first', expires: 'soonest to go' };
+export const ORDERS: Readonly<Record<Sort, string>> = {
+  dropped: 'newest first',
+  size: 'biggest first',
+  expires: 'soonest to go',
+};
 
 /**
- * A page, newest first. The server is asked by the clauses that it has; the rest is chosen among
- * the rows of its answer, the newest 10,000. `next`: the cursor of the next page; null: this is the
- * last. Rejects with UNDROP_API_REQUEST.
+ * A page, newest first, unless it has another order. `next`: the cursor of the next page; null:
+ * this is the last. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropped(session: ConsoleSession, params: Params) {
   const limit = readLimit(params['limit']);
-  const sort = textIn(params, 'sort') ?? 'dropped';
-  if (!Object.hasOwn(ORDERS, sort)) throw wrongParam('sort', Object.keys(ORDERS).join(', '), sort);
-  const tests = testsOf(params, sort);
-  const [schema, user] = [textIn(params, 'schema'), textIn(params, 'user')];
-  const [since, search] = [sinceIn(params), textIn(params, 'q')];
-  const clauses = [
-    ...(schema === null ? [] : [`FROM ${quoteIdentifier(schema)}`]),
-    ...(user === null ? [] : [`BY ${literal(user)}`]),
-    ...(since === null ? [] : [`SINCE ${literal(since)}`]),
-    ...(search === null ? [] : [`MATCHING ${literal(search)}`]),
-    ...(sort === 'size' ? ['ORDER BY size'] : []),
-    ...(tests.length === 0 ? [`LIMIT ${limit + 1}`] : []),
-  ];
-  const rows = await session.rows(['SHOW FULL DROPPED TABLES', ...clauses].join(' '));
-  const found = rows.map(tableOf).filter((table) => tests.every((test) => test(table)));
-  if (sort === 'expires')
-    found.sort((one, other) => (one.expiresAt ?? '').localeCompare(other.expiresAt ?? ''));
-  const tables = found.slice(0, limit);
+  const wanted = textIn(params, 'sort') ?? 'dropped';
+  const sort = SORTS.find((one) => one === wanted);
+  if (sort === undefined) throw wrongParam('sort', SORTS.join(', '), wanted);
+  const selection = selectionIn(params);
+  // Without those that are pinned or going already, which come first.
+  const isExpiring = sort === 'expires' && selection.state === undefined;
+  const found = await session.find({ ...selection, isExpiring }, { sort, limit: limit + 1 });
+  const tables = found.slice(0, limit).map(tableOf);
   // A page begins after an id, which says nothing in another order.
   const isLast = found.length <= limit || sort !== 'dropped';
   return { tables, next: isLast ? null : (tables.at(-1)?.id ?? null) };
 }
 
-type TableTest = (table: ConsoleTable) => boolean;
-
-function testsOf(params: Params, sort: string): readonly TableTest[] {
-  const [state, kind] = [textIn(params, 'state'), textIn(params, 'kind')];
-  const cursor = textIn(params, 'cursor');
-  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
-  const tests: readonly (TableTest | null)[] = [
-    state === null ? null : (table) => table.state === state.toUpperCase(),
-    kind === null ? null : (table) => table.how === kind.toUpperCase(),
-    cursor === null ? null : ({ id }) => id < cursor,
-    // Without those that are pinned or going already, which come first.
-    sort === 'expires' && state === null ? ({ expiresAt }) => expiresAt !== null : null,
+function selectionIn(params: Params): Selection {
+  const [schema, user, text] = ['schema', 'user', 'q'].map((name) => textIn(params, name));
+  const [since, cursor, state] = [
+    sinceIn(params),
+    textIn(params, 'cursor'),
+    textIn(params, 'state'),
   ];
-  return tests.filter((test) => test !== null);
+  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
+  return {
+    ...(typeof schema === 'string' && { schema }),
+    ...(typeof user === 'string' && { user }),
+    ...(typeof text === 'string' && { text }),
+    ...(since !== null && { since }),
+    ...(state !== null && { state: state.toUpperCase() }),
+    ...(cursor !== null && { before: cursor }),
+  };
 }
 
 /** A line for each statement. */
@@ -94,9 +91,7 @@ const DROPS_OF_PAGE = 50;
  */
 export async function listDropsOf(session: ConsoleSession, params: Params): Promise<DropPage> {
   const read = (rows: number) => listDropped(session, { ...params, limit: String(rows) });
-  // A list that is chosen here is read to its end in any case.
-  const isChosenHere = testsOf(params, 'dropped').length > 0;
-  const few = await read(isChosenHere ? ROWS_OF_PAGE_MAX : ROWS_OF_PAGE);
+  const few = await read(ROWS_OF_PAGE);
   const isEnough = few.tables.length !== ROWS_OF_PAGE || inDrops(few.tables).length > DROPS_OF_PAGE;
   const { tables, next: cursor } = isEnough ? few : await read(ROWS_OF_PAGE_MAX);
   const all = inDrops(tables);
@@ -182,7 +177,7 @@ export async function getTable(session: ConsoleSession, id: string) {
 
 /** By the whole id, of a table or a drop. */
 async function tablesOfId(session: ConsoleSession, id: string): Promise<readonly ConsoleTable[]> {
-  return (await session.rows(`SHOW FULL DROPPED TABLES LIKE ${literal(id)}`)).map(tableOf);
+  return (await session.find({ id }, { sort: 'dropped', limit: TABLES_MAX })).map(tableOf);
 }
 
 /** Other dropped tables that had its name, newest first. */
@@ -190,11 +185,9 @@ export async function othersOfName(
   session: ConsoleSession,
   { id, schema, table }: ConsoleTable,
 ): Promise<readonly ConsoleTable[]> {
-  if (schema === null || table === null) return [];
-  // By LIKE, which is found by an index.
-  const of = `FROM ${quoteIdentifier(schema)} LIKE ${literal(asLike(table))}`;
-  const rows = await session.rows(`SHOW FULL DROPPED TABLES ${of} LIMIT ${OTHERS_MAX + 1}`);
-  const others = rows.map(tableOf).filter((one) => one.id !== id && one.table === table);
+  const names = [{ schema, table }];
+  const found = await session.find({ names }, { sort: 'dropped', limit: OTHERS_MAX + 1 });
+  const others = found.map(tableOf).filter((one) => one.id !== id);
   return others.slice(0, OTHERS_MAX);
 }
 
@@ -243,28 +236,23 @@ export function holdTable(session: ConsoleSession, id: string, time: string) {
 
 export type ConsoleTable = ReturnType<typeof tableOf>;
 
-function tableOf(row: ConsoleRow) {
-  const text = (column: string) => (row[column] === null ? null : String(row[column]));
-  const number = (column: string) => (row[column] === null ? null : Number(row[column]));
-  const time = (column: string) => {
-    const found = text(column);
-    return found === null ? null : `${found.replace(' ', 'T')}Z`;
-  };
+function tableOf(table: Dropped) {
+  const time = (date: Date | null) => date && `${date.toISOString().slice(0, 19)}Z`;
   return {
-    id: String(row['Id']),
-    dropId: text('Drop_id'),
-    schema: text('Schema'),
-    table: text('Table'),
-    how: text('How'),
-    droppedAt: time('Dropped_at'),
-    user: text('User'),
-    client: text('Client'),
-    rows: number('Rows'),
-    bytes: number('Bytes'),
-    state: text('State'),
-    expiresAt: time('Expires_at'),
-    next: text('Next'),
-    statement: text('Statement'),
+    id: table.id,
+    dropId: table.groupId,
+    schema: table.origin.schema,
+    table: table.origin.table,
+    how: table.how,
+    droppedAt: time(table.droppedAt),
+    user: table.user,
+    client: table.clientAddress,
+    rows: table.rowEstimate,
+    bytes: table.byteEstimate,
+    state: stateOf(table),
+    expiresAt: time(expiryOf(table)),
+    next: nextOf(table),
+    statement: table.statement,
   };
 }
 
@@ -285,13 +273,12 @@ export function textIn(params: Params, name: string): string | null {
 
 const TEXT_CHARACTERS_MAX = 256;
 
-/** In UTC, as SHOW compares it. Throws UNDROP_API_REQUEST. */
-function sinceIn(params: Params): string | null {
+/** Throws UNDROP_API_REQUEST. */
+function sinceIn(params: Params): Date | null {
   const text = textIn(params, 'since');
-  if (text === null) return null;
-  const time = parseSince(text, new Date());
-  if (time === null) throw wrongParam('since', TIME_EXPECTED, text);
-  return utcText(time);
+  const time = text === null ? null : parseSince(text, new Date());
+  if (text !== null && time === null) throw wrongParam('since', TIME_EXPECTED, text);
+  return time;
 }
 
 /** `[schema.]name`, as the command line takes it. */

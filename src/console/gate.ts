@@ -8,6 +8,7 @@ import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Log, report } from '../log.js';
 import { ER_CON_COUNT_ERROR, ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
+import type { FindTables } from './operator.js';
 import {
   type ConsoleSession,
   errnoOf,
@@ -21,6 +22,7 @@ export interface ConsoleGateOptions {
   readonly door: ProxyDoor;
   /** UNDROP_ADMIN_HOSTS: names by which this listener is reached, beside those of the machine. */
   readonly hosts: readonly string[];
+  readonly find: FindTables;
   readonly log: Log;
   readonly monotonicMs: () => number;
 }
@@ -74,7 +76,7 @@ export class Gate {
       return 'too many';
     }
     try {
-      const session = await openSession(this.#options.door, account);
+      const session = await openSession(this.#options, account);
       one.end('let in');
       return session;
     } catch (error) {

@@ -1,9 +1,12 @@
 /**
  * The control process as operators see it, by the service account: the console asks
- * it only for people whom the server has named operators, but for `detailsOf`, `rowsOf` and
- * `leftOf`, of what the person's own session has shown.
+ * it only for people whom the server has named operators, but for `find`, by the rights of the
+ * person's own session, and `detailsOf`, `rowsOf` and `leftOf`, of what that has shown.
  */
 import type { HistoryFit, HistoryLine, Summary } from '../ledger/overview.js';
+import type { Selection, Sort } from '../ledger/selection.js';
+import type { Asker } from '../recycle/asker.js';
+import type { Dropped } from '../recycle/dropped.js';
 import type { HeldRows } from '../restore/show.js';
 
 export interface TableDetails {
@@ -34,7 +37,14 @@ export interface StatusView {
   readonly services: readonly string[];
 }
 
+/** What the asker may see, of the first 10,000: at least `limit`, if there are as many. */
+export type FindTables = (
+  selection: Selection,
+  wanted: { readonly sort: Sort; readonly limit: number; readonly asker: Asker },
+) => Promise<readonly Dropped[]>;
+
 export interface OperatorDoor {
+  readonly find: FindTables;
   /** Null: it is being read. */
   summary(): Promise<Summary | null>;
   /** Both in words, as `undrop status` has them; null: it is being read. */

@@ -3,9 +3,18 @@
  * do by SQL is what the console offers. It connects as any client does, so the login, the rights
  * and the audit are the same.
  */
+
+import { randomUUID } from 'node:crypto';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { createConnection } from 'mysql2/promise';
 import { UndropError } from '../errors.js';
+import type { Selection } from '../ledger/selection.js';
+import { keyOf, type QualifiedTable } from '../names/names.js';
+import { type Asker, person } from '../recycle/asker.js';
+import type { Dropped } from '../recycle/dropped.js';
+import { quoteIdentifier } from '../service/sql.js';
+import { maySee } from '../statements/undrop/rights.js';
+import type { FindTables } from './operator.js';
 
 /** Where the proxy itself listens, as reached from its own machine. */
 export type ProxyDoor = { readonly offersTls: boolean } & (
@@ -21,6 +30,11 @@ export interface SignIn {
 export type ConsoleRow = Readonly<Record<string, unknown>>;
 
 export interface ConsoleSession {
+  /** Of what this account may see, which is what it may restore. */
+  find(
+    selection: Selection,
+    wanted: Omit<Parameters<FindTables>[1], 'asker'>,
+  ): Promise<readonly Dropped[]>;
   rows(sql: string): Promise<readonly ConsoleRow[]>;
   /** The info text of its OK, and the warnings. Rejects with the error of the server. */
   change(sql: string): Promise<{ readonly info: string; readonly warnings: readonly string[] }>;
@@ -32,7 +46,10 @@ export interface ConsoleSession {
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Rejects with an error of the driver: of the server, with its `errno`, or of the network. */
-export async function openSession(door: ProxyDoor, account: SignIn): Promise<ConsoleSession> {
+export async function openSession(
+  { door, find }: { readonly door: ProxyDoor; readonly find: FindTables },
+  account: SignIn,
+): Promise<ConsoleSession> {
   const { offersTls, ...address } = door;
   const connection = await createConnection({
     ...address,
@@ -60,7 +77,9 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
     return (await connection.query<T>(sql).catch(fail))[0];
   };
   const rows = (sql: string) => query<RowDataPacket[]>(sql);
+  const asker = askerOf((sql) => connection.prepare(sql));
   const session: ConsoleSession = {
+    find: (selection, wanted) => find(selection, { ...wanted, asker }),
     rows,
     change: async (sql) => {
       const { info, warningStatus } = await query<ResultSetHeader>(sql);
@@ -83,6 +102,28 @@ export async function openSession(door: ProxyDoor, account: SignIn): Promise<Con
     throw error;
   });
   return session;
+}
+
+/** `prepare`: in the session of the person, who may restore what it may create and fill. */
+function askerOf(prepare: (sql: string) => Promise<unknown>): Asker {
+  const mayRestore = async (name: QualifiedTable): Promise<boolean> => {
+    const none = quoteIdentifier(`undrop-${randomUUID()}`);
+    const table = `${quoteIdentifier(name.schema)}.${quoteIdentifier(name.table)}`;
+    try {
+      await prepare(`CREATE TABLE ${table} SELECT ${none}`);
+      return true;
+    } catch (error) {
+      const may = maySee(errnoOf(error));
+      if (may === null) throw error;
+      return may;
+    }
+  };
+  const ask = async (names: readonly QualifiedTable[]) => {
+    const granted = new Set<string>();
+    for (const name of names) if (await mayRestore(name)) granted.add(keyOf(name));
+    return granted;
+  };
+  return person(ask, { inTurn: (work) => work(), isOwn: () => false });
 }
 
 /** 0: it isn't of a server. */

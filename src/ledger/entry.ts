@@ -26,6 +26,8 @@ export interface DroppingStatement {
   readonly clientAddress: string;
   /** Cut at 4,096 characters; to its beginning in a row that was read without texts. */
   readonly statementText: string;
+  /** The asker may not see the statement. */
+  readonly isStatementHidden?: true;
 }
 
 /** The group id is shared by the tables of one statement. */

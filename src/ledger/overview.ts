@@ -14,8 +14,9 @@ import {
   textOrNullOf,
 } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
-import { LIVE, OF_TABLE, readIfAny as read } from './read.js';
-import { HISTORY, LEDGER } from './tables.js';
+import { readIfAny as read } from './read.js';
+import { OF_TABLE } from './selection.js';
+import { HISTORY, LEDGER, LIVE } from './tables.js';
 
 /** Bytes and tables of all that is held, and of what goes when. */
 export interface Summary {

@@ -1,7 +1,7 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { dropIdOf, foldName, parseHoldName, type QualifiedTable } from '../names/names.js';
+import { dropIdOf, parseHoldName, type QualifiedTable } from '../names/names.js';
 import { causeText, unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
@@ -16,7 +16,6 @@ import {
   textOrNullOf,
   valueList,
 } from '../service/sql.js';
-import { asLike } from '../wildcards.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { type Detached, KEYS_CHARACTERS, keyPart, parseDetached } from './detached/detached.js';
 import {
@@ -27,21 +26,24 @@ import {
   STATEMENT_HEAD_CHARACTERS,
   type Todo,
 } from './entry.js';
-import { LEDGER } from './tables.js';
+import {
+  hasDigits,
+  isSelected,
+  OF_TABLE,
+  ORDER_BY,
+  type Selection,
+  type Sort,
+  sameName,
+} from './selection.js';
+import { LEDGER, LIVE } from './tables.js';
 
 type RowFilter =
-  /** Every row whose table is, or may be, held and matches `LiveFit`. */
-  | ({ readonly by: 'live' } & LiveFit)
-  /** Every one of these that is in HOLD, largest first. */
-  | ({ readonly by: 'largest' } & LiveFit)
-  /** The others of them: the server knows what they have now. */
-  | ({ readonly by: 'not-in-hold' } & LiveFit)
+  /** Newest first, if it has no order. */
+  | ({ readonly by: 'selection'; readonly sort?: Sort } & Selection)
   /** The row of that id, or rows whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
   /** Rows whose id begins or ends so (hex digits); also ended ones. */
   | { readonly by: 'digits'; readonly digits: string }
-  /** Rows of a list (drops.ts), in its order. */
-  | { readonly by: 'fit'; readonly where: SQLQuery; readonly order: SQLQuery }
   /** The rows of these ids; also ended ones. */
   | { readonly by: 'ids'; readonly ids: readonly string[] }
   /** Its restore has begun, and may have been interrupted; `as`: to one of these `schema.table`. */
@@ -78,27 +80,6 @@ type RowFilter =
 export interface KeyParents {
   readonly schemas: readonly string[];
   readonly tables: readonly string[];
-}
-
-/** A missing condition matches all. */
-export interface LiveFit {
-  /** Hex digits with which the id begins or ends. */
-  readonly digits?: string;
-  /** The whole id of the table, or of its drop. */
-  readonly id?: string;
-  readonly schema?: string;
-  /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
-  readonly like?: string;
-  /** In any case. */
-  readonly user?: string;
-  /** Dropped then or later. */
-  readonly since?: Date;
-  /** In one of the fields that are searched, or across two of them; in any case. */
-  readonly text?: string;
-  /** Any of these; each by the index. */
-  readonly names?: readonly { readonly schema: string; readonly table: string }[];
-  /** The server's; default: 0. */
-  readonly lowerCaseTableNames?: 0 | 1 | 2;
 }
 
 const ROWS_MAX = 100_000;
@@ -179,7 +160,7 @@ export async function findPage(
   { cursor, rowsMax }: { readonly cursor: LedgerCursor; readonly rowsMax: number },
 ): Promise<readonly LedgerRow[]> {
   const { after, offset = 0 } = cursor;
-  const isOrdered = filter.by === 'largest';
+  const isOrdered = filter.by === 'selection' && (filter.sort ?? 'dropped') !== 'dropped';
   const place = isOrdered ? { offset } : { after };
   const rows = await findRows(connection, filter, { rowsMax, ...place, texts: false });
   const isLast = rows.length < rowsMax;
@@ -279,10 +260,8 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
 
 function condition(filter: RowFilter): SQLQuery {
   switch (filter.by) {
-    case 'live':
-    case 'largest':
-    case 'not-in-hold':
-      return sql.join([LIVE_STATES_OF[filter.by], ...fitting(filter)], sql` AND `);
+    case 'selection':
+      return isSelected(filter);
     case 'intent':
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
@@ -313,8 +292,6 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`todo = 'look' AND state = 'restored' AND ${OF_TABLE}`;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
-    case 'fit':
-      return filter.where;
     case 'digits':
       return sql`${hasDigits(sql`id`, filter.digits)} AND ${OF_TABLE}`;
     case 'id':
@@ -334,74 +311,18 @@ function mayHaveKey({ schemas, tables }: KeyParents): SQLQuery {
 
 /** A name without wildcards has few rows; servers rather read all by the order of ids. */
 function keyFor(filter: RowFilter): SQLQuery {
-  const { schema, like }: LiveFit = filter.by === 'live' ? filter : {};
+  const { schema, like }: Selection = filter.by === 'selection' ? filter : {};
   const isName = like !== undefined && !/[%_]/.test(like.replaceAll(/\\./g, ''));
   return schema !== undefined && isName ? sql`FORCE INDEX (by_name)` : sql``;
 }
 
 function orderOf(filter: RowFilter): SQLQuery {
-  if (filter.by === 'fit') return filter.order;
-  // Along the key `by_size`.
-  return filter.by === 'largest' ? sql`byte_estimate DESC, id DESC` : sql`id DESC`;
+  return filter.by === 'selection' ? ORDER_BY[filter.sort ?? 'dropped'] : ORDER_BY.dropped;
 }
 
 function hasPrefix(prefix: string): SQLQuery {
   assert(/^[0-9a-f]{1,32}$/.test(prefix), 'an id begins with hex digits');
   return sql`id LIKE ${`${prefix}%`}`;
-}
-
-const ID_DIGITS = 32;
-
-/** Whether an id begins or ends with these hex digits. */
-export function hasDigits(id: SQLQuery, digits: string): SQLQuery {
-  assert(/^[0-9a-f]{1,32}$/.test(digits), 'an id has hex digits');
-  if (digits.length === ID_DIGITS) return sql`${id} = ${digits}`;
-  return sql`(${id} LIKE ${`${digits}%`} OR ${id} LIKE ${`%${digits}`})`;
-}
-
-/** Whether the drop, or one of its tables, has these digits in its id. */
-export function isOfDrop(digits: string): SQLQuery {
-  return sql`group_id IN (SELECT found.group_id FROM ${LEDGER} AS found
-    WHERE ${hasDigits(sql`found.id`, digits)} OR ${hasDigits(sql`found.group_id`, digits)})`;
-}
-
-function fitting({
-  digits,
-  id,
-  schema,
-  like,
-  user,
-  since,
-  text,
-  names,
-  lowerCaseTableNames = 0,
-}: LiveFit): SQLQuery[] {
-  // The server stores folded names under 1; an index can't be used under 2.
-  const is = (column: SQLQuery, name: string) => {
-    if (lowerCaseTableNames === 2) return sql`LOWER(${column}) = LOWER(${name})`;
-    return sql`${column} = ${lowerCaseTableNames === 1 ? foldName(name) : name}`;
-  };
-  const named = names?.map(
-    (name) => sql`(${is(sql`schema_name`, name.schema)} AND ${is(sql`table_name`, name.table)})`,
-  );
-  return [
-    ...(digits === undefined ? [] : [hasDigits(sql`id`, digits)]),
-    ...(id === undefined ? [] : [sql`(id = ${id} OR group_id = ${id})`]),
-    ...(schema === undefined ? [] : [is(sql`schema_name`, schema)]),
-    ...(like === undefined ? [] : [isLike(sql`table_name`, like)]),
-    ...(user === undefined ? [] : [sql`LOWER(user_name) = LOWER(${user})`]),
-    ...(since === undefined ? [] : [sql`dropped_at >= ${since}`]),
-    ...(text === undefined ? [] : [isLike(SEARCHED, `%${asLike(text)}%`)]),
-    ...(named === undefined ? [] : [sql`(${sql.join(named, sql` OR `)})`]),
-  ];
-}
-
-const SEARCHED = sql`CONCAT_WS(' ', id, group_id, CONCAT(schema_name, '.', table_name), user_name,
-  LEFT(statement_text, ${STATEMENT_HEAD_CHARACTERS}))`;
-
-/** The same as the server's own SHOW TABLES LIKE, without regard to case. */
-export function isLike(column: SQLQuery, pattern: string): SQLQuery {
-  return sql`${column} COLLATE utf8mb4_general_ci LIKE ${pattern}`;
 }
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
@@ -413,15 +334,6 @@ function isAs({ as }: { readonly as?: readonly string[] }): SQLQuery {
 }
 
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;
-export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
-const LIVE_STATES_OF = {
-  live: LIVE,
-  largest: sql`state = 'HOLD'`,
-  'not-in-hold': sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`,
-};
-
-export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
-
 /** By the key `by_todo`. Its table may be live again. */
 export const IS_BROKEN_OFF = sql`todo = 'restoring' AND ${OF_TABLE}
   AND state IN ('HOLD', 'restored') AND group_id NOT IN (
@@ -430,11 +342,6 @@ export const IS_BROKEN_OFF = sql`todo = 'restoring' AND ${OF_TABLE}
 function hasName({ schema, table }: { schema: string | null; table: string }): SQLQuery {
   const inSchema = schema === null ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
   return sql`${sameName(sql`table_name`, table)}${inSchema}`;
-}
-
-/** Compares names as the server does. */
-export function sameName(column: SQLQuery, name: string): SQLQuery {
-  return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
 }
 
 function asFailure(row: Row): Failure | null {

@@ -10,8 +10,7 @@ import { unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { ident, note, numberOf, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
-import { LIVE } from './read.js';
-import { LEDGER, VERSION_TABLE } from './tables.js';
+import { LEDGER, LIVE, VERSION_TABLE } from './tables.js';
 
 const RETIRED = ident(RECYCLE_SCHEMA, 'ledger_retired');
 /** Above any version. */

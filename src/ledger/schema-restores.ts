@@ -19,9 +19,9 @@ import {
   valueList,
 } from '../service/sql.js';
 import { type LedgerRow, PARTLY, RESTORING } from './entry.js';
-import { isLike, isOfDrop, OF_TABLE, sameName } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
+import { isLike, isOfDrop, OF_TABLE, sameName } from './selection.js';
 import { LEDGER } from './tables.js';
 import { assignFailure } from './write.js';
 

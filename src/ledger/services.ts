@@ -1,6 +1,6 @@
 /**
- * The running services, in a table beside the ledger: a row for each, with its addresses, its
- * version and the fingerprints of its settings, so that `undrop status` can compare them.
+ * The running services, in a table beside the ledger: a row for each, with its addresses and
+ * version.
  *
  * Invariant: a row is changed in the way it was written, in the binary log or not, because a logged
  * change of a row that a replica lacks would stop its replication. Therefore that is a part of the
@@ -31,8 +31,6 @@ interface Service {
   readonly processes: number;
   /** The connection that it collects on; null: it had not begun to collect. */
   readonly collectorId: number | null;
-  /** A fingerprint of each setting that should be the same everywhere, by its key. */
-  readonly settings: Readonly<Record<string, string>>;
   /**
    * The DROP TABLE and DROP DATABASE that it has sent as such since its start; null: it is of a
    * version that doesn't count them.
@@ -56,7 +54,7 @@ export function isServiceRunning({ seenAt }: Pick<RecordedService, 'seenAt'>, no
 
 /** Writes the row of a service, or renews it. May run twice. */
 export async function recordService(pool: ServicePool, service: Service): Promise<void> {
-  const { id, host, listen, version, processes, collectorId, settings, dropsSent } = service;
+  const { id, host, listen, version, processes, collectorId, dropsSent } = service;
   const recordWith = (more: { column: SQLQuery; value: SQLQuery; change: SQLQuery }) =>
     write(
       pool,
@@ -64,10 +62,10 @@ export async function recordService(pool: ServicePool, service: Service): Promis
         (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
           settings${more.column})
       VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(),
-        UTC_TIMESTAMP(), ${processes}, ${collectorId}, ${JSON.stringify(settings)}${more.value})
+        UTC_TIMESTAMP(), ${processes}, ${collectorId}, '{}'${more.value})
       ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
         version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
-        collector_id = VALUES(collector_id), settings = VALUES(settings)${more.change}`,
+        collector_id = VALUES(collector_id)${more.change}`,
     );
   try {
     await recordWith({
@@ -132,7 +130,6 @@ function asService(row: Row): RecordedService {
     seenAt: dateOf(row, 'seen_at'),
     processes: numberOf(row, 'processes'),
     collectorId: numberOrNullOf(row, 'collector_id'),
-    settings: JSON.parse(textOf(row, 'settings')) as RecordedService['settings'],
     dropsSent: 'drops_sent' in row ? numberOrNullOf(row, 'drops_sent') : null,
   };
 }

@@ -26,6 +26,7 @@ import {
   ER_DUP_KEYNAME,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_SUBQUERY_NO_1_ROW,
+  ER_TABLE_EXISTS_ERROR,
   LOCK_NOT_GRANTED,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
@@ -38,6 +39,8 @@ export const LEDGER_VERSION = 4;
 const NEWEST_VERSION = LEDGER_VERSION + 1;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
+/** Rows of tables that are, or may be, held. */
+export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
 /** The port in `@undrop_host`, the HOST of a session in the processlist; NULL over a socket. */
 export const PORT_OF_HOST = sql`IF(@undrop_host LIKE '%:%',
@@ -124,6 +127,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     const [[found = {}] = []] = await pool.run(COUNT_TABLES);
     if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
+    if (numberOf(found, 'views') === 0) await createView(pool);
     if (numberOf(found, 'proxies') === 0) await createProxies(pool);
     else await unlessRefused(addColumns(pool, 'proxies', PROXIES_COLUMNS), null, ...NOT_ALLOWED);
     await addLedgerColumns(pool);
@@ -228,11 +232,14 @@ const KEYS: ReadonlyMap<string, SQLQuery> = new Map([
   ['by_end', sql`state, pinned, hold_until`],
 ]);
 
+const VIEW = 'dropped_tables';
 const COUNT_TABLES = sql`SELECT ${note('look')}
   (SELECT COUNT(*) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger') AS ledgers,
   (SELECT COUNT(*) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'proxies') AS proxies,
+  (SELECT COUNT(*) FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${VIEW}) AS views,
   (SELECT COUNT(*) FROM information_schema.SCHEMATA
     WHERE SCHEMA_NAME = ${RECYCLE_SCHEMA_LOCAL}) AS locals`;
 
@@ -372,6 +379,20 @@ export async function createBeside(
  */
 async function createLocal(connection: ServiceConnection): Promise<void> {
   await unlessRefused(createSchema(connection, RECYCLE_SCHEMA_LOCAL), undefined, ...NOT_ALLOWED);
+}
+
+/**
+ * All that is held, for reports by SQL: the server evaluates and guards it, by the privileges of
+ * who reads it (docs/undo.md). Without it drops are held all the same.
+ */
+async function createView(connection: ServiceConnection): Promise<void> {
+  const view = sql`CREATE SQL SECURITY INVOKER VIEW ${ident(RECYCLE_SCHEMA, VIEW)} AS
+    SELECT id, group_id AS drop_id, schema_name, table_name, dropped_at, user_name, account_name,
+      client_address, row_estimate, byte_estimate, state, pinned, hold_until, hold_schema,
+      hold_name, statement_text
+    FROM ${LEDGER} WHERE ${LIVE}`;
+  const refusals = [...NOT_ALLOWED, ER_TABLE_EXISTS_ERROR];
+  await unlessRefused(connection.run(view), [], ...refusals);
 }
 
 /** Without it drops are held all the same. */

@@ -22,6 +22,11 @@ export function writtenName({ schema, table }: QualifiedTable): string {
   return `${schema}.${table}`;
 }
 
+/** A key for sets of names. */
+export function keyOf({ schema, table }: QualifiedTable): string {
+  return JSON.stringify([schema, table]);
+}
+
 /**
  * Whether two names may be the same: servers that fold the case of schemas and tables do so
  * wherever they compare them.
@@ -93,35 +98,23 @@ export function inGroups<T>(items: readonly T[], keyOf: (item: T) => string): re
 // ── schemas of undrop ────────────────────────────────────────────────────────────────────────────
 // The schemas that undrop owns. The first holds the dropped tables and the ledger; the local one
 // holds tables dropped with sql_log_bin off, because replicas don't have it, and a logged statement
-// that names it would stop their replication. Beside each are spare ones: on MySQL the name of a
-// CHECK is unique in its schema, so two tables with a CHECK of one name need two schemas.
+// that names it would stop their replication. Version 0.1 also held tables in numbered ones beside
+// each, from 2 to 32, where the name of a CHECK was taken.
 
 export const RECYCLE_SCHEMA = '_undrop';
 export const RECYCLE_SCHEMA_LOCAL = '_undrop_local';
-
-/**
- * The number of tables that can be held with a CHECK of one name; further ones are held without it.
- */
-const SCHEMAS_MAX = 32;
 
 /** The schema for a dropped table; `logged`: whether the user's session wrote to the binary log. */
 export function recycleSchemaFor(logged: boolean): string {
   return logged ? RECYCLE_SCHEMA : RECYCLE_SCHEMA_LOCAL;
 }
 
-/** The schemas for a table that the first can't take: `_undrop_2`, `_undrop_3` …, in this order. */
-export function spareSchemasFor(logged: boolean): readonly string[] {
-  const first = recycleSchemaFor(logged);
-  return Array.from({ length: SCHEMAS_MAX - 1 }, (_, index) => `${first}_${index + 2}`);
-}
-
-const LOGGED: ReadonlySet<string> = new Set([RECYCLE_SCHEMA, ...spareSchemasFor(true)]);
-const LOCAL: ReadonlySet<string> = new Set([RECYCLE_SCHEMA_LOCAL, ...spareSchemasFor(false)]);
-
 /** Whether held tables are moved to `schema`, in the spelling of the server. */
 export function isRecycleSchema(schema: string): boolean {
-  return LOGGED.has(schema) || LOCAL.has(schema);
+  return OWN_SCHEMA.test(schema);
 }
+
+const OWN_SCHEMA = /^_undrop(_local)?(_([2-9]|[12]\d|3[012]))?$/;
 
 /** The server's own schemas. */
 export const SERVER_SCHEMAS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
@@ -134,7 +127,7 @@ export function isUserSchema(schema: string): boolean {
 
 /** Whether replicas lack the schema. */
 export function isLocalSchema(schema: string): boolean {
-  return LOCAL.has(schema);
+  return isRecycleSchema(schema) && schema.startsWith(RECYCLE_SCHEMA_LOCAL);
 }
 
 // ── hold names ───────────────────────────────────────────────────────────────────────────────────

@@ -180,13 +180,6 @@ export function mayBeNative(
   return rules.some((rule) => rule.action.do === 'native' && isNamed(rule, subject, comparing));
 }
 
-/** Whether a rule depends on the host of the user. */
-export function haveHostConditions(rules: readonly Rule[]): boolean {
-  return rules.some(({ conditions }) =>
-    conditions.some((condition) => condition.kind === 'user' && condition.host !== null),
-  );
-}
-
 function isNamed(rule: Rule, { schema, table }: Subject, { foldsCase }: Comparing): boolean {
   return isLike(schema, rule.schema, foldsCase) && isLike(table, rule.table, foldsCase);
 }

@@ -46,7 +46,7 @@ export async function detectManualChanges(
 ): Promise<ManualChanges> {
   // The rows before the names: a drop that ends meanwhile is then not yet among the rows.
   const isFirstPage = cursor.after === null;
-  const live = await findPage(pool, { by: 'live' }, { cursor, rowsMax: ROWS_MAX });
+  const live = await findPage(pool, { by: 'selection' }, { cursor, rowsMax: ROWS_MAX });
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = new Set(schemas.filter((schema) => !isRecycleSchema(schema)));

@@ -1,22 +1,27 @@
 /**
- * The finder: which held tables match an id, the digits at one of its ends, or a name; and which
- * match a drop, a user, a schema and a time. It also finds the fate of a table that is no longer
- * held.
+ * The finder: which held tables match an id, the digits at one of its ends, or a name. It also
+ * finds the fate of a table that is no longer held.
  *
  * Invariants: a whole id wins, then a name, then the digits of an id. If tables of a name are
- * held from several schemas, none is taken, because the request is ambiguous. A table with an
- * unknown property matches no filter on it.
+ * held from several schemas, none is taken, because the request is ambiguous.
  */
 import { timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
 import { findRowsIfAny } from '../ledger/read.js';
+import type { Selection } from '../ledger/selection.js';
 import { isHoldId, isSameName, parseHoldName, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { asLike } from '../wildcards.js';
-import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
+import {
+  type DroppedTable,
+  type ListedTable,
+  listAll,
+  listPage,
+  listWanted,
+} from './held-tables.js';
 
 /**
  * All held tables that `target` may mean, newest first; empty: no table of that name or id is held.
@@ -144,44 +149,30 @@ export function isNameable(name: string): boolean {
   return name !== '' && Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
 }
 
-// ── by who, when and where ───────────────────────────────────────────────────────────────────────
-
-export interface DropFilter {
-  readonly schema: string | null;
-  readonly user: string | null;
-  /** Dropped then or later. */
-  readonly since: Date | null;
-  /** Dropped then or before. */
-  readonly until: Date | null;
+export interface SelectionRequest {
+  readonly selection: Selection;
+  /** The same, as the user typed it. */
+  readonly text: string;
 }
 
-export function filterDrops<T extends DroppedTable>(
-  tables: readonly T[],
-  { schema, user, since, until }: DropFilter,
-): readonly T[] {
-  const found = tables.filter(({ user: by, droppedAt: at }) => {
-    const isBy = user === null || by === user;
-    const isSince = since === null || (at !== null && at >= since);
-    return isBy && isSince && (until === null || (at !== null && at <= until));
-  });
-  if (schema === null) return found;
-  // The exact name, else without regard to case.
-  const same = found.filter(({ origin }) => origin?.schema === schema);
-  if (same.length > 0) return same;
-  return found.filter(({ origin }) => origin !== null && isSameName(origin.schema, schema));
-}
-
-/** The one statement that has these digits in its id, or in that of one of its tables. */
-export function findDrop(tables: readonly DroppedTable[], drop: string, target: string): string {
-  const digits = idDigits(drop);
-  const found = isIdPrefix(digits)
-    ? tables.filter(({ id, groupId }) => isIdWith(groupId ?? id, digits) || isIdWith(id, digits))
-    : [];
-  const groups = [...new Set(found.flatMap(({ groupId }) => groupId ?? []))];
-  const [only] = groups;
-  if (only === undefined) throw noSuchHeld(target);
-  if (groups.length > 1) throw ambiguousIds(target, groups);
-  return only;
+/**
+ * Held tables, newest first, and rows of restores that were interrupted: such tables have their
+ * names, but not all their detached parts. Rejects with UNDROP_AMBIGUOUS if these are several drops
+ * and one was asked for.
+ */
+export async function findSelected(
+  pool: ServicePool,
+  { selection, text }: SelectionRequest,
+): Promise<{ readonly held: readonly ListedTable[]; readonly unfinished: readonly LedgerRow[] }> {
+  const read = (which: Selection) =>
+    findRowsIfAny(pool, { by: 'selection', ...selection, ...which }, SHORT);
+  const rows = new Map((await read({})).map((row) => [row.id, row]));
+  const held = (await listPage(pool, [...rows.values()])).filter(({ id }) => rows.has(id));
+  const ids = new Set(held.map(({ id }) => id));
+  const unfinished = (await read({ isRestoring: true })).filter(({ id }) => !ids.has(id));
+  const drops = new Set([...rows.values(), ...unfinished].map(({ groupId }) => groupId));
+  if (selection.drop !== undefined && drops.size > 1) throw ambiguousIds(text, [...drops]);
+  return { held, unfinished };
 }
 
 // ── no longer held ───────────────────────────────────────────────────────────────────────────────
@@ -261,7 +252,7 @@ export async function readNear(pool: ServicePool, target: string): Promise<reado
   if (name === null) return [];
   const like = asLike(name.table);
   const how = { texts: false, rowsMax: NEAR_ROWS_MAX };
-  const { value } = await tolerantly(() => findRowsIfAny(pool, { by: 'live', like }, how));
+  const { value } = await tolerantly(() => findRowsIfAny(pool, { by: 'selection', like }, how));
   return value;
 }
 

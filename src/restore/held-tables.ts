@@ -47,6 +47,8 @@ export interface DroppedTable {
   readonly clientAddress: string | null;
   /** The statement that dropped it. */
   readonly groupId: string | null;
+  /** The beginning of its text; null: not known, or not for the asker. */
+  readonly statement: string | null;
   /** 1 or more, by the server's statistics; null: not known. */
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
@@ -95,7 +97,7 @@ export interface ListedTable extends DroppedTable {
 
 /** All of them, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
-  const live = await findRowsIfAny(connection, { by: 'live' }, { texts: false });
+  const live = await findRowsIfAny(connection, { by: 'selection' }, { texts: false });
   return listRows(connection, live, null);
 }
 
@@ -302,6 +304,7 @@ export function describeRow(id: string, row: LedgerRow | undefined): DroppedTabl
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
     groupId: row?.groupId ?? null,
+    statement: row === undefined || row.isStatementHidden ? null : row.statementText,
     // Statistics have 0 also for a table that was filled a moment ago.
     rowEstimate: row?.rowEstimate || null,
     byteEstimate: row?.byteEstimate ?? null,

@@ -12,7 +12,8 @@ import {
   recordDetached,
 } from '../ledger/detached/detached.js';
 import { howDropped, type LedgerRow } from '../ledger/entry.js';
-import { findRows, sameName } from '../ledger/read.js';
+import { findRows } from '../ledger/read.js';
+import { sameName } from '../ledger/selection.js';
 import { LEDGER } from '../ledger/tables.js';
 import { foldName, isSameName, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';

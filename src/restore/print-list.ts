@@ -15,8 +15,8 @@ import {
   printable,
   printTable,
 } from '../printer.js';
+import type { ListedDrop } from '../recycle/list.js';
 import type { EndedTable, ListedTable } from './held-tables.js';
-import type { ListedDrop } from './list-drops.js';
 import { formatName, formatState, formatUses, HOW_TO_MEND } from './print-held.js';
 
 export interface ListView {

@@ -15,11 +15,9 @@ import { isServiceError, tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
 import {
-  type DropFilter,
-  filterDrops,
-  findDrop,
   findDropped,
   findEndedRows,
+  findSelected,
   findTarget,
   idDigits,
   isAbsent,
@@ -27,6 +25,7 @@ import {
   noSuchHeld,
   parseTableName,
   qualifiedOrigin,
+  type SelectionRequest,
   withFate,
 } from './find-dropped.js';
 import { type DroppedTable, describeRow, type ListedTable, listAll } from './held-tables.js';
@@ -58,14 +57,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
 
 export type ManyRequest =
   | ({ readonly by: 'name'; readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>)
-  | {
-      readonly by: 'drop';
-      /** Digits of a group id, or of the id of one of its tables; null: any. */
-      readonly drop: string | null;
-      readonly filter: DropFilter;
-      /** The same, as the user typed it. */
-      readonly text: string;
-    };
+  | ({ readonly by: 'selection' } & SelectionRequest);
 
 /** The plan for one table, or its refusal. */
 export type Choice = {
@@ -75,7 +67,7 @@ export type Choice = {
 
 /** Rejects with UNDROP_NO_SUCH_HELD if no held table belongs to a requested drop. */
 export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
-  if (request.by === 'drop') return chooseByDrop(pool, request);
+  if (request.by === 'selection') return chooseSelected(pool, request);
   const { by: _name, targets, ...how } = request;
   const choices = new Map<string, Choice>();
   // For several targets one list of all, because a list for each would take longer.
@@ -100,31 +92,23 @@ export async function choiceOf(
   }
 }
 
-async function chooseByDrop(
+async function chooseSelected(
   pool: ServicePool,
-  { drop, filter, text }: Extract<ManyRequest, { by: 'drop' }>,
+  request: SelectionRequest,
 ): Promise<readonly Choice[]> {
-  const held = await listAll(pool);
-  const ids = new Set(held.map(({ id }) => id));
-  // Tables whose restore was interrupted have their names, but not all their detached parts.
-  const rows = await findRowsIfAny(pool, { by: 'restoring' }, { texts: false });
-  const unfinished = rows.filter(({ id }) => !ids.has(id));
-  const described = unfinished.map((row) => describeRow(row.id, row));
-  const groupId = drop === null ? null : findDrop([...held, ...described], drop, text);
-  const isOfDrop = (table: DroppedTable) => groupId === null || table.groupId === groupId;
+  const { held, unfinished } = await findSelected(pool, request);
   const choices: Choice[] = [];
-  for (const { id } of filterDrops(described.filter(isOfDrop), filter)) {
-    const row = unfinished.find((one) => one.id === id);
-    const plan = row === undefined ? null : await resume(pool, row);
+  for (const row of unfinished) {
+    const plan = await resume(pool, row);
     if (plan !== null) choices.push({ what: namedText(plan.table), plan });
   }
-  for (const same of groupByName(filterDrops(held.filter(isOfDrop), filter))) {
+  for (const same of groupByName(held)) {
     const table = newestWhole(same);
     const what = table === undefined ? '' : namedText(table);
     choices.push(await choiceOf(what, () => planRestore(same, { target: what })));
   }
   if (choices.length > 0) return choices;
-  throw noSuchHeld(text);
+  throw noSuchHeld(request.text);
 }
 
 /** Tables of one name together; tables without a name separately. */

@@ -15,7 +15,7 @@ import {
   parsePrepare,
 } from './grammar/dynamic-sql.js';
 import { unescapeLiteral } from './grammar/literal.js';
-import { selectVerdict, showVerdict } from './grammar/show-dropped.js';
+import { showVerdict } from './grammar/show-dropped.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
 import { explainVerdict, holdVerdict, purgeVerdict, undropVerdict } from './grammar/undrop.js';
 import {
@@ -300,10 +300,6 @@ function* statementVerdict(
       return holdVerdict(tokens, statement, source);
     case 'PURGE':
       return purgeVerdict(tokens, statement, source);
-    case 'SELECT': {
-      const verdict = selectVerdict(tokens, statement, source);
-      return verdict.kind === 'not-ours' ? unexplained(statement) : verdict;
-    }
     case 'EXPLAIN':
       return explainVerdict(tokens, statement, source);
     case 'SHOW': {

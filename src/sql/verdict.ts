@@ -131,8 +131,6 @@ export interface ShowDropped<Text> {
   readonly user: Text | null;
   /** Dropped then or later (`parseSince`). */
   readonly since: Text | null;
-  /** A part of its name, user, ids or statement. */
-  readonly text: Text | null;
   /** Largest first; else newest first. */
   readonly isBySize: boolean;
   readonly limit: number | null;
@@ -184,7 +182,7 @@ export type UndoStatement =
   | { readonly kind: 'syntax-error'; readonly at: number; readonly form: UndoForm };
 
 /** The form of a wrong statement. */
-export type UndoForm = 'undrop' | 'show' | 'select' | 'hold' | 'purge' | 'explain';
+export type UndoForm = 'undrop' | 'show' | 'hold' | 'purge' | 'explain';
 
 /** A statement of undrop itself, which no server knows: it destroys nothing. */
 export interface Undo {

@@ -117,7 +117,6 @@ export interface InterceptOptions {
   readonly multiStatements: boolean;
   /** The last known state of the session. */
   readonly guess: SessionGuess;
-  readonly logBinMayBeOff: boolean;
   /** The format in which the client reads responses. */
   readonly capabilities: Capabilities;
   /** Another statement of the same text follows; default: false. */
@@ -158,8 +157,6 @@ export async function readUserFacts(options: InterceptOptions): Promise<UserFact
 }
 
 interface DropHow {
-  /** The facts of the session, or what it was last seen in. */
-  readonly guess: SessionGuess;
   /** The hints in its comments. */
   readonly hints: readonly string[];
   /** Runs for the hint `destroy`; `facts`: of a session that hints it; default: a refusal. */
@@ -174,21 +171,20 @@ export async function dropAndHold(
   options: InterceptOptions,
   how: DropHow,
 ): Promise<Interception> {
-  const { guess, hints, destroy = () => refused(notDestroyed(drop), options) } = how;
+  const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
   const { empties, partitions } = drop.statement;
   if (hints.length > 0 && areForDestroying(hints)) return destroy(null);
   if (partitions) return refused(partitionsNotHeld(drop.statement), options);
-  const { service, session, server, userSession, logBinMayBeOff } = options;
+  const { service, session, server, userSession } = options;
   const { pool } = service;
   let { run = dropTable } = how;
   if (empties) run = (world, request) => truncate(world, copyPort(pool), request);
   const isPlain = run === dropTable;
   const request = { ...drop, server, session };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
-  const seen = { guess, logBinMayBeOff, requireIdleMs };
   let result: DropResult;
   try {
-    result = await runStatement(run, request, { ...service, ...seen, userSession, hints });
+    result = await runStatement(run, request, { ...service, requireIdleMs, userSession, hints });
   } catch (error) {
     if (error instanceof DestroyHinted) return destroy(error.facts);
     throw error;

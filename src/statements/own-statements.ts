@@ -16,11 +16,10 @@ import {
   readUserFacts,
 } from './intercepted.js';
 import { answerRefused, answerSignal, type UndoRun } from './undrop/answer.js';
-import { type BoundUndo, bindUndo } from './undrop/bind.js';
+import { type BoundUndo, bindUndo, SaidByServer } from './undrop/bind.js';
 import { NOTHING_EXPLAINED } from './undrop/explain-undrop.js';
 import { undropErrorOf } from './undrop/find-dropped.js';
 import { holdBySql, purgeBySql, purgeDatabaseBySql } from './undrop/hold-by-sql.js';
-import { SaidByServer } from './undrop/said-by-server.js';
 import { emptySet, showDropped } from './undrop/show-dropped.js';
 import { undropDatabase } from './undrop/undrop-database.js';
 import { undropById, undropTables } from './undrop/undrop-table.js';

@@ -28,10 +28,6 @@ export interface DropOptions {
   onUnsettled(): void;
   /** Aborted: this process is about to end, and unwritten outcomes are left to recovery. */
   readonly stopping: AbortSignal;
-  /** The assumed state of the session; compared with the session's own facts. */
-  readonly guess: SessionGuess;
-  /** The session has named SQL_LOG_BIN. */
-  readonly logBinMayBeOff?: boolean;
   /** Default: nothing is logged. */
   readonly log?: Log;
 }

@@ -1,8 +1,6 @@
 /**
- * The ledger intents of one try. The statement's own are recorded early, by a guess of the
- * session's state while the session itself is queried, and recorded again if the guess was wrong;
- * those of other tables, or of the same table once more, are recorded when they are known. At the
- * end each intent becomes a held table, or is forgotten.
+ * The ledger intents of one try: those of the statement's own tables, and of others, or of the same
+ * table once more, when they are known. At the end each becomes a held table, or is forgotten.
  *
  * Invariants: an intent is in the ledger before its RENAME is sent. Once a RENAME was sent, an
  * intent is forgotten only after a check: a KILL that hits a RENAME at its end returns an error
@@ -24,13 +22,13 @@ import { mayUnlog } from '../ledger/tables.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { silentLog } from '../log.js';
 import { newHoldId, type QualifiedTable, shownDue } from '../names/names.js';
-import { haveHostConditions, type Ruling } from '../policy/decide.js';
+import type { Ruling } from '../policy/decide.js';
 import { type HoldTime, isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import { finishRestore } from '../restore/make-whole.js';
 import { commentTags } from '../sql/comment-tags.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
-import { accountIn, type DropOptions } from './drop-options.js';
+import type { DropOptions } from './drop-options.js';
 import { hasForeignKeys, whyNotHeld } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { rootCause } from './refusals/refusals.js';
@@ -41,6 +39,7 @@ import {
   type DropRequest,
   type HeldTable,
   type RecordedIntent,
+  type Recording,
   sentenceStart,
   type UserFacts,
 } from './world.js';
@@ -57,10 +56,6 @@ function notRecorded(intentError: UndropError): RecordedIntent {
   return { intent: null, intentError, rulings: [] };
 }
 
-/** The user that drops; `account` if it is known already. */
-type Dropper = Pick<UserFacts, 'logged' | 'user'> &
-  Partial<Pick<UserFacts, 'account'>> & { readonly isDryRun?: boolean };
-
 interface Target extends QualifiedTable {
   readonly ruling: Ruling | undefined;
   readonly byteEstimate: number | null;
@@ -72,14 +67,11 @@ export class Intents {
   readonly #request: DropRequest;
   readonly #options: DropOptions;
   readonly #hints: ReadonlySet<string>;
-  #guessed: ServiceNames = { tables: [] };
-  /** An intent that is being written; null: none was begun. */
+  /** The last try; null: none was begun. */
   #recording: Promise<RecordedIntent> | null = null;
   /** Targets whose intents are in the ledger, or may be, by their ids. */
   readonly #targets = new Map<string, Target>();
   #recorded: RecordedIntent | null = null;
-  /** The first intents waited for a lock: if they failed, they are recorded again. */
-  #wasStuck = false;
   /** Whether the last intent went into the binary log. */
   #logged = true;
   /** The address of the user's session, as the server sees it. */
@@ -141,58 +133,32 @@ export class Intents {
     return this.#recorded?.rulings[this.#request.ids.indexOf(id)];
   }
 
-  /** Begins to record under the guess; does not wait for it. */
-  begin(): void {
-    const { guess, logBinMayBeOff = false } = this.#options;
-    this.#guessed = serviceNames(this.#request, guess);
+  /** Those of the statement's own tables. */
+  async record<T>(facts: UserFacts, meanwhile: () => Promise<T>): Promise<Recording<T>> {
     this.beganMs = performance.now();
-    // A wrong guess of that kind leaves nothing in the binary log.
-    this.#logged = !logBinMayBeOff;
-    const { ids } = this.#request;
-    this.#recording = this.#record(this.#guessed, ids, { logged: this.#logged, ...guess });
+    this.#logged = facts.logged;
+    const names = serviceNames(this.#request, facts);
+    const tried = () => this.#record(names, this.#request.ids, facts);
+    const first = tried();
+    this.#recording = first;
+    const [done, isStuck] = await Promise.all([meanwhile(), this.#isStuck(first)]);
+    const recorded = async () => {
+      const { intent } = await first;
+      if (isStuck && intent === null) this.#recording = tried();
+      this.#recorded = (await this.#recording) ?? (await first);
+      return this.#recorded;
+    };
+    return { done, isStuck, recorded };
   }
 
-  /** Resolves with true once the intents are seen to wait, with false once they are done. */
-  async isStuck(): Promise<boolean> {
-    this.#wasStuck = await this.#looksStuck();
-    return this.#wasStuck;
-  }
-
-  async #looksStuck(): Promise<boolean> {
-    const ending = Promise.resolve(this.#recording).then(() => false);
+  /** Resolves once the intents are seen to wait, or are done. */
+  async #isStuck(recording: Promise<RecordedIntent>): Promise<boolean> {
+    const ending = recording.then(() => false);
     while ((await withinMs(CHECK_EVERY_MS, ending)) === null) {
       const isWaiting = isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
       if (await Promise.race([isWaiting, ending])) return true;
     }
     return false;
-  }
-
-  /** The intents by the session's own facts. */
-  async record(facts: UserFacts): Promise<RecordedIntent> {
-    const { guess } = this.#options;
-    const { ids } = this.#request;
-    let first = await this.#recording;
-    if (first === null || (this.#wasStuck && first.intent === null)) {
-      first = await this.#record(this.#guessed, ids, { logged: this.#logged, ...guess });
-    }
-    this.#recorded = first;
-    const names = serviceNames(this.#request, facts);
-    const isSameName =
-      facts.user === guess.user && accountNameOf(facts.account) === accountNameOf(accountIn(guess));
-    const isSame = facts.logged === this.#logged && isSameName;
-    // A decision by the guess would be the same.
-    const isSameAccount = guess.account === facts.account;
-    const isRuledAlike =
-      facts.hint === null && (isSameAccount || !haveHostConditions(this.#options.rules ?? []));
-    if (isSame && isRuledAlike && JSON.stringify(names) === JSON.stringify(this.#guessed))
-      return first;
-    // A refusal of the server would be repeated, with an error about the second try.
-    if (first.intent === null && !('error' in this.#guessed)) return first;
-    // A row that stays is in the way of the new one, and then nothing is dropped.
-    if (first.intent !== null) await this.tryToForget();
-    this.#logged = facts.logged;
-    this.#recorded = await this.#record(names, ids, facts);
-    return this.#recorded;
   }
 
   async recordTargets(
@@ -224,10 +190,8 @@ export class Intents {
   async #record(
     names: ServiceNames,
     ids: readonly string[],
-    dropper: Dropper,
+    { logged, user, account, isDryRun = false }: UserFacts & { readonly isDryRun?: boolean },
   ): Promise<RecordedIntent> {
-    const { logged, user, isDryRun = false } = dropper;
-    const account = accountIn(dropper);
     const { session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
@@ -338,10 +302,9 @@ export class Intents {
   async #forget(ids: readonly string[]): Promise<void> {
     if (this.#recording === null) return;
     // An intent that is still being written could not be forgotten.
-    const first = await this.#recording;
-    const tables = (this.#recorded ?? first).intent?.tables;
+    const { intent } = await this.#recording;
     const recorded = ids.filter(
-      (id) => tables?.some((table) => table.id === id && table.holdUntil !== null) ?? true,
+      (id) => intent?.tables.some((table) => table.id === id && table.holdUntil !== null) ?? true,
     );
     if (recorded.length === 0) return;
     if (this.mayBeRenamed) {
@@ -349,7 +312,7 @@ export class Intents {
       // Recovery resolves the rest.
       return this.#options.onUnsettled();
     }
-    const forget = first.intent === null ? forgetUnanswered : forgetIntents;
+    const forget = intent === null ? forgetUnanswered : forgetIntents;
     await forget(this.#options.pool, recorded, { sqlLogBin: this.#logged });
   }
 

@@ -42,6 +42,7 @@ import {
   type DropRequest,
   type HeldTable,
   type RecordedIntent,
+  type Recording,
   type RelocateHow,
   type Reply,
   refuse,
@@ -200,16 +201,8 @@ export class ServerWorld implements World {
     return rules.length === 0 && requireIdleMs === null && this.#hints.size === 0;
   }
 
-  beginRecording(): void {
-    this.intents.begin();
-  }
-
-  isRecordingStuck(): Promise<boolean> {
-    return this.intents.isStuck();
-  }
-
-  record(facts: UserFacts): Promise<RecordedIntent> {
-    return this.intents.record(facts);
+  record<T>(facts: UserFacts, meanwhile: () => Promise<T>): Promise<Recording<T>> {
+    return this.intents.record(facts, meanwhile);
   }
 
   recordTargets(facts: UserFacts, targets: readonly QualifiedTable[]): Promise<RecordedIntent> {

@@ -37,12 +37,8 @@ export interface World extends UserSession {
   know(facts: UserFacts): Promise<void>;
   /** No rule, hint or setting may refuse the statement for what its tables are. */
   readonly isUnruled: boolean;
-  /** The service begins to record the intents under the guessed settings; returns at once. */
-  beginRecording(): void;
-  /** True: the intents wait for a lock of another session; false: they are written, or failed. */
-  isRecordingStuck(): Promise<boolean>;
-  /** The intents, recorded again if the guess was wrong, or if they were stuck and failed. */
-  record(facts: UserFacts): Promise<RecordedIntent>;
+  /** The service begins to record the intents; `meanwhile` is done beside it. */
+  record<T>(facts: UserFacts, meanwhile: () => Promise<T>): Promise<Recording<T>>;
   /** New intents; those without a held table are forgotten after the response. */
   recordTargets(facts: UserFacts, targets: readonly QualifiedTable[]): Promise<RecordedIntent>;
   /** Which tables the user's session has locked, read by the service; null: it can't be read. */
@@ -70,6 +66,15 @@ export interface RelocateHow {
   readonly mustLeave?: boolean;
   /** No foreign key was on any of them after their RENAME; default: they are checked. */
   readonly isFree?: boolean;
+}
+
+export interface Recording<T> {
+  /** Of what was done meanwhile. */
+  readonly done: T;
+  /** True: the intents wait for a lock; false: they are written, or failed. */
+  readonly isStuck: boolean;
+  /** The intents, recorded again if they were stuck and failed. */
+  recorded(): Promise<RecordedIntent>;
 }
 
 export type RecordedIntent =

@@ -17,6 +17,7 @@ afterEach(() => people.stop());
 function signIn(user = 'anna'): string {
   let isOpen = true;
   const session = {
+    find: async () => [],
     rows: async () => [],
     change: async () => ({ info: '', warnings: [] }),
     get isOpen() {

@@ -21,6 +21,7 @@ export function held(
     user: 'app',
     clientAddress: '10.0.0.1:50000',
     groupId: null,
+    statement: null,
     rowEstimate: 1000,
     byteEstimate: 1_600_000,
     logged: true,

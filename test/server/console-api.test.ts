@@ -95,6 +95,8 @@ onServers('the API of the console on $name', (server, on) => {
       ['user=nobody', []],
       ['schema=another', []],
       ["q=' OR 1=1 -- ", []],
+      // Its reader may not see statements.
+      ['q=drop table', []],
     ] as const) {
       const found = await list(encodeURI(search).replaceAll('%25', '%'));
       expect([search, found.tables.map(({ table }) => table)]).toEqual([search, expected]);

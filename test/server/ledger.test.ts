@@ -35,7 +35,7 @@ onServers('the ledger on $name', (server, on) => {
     const before = await binlogPosition();
     await ensureLedger(own.pool);
     expect(await binlogPosition()).toBe(before);
-    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
   });
 
   test('is not ready for an account that may not write to it', async () => {
@@ -238,7 +238,7 @@ onServers('the ledger on $name', (server, on) => {
     const [a = '', b = ''] = drop.intent.tables.map(({ id }) => id);
     await recordState(own.pool, { id: a, state: 'HOLD', rowLogged: true });
     await forgetIntents(own.pool, [a, b]);
-    expect((await findRows(own.pool, { by: 'live' })).map(({ id }) => id)).toEqual([a]);
+    expect((await findRows(own.pool, { by: 'selection' })).map(({ id }) => id)).toEqual([a]);
   });
 
   test('changes a state only from the one that was seen, and keeps how it ended', async () => {
@@ -251,7 +251,7 @@ onServers('the ledger on $name', (server, on) => {
     const [row] = await findRows(own.pool, { by: 'id', prefix: id.slice(0, 20) });
     expect(row).toMatchObject({ state: 'restored', restoredAs: 's.t' });
     expect(row?.endedAt).toBeInstanceOf(Date);
-    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
   });
 
   test('keeps out of the binary log what the drop kept out of it', async () => {

@@ -1,8 +1,7 @@
 /**
  * Tables with a CHECK that the user has named. On MySQL 8.0.16 and later that name is unique in its
- * schema, so the next table with it can't be held beside the first: it goes to a spare schema, from
- * where it is listed, restored and collected like any other; where none is left, its CHECKs are
- * taken off and come back with it. Elsewhere all are in `_undrop`.
+ * schema, so the next table with it can't be held beside the first: its CHECKs are taken off, and
+ * come back with it.
  */
 import { expect } from '@jest/globals';
 import { countRows, startCollecting, until } from '../lifecycle/collecting.js';
@@ -12,9 +11,8 @@ import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, query } from '../support/servers.js';
+import { freshSchema, query } from '../support/servers.js';
 import { type Listed, listed, restored } from '../support/undrop-cli.js';
-import { endSession, intend, renameAway } from './service-fixture.js';
 
 const TIMES = 5;
 
@@ -22,28 +20,11 @@ onServers('named CHECKs on $name', (server, on) => {
   const { test } = on;
   const collides = server.name === 'mysql-9.7';
   const checks = server.name !== 'mysql-5.6';
-  const pool = on.each.pool();
   const schema = on.each.schema('checks');
   const root = on.each.session({ schema });
-  on.each.open(
-    async () => {
-      await dropSpareSchemas();
-      await freshLedger(server);
-      return {};
-    },
-    () => dropSpareSchemas(),
-  );
+  on.beforeEach(() => freshLedger(server));
   const proxy = on.each.proxy({ HOLD: '1h' });
   const client = on.each.client({ to: proxy, schema });
-
-  async function dropSpareSchemas(): Promise<void> {
-    const rows = await query<{ name: string }>(
-      server,
-      `SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA
-       WHERE SCHEMA_NAME LIKE '\\_undrop\\_%'`,
-    );
-    await query(server, 'DO 0', ...rows.map(({ name }) => `DROP DATABASE ${name}`));
-  }
 
   /** As a dump is loaded again and again; the n-th table has n rows. */
   async function make(rows: number): Promise<void> {
@@ -79,14 +60,6 @@ onServers('named CHECKs on $name', (server, on) => {
   /** Oldest first. */
   const held = async () => (await listed(server)).reverse();
 
-  /** Where so many tables are, oldest first, if `passedOver` is none of ours. */
-  function homes(count: number, first = '_undrop', passedOver = ''): readonly string[] {
-    if (!collides) return Array.from({ length: count }, () => first);
-    return [first, ...Array.from({ length: count }, (_, index) => `${first}_${index + 2}`)]
-      .filter((name) => name !== passedOver)
-      .slice(0, count);
-  }
-
   async function rowsHeld(): Promise<readonly number[]> {
     const tables = await held();
     return Promise.all(
@@ -97,7 +70,7 @@ onServers('named CHECKs on $name', (server, on) => {
   test('one after the other is held, listed, restored with its CHECK, and collected', async () => {
     await makeAndDrop(TIMES);
     const tables = await held();
-    expect(tables.map(({ holdSchema }) => holdSchema)).toEqual(homes(TIMES));
+    expect(tables.map(({ holdSchema }) => holdSchema)).toEqual(tables.map(() => '_undrop'));
     expect(await rowsHeld()).toEqual([1, 2, 3, 4, 5]);
     const rows = await live();
     expect(rows).toMatchObject(rows.map(() => ({ relocated: 1, failure: null })));
@@ -118,19 +91,8 @@ onServers('named CHECKs on $name', (server, on) => {
     await until('the ledger says so', async () => (await live()).length === 0);
   });
 
-  /** Spare schemas that are closed to us, as other tables of somebody's are in them. */
-  async function closeSpares(): Promise<void> {
-    const spares = Array.from({ length: 31 }, (_, index) => `_undrop_${index + 2}`);
-    await query(
-      server,
-      'DO 0',
-      ...spares.flatMap((name) => [`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (id INT)`]),
-    );
-  }
-
-  test('with no spare schema left its name is free each time, and it is restored with it', async () => {
+  test('its name is free each time, and it is restored with it', async () => {
     if (!collides) return;
-    await closeSpares();
     await makeAndDrop(40);
     const tables = await held();
     expect(tables.map(({ holdSchema }) => holdSchema)).toEqual(tables.map(() => '_undrop'));
@@ -162,7 +124,6 @@ onServers('named CHECKs on $name', (server, on) => {
 
   test('CHECKs that can not come back are said, the table is back', async () => {
     if (!collides) return;
-    await closeSpares();
     await makeAndDrop(2);
     await make(3);
     const { id = '' } = (await held())[1] ?? {};
@@ -174,7 +135,6 @@ onServers('named CHECKs on $name', (server, on) => {
 
   test('the restore script gives back what was taken off, by hand', async () => {
     if (!collides) return;
-    await closeSpares();
     await make(1);
     expect(await drop()).toBe('ok');
     const odd = "CONSTRAINT `it's; odd` CHECK ((`id` <> 7)) /*!80016 NOT ENFORCED */";
@@ -203,7 +163,6 @@ onServers('named CHECKs on $name', (server, on) => {
     'what a proxy that dies %s of the one that takes its CHECK off left is completed',
     async (moment) => {
       if (!collides) return;
-      await closeSpares();
       await makeAndDrop(1);
       await make(2);
       const dies = { schema: schema.name, moment, words: 'DROP CHECK' };
@@ -218,7 +177,7 @@ onServers('named CHECKs on $name', (server, on) => {
     },
   );
 
-  test('sessions at once make and drop one, each in a schema of its own', async () => {
+  test('sessions at once make and drop one', async () => {
     const sessions = Array.from({ length: 4 }, async (_, index) => {
       const own = await freshSchema(server, `checks_${index}`);
       await using session = await RawClient.open(proxy, { schema: own.name });
@@ -241,55 +200,4 @@ onServers('named CHECKs on $name', (server, on) => {
   function isInRecycleSchema({ holdSchema }: Listed): boolean {
     return holdSchema.startsWith('_undrop');
   }
-
-  test('a schema of somebody that has the name of a spare one is passed over, its tables stay', async () => {
-    await query(
-      server,
-      'CREATE DATABASE _undrop_2',
-      'CREATE TABLE _undrop_2.orders (id INT)',
-      'INSERT INTO _undrop_2.orders VALUES (1), (2)',
-      'CREATE TABLE _undrop_2._vt_DROP_1 (id INT)',
-      'INSERT INTO _undrop_2._vt_DROP_1 VALUES (1)',
-    );
-    await makeAndDrop(3);
-    const tables = await held();
-    expect(tables.map(({ holdSchema }) => holdSchema)).toEqual(homes(3, '_undrop', '_undrop_2'));
-    on.each.keep(startCollecting(server, { lifecycle: ['DROP'] }));
-    await until('all are gone', async () => (await held()).length === 0);
-    expect(await countRows(server, '_undrop_2.orders')).toBe(2);
-    expect(await countRows(server, '_undrop_2._vt_DROP_1')).toBe(1);
-  });
-
-  test('what a killed proxy left is found in a spare schema, and completed into one', async () => {
-    await makeAndDrop(1);
-    const names: string[] = [];
-    for (const rows of [1, 2, 3]) {
-      await make(rows);
-      const session = await connect(server, { database: schema.name });
-      const options = { schema: schema.name, tables: ['t'] };
-      const drop = await intend(pool, session, options);
-      const { holdNames } = drop;
-      await renameAway(session, drop);
-      names.push(...holdNames);
-      // The name of the CHECK is free for the next; the third is left in its own schema.
-      await query(server, `CREATE DATABASE IF NOT EXISTS _undrop_${rows + 1}`);
-      if (rows < 3) {
-        const home = `_undrop_${rows + 1}.${holdNames[0]}`;
-        await query(server, `RENAME TABLE ${schema.name}.${holdNames[0]} TO ${home}`);
-      }
-      await endSession(server, session);
-    }
-    const next = await proxyInFront(server);
-    await outcomesAreWritten(4);
-    await next.stop();
-    const places = new Map((await held()).map((table) => [table.holdName, table.holdSchema]));
-    const last = collides ? '_undrop_4' : '_undrop';
-    expect(names.map((name) => places.get(name))).toEqual(['_undrop_2', '_undrop_3', last]);
-    expect(await rowsHeld()).toEqual([1, 1, 2, 3]);
-    const [first = ''] = names;
-    await query(server, `DROP TABLE _undrop_2.${first}`);
-    await using _later = await proxyInFront(server);
-    await until('the ledger says so', async () => (await live()).length === 3);
-    expect(await rowsHeld()).toHaveLength(3);
-  });
 });

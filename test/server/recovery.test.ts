@@ -103,7 +103,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const [a = '', b = ''] = drop.holdNames;
     expect(await recycled()).toEqual({ [a]: 3, [b]: 3 });
     expect(await live()).toEqual({});
-    for (const row of await findRows(own.pool, { by: 'live' })) {
+    for (const row of await findRows(own.pool, { by: 'selection' })) {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
     }
@@ -141,7 +141,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     await own.die();
     expect([...(await recover()).forgotten].sort()).toEqual([...idsOf(drop)].sort());
     expect(await live()).toEqual({ a: 3, b: 3 });
-    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
   });
 
   test('leaves a drop alone whose session is still there', async () => {
@@ -302,7 +302,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     }
     expect(await live()).toEqual({ d: 3 });
     expect(Object.values(await recycled())).toEqual([3, 3, 3]);
-    const rows = await findRows(own.pool, { by: 'live' });
+    const rows = await findRows(own.pool, { by: 'selection' });
     expect(rows.map(({ state, relocated }) => [state, relocated])).toEqual(
       Array.from({ length: 3 }, () => ['HOLD', true]),
     );

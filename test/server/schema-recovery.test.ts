@@ -155,7 +155,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
     expect(await definitions()).toEqual(before);
     expect(await findSchemaDrops(own.pool)).toEqual([]);
-    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
     expect(await root.count('seen')).toBe(3);
     await root.query('INSERT INTO logged VALUES (7)');
     expect(await root.rows('SELECT @written AS a')).toEqual([{ a: 7 }]);
@@ -394,7 +394,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await own.die();
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     expect(await rowCounts(server, own.schema.name)).toEqual({ ...ROWS, logged: 0 });
-    const [row, ...others] = await findRows(own.pool, { by: 'live' });
+    const [row, ...others] = await findRows(own.pool, { by: 'selection' });
     expect(others).toEqual([]);
     expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdSchema: '_undrop' });
     expect(row?.holdUntil).toEqual(PINNED_UNTIL);
@@ -425,7 +425,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await root.query(`RENAME TABLE logged TO _undrop.${name}`);
     await own.die();
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    const [row, ...others] = await findRows(own.pool, { by: 'live' });
+    const [row, ...others] = await findRows(own.pool, { by: 'selection' });
     expect(others).toEqual([]);
     expect(row).toMatchObject({ ...second, state: 'HOLD', holdUntil: PINNED_UNTIL });
     expect([await rowCounts(server, own.schema.name), await definitions()]).toEqual([ROWS, before]);
@@ -438,7 +438,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       await root.query('CREATE TABLE other (a INT, CONSTRAINT c1 CHECK (a > 0))');
       await own.die();
       expect((await recover()).schemasBack).toEqual([own.schema.name]);
-      const [row] = await findRows(own.pool, { by: 'live' });
+      const [row] = await findRows(own.pool, { by: 'selection' });
       expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdUntil: PINNED_UNTIL });
       expect(await findSchemaDrops(own.pool)).toEqual([]);
     });

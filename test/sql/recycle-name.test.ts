@@ -1,6 +1,6 @@
 /** What is taken for the name of one of undrop's own schemas. */
 import { expect, test } from '@jest/globals';
-import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../../src/names/names.js';
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../../src/names/names.js';
 import { isRecycleName, isRecycleToken } from '../../src/sql/trigger-scan.js';
 
 function isToken(text: string): boolean {
@@ -9,7 +9,7 @@ function isToken(text: string): boolean {
 }
 
 test('every schema that undrop has, quoted in any way and in any case', () => {
-  const own = [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, ...[true, false].flatMap(spareSchemasFor)];
+  const own = [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, '_undrop_2', '_undrop_local_32'];
   expect(own.length).toBeGreaterThan(4);
   for (const name of own) {
     const ways = [name, `\`${name}\``, `"${name}"`, `[${name}]`, name.toUpperCase()];

@@ -13,9 +13,11 @@ import { dropTable } from '../../src/statements/drop-table/drop-table.js';
 import {
   query,
   type RecordedIntent,
+  type Recording,
   type ServiceRename,
   type ServiceRenameOutcome,
   type UserCommand,
+  type UserFacts,
   type World,
 } from '../../src/steps/world.js';
 import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
@@ -144,12 +146,6 @@ class Memory implements World {
 
   async know(): Promise<void> {}
 
-  beginRecording(): void {}
-
-  async isRecordingStuck(): Promise<boolean> {
-    return false;
-  }
-
   async locks(): Promise<readonly LockedTable[]> {
     return this.#locks().filter(({ table }) => parseHoldName(table) === null);
   }
@@ -181,7 +177,12 @@ class Memory implements World {
     );
   }
 
-  async record(): Promise<RecordedIntent> {
+  async record<T>(_facts: UserFacts, meanwhile: () => Promise<T>): Promise<Recording<T>> {
+    const recorded = async () => this.#recorded();
+    return { done: await meanwhile(), isStuck: false, recorded };
+  }
+
+  #recorded(): RecordedIntent {
     if (this.#world.noIntents === true) return unrecorded();
     const tables = this.#statement.map((table, index) => this.#seen(table, idOf(index)));
     const isMysql = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_000;

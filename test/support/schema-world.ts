@@ -257,8 +257,6 @@ class Memory implements World {
 
   rename = never;
   know = never;
-  beginRecording = never;
-  isRecordingStuck = never;
   record = never;
   locks = never;
   keepLonger = never;

@@ -139,8 +139,6 @@ class Memory implements World {
 
   mayRename(): void {}
 
-  beginRecording = never;
-  isRecordingStuck = never;
   record = never;
   locks = never;
 

@@ -7,6 +7,7 @@ import type { Settings } from '../../config/schema.js';
 import { parseDuration, parseMoment } from '../../duration.js';
 import { shownDue } from '../../names/names.js';
 import { formatBytes, formatCount, jsonText } from '../../printer.js';
+import { listDroppedTables } from '../../recycle/list.js';
 import {
   changeHold,
   findHeld,
@@ -16,7 +17,6 @@ import {
 } from '../../restore/change-hold.js';
 import { noSuchHeld } from '../../restore/find-dropped.js';
 import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
-import { listDroppedTables } from '../../restore/list-drops.js';
 import { formatName, formatUntil, heldListJson } from '../../restore/print-held.js';
 import { formatSize, sizeOf } from '../../restore/print-list.js';
 import {
@@ -32,7 +32,7 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { readNow } from '../../service/server-facts.js';
 import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from '../settings.js';
 import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from '../shell.js';
-import { readFit } from './list.js';
+import { readSelection } from './list.js';
 import { reportTable } from './report-events.js';
 import { withPool } from './with-pool.js';
 
@@ -228,7 +228,7 @@ async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables
   for (const id of found.keys()) others.delete(id);
   if (selector !== undefined) {
     const wanted = { sort: 'dropped', limit: null } as const;
-    for await (const page of listDroppedTables(pool, await readFit(pool, flags), wanted)) {
+    for await (const page of listDroppedTables(pool, await readSelection(pool, flags), wanted)) {
       for (const table of page.lines) if ('due' in table) found.set(table.id, table);
     }
     const text = given.map((name) => `--${name} ${flags[name]}`).join(' ');

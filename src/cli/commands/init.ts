@@ -145,8 +145,7 @@ function requiresTls({ upstreamTls }: InitSettings): boolean {
 }
 
 const IF_LITERAL = `-- Where partial_revokes is ON, names are no patterns: take \`undrop init --apply\` there, or write
--- names without backslashes, and for _undrop% one by one _undrop, _undrop_2 to _undrop_32,
--- _undrop_local, _undrop_local_2 to _undrop_local_32.`;
+-- names without backslashes, and for _undrop% one by one _undrop and _undrop_local.`;
 
 async function applyIt(
   settings: InitSettings,

@@ -3,16 +3,12 @@
  * table. They change nothing.
  */
 import { parseSince, parseTime, TIME_EXPECTED } from '../../duration.js';
-import { countTables, type DropFit, SORTS } from '../../ledger/drops.js';
+import { countTables } from '../../ledger/drops.js';
 import { readUses, type Uses } from '../../ledger/history.js';
+import { type Selection, SORTS } from '../../ledger/selection.js';
 import { formatCount, jsonText, printable } from '../../printer.js';
-import {
-  type DropFilter,
-  idDigits,
-  isIdPrefix,
-  parseTableName,
-} from '../../restore/find-dropped.js';
-import { listDroppedTables, listDrops } from '../../restore/list-drops.js';
+import { listDroppedTables, listDrops } from '../../recycle/list.js';
+import { idDigits, isIdPrefix, parseTableName } from '../../restore/find-dropped.js';
 import { formatHeldRows, formatShown, heldListJson, shownJson } from '../../restore/print-held.js';
 import { formatList, formatSize, NOTHING_LISTED, plus, sizeOf } from '../../restore/print-list.js';
 import { readHeldRows, showTable } from '../../restore/show.js';
@@ -35,10 +31,10 @@ export function runList(
   const isJson = flags['json'] === true;
   const wanted = { sort, limit: readLimit(flags, isJson ? null : LIMIT) };
   return withPool(settings, async (pool) => {
-    const fit = await readFit(pool, flags);
+    const selection = await readSelection(pool, flags);
     const uses = await readUses(pool);
-    if (isJson) await printAsJson(listDroppedTables(pool, fit, wanted), uses, shell);
-    else await printScreen(pool, { fit, wanted, uses, isByTable: isByTable(flags) }, shell);
+    if (isJson) await printAsJson(listDroppedTables(pool, selection, wanted), uses, shell);
+    else await printScreen(pool, { selection, wanted, uses, isByTable: isByTable(flags) }, shell);
     return 0;
   });
 }
@@ -73,7 +69,7 @@ async function printAsJson(
 }
 
 interface Screen {
-  readonly fit: DropFit;
+  readonly selection: Selection;
   readonly wanted: Parameters<typeof listDrops>[2];
   readonly uses: ReadonlyMap<string, Uses>;
   readonly isByTable: boolean;
@@ -82,12 +78,12 @@ interface Screen {
 /** A page is aligned within itself. */
 async function printScreen(
   pool: ServicePool,
-  { fit, wanted, uses, isByTable }: Screen,
+  { selection, wanted, uses, isByTable }: Screen,
   { stdout: out }: Pick<Shell, 'stdout'>,
 ): Promise<void> {
   const columns = out.isTTY === true ? (out.columns ?? SCREEN_COLUMNS) : null;
   const view = { now: await readNow(pool), columns, uses };
-  const pages = (isByTable ? listDroppedTables : listDrops)(pool, fit, wanted);
+  const pages = (isByTable ? listDroppedTables : listDrops)(pool, selection, wanted);
   let total = NOTHING_LISTED;
   const read = { lines: 0, tables: 0 };
   let hasSeveral = false;
@@ -98,7 +94,7 @@ async function printScreen(
     read.tables += ledger.tables;
     hasSeveral ||= lines.some((drop) => 'tables' in drop);
   }
-  const more = read.lines === wanted.limit ? (await countTables(pool, fit)) - read.tables : 0;
+  const more = read.lines === wanted.limit ? (await countTables(pool, selection)) - read.tables : 0;
   if (total.tables === 0 && more <= 0) return void out.write(nothing(await countTables(pool, {})));
   if (more <= 0) out.write(`${formatSize(total)}.\n`);
   else
@@ -152,23 +148,27 @@ export function runShow(
   });
 }
 
-/** Which tables the flags mean, for the ledger. */
-export async function readFit(pool: ServicePool, flags: Flags): Promise<DropFit> {
-  const { schema, user, since, until } = await readFilter(pool, flags);
+/** Which tables the flags mean. Times are compared with those of the server's clock. */
+export async function readSelection(pool: ServicePool, flags: Flags): Promise<Selection> {
+  const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
+  const now = isTimed ? await readNow(pool) : new Date(0);
   const [name, drop, like] = ['name', 'drop', 'like'].map((flag) => flagText(flags, flag));
+  const [schema, user] = ['schema', 'dropped-by'].map((flag) => flagText(flags, flag));
+  const since = readTime(flags, 'since', (text) => parseSince(text, now));
+  const until = readTime(flags, 'until', (text) => parseTime(text, now));
   return {
     ...(flags['all'] === true && { withEnded: true }),
     ...(typeof name === 'string' && { target: readTarget(name) }),
     ...(typeof drop === 'string' && { drop: readDrop(drop) }),
     ...(typeof like === 'string' && { like }),
-    ...(schema !== null && { schema }),
-    ...(user !== null && { user }),
+    ...(typeof schema === 'string' && { schema }),
+    ...(typeof user === 'string' && { user }),
     ...(since !== null && { since }),
     ...(until !== null && { until }),
   };
 }
 
-function readTarget(text: string): NonNullable<DropFit['target']> {
+function readTarget(text: string): NonNullable<Selection['target']> {
   const digits = idDigits(text);
   return { name: parseTableName(text), digits: isIdPrefix(digits) ? digits : null };
 }
@@ -177,18 +177,6 @@ function readDrop(text: string): string {
   const digits = idDigits(text);
   if (isIdPrefix(digits)) return digits;
   throw wrongFlag('drop', '4 or more digits of an id', JSON.stringify(text));
-}
-
-/** Times are compared with those in the ledger, which are of the server's clock. */
-export async function readFilter(pool: ServicePool, flags: Flags): Promise<DropFilter> {
-  const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
-  const now = isTimed ? await readNow(pool) : new Date(0);
-  return {
-    schema: flagText(flags, 'schema'),
-    user: flagText(flags, 'dropped-by'),
-    since: readTime(flags, 'since', (text) => parseSince(text, now)),
-    until: readTime(flags, 'until', (text) => parseTime(text, now)),
-  };
 }
 
 function readTime(flags: Flags, name: string, parse: (text: string) => Date | null): Date | null {

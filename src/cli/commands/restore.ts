@@ -35,7 +35,7 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { type Flags, flagText, type Out, type Shell, wrongUsage } from '../shell.js';
-import { readFilter } from './list.js';
+import { readSelection } from './list.js';
 import { commandLog, reportEvents, reportTable, whoIs } from './report-events.js';
 import { withPool } from './with-pool.js';
 
@@ -56,7 +56,7 @@ export function runRestore(
     }
     const swaps = flags['swap'] === true;
     const request: ManyRequest =
-      targets.length > 0 ? { by: 'name', targets, to, swaps } : await readSelection(pool, flags);
+      targets.length > 0 ? { by: 'name', targets, to, swaps } : await selectionOf(pool, flags);
     const choices = await choose(pool, request);
     const anyParent = flags['keys'] === true;
     if (flags['dry-run'] === true) {
@@ -147,13 +147,12 @@ function assertSelection(targets: readonly string[], flags: Flags): Alone | null
   return by === null ? null : { by, value: flagText(flags, by) ?? '' };
 }
 
-async function readSelection(pool: ServicePool, flags: Flags): Promise<ManyRequest> {
+async function selectionOf(pool: ServicePool, flags: Flags): Promise<ManyRequest> {
   const text = SELECTORS.flatMap((name) => {
     const value = flagText(flags, name);
     return value === null ? [] : [`--${name} ${value}`];
   }).join(' ');
-  const filter = await readFilter(pool, flags);
-  return { by: 'drop', drop: flagText(flags, 'drop'), filter, text };
+  return { by: 'selection', selection: await readSelection(pool, flags), text };
 }
 
 // ── one table, one schema ───────────────────────────────────────────────────────────────────────

@@ -151,7 +151,7 @@ export class ControlPlane {
     const [keeper, figures] = [this.#keeper, this.#figures];
     const pool = () => keeper.pool;
     const dropsSent = () => this.#options.counters().dropsSent;
-    this.#presence = new Presence({ ...this.#options, pool, figures, dropsSent }, this.#settings);
+    this.#presence = new Presence({ ...this.#options, pool, figures, dropsSent });
     const { log } = this.#options;
     const elsewhere = { pool, figures, clock: systemClock, log, signal: this.#ending.signal };
     this.#watching = watchDropsElsewhere(elsewhere);

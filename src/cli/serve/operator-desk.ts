@@ -9,6 +9,7 @@ import { withinMs } from '../../clock.js';
 import type {
   Actor,
   CollectorView,
+  FindTables,
   OperatorDoor,
   StatusView,
   TableDetails,
@@ -28,12 +29,14 @@ import { findDroppedSchemas } from '../../ledger/schema-restores.js';
 import type { CollectorFigures } from '../../lifecycle/figures.js';
 import type { LimitSettings } from '../../lifecycle/limits/choose-early.js';
 import type { Log } from '../../log.js';
+import { findHeldTables } from '../../recycle/list.js';
 import { findHeld } from '../../restore/change-hold.js';
 import { tableInEvent } from '../../restore/held-tables.js';
 import { chooseDrop } from '../../restore/schema/restore-schema.js';
 import { type HeldRows, readHeldRows } from '../../restore/show.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
 
 interface DeskOptions {
   pool(): ServicePool;
@@ -61,6 +64,12 @@ export class OperatorDesk implements OperatorDoor {
     this.#summary = new Snapshot(() => readSummary(options.pool()), log);
     this.#report = new Snapshot(() => options.report(), log);
   }
+
+  readonly find: FindTables = async (selection, wanted) => {
+    const pool = this.#options.pool();
+    const { lowerCaseTableNames } = await readServerFacts(pool);
+    return (await findHeldTables(pool, { lowerCaseTableNames, ...selection }, wanted)).tables;
+  };
 
   summary(): Promise<Summary | null> {
     return this.#summary.read();

@@ -5,7 +5,6 @@
  * Invariant: nothing depends on it. If the row can't be written, the log has one warning, and the
  * service goes on; on a read-only server nothing is written.
  */
-import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { systemClock, withinMs } from '../../clock.js';
 import { forgetKilledServices, forgetService, recordService } from '../../ledger/services.js';
@@ -15,7 +14,6 @@ import type { Log } from '../../log.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { type ProxySettings, SHARED_KEYS } from '../settings.js';
 import { versionOfPackage } from '../shell.js';
 
 /** Also how late drops that went past undrop are found (lifecycle/drops-elsewhere.ts). */
@@ -26,7 +24,6 @@ const RETRY_MS = 5_000;
 const CHECK_EVERY_MS = 1_000;
 /** The end of a service waits no longer for its row. */
 const FORGET_WITHIN_MS = 1_000;
-const FINGERPRINT_DIGITS = 8;
 
 interface PresenceOptions {
   readonly serviceId: string;
@@ -50,13 +47,12 @@ export class Presence {
   #isFirst = true;
   #hasWarned = false;
 
-  constructor(options: PresenceOptions, settings: ProxySettings) {
+  constructor(options: PresenceOptions) {
     const { serviceId: id, processes, listen } = options;
     this.#options = options;
     this.#service = {
       ...{ id, processes, host: hostname(), version: versionOfPackage() },
       listen: listen.map(describeAddress).join(', '),
-      settings: fingerprintsOf(settings),
     };
     this.#running = this.#run();
   }
@@ -111,13 +107,4 @@ export class Presence {
       return true;
     }
   }
-}
-
-/** By their keys; the same for the same value, in each process and on each machine. */
-export function fingerprintsOf(settings: ProxySettings): Readonly<Record<string, string>> {
-  // Settings are texts, numbers, and lists and records of them.
-  const hash = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex');
-  return Object.fromEntries(
-    SHARED_KEYS.map((key) => [key, hash(settings[key]).slice(0, FINGERPRINT_DIGITS)]),
-  );
 }

@@ -91,7 +91,7 @@ export class Watch {
   }: NonNullable<WatchOptions['console']>): NonNullable<AdminDoors['console']> {
     const { log } = this.#options;
     const monotonicMs = () => performance.now();
-    const gate = new Gate({ ...way, log, monotonicMs });
+    const gate = new Gate({ ...way, log, monotonicMs, find: operator.find });
     const people = new People(monotonicMs);
     this.#people = people;
     const problems = () => this.#problems({ drops: true });

@@ -4,6 +4,7 @@
  *
  * Invariant: until `serve` it has taken no client, and can be ended without anybody noticing.
  */
+import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { BoundSocket, SocketHandle } from '../../session/bound-sockets.js';
@@ -44,11 +45,17 @@ export interface GenerationOptions {
   onGone(): void;
 }
 
-/** `retired`: its proxies serve the sessions that they have. */
-type State = 'starting' | 'serving' | 'retired' | 'ending';
+/** `retired`: its proxies serve the sessions that they have. Each has the states that may follow. */
+const NEXT = {
+  starting: ['serving', 'ending'],
+  serving: ['retired', 'ending'],
+  retired: ['ending'],
+  ending: ['ending'],
+} as const satisfies Record<string, readonly string[]>;
+type State = keyof typeof NEXT;
 
 export class Generation {
-  state: State = 'starting';
+  #state: State = 'starting';
   /** When the sessions of its proxies end at the latest; null: they have all the time. */
   endsAt: Date | null = null;
   readonly #options: GenerationOptions;
@@ -67,6 +74,10 @@ export class Generation {
 
   constructor(options: GenerationOptions) {
     this.#options = options;
+  }
+
+  get state(): State {
+    return this.#state;
   }
 
   get children(): readonly Child[] {
@@ -129,7 +140,7 @@ export class Generation {
    * its processes can't, and none is left.
    */
   async serve(): Promise<void> {
-    this.state = 'serving';
+    this.#become('serving');
     const { proxies } = this;
     try {
       for (const proxy of proxies) this.#serve(proxy);
@@ -144,13 +155,13 @@ export class Generation {
 
   /** Its proxies take no more clients; those that they have may stay for a while. */
   retire({ timeoutMs }: DrainTimes): void {
-    this.state = 'retired';
+    this.#become('retired');
     this.#endWithin(RETIRED_WITHIN_MS + timeoutMs);
     this.tellProxies({ kind: 'retire', withinMs: RETIRED_WITHIN_MS, timeoutMs });
   }
 
   drain(times: DrainTimes): void {
-    this.state = 'ending';
+    this.#become('ending');
     this.#endWithin(times.waitMs + times.timeoutMs);
     this.tellProxies({ kind: 'drain', ...times });
   }
@@ -204,7 +215,7 @@ export class Generation {
   }
 
   kill(): void {
-    this.state = 'ending';
+    this.#become('ending');
     for (const child of this.#children) child.kill();
   }
 
@@ -212,6 +223,12 @@ export class Generation {
   async abandon(): Promise<void> {
     this.kill();
     await Promise.all(this.children.map(({ ended }) => ended));
+  }
+
+  #become(next: State): void {
+    const known: readonly State[] = NEXT[this.#state];
+    assert(known.includes(next), `${this.#state} processes don't become ${next}`);
+    this.#state = next;
   }
 
   #fork(role: Role, number: number): Child {
@@ -269,8 +286,8 @@ export class Generation {
     if (!this.#children.delete(child)) return;
     delete this.#loads[child.number];
     this.#options.onEnd(child);
-    if (this.state === 'serving') this.#onDeath(child, how);
-    if (this.#children.size > 0 || this.state === 'serving') return;
+    if (this.#state === 'serving') this.#onDeath(child, how);
+    if (this.#children.size > 0 || this.#state === 'serving') return;
     clearTimeout(this.#killing);
     this.#options.onGone();
   }
@@ -299,7 +316,7 @@ export class Generation {
   async #replace(before: Child): Promise<void> {
     const { role, number } = before;
     const plan = this.#plan;
-    if (this.state !== 'serving' || plan === null) return;
+    if (this.#state !== 'serving' || plan === null) return;
     const tryLater = () => void setTimeout(() => this.#replace(before), RESTART_PAUSE_MAX_MS);
     let child: Child;
     try {
@@ -320,7 +337,7 @@ export class Generation {
         return tryLater();
       }
       await this.#prepare(child, plan);
-      if (this.state !== 'serving') return child.kill();
+      if (this.#state !== 'serving') return child.kill();
       this.#serve(child);
       if (role === 'control' && this.#mayCollect) child.tell({ kind: 'collect', before: null });
     } catch (error) {

@@ -1,15 +1,17 @@
-/** The dropped tables: found, filtered, grouped by statement, and restored several at a time. */
+/**
+ * The dropped tables: found, filtered, grouped by statement, and restored several at a time; all of
+ * one statement, and the progress of what is done with several.
+ */
 import { shortId } from '../../names/names.js';
 import { type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
-import type { Person } from '../web/people.js';
-import { BASE, count, form, link, size, table, when } from './layout.js';
+import type { Job, Person } from '../web/people.js';
+import { BASE, count, form, link, list, size, table, when } from './layout.js';
 
 /** The filter as it was asked for. */
 export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
-export const FILTER = ['q', 'schema', 'user', 'state', 'kind', 'since', 'sort', 'view'] as const;
+export const FILTER = ['q', 'schema', 'user', 'state', 'since', 'sort', 'view'] as const;
 
-export const KINDS = ['DROP TABLE', 'DROP DATABASE', 'TRUNCATE', 'REPLACE', 'SWAP'];
 const STATES = ['HOLD', 'PURGE', 'EVAC', 'DROP'];
 
 export interface TablesView {
@@ -54,7 +56,6 @@ ${field('schema', 'Schema', html` size="12"`)}
 ${field('user', 'Dropped by', html` size="10"`)}
 ${field('since', 'Since (UTC)', html` size="16" placeholder="2026-11-24 14:00"`)}
 ${select('state', 'State', anyOf(STATES))}
-${select('kind', 'Kind', anyOf(KINDS))}
 ${select('view', 'A line for each', { '': 'statement', tables: 'table' })}
 ${select('sort', 'Order of tables', ORDERS)}
 <button>Search</button> <a href="${BASE}/tables">Clear</a></form>`;
@@ -110,4 +111,45 @@ ${table('Dropped tables', heads, rows)}
 <p><button name="action" value="restore">Restore</button></p>
 <p><label>Hold for <input name="for" size="6" placeholder="30d"></label> <button name="action" value="hold" class="plain">Hold for longer</button></p></div>`;
   return form(viewer, '/tables/selected', content);
+}
+
+// ── one statement ─────────────────────────────────────────────────────────────────────────────────
+
+export function dropPage(viewer: Person, dropId: string, tables: readonly ConsoleTable[]): Html {
+  const [first] = tables;
+  if (first === undefined) {
+    return html`<p class="note">Nothing of this statement is held any more, or nothing that this account could bring back.</p>`;
+  }
+  const bytes = tables.reduce((sum, table) => sum + (table.bytes ?? 0), 0);
+  const name = (table: ConsoleTable) => `${table.schema}.${table.table}`;
+  const sorted = tables.toSorted((one, other) =>
+    name(one).localeCompare(name(other), 'en', { numeric: true }),
+  );
+  const held = tables.filter(({ state }) => state === 'HOLD').length;
+  const from = first.client !== null && ` from ${first.client}`;
+  const sum = `${count(tables.length, 'table')}, ${size(bytes)}, ${count(held)} in HOLD`;
+  return html`<p>${when(first.droppedAt, true)} by ${first.user ?? 'somebody'}${from}: ${sum}.</p>
+${first.statement !== null && html`<pre>${first.statement}</pre>`}
+${held > 0 && form(viewer, `/drops/${dropId}/restore`, restoreAll(first, held))}
+${selectable(viewer, sorted, link(`/drops/${dropId}`))}`;
+}
+
+function restoreAll({ how, schema }: ConsoleTable, held: number): Html {
+  const what =
+    how === 'DROP DATABASE'
+      ? `The schema ${schema} comes back with its tables, their keys and triggers, its views and its routines.`
+      : 'They come back under their names, with their keys and triggers.';
+  const button = held === 1 ? 'Restore the table' : `Restore all ${count(held, 'table')}`;
+  return html`<p>${what}</p><p><button>${button}</button></p>`;
+}
+
+export function jobPage({ total, done, messages, failed, isOver, back }: Job): Html {
+  const shown = Math.min(done + failed.length, total);
+  const outcome = `Done: ${count(done)}; failed: ${count(failed.length)}.`;
+  return html`<p><label for="progress">${isOver ? 'Over' : 'Under way'}: ${count(shown)} of ${count(total)}</label>
+<progress id="progress" max="${total}" value="${shown}"></progress></p>
+<p role="status">${isOver ? outcome : 'This page follows the work.'}</p>
+${failed.length > 0 && html`<h2>Failed</h2>${list(failed)}`}
+${messages.length > 0 && html`<h2>Done</h2>${list(messages)}`}
+<p><a href="${back}">Back</a></p>`;
 }

@@ -11,13 +11,11 @@ import {
   planTable,
   tablesOfDrop,
   textIn,
-  wrongParam,
 } from '../dropped-tables.js';
 import type { OperatorDoor } from '../operator.js';
-import { dropPage, jobPage } from '../pages/drop.js';
 import { overviewPage } from '../pages/overview.js';
 import { endedPage, tablePage } from '../pages/table.js';
-import { FILTER, type Filter, KINDS, shownName, tablesPage } from '../pages/tables.js';
+import { dropPage, FILTER, type Filter, jobPage, shownName, tablesPage } from '../pages/tables.js';
 import type { ConsoleOptions } from '../serve.js';
 import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 import { actorOf } from './people.js';
@@ -71,8 +69,6 @@ async function showTables(visit: Visit): Promise<Response> {
   const { person } = visit.var;
   const { cursor = null, ...query } = visit.req.query();
   const filter = Object.fromEntries(FILTER.map((name) => [name, query[name] ?? ''])) as Filter;
-  if (filter.kind !== '' && !KINDS.includes(filter.kind))
-    throw wrongParam('kind', KINDS.join(', '), filter.kind);
   const isSorted = filter.sort !== '' && filter.sort !== 'dropped';
   const params = { ...filter, cursor };
   const page =

@@ -1,8 +1,7 @@
 /**
  * Moves held tables from their own schema into the recycle schema, by a RENAME that is tried for a
- * moment only. If the name of a CHECK is taken there, a table goes to a spare schema, or leaves its
- * CHECKs behind. A table that can't be moved stays held in its schema, and is tried again
- * (pending.ts). May run twice, and at once with another proxy's recovery: tables which that has
+ * moment only. If the name of a CHECK is taken there, the table leaves its CHECKs behind. A table
+ * that can't be moved stays held in its schema, and is tried again (pending.ts). May run twice, and at once with another proxy's recovery: tables which that has
  * moved count as moved.
  *
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
@@ -11,15 +10,8 @@
 import { assert } from '../../assert.js';
 import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
-import { createSchema } from '../../ledger/tables.js';
 import { shapeOf } from '../../ledger/write.js';
-import {
-  isRecycleSchema,
-  isSameName,
-  parseHoldName,
-  recycleSchemaFor,
-  spareSchemasFor,
-} from '../../names/names.js';
+import { isRecycleSchema, isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
 import { findRecycled } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -108,12 +100,8 @@ export async function moveToRecycleSchema(
   for (const [index, relocation] of relocations.entries()) {
     const table = tables[index];
     assert(table !== undefined, 'one report for each table');
-    // A spare schema was not checked for keys yet.
     const isBound =
-      relocation.outcome === 'moved' &&
-      (relocation.holdSchema !== recycleSchema ||
-        isKeyed(table.holdName) ||
-        isKeyed(relocation.holdName));
+      relocation.outcome === 'moved' && (isKeyed(table.holdName) || isKeyed(relocation.holdName));
     if (isBound) {
       const { holdSchema: fromSchema, holdName } = relocation;
       const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
@@ -175,8 +163,8 @@ export async function relocate(
     // The connection is broken, or all of them together can't be moved.
     if (only === undefined || tables.length > 1) return oneByOne(pool, tables, { ...how, error });
     // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
-    const mayBeTaken = isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME) || isKilled(error);
-    const other = mayBeTaken ? relocateBeside : explain;
+    const isTaken = isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME);
+    const other = isTaken ? relocateWithoutChecks : explain;
     return [await other(pool, only, { ...how, error })];
   }
 }
@@ -203,43 +191,23 @@ async function oneByOne(
   return relocations;
 }
 
-/**
- * Moves a table to a spare schema that can take it, because a restore copies no rows from there;
- * else without its CHECKs. A RENAME also waits while another one takes the name of a CHECK in the
- * same schema, so a wait that was given up proves little about the table itself.
- */
-async function relocateBeside(
+/** Moves a table whose CHECK has a name that is taken there: without its CHECKs. */
+async function relocateWithoutChecks(
   pool: ServicePool,
   table: RelocateTable,
-  { error: first, ...how }: Failing,
+  { error: _taken, ...how }: Failing,
 ): Promise<Relocation> {
-  const { logged } = how;
-  let error = first;
   try {
-    const spares = await findSpareSchemas(pool, table, { logged });
-    if (spares === null) return explain(pool, table, { ...how, error });
-    // Skips the first, which other sessions try as well.
-    for (const { schema, exists } of isKilled(first) ? spares.slice(1) : spares) {
-      try {
-        if (!exists) await createSchema(pool, schema);
-        const [moved] = await rename(pool, [table], { ...how, holdSchema: schema });
-        assert(moved !== undefined, 'one report for each table');
-        return moved;
-      } catch (spareError) {
-        if (!isServerError(spareError)) throw spareError;
-        error = spareError;
-      }
-    }
-    // Others have the table itself locked.
-    const isLocked = isKilled(first) && isKilled(error) && error !== first;
-    if (isLocked) return failed(table, error);
     const problem = await detachChecks(pool, table, how);
     if (problem !== null) throw new Error(problem);
-    const [moved] = await rename(pool, [table], { ...how, holdSchema: recycleSchemaFor(logged) });
+    const [moved] = await rename(pool, [table], {
+      ...how,
+      holdSchema: recycleSchemaFor(how.logged),
+    });
     assert(moved !== undefined, 'one report for each table');
     return moved;
-  } catch (otherError) {
-    return explain(pool, table, { ...how, error: otherError });
+  } catch (error) {
+    return explain(pool, table, { ...how, error });
   }
 }
 
@@ -314,55 +282,4 @@ export async function readLastingBlocker(
     if (isServerError(error)) return null;
     throw error;
   }
-}
-
-// ── spare schemas ────────────────────────────────────────────────────────────────────────────────
-// For a table of which the name of a CHECK is taken in the recycle schema. A schema with tables
-// that aren't held ones belongs to others, whatever its name: it is passed over, so that a DROP of
-// it never takes our tables along.
-
-/** MySQL 8.0.16. */
-const NAMED_BY_SCHEMA = 80_016;
-
-/** Another session may create a schema, or move a CHECK of that name into it, at the same time. */
-const SPARES_MAX = 3;
-
-/**
- * Schemas to try in this order: the first free one, then others, which differ between concurrent
- * sessions. Other sessions move tables too, so only a RENAME shows whether one can take the table.
- * Null if the table has no CHECK whose name is unique in its schema.
- */
-async function findSpareSchemas(
-  pool: ServicePool,
-  table: RelocateTable,
-  { logged }: { readonly logged: boolean },
-): Promise<readonly { readonly schema: string; readonly exists: boolean }[] | null> {
-  const { flavour, versionId } = await shapeOf(pool);
-  if (flavour !== 'mysql' || versionId < NAMED_BY_SCHEMA) return null;
-  const schemas = spareSchemasFor(logged);
-  const ours = sql.join(
-    schemas.map((schema) => sql`${schema}`),
-    ', ',
-  );
-  const own = sql`SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS
-    WHERE TABLE_SCHEMA = ${table.fromSchema} AND TABLE_NAME = ${table.holdName}
-      AND CONSTRAINT_TYPE = 'CHECK'
-      AND CONSTRAINT_NAME NOT LIKE ${`${table.holdName.replaceAll('_', '\\_')}\\_chk\\_%`}`;
-  const [existing = [], foreign = [], taken = [], named = []] = await pool.run([
-    sql`SELECT ${note('spare', table.id)} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
-        WHERE SCHEMA_NAME IN (${ours})`,
-    sql`SELECT DISTINCT TABLE_SCHEMA AS name FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA IN (${ours}) AND TABLE_NAME NOT LIKE '\\_vt\\_%'`,
-    sql`SELECT DISTINCT CONSTRAINT_SCHEMA AS name FROM information_schema.CHECK_CONSTRAINTS
-        WHERE CONSTRAINT_SCHEMA IN (${ours}) AND CONSTRAINT_NAME IN (${own})`,
-    sql`${own} LIMIT 1`,
-  ]);
-  if (named.length === 0) return null;
-  const there = new Set(existing.map((row) => textOf(row, 'name')));
-  const closed = new Set([...foreign, ...taken].map((row) => textOf(row, 'name')));
-  const [first, ...others] = schemas.filter((schema) => !closed.has(schema));
-  if (first === undefined) return [];
-  const at = others.length === 0 ? 0 : Number.parseInt(table.id.slice(-6), 16) % others.length;
-  const inOrder = [first, ...others.slice(at), ...others.slice(0, at)].slice(0, SPARES_MAX + 1);
-  return inOrder.map((schema) => ({ schema, exists: there.has(schema) }));
 }

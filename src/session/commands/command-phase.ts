@@ -22,7 +22,7 @@ import {
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/world.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
-import { COM_CHANGE_USER, COM_SET_OPTION } from '../../wire/commands.js';
+import { COM_CHANGE_USER, COM_INIT_DB, COM_SET_OPTION } from '../../wire/commands.js';
 import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wire/framing.js';
 import type { SessionConnections } from '../connections.js';
 import {
@@ -313,9 +313,10 @@ export class CommandPhase implements GateOwner {
     return idle;
   }
 
-  *#classify(packet: Packet): Reading<Intercepted | null> {
-    yield* this.lastSeen.readingCommand(packet.payload);
-    return yield* classifyPacket(packet, this.#classifyOptions);
+  #classify(packet: Packet): Reading<Intercepted | null> {
+    const { payload } = packet;
+    if (payload[0] === COM_INIT_DB) this.lastSeen.inSchema(payload.subarray(1));
+    return classifyPacket(packet, this.#classifyOptions);
   }
 
   get #classifyOptions(): ClassifyOptions {
@@ -386,10 +387,10 @@ export class CommandPhase implements GateOwner {
 
   #context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'> {
     const { service, session } = this.#options;
-    const { guess, logBinMayBeOff } = this.lastSeen;
+    const { guess } = this.lastSeen;
     const { server, capabilities } = this.#login;
     const prepared = this.#prepared;
-    const known = { server, capabilities, session, guess, logBinMayBeOff };
+    const known = { server, capabilities, session, guess };
     return { ...known, prepared, service: service() };
   }
 

@@ -144,7 +144,7 @@ export async function runPrepared(
   }
   const bound = orRefusal(() => bindNames(statement, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
-  return dropAndHold({ text, ...bound, isSyntaxChecked: true }, options, { guess: facts, hints });
+  return dropAndHold({ text, ...bound, isSyntaxChecked: true }, options, { hints });
 }
 
 /** Parses it as the session read it at the PREPARE; the user's rights are those of now. */

@@ -203,15 +203,10 @@ function namesOf(verdict: DropTable | Refused): readonly string[] {
 // The state of a session without a query to the server: guesses that save round trips, and are
 // compared with the session's own facts before anything depends on them.
 
-/** The longest name that is searched for, which a slice may cut. */
-const NAME_BYTES_MAX = 'sql_log_bin'.length;
-
 export class LastSeen {
   readonly #server: Login['server'];
   /** Default schema, charset and user. */
   guess: SessionGuess;
-  /** A text named SQL_LOG_BIN; from then on it may be off at any time. */
-  logBinMayBeOff = false;
 
   constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
     this.guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
@@ -230,19 +225,8 @@ export class LastSeen {
     this.guess = { ...this.guess, schema: Buffer.from(schema).toString() };
   }
 
-  /** Reads a command before it goes on. */
-  *readingCommand(payload: Uint8Array): Reading<void> {
-    if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
-    for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
-      if (at > 0) yield;
-      const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
-      this.logBinMayBeOff ||= /sql_log_bin/i.test(Buffer.from(slice).toString('latin1'));
-    }
-  }
-
   /** The facts as of before the last command. */
-  inFacts({ schema, charset, user, account, logged }: UserFacts): void {
+  inFacts({ schema, charset, user, account }: UserFacts): void {
     this.guess = { schema, charset, user, account };
-    this.logBinMayBeOff ||= !logged;
   }
 }

@@ -1,9 +1,9 @@
-/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`; `_undrop.dropped_tables`. */
+/** `SHOW [FULL] DROPPED TABLES`, `SHOW DROPPED DATABASES`. */
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NOT_OURS, type ShownDrops, type Verdict } from '../verdict.js';
 import { takeLiteral } from './literal.js';
-import { identifierText, type Source, takeIdentifier, takeTexts } from './table-name.js';
+import { type Source, takeIdentifier, takeTexts } from './table-name.js';
 import { ended, wrong } from './undrop.js';
 
 /** The verdict on a SHOW; `tokens` are those after this word. */
@@ -29,7 +29,6 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
     like: take(['LIKE'], takeLiteral),
     user: take(['BY'], takeLiteral),
     since: take(['SINCE'], takeLiteral),
-    text: take(['MATCHING'], takeLiteral),
     isBySize: take(['ORDER', 'BY'], (rest) => takeTexts(rest, 'SIZE') || null) ?? false,
     limit: take(['LIMIT'], takeCount),
   };
@@ -54,17 +53,4 @@ function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
   if (takeTexts(tokens, 'TABLES')) return 'tables';
   const isOfSchemas = takeTexts(tokens, 'DATABASES') || takeTexts(tokens, 'SCHEMAS');
   return isOfSchemas ? 'databases' : 'incomplete';
-}
-
-/** The verdict on a SELECT: older versions had a table `_undrop.dropped_tables`. */
-export function selectVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
-  const nameAt = (index: number) => {
-    const token = tokens[index];
-    const isName = token?.kind === 'word' || token?.kind === 'name';
-    return isName ? identifierText(token, source).toLowerCase() : token?.text;
-  };
-  const at = tokens.findIndex((_token, index) =>
-    ['_undrop', '.', 'dropped_tables'].every((part, next) => nameAt(index + next) === part),
-  );
-  return at < 0 ? NOT_OURS : wrong(tokens.slice(at), statement);
 }

@@ -141,7 +141,6 @@ export function wrong([token]: readonly Token[], { end, tokens: [head] }: Statem
 
 const FORM_OF: ReadonlyMap<string, UndoForm> = new Map([
   ['SHOW', 'show'],
-  ['SELECT', 'select'],
   ['HOLD', 'hold'],
   ['PURGE', 'purge'],
   ['EXPLAIN', 'explain'],

@@ -63,7 +63,7 @@ export async function replaceTable(
   const drop = { text, statement, charset, how: 'REPLACE' };
   const replacing = { create, facts, port: putBackPort(service.pool, service.log) };
   const run: HoldingStatement = (world, request) => createOrReplace(world, replacing, request);
-  return dropAndHold(drop, options, { guess: facts, hints, run });
+  return dropAndHold(drop, options, { hints, run });
 }
 
 /** The drop; the server checks the name with the rest of the text. */

@@ -47,7 +47,7 @@ export async function dropSchema(
   { schema, ifExists, facts: read }: NamedSchema,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const { userSession, server, session, service, guess } = options;
+  const { userSession, server, session, service } = options;
   if (isFileName(schema, server)) {
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
@@ -67,7 +67,7 @@ export async function dropSchema(
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
   const how = { how: 'DROP DATABASE', subject: tablesOfSchema(name) };
   const drop = { text, statement: NO_NAMES, charset, server, session, ...how };
-  const running = { ...service, guess, hints: allHints(hints, facts), userSession };
+  const running = { ...service, hints: allHints(hints, facts), userSession };
   const run: HoldingStatement = (world, common) => {
     const request = { ...common, schema, name, ifExists, facts };
     return dropDatabase(world, new SchemaServer(world, request, running), request);

@@ -50,7 +50,6 @@ import {
 import { type Moved, rename } from './rename.js';
 
 export async function dropTable(world: World, request: DropRequest): Promise<Reply> {
-  world.beginRecording();
   const seen = await inspectNames(world, request);
   if ('kind' in seen) return seen;
   const { kinds, facts } = seen;
@@ -63,14 +62,14 @@ export async function dropTable(world: World, request: DropRequest): Promise<Rep
   // itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for another session's it
   // waits.
   const mayCheck = world.isUnruled && mayBeRenamedOnce(seen);
-  const checking = mayCheck ? checkDrop(world, request, seen) : Promise.resolve(null);
-  const [checked, isStuck] = await Promise.all([checking, world.isRecordingStuck()]);
+  const check = async () => (mayCheck ? checkDrop(world, request, seen) : null);
+  const { done: checked, isStuck, recorded } = await world.record(facts, check);
   const mustAsk = isStuck && checked === null;
   const ended = mustAsk ? await askToDrop(world, request, namesToAsk(seen)) : checked?.ended;
   if (ended !== null && ended !== undefined) return ended;
-  const recorded = await world.record(facts);
+  const intents = await recorded();
   await checked?.cleaned;
-  return dropRecorded(world, { ...seen, checked }, recorded);
+  return dropRecorded(world, { ...seen, checked }, intents);
 }
 
 /**

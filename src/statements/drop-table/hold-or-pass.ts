@@ -62,10 +62,8 @@ export async function dropOrPass(
   if (hint instanceof UndropError) return refused(hint, options);
   const passed = facts === null || hint !== null ? null : await passByRule(drop, facts, options);
   if (passed !== null) return passed;
-  const guess = facts ?? options.guess;
-  const charset = clientCharsetOf(guess.charset) ?? 'plain';
+  const charset = clientCharsetOf((facts ?? options.guess).charset) ?? 'plain';
   return dropAndHold({ text, statement, charset }, options, {
-    guess,
     hints,
     destroy: (seen) => destroy(drop, seen ?? facts, hints, options),
   });

@@ -20,6 +20,7 @@ import { hintsIn } from '../../steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../steps/session/user-session.js';
 import type { UserFacts } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import type { ErrPacket } from '../../wire/response.js';
 import {
   ER_NO_DB_ERROR,
   ER_NONUNIQ_TABLE,
@@ -27,7 +28,16 @@ import {
   ER_TOO_LONG_IDENT,
   ER_WRONG_ARGUMENTS,
 } from '../../wire/server-errors.js';
-import { SaidByServer } from './said-by-server.js';
+
+/** Thrown for an error of the server: one that it has returned, or one to raise in the session. */
+export class SaidByServer extends Error {
+  readonly said: Signal | ErrPacket;
+
+  constructor(said: Signal | ErrPacket) {
+    super(said.message.toString());
+    this.said = said;
+  }
+}
 
 /** In UTF-8. */
 export interface BoundName {
@@ -148,13 +158,12 @@ export function bindUndo(
 }
 
 function boundTexts(show: ShowDropped<Uint8Array>, facts: UserFacts) {
-  const { like, user, since, text } = show;
+  const { like, user, since } = show;
   return {
     ...show,
     like: like && decodeText(like, 'LIKE', facts),
     user: user && decodeText(user, 'BY', facts),
     since: since && timeOf(since, 'SINCE', facts),
-    text: text && decodeText(text, 'MATCHING', facts),
   };
 }
 
@@ -229,11 +238,8 @@ const FORMS: Readonly<Record<UndoForm, string>> = {
     'UNDROP DATABASE name [TO name]',
   show:
     "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] [BY 'user'] " +
-    "[SINCE 'time'] [MATCHING 'text'] [ORDER BY size] [LIMIT n], without WHERE; " +
+    "[SINCE 'time'] [ORDER BY size] [LIMIT n]; operators: SELECT … FROM _undrop.dropped_tables; " +
     "SHOW DROPPED DATABASES [LIKE 'pattern']",
-  select:
-    'no table: SHOW [FULL] DROPPED TABLES lists what is held; for reports, ' +
-    'undrop list --json on the command line',
   hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
   purge: "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name",
   explain:

@@ -11,6 +11,7 @@ import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { type Field, formatCount, printResultSet } from '../../printer.js';
+import type { Dropped } from '../../recycle/dropped.js';
 import { noSuchHeld, withFate } from '../../restore/find-dropped.js';
 import { planRestore } from '../../restore/plan-restore.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -18,7 +19,6 @@ import { note, sql } from '../../service/sql.js';
 import type { Interception, InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import type { BoundName } from './bind.js';
-import type { Dropped } from './dropped-columns.js';
 import { inQueue } from './find-dropped.js';
 
 /** A table that is asked for. */

@@ -8,182 +8,91 @@
 import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
-import { findPage, type LiveFit } from '../../ledger/read.js';
-import { listPage, NAMED_MAX, newestFirst } from '../../restore/held-tables.js';
-import { canComeBack } from '../../restore/plan-restore.js';
-import { isServiceError, unlessRefused } from '../../service/errors.js';
+import type { Selection, Sort } from '../../ledger/selection.js';
+import { type Asker, OPERATOR, person } from '../../recycle/asker.js';
+import type { Dropped } from '../../recycle/dropped.js';
+import { findHeldTables, TABLES_MAX } from '../../recycle/list.js';
+import { newestFirst } from '../../restore/held-tables.js';
+import { canComeBack, newestWhole } from '../../restore/plan-restore.js';
+import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import { isSameServer } from '../../steps/inspect-names.js';
 import { newId } from '../../steps/intents.js';
 import { SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import type { SessionFacts, UserFacts } from '../../steps/world.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import { findSession } from '../drop-database/read-schema.js';
 import type { InterceptOptions } from '../intercepted.js';
 import type { BoundName } from './bind.js';
-import type { Dropped } from './dropped-columns.js';
-import { askWhichMayBeSeen, keyOf } from './rights.js';
+import { askWhichMayBeSeen } from './rights.js';
 
 /**
- * By `keyOf` each name: the newest complete held table of that name, else the newest. The
- * privileges were checked before. There may be thousands of one name.
+ * By `sameOf` each name: the newest complete held table of that name, else the newest. The
+ * privileges were checked before.
  */
 export async function readNewest(
   names: ReadonlyMap<string, BoundName>,
-  {
-    facts,
-    server,
-    sameOf,
-    before,
-  }: Asker & {
-    readonly sameOf: (name: BoundName) => string;
-    /** Null: at any time. */
-    readonly before: Date | null;
-  },
+  { before, ...asker }: SessionUser & { /** Null: at any time. */ readonly before: Date | null },
   options: InterceptOptions,
 ): Promise<ReadonlyMap<string, Dropped>> {
-  const { pool } = options.service;
-  const { lowerCaseTableNames } = server;
-  const left = new Map(names);
   const found = new Map<string, Dropped>();
-  const fitOf = () => ({ names: [...left.values()], lowerCaseTableNames });
-  for await (const { rows } of readPages(pool, facts, fitOf)) {
-    for (const one of await listDropped(pool, facts, rows.map(whole))) {
-      const key = sameOf(one.origin);
-      const isLate = before !== null && !(one.droppedAt !== null && one.droppedAt < before);
-      if (isLate || !left.has(key)) continue;
-      if (!found.has(key) || canComeBack(one)) found.set(key, one);
-      if (canComeBack(one)) left.delete(key);
+  for (const [key, name] of names) {
+    const isInTime = ({ droppedAt }: Dropped) =>
+      before === null || (droppedAt !== null && droppedAt < before);
+    // There may be thousands of one name.
+    for (const enough of [1, TABLES_MAX]) {
+      const all = await findAll({ names: [name] }, { ...asker, enough }, options);
+      const newest = newestWhole(all.filter(isInTime));
+      if (newest !== undefined) found.set(key, newest);
+      if (all.length === 0 || (newest !== undefined && canComeBack(newest))) break;
     }
-    if (left.size === 0) break;
   }
   return found;
 }
 
-/**
- * The maximum of tables that are read for a result set, or for the beginning of an id, in pages.
- */
-export const TABLES_MAX = 10_000;
-/** Others wait while a page is decoded; a small LIMIT needs few rows. */
-const FIRST_ROWS_MIN = 50;
-const PAGE_ROWS = 200;
-/** For whom wants all, because each page costs one look at all names. */
-const PAGE_ROWS_MAX = 500;
-/** Up to so many are located by their names, in slices; for more, one look at all is quicker. */
-const SLICED_MAX = 5 * NAMED_MAX;
-
-/** `among`: those of ledger/read.ts; default: `live`. */
-export type SeenFit = LiveFit & { readonly among?: 'live' | 'largest' | 'not-in-hold' };
-
-/**
- * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
- * many among the first `TABLES_MAX`. Privileges are checked page by page, and only visible tables
- * are located. `isCut`: the others were not read, although too few were found.
- */
-export async function findSeen(
-  fit: SeenFit,
-  { facts, server, enough = TABLES_MAX }: Asker & { readonly enough?: number },
-  options: InterceptOptions,
-): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean }> {
-  const { pool } = options.service;
-  const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
-  const granted: Granted = new Map();
-  const found: Dropped[] = [];
-  let looked = 0;
-  let isCut = false;
-  for await (const { rows, isLast } of readPages(pool, facts, () => fitted, enough)) {
-    looked += rows.length;
-    const seen = await seenBy(rows, { facts, granted }, options);
-    let left = fit.text === undefined ? seen : seen.filter(searchFor(fit.text));
-    while (left.length > 0 && found.length < enough) {
-      // A few are located by their names, which costs the same among any number.
-      const missing = enough - found.length;
-      const count = missing > SLICED_MAX ? left.length : Math.min(missing, NAMED_MAX);
-      found.push(...(await listDropped(pool, facts, left.slice(0, count))));
-      left = left.slice(count);
-    }
-    isCut = !isLast && looked >= TABLES_MAX && found.length < enough;
-    if (isCut || found.length >= enough) break;
-  }
-  return { seen: found.sort(newestFirst), isCut };
-}
-
-/**
- * All that match, newest first, without a look at privileges; at most the newest `TABLES_MAX`.
- */
-export async function findAll(
-  fit: LiveFit,
-  { facts, server }: Asker,
-  { service: { pool } }: InterceptOptions,
-): Promise<readonly Dropped[]> {
-  const found: Dropped[] = [];
-  const fitted = { ...fit, lowerCaseTableNames: server.lowerCaseTableNames };
-  for await (const { rows } of readPages(pool, facts, () => fitted)) {
-    found.push(...(await listDropped(pool, facts, rows.map(whole))));
-    if (found.length >= TABLES_MAX) break;
-  }
-  return found.sort(newestFirst);
-}
-
 /** The user and its server. */
-export interface Asker {
+export interface SessionUser {
   readonly facts: UserFacts;
   /** By `findServer`. */
   readonly server: ServerFacts;
+  /** Default: `TABLES_MAX`. */
+  readonly enough?: number;
 }
 
 /**
- * Ledger rows of tables that are, or may be, held. `fitOf`: called for each page; `enough`: the
- * rows that may be enough.
+ * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
+ * many among the first `TABLES_MAX`. `isCut`: the others were not read, although too few were found.
  */
-async function* readPages(
-  pool: ServicePool,
-  { account }: UserFacts,
-  fitOf: () => SeenFit,
-  enough = TABLES_MAX,
-): AsyncGenerator<{ readonly rows: readonly LedgerRow[]; readonly isLast: boolean }> {
-  const cursor = { after: null };
-  const most = enough > SLICED_MAX ? PAGE_ROWS_MAX : PAGE_ROWS;
-  let rowsMax = Math.min(Math.max(enough, FIRST_ROWS_MIN), most);
-  for (let isLast = false; !isLast; rowsMax = most) {
-    const page = { cursor, rowsMax };
-    const { among: by = 'live', ...fit } = fitOf();
-    const rows = await inQueue(pool, `read ${account}`, () =>
-      unlessRefused(findPage(pool, { by, ...fit }, page), [], ...ABSENT_TABLE),
-    );
-    isLast = rows.length < rowsMax;
-    yield { rows, isLast };
-  }
+export function findSeen(
+  fit: SeenFit,
+  who: SessionUser,
+  options: InterceptOptions,
+): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean }> {
+  return find(fit, { ...who, asker: askerOf(who.facts, options) }, options);
 }
 
-/** The same as SEARCHED of ledger/read.ts, in what this user sees of a row alone. */
-function searchFor(text: string): (seen: Seen) => boolean {
-  const part = text.toLowerCase();
-  return ({ row: { id, groupId, schema, table, user }, statement }) =>
-    [id, groupId, `${schema}.${table}`, user, statement].join(' ').toLowerCase().includes(part);
-}
-
-interface Seen extends Pick<Dropped, 'statement'> {
-  readonly row: LedgerRow;
-}
-
-function whole(row: LedgerRow): Seen {
-  return { row, statement: row.statementText };
-}
-
-async function listDropped(
-  pool: ServicePool,
-  { account }: UserFacts,
-  seen: readonly Seen[],
+/** The same without a look at privileges. */
+export async function findAll(
+  fit: Selection,
+  who: SessionUser,
+  options: InterceptOptions,
 ): Promise<readonly Dropped[]> {
-  const statements = new Map(seen.map(({ row, statement }) => [row.id, statement]));
-  const rows = seen.map(({ row }) => row);
-  const listed = await inQueue(pool, `read ${account}`, () => listPage(pool, rows));
-  return listed.flatMap((table) => {
-    const { id, origin } = table;
-    return origin === null ? [] : [{ ...table, origin, statement: statements.get(id) ?? null }];
-  });
+  const { inTurn, rowsMin } = askerOf(who.facts, options);
+  const asker = { ...OPERATOR, inTurn, rowsMin };
+  return (await find(fit, { ...who, asker }, options)).seen;
+}
+
+export type SeenFit = Selection & { readonly sort?: Sort };
+
+async function find(
+  { sort = 'dropped', ...selection }: SeenFit,
+  { server, enough = TABLES_MAX, asker }: SessionUser & { readonly asker: Asker },
+  { service: { pool } }: InterceptOptions,
+): Promise<{ readonly seen: readonly Dropped[]; readonly isCut: boolean }> {
+  const { lowerCaseTableNames } = server;
+  const how = { sort, limit: enough, asker };
+  const found = await findHeldTables(pool, { lowerCaseTableNames, ...selection }, how);
+  return { seen: [...found.tables].sort(newestFirst), isCut: found.isCut };
 }
 
 /** The server of the service; rejects if the user's session is on another, or can't be found. */
@@ -203,32 +112,14 @@ export async function findServer(
   return server;
 }
 
-/** INSERT on mysql.user implies every other privilege. */
-const OF_SERVER = { schema: 'mysql', table: 'user' };
-
-/** Results of earlier checks in the same statement, by `keyOf` the name. */
-type Granted = Map<string, boolean>;
-
-/** Tables that this user may restore, and those that this very connection has dropped. */
-export async function seenBy(
-  rows: readonly LedgerRow[],
-  { facts, granted }: { readonly facts: UserFacts; readonly granted: Granted },
-  options: InterceptOptions,
-): Promise<readonly Seen[]> {
-  const { session, service } = options;
+/** The user of this session, who sees what it may restore, and what this very connection dropped. */
+export function askerOf(facts: UserFacts, options: InterceptOptions): Asker {
+  const { session, service, userSession } = options;
   const me = { ...session, proxyId: service.proxyId, user: facts.user };
-  const others = rows.filter((row) => !isOwn(row, me));
-  const names = others.length === 0 ? [] : [OF_SERVER, ...others];
-  const news = names.filter((name) => !granted.has(keyOf(name)));
-  const { userSession } = options;
   const asked = { session: userSession, facts, groupId: newId() };
-  const said = await askWhichMayBeSeen(news, asked);
-  for (const name of news) granted.set(keyOf(name), said.has(keyOf(name)));
-  return rows.flatMap((row) => {
-    if (isOwn(row, me)) return [whole(row)];
-    // A statement may name, or read, objects that this user may not see.
-    const statement = granted.get(keyOf(OF_SERVER)) === true ? row.statementText : null;
-    return granted.get(keyOf(row)) === true ? [{ row, statement }] : [];
+  return person((names) => askWhichMayBeSeen(names, asked), {
+    inTurn: (work) => inQueue(service.pool, `read ${facts.account}`, work),
+    isOwn: (row) => isOwn(row, me),
   });
 }
 

@@ -11,6 +11,8 @@ import { parseMoment, timeText } from '../../duration.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
+import type { Dropped } from '../../recycle/dropped.js';
+import { TABLES_MAX } from '../../recycle/list.js';
 import {
   type ChosenHeld,
   changeHold,
@@ -35,8 +37,7 @@ import { withRestoredInfo } from '../../steps/undo-note.js';
 import type { Answered, Interception, InterceptOptions } from '../intercepted.js';
 import { answerOk, type UndoRun } from './answer.js';
 import type { BoundTarget, BoundUndo } from './bind.js';
-import type { Dropped } from './dropped-columns.js';
-import { findAll, findSeen, findServer, refuseUnder, TABLES_MAX } from './find-dropped.js';
+import { findAll, findSeen, findServer, refuseUnder } from './find-dropped.js';
 import { askToDropName, askToOperate, assertGranted } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;

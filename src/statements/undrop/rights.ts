@@ -10,7 +10,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { inBatches } from '../../names/names.js';
+import { inBatches, keyOf } from '../../names/names.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import { readKind } from '../../steps/session/facts.js';
 import {
@@ -43,8 +43,7 @@ import {
   METADATA_LOCK_GRANTED,
   NO_PARTITION_TO_DROP,
 } from '../../wire/server-errors.js';
-import { type BoundName, onSession } from './bind.js';
-import { SaidByServer } from './said-by-server.js';
+import { type BoundName, onSession, SaidByServer } from './bind.js';
 
 /** The context of the checks. */
 export interface RightsAsker {
@@ -185,33 +184,11 @@ async function refuseHidden(
   });
 }
 
-/** The names that this user may create and fill, in any order; no transaction ends. */
+/** By `keyOf`: those of the names that this user may create and fill; no transaction ends. */
 export async function askWhichMayBeSeen(
   names: readonly BoundName[],
   asked: RightsAsker,
 ): Promise<ReadonlySet<string>> {
-  const schemas = [...new Set(names.map(({ schema }) => schema))];
-  // The same as in `askForSchema`.
-  const none = noneOf(asked);
-  const ofSchemas = await askAll(
-    schemas.map((schema) => ({ schema, table: none })),
-    asked,
-  );
-  const isInGrantedSchema = ({ schema }: BoundName) =>
-    ofSchemas.has(keyOf({ schema, table: none }));
-  const single = await askAll(
-    names.filter((name) => !isInGrantedSchema(name)),
-    asked,
-  );
-  return new Set([...names.filter(isInGrantedSchema).map(keyOf), ...single]);
-}
-
-/** A key for sets of names. */
-export function keyOf({ schema, table }: BoundName): string {
-  return JSON.stringify([schema, table]);
-}
-
-async function askAll(names: readonly BoundName[], asked: RightsAsker): Promise<Set<string>> {
   const granted = new Set<string>();
   const known = [...new Map(names.map((name) => [keyOf(name), name])).values()];
   const sayable = known.filter((name) => isSayable(name, asked.facts));
@@ -224,11 +201,18 @@ async function askAll(names: readonly BoundName[], asked: RightsAsker): Promise<
     for (const [index, name] of batch.entries()) {
       const result = results[index];
       assert(result?.kind === 'err', 'there is no such column');
-      if (MAY_FILL.includes(result.errno)) granted.add(keyOf(name));
-      else if (!NOT_TO_BE_SEEN.includes(result.errno)) throw new SaidByServer(result);
+      const may = maySee(result.errno);
+      if (may === null) throw new SaidByServer(result);
+      if (may) granted.add(keyOf(name));
     }
   }
   return granted;
+}
+
+/** By the error of a CREATE with a column that there is not; null: it says nothing of rights. */
+export function maySee(errno: number): boolean | null {
+  if (MAY_FILL.includes(errno)) return true;
+  return NOT_TO_BE_SEEN.includes(errno) ? false : null;
 }
 
 function isSayable(name: BoundName, facts: UserFacts): boolean {

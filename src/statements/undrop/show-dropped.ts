@@ -4,8 +4,15 @@
  */
 import { parseSince } from '../../duration.js';
 import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
-import { isHoldId } from '../../names/names.js';
+import { isHoldId, keyOf } from '../../names/names.js';
 import { printResultSet } from '../../printer.js';
+import {
+  type Dropped,
+  SCHEMA_COLUMNS,
+  SHORT_COLUMNS,
+  TABLE_COLUMNS,
+} from '../../recycle/dropped.js';
+import { TABLES_MAX } from '../../recycle/list.js';
 import { withWhatIsLeft } from '../../restore/held-tables.js';
 import { uniqueDigits } from '../../restore/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
@@ -15,9 +22,8 @@ import type { ResultSet } from '../../wire/result-set.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { Interception, InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
-import { type Dropped, SCHEMA_COLUMNS, SHORT_COLUMNS, TABLE_COLUMNS } from './dropped-columns.js';
-import { findSeen, findServer, inQueue, type SeenFit, TABLES_MAX } from './find-dropped.js';
-import { askWhichMayBeSeen, keyOf, noneOf } from './rights.js';
+import { findSeen, findServer, inQueue, type SeenFit } from './find-dropped.js';
+import { askWhichMayBeSeen, noneOf } from './rights.js';
 
 type Show = ShowDropped<string>;
 
@@ -34,9 +40,9 @@ export async function showDropped(
   const parts: readonly (SeenFit & { readonly enough: number })[] =
     isBySize && limit !== null
       ? [
-          { ...fit, among: 'largest', enough: limit },
+          { ...fit, isInHold: true, sort: 'size', enough: limit },
           // Last, because a table may leave HOLD meanwhile.
-          { ...fit, among: 'not-in-hold', enough: TABLES_MAX },
+          { ...fit, isInHold: false, enough: TABLES_MAX },
         ]
       : [{ ...fit, enough: limit ?? TABLES_MAX }];
   const found = new Map<string, Dropped>();
@@ -44,7 +50,7 @@ export async function showDropped(
   for (const { enough, ...part } of parts) {
     const some = await findSeen(part, { facts, server, enough }, options);
     for (const table of some.seen) found.set(table.id, table);
-    const which = part.among === 'largest' ? 'largest' : 'newest';
+    const which = part.sort === 'size' ? 'largest' : 'newest';
     if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
   }
   const { pool } = options.service;
@@ -59,7 +65,7 @@ export async function showDropped(
   return answerRows(set, { ...format, note }, options);
 }
 
-function fitOf({ schema, like, user, since, text }: Show): SeenFit {
+function fitOf({ schema, like, user, since }: Show): SeenFit {
   const time = since === null ? null : parseSince(since, new Date());
   return {
     ...(schema !== null && { schema }),
@@ -67,7 +73,6 @@ function fitOf({ schema, like, user, since, text }: Show): SeenFit {
     ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
     ...(user !== null && { user }),
     ...(time !== null && { since: time }),
-    ...(text !== null && { text }),
   };
 }
 

@@ -12,9 +12,10 @@ import { parseMoment, utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
-import { parseHoldName, writtenName } from '../../names/names.js';
+import { keyOf, parseHoldName, writtenName } from '../../names/names.js';
 import { decideTable, NO_TRAITS } from '../../policy/decide.js';
 import type { HoldTime } from '../../policy/rules.js';
+import type { Dropped } from '../../recycle/dropped.js';
 import {
   ambiguous,
   idDigits,
@@ -51,20 +52,18 @@ import { withRestoredInfo, writtenPlainly } from '../../steps/undo-note.js';
 import type { UserFacts } from '../../steps/world.js';
 import type { DropService, Interception, InterceptOptions } from '../intercepted.js';
 import { answerOk, answerRefused, type UndoRun } from './answer.js';
-import { type BoundName, type BoundUndo, notUnique } from './bind.js';
-import type { Dropped } from './dropped-columns.js';
+import { type BoundName, type BoundUndo, notUnique, SaidByServer } from './bind.js';
 import { explainUndrop } from './explain-undrop.js';
 import {
+  askerOf,
   findSeen,
   findServer,
   inRestoreQueue,
   readNewest,
   refuseUnder,
-  seenBy,
   undropErrorOf,
 } from './find-dropped.js';
-import { askToCreate, askToRename, askToSwap, assertGranted, keyOf } from './rights.js';
-import { SaidByServer } from './said-by-server.js';
+import { askToCreate, askToRename, askToSwap, assertGranted } from './rights.js';
 
 type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
 
@@ -88,7 +87,7 @@ export async function undropTables(
     asked.set(sameOf(name), name);
   }
   const dropped = before === null ? null : parseMoment(before, new Date());
-  const asker = { facts, server, sameOf, before: dropped };
+  const asker = { facts, server, before: dropped };
   const [one] = names;
   // A hold name that isn't a table's original name means the id in it.
   if (names.length === 1 && one && parseHoldName(one.table) !== null) {
@@ -153,12 +152,8 @@ async function refuseEnded(
   const ended = await tolerantly(async () =>
     isIdPrefix(digits) ? findRows(pool, { by: 'digits', digits }, how) : [],
   );
-  const seen = await seenBy(ended.value, { facts, granted: new Map() }, options);
-  throw await withFate(
-    pool,
-    { target, error: noSuchHeld(target), near: [] },
-    seen.map(({ row }) => row),
-  );
+  const seen = await askerOf(facts, options).judge()(ended.value);
+  throw await withFate(pool, { target, error: noSuchHeld(target), near: [] }, seen);
 }
 
 /** Checks all privileges, before anything is read or touched. */
@@ -253,8 +248,10 @@ async function explained(
   const { pool } = options.service;
   const near = await readNear(pool, target);
   // The other tables are back, whatever is said about names.
-  const seen = await seenBy(near, { facts, granted: new Map() }, options).catch(() => []);
-  return withFate(pool, { target, error, near: seen.map(({ row }) => row) });
+  const seen = await askerOf(facts, options)
+    .judge()(near)
+    .catch(() => []);
+  return withFate(pool, { target, error, near: seen });
 }
 
 async function bringOneBack(

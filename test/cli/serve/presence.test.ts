@@ -1,19 +1,12 @@
 /** The row of a running service: when it is written, and what happens where it can't be. */
 import { expect, test } from '@jest/globals';
-import { fingerprintsOf, Presence } from '../../../src/cli/serve/presence.js';
-import { PROXY_KEYS } from '../../../src/cli/settings.js';
-import { loadSettings } from '../../../src/config/load.js';
+import { Presence } from '../../../src/cli/serve/presence.js';
 import { LEDGER_VERSION } from '../../../src/ledger/tables.js';
 import { silentLog } from '../../../src/log.js';
 import { ServerError } from '../../../src/service/errors.js';
 import type { Row, Rows, ServicePool } from '../../../src/service/pool/pools.js';
 import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
 import { until } from '../../support/poll.js';
-
-function settingsWith(env: Readonly<Record<string, string>> = {}) {
-  const all = { UNDROP_UPSTREAM: 'db:3306', UNDROP_USER: 'undrop', ...env };
-  return loadSettings(PROXY_KEYS, { flags: {}, env: all, file: null }).settings;
-}
 
 /** A server with a ledger; `refuses`: its error for changes. */
 class Ledger {
@@ -34,15 +27,12 @@ class Ledger {
     const warn = (_fields: unknown, text: unknown) => this.warnings.push(text);
     const run = async (text: SQLQuery | readonly SQLQuery[]) => this.#answer([text].flat());
     const pool = { run } as unknown as ServicePool;
-    return new Presence(
-      {
-        ...{ serviceId: 'a'.repeat(32), processes: 3, figures: this.figures, pool: () => pool },
-        listen: [{ host: '0.0.0.0', port: 3307 }],
-        log: { ...silentLog, warn },
-        dropsSent: () => 0,
-      },
-      settingsWith(),
-    );
+    return new Presence({
+      ...{ serviceId: 'a'.repeat(32), processes: 3, figures: this.figures, pool: () => pool },
+      listen: [{ host: '0.0.0.0', port: 3307 }],
+      log: { ...silentLog, warn },
+      dropsSent: () => 0,
+    });
   }
 
   async #answer(queries: readonly SQLQuery[]): Promise<readonly Rows[]> {
@@ -104,19 +94,4 @@ test('that the account may not write costs one warning', async () => {
   expect(ledger.warnings).toEqual([
     'cannot write the row of this service; `undrop status` may not list it',
   ]);
-});
-
-test('has a fingerprint of each setting that should be the same everywhere', () => {
-  const one = fingerprintsOf(settingsWith());
-  const own = {
-    UNDROP_PASSWORD: 'secret',
-    UNDROP_LISTEN: '0.0.0.0:3308',
-    UNDROP_WORKERS: '7',
-    UNDROP_AUDIT_FILE: '/tmp/audit',
-  };
-  expect(fingerprintsOf(settingsWith(own))).toEqual(one);
-  expect(Object.keys(one)).toEqual(expect.arrayContaining(['hold', 'rules', 'maxConnections']));
-  const other = fingerprintsOf(settingsWith({ UNDROP_HOLD: '1h' }));
-  expect({ ...other, hold: one['hold'] }).toEqual(one);
-  expect(other['hold']).not.toBe(one['hold']);
 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';
-import { type Dropped, TABLE_COLUMNS } from '../../../src/statements/undrop/dropped-columns.js';
+import { type Dropped, TABLE_COLUMNS } from '../../../src/recycle/dropped.js';
 
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');

@@ -1,15 +1,15 @@
-/** The columns of SHOW DROPPED TABLES, without and with FULL, and of SHOW DROPPED DATABASES. */
-import { utcText } from '../../duration.js';
-import type { DroppedSchema } from '../../ledger/schema-restores.js';
-import { isPinned, type QualifiedTable } from '../../names/names.js';
-import type { Field } from '../../printer.js';
-import type { ListedTable } from '../../restore/held-tables.js';
+/** What is shown of a held table: the columns of SHOW DROPPED TABLES, and of SHOW DROPPED DATABASES. */
+import { utcText } from '../duration.js';
+import type { DroppedSchema } from '../ledger/schema-restores.js';
+import { isPinned, type QualifiedTable } from '../names/names.js';
+import type { Field } from '../printer.js';
+import type { ListedTable } from '../restore/held-tables.js';
 
 /** A held table whose original name is in the ledger. */
-export interface Dropped extends ListedTable {
-  readonly origin: QualifiedTable;
-  /** Null: this user may not see it. */
-  readonly statement: string | null;
+export type Dropped = ListedTable & { readonly origin: QualifiedTable };
+
+export function isNamed(table: ListedTable): table is Dropped {
+  return table.origin !== null;
 }
 
 /** The titles are the names of the columns; times are in UTC. */
@@ -24,11 +24,8 @@ export const TABLE_COLUMNS: readonly Field<Dropped>[] = [
   { key: 'clientAddress', title: 'Client' },
   { key: 'rowEstimate', title: 'Rows', isNumber: true },
   { key: 'byteEstimate', title: 'Bytes', isNumber: true },
-  { title: 'State', json: ({ torn, state }) => (torn === true ? 'TORN' : state) },
-  {
-    title: 'Expires_at',
-    json: ({ state, due }) => (state === 'HOLD' && !isPinned(due) ? due : null),
-  },
+  { title: 'State', json: stateOf },
+  { title: 'Expires_at', json: expiryOf },
   { title: 'Next', json: nextOf },
   { key: 'statement', title: 'Statement' },
 ];
@@ -45,7 +42,16 @@ export const SCHEMA_COLUMNS: readonly Field<DroppedSchema>[] = [
   { key: 'held', title: 'Held', isNumber: true },
 ];
 
-function nextOf({ state, due, torn, unseen, purgedBy = null }: Dropped): string {
+export function stateOf({ torn, state }: Dropped): string {
+  return torn === true ? 'TORN' : state;
+}
+
+/** Null: it is pinned, or its hold is over. */
+export function expiryOf({ state, due }: Dropped): Date | null {
+  return state === 'HOLD' && !isPinned(due) ? due : null;
+}
+
+export function nextOf({ state, due, torn, unseen, purgedBy = null }: Dropped): string {
   if (torn === true) return 'torn: an operator has to repair it';
   if (unseen === true) return 'a privilege is missing, see undrop doctor';
   switch (state) {

@@ -1,0 +1,152 @@
+/** Which dropped tables are meant, and in which order: by every face the same. Pure. */
+import { assert } from '../assert.js';
+import { foldName, type QualifiedTable } from '../names/names.js';
+import { type SQLQuery, sql } from '../service/sql.js';
+import { asLike } from '../wildcards.js';
+import { STATEMENT_HEAD_CHARACTERS } from './entry.js';
+import { LEDGER, LIVE } from './tables.js';
+
+/** Tables that are, or may be, held. A missing condition matches all. */
+export interface Selection {
+  /** Also those that are no longer held. */
+  readonly withEnded?: boolean;
+  /** Those in HOLD, or the others. */
+  readonly isInHold?: boolean;
+  readonly state?: string;
+  /** In HOLD, and to be removed at its end. */
+  readonly isExpiring?: boolean;
+  /** With a smaller id: dropped before it. */
+  readonly before?: string;
+  /** A restore of it has begun, and may have been interrupted; held or not. */
+  readonly isRestoring?: boolean;
+  /** Any of: the table's name, its schema's, digits at an end of its id or of its drop's. */
+  readonly target?: {
+    readonly name: { readonly schema: string | null; readonly table: string } | null;
+    readonly digits: string | null;
+  };
+  /** Hex digits with which the id begins or ends. */
+  readonly digits?: string;
+  /** The whole id of the table, or of its drop. */
+  readonly id?: string;
+  /** Digits at an end of the id of the drop, or of one of its tables. */
+  readonly drop?: string;
+  /** Any of these; each by the index. */
+  readonly names?: readonly QualifiedTable[];
+  readonly schema?: string;
+  /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
+  readonly like?: string;
+  /** In any case. */
+  readonly user?: string;
+  /** Dropped then or later. */
+  readonly since?: Date;
+  /** Dropped then or before. */
+  readonly until?: Date;
+  /** In one of the fields that are searched, or across two of them; in any case. */
+  readonly text?: string;
+  /** The server's. Left out: it compares names, and can use no index. */
+  readonly lowerCaseTableNames?: 0 | 1 | 2;
+}
+
+export const SORTS = ['dropped', 'size', 'expires'] as const;
+/** dropped: newest first; size: biggest first; expires: soonest first. Unknown sizes are last. */
+export type Sort = (typeof SORTS)[number];
+
+export const ORDER_BY: Readonly<Record<Sort, SQLQuery>> = {
+  dropped: sql`id DESC`,
+  // Along the key `by_size`.
+  size: sql`byte_estimate DESC, id DESC`,
+  expires: sql`state <> 'HOLD', hold_until, id DESC`,
+};
+
+export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
+
+export function isSelected(selection: Selection): SQLQuery {
+  const { target, digits, id, drop, names, schema, like, user, since, until, text } = selection;
+  const { state, isExpiring = false, before } = selection;
+  const is = comparison(selection);
+  const named = names?.map((name) => isNamed(name, is));
+  const conditions = [
+    statesOf(selection),
+    state !== undefined && sql`state = ${state}`,
+    isExpiring && sql`state = 'HOLD' AND pinned = 0`,
+    before !== undefined && sql`id < ${before}`,
+    target !== undefined && isTarget(target, is),
+    digits !== undefined && hasDigits(sql`id`, digits),
+    id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
+    drop !== undefined && isOfDrop(drop),
+    named !== undefined && sql`(${sql.join(named, sql` OR `)})`,
+    schema !== undefined && is(sql`schema_name`, schema),
+    like !== undefined && isLike(sql`table_name`, like),
+    user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
+    since !== undefined && sql`dropped_at >= ${since}`,
+    until !== undefined && sql`dropped_at <= ${until}`,
+    text !== undefined && isLike(SEARCHED, `%${asLike(text)}%`),
+  ];
+  return sql.join(
+    conditions.filter((one) => one !== false),
+    sql` AND `,
+  );
+}
+
+function statesOf({ withEnded = false, isInHold, isRestoring }: Selection): SQLQuery {
+  if (isRestoring === true) return sql`todo = 'restoring' AND ${OF_TABLE}`;
+  if (isInHold === undefined) return withEnded ? OF_TABLE : LIVE;
+  return isInHold ? sql`state = 'HOLD'` : sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`;
+}
+
+type Comparison = (column: SQLQuery, name: string) => SQLQuery;
+
+/** The server stores folded names under 1; an index can't be used under 2. */
+function comparison({ lowerCaseTableNames }: Selection): Comparison {
+  if (lowerCaseTableNames === undefined) return sameName;
+  return (column, name) => {
+    if (lowerCaseTableNames === 2) return sql`LOWER(${column}) = LOWER(${name})`;
+    return sql`${column} = ${lowerCaseTableNames === 1 ? foldName(name) : name}`;
+  };
+}
+
+function isTarget({ name, digits }: NonNullable<Selection['target']>, is: Comparison): SQLQuery {
+  const ids = [sql`id`, sql`group_id`].flatMap((id) =>
+    digits === null ? [] : hasDigits(id, digits),
+  );
+  const named = name === null ? [] : [isNamed(name, is)];
+  return sql`(${sql.join([...named, ...ids, sql`FALSE`], sql` OR `)})`;
+}
+
+/** A single name may be that of the table or of its schema. */
+function isNamed(
+  { schema, table }: NonNullable<NonNullable<Selection['target']>['name']>,
+  is: Comparison,
+): SQLQuery {
+  const isTable = is(sql`table_name`, table);
+  const isSchema = is(sql`schema_name`, schema ?? table);
+  return schema === null ? sql`${isTable} OR ${isSchema}` : sql`(${isTable} AND ${isSchema})`;
+}
+
+const SEARCHED = sql`CONCAT_WS(' ', id, group_id, CONCAT(schema_name, '.', table_name), user_name,
+  LEFT(statement_text, ${STATEMENT_HEAD_CHARACTERS}))`;
+
+/** Compares names as the server does. */
+export function sameName(column: SQLQuery, name: string): SQLQuery {
+  return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
+}
+
+/** The same as the server's own SHOW TABLES LIKE, without regard to case. */
+export function isLike(column: SQLQuery, pattern: string): SQLQuery {
+  return sql`${column} COLLATE utf8mb4_general_ci LIKE ${pattern}`;
+}
+
+const ID_DIGITS = 32;
+
+/** Whether an id begins or ends with these hex digits. */
+export function hasDigits(id: SQLQuery, digits: string): SQLQuery {
+  assert(/^[0-9a-f]{1,32}$/.test(digits), 'an id has hex digits');
+  if (digits.length === ID_DIGITS) return sql`${id} = ${digits}`;
+  return sql`(${id} LIKE ${`${digits}%`} OR ${id} LIKE ${`%${digits}`})`;
+}
+
+/** Whether the drop, or one of its tables, has these digits in its id. */
+export function isOfDrop(digits: string): SQLQuery {
+  return sql`group_id IN (SELECT found.group_id FROM ${LEDGER} AS found
+    WHERE ${hasDigits(sql`found.id`, digits)} OR ${hasDigits(sql`found.group_id`, digits)})`;
+}
