@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
-import { COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE } from '../src/wire/commands.js';
+import * as com from '../src/wire/commands.js';
 import { spawnProxy } from '../test/support/proxy.js';
 import { SERVER_NAMES } from '../test/support/server-set.js';
 import { connect, startServer } from '../test/support/servers.js';
@@ -61,7 +61,7 @@ class Steps {
       const statement = { name, sentMs: atMs, beforeMs: atMs - this.#lastMs, answeredMs: null };
       this.#lastMs = atMs;
       this.#now.push(statement);
-      if (command[0] !== COM_STMT_CLOSE) open.push(statement);
+      if (command[0] !== com.COM_STMT_CLOSE) open.push(statement);
     }
     if (moment === 'after answer') {
       const statement = open.shift();
@@ -173,9 +173,9 @@ async function timedDrop(
 
 /** The first words, and undrop's own note, which says what the statement is for. */
 function nameOf(command: Buffer): string {
-  if (command[0] === COM_STMT_PREPARE) return 'COM_STMT_PREPARE';
-  if (command[0] === COM_STMT_CLOSE) return 'COM_STMT_CLOSE';
-  if (command[0] !== COM_QUERY) return `command ${command[0]}`;
+  if (command[0] === com.COM_STMT_PREPARE) return 'COM_STMT_PREPARE';
+  if (command[0] === com.COM_STMT_CLOSE) return 'COM_STMT_CLOSE';
+  if (command[0] !== com.COM_QUERY) return `command ${command[0]}`;
   const text = command.toString('latin1', 1);
   if (/^\W*undrop_[0-9a-f]+/.test(text)) return 'marker';
   const [, step = null] = /undrop (\w+)/.exec(text) ?? [];

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { COM_QUERY } from '../src/wire/commands.js';
+import * as com from '../src/wire/commands.js';
 import { encodePacket } from '../src/wire/framing.js';
 import { startServer } from '../test/support/servers.js';
 import { WireTalk } from '../test/support/wire-talk.js';
@@ -112,5 +112,5 @@ async function inBatches(count: number, act: (index: number) => Promise<void>): 
 }
 
 function textOf(sql: string): Buffer {
-  return encodePacket(Buffer.concat([Buffer.from([COM_QUERY]), Buffer.from(sql)]), 0);
+  return encodePacket(Buffer.concat([Buffer.from([com.COM_QUERY]), Buffer.from(sql)]), 0);
 }

@@ -8,7 +8,7 @@
  */
 import { readdirSync } from 'node:fs';
 import type { Connection } from 'mysql2/promise';
-import { COM_QUIT } from '../src/wire/commands.js';
+import * as com from '../src/wire/commands.js';
 import { encodePacket } from '../src/wire/framing.js';
 import { until } from '../test/support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../test/support/proxy.js';
@@ -27,7 +27,7 @@ const WARM_ROUNDS = 4;
 const REST_MS = 90_000;
 const PROGRESS_MS = 10_000;
 const LOGIN = { user: 'root' } as const;
-const QUIT = encodePacket(Buffer.from([COM_QUIT]), 0);
+const QUIT = encodePacket(Buffer.from([com.COM_QUIT]), 0);
 const NONCE = 'soak_end_of_the_answer';
 
 type Visit = 'connect' | 'kill' | 'reset';

@@ -84,5 +84,3 @@ export const RESTORE_OWNER: PausePolicy = { pausesMs: [50], givenUpMs: 950 };
 
 /** Drops that are under way: a live table's foreign key may be waiting for recovery. */
 export const OPEN_DROPS: PausePolicy = { pausesMs: [5_000], givenUpMs: 600_000 };
-/** Full rounds of the collector that search a restored table for rows that break its keys. */
-export const LATE_SEARCH_TRIES = 10;

@@ -1,5 +1,4 @@
 /** Times and hours as people write them. */
-import { expect, test } from '@jest/globals';
 import {
   formatWindow,
   parseSince,

@@ -1,5 +1,4 @@
 /** The error registry: what a client sees of an error, and the page docs/reference/errors.md. */
-import { describe, expect, test } from '@jest/globals';
 import { ERRORS, type ErrorEntry, type Fault, toClientError, UndropError } from '../src/errors.js';
 import { expectPage } from './support/page.js';
 

@@ -2,7 +2,6 @@
  * Lines with an `event`, and the page docs/reference/events.md: it is written by hand, but each
  * event and each field that the code has is in one of its tables.
  */
-import { expect, test } from '@jest/globals';
 import { AUDIT_EVENTS, type AuditName, type Who } from '../src/audit.js';
 import { describeWho } from '../src/ledger/history.js';
 import { rowsOf } from './support/page.js';

@@ -1,6 +1,7 @@
 /** What a person reads of the log on a terminal, and warnings that each client would repeat. */
-import { expect, test } from '@jest/globals';
 import { readableLine, silentLog, withSeldom } from '../src/log.js';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 
 test.each([
   [
@@ -47,4 +48,22 @@ test('repeated warnings come once a second, with the number of those left out; o
   log.warn({ other: 1 }, 'other');
   for (clockMs of [1_000, 2_000]) log.warn({ away: clockMs }, 'away');
   expect(said).toEqual([{ away: 0 }, { other: 1 }, { away: 1_000, leftOut: 2 }, { away: 2_000 }]);
+});
+
+// ── clock ────────────────────────────────────────────────────────────────────────────────────────
+// How the process's clock sleeps.
+
+const run = promisify(execFile);
+
+test('any number sleeps until one end, without a warning of a leak', async () => {
+  // In a process of its own: Node says it on stderr.
+  const text = `
+    const { systemClock } = await import(${JSON.stringify(new URL('../src/clock.js', import.meta.url))});
+    const end = new AbortController();
+    const sleeps = Array.from({ length: 50 }, () => systemClock.sleep(1e6, end.signal));
+    end.abort();
+    await Promise.all(sleeps);
+    console.log('awake');`;
+  const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', text]);
+  expect({ stdout, stderr }).toEqual({ stdout: 'awake\n', stderr: '' });
 });

@@ -4,7 +4,6 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { loadSettings, readConfigFile } from '../src/config/load.js';
 import { SETTINGS, type SettingKey } from '../src/config/schema.js';
 import { projectFolder } from './support/folders.js';

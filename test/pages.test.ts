@@ -5,11 +5,11 @@
  */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { expect, test } from '@jest/globals';
 import { SETTINGS, variableOf } from '../src/config/schema.js';
 import { ERRORS } from '../src/errors.js';
 import { projectFolder } from './support/folders.js';
 import { listFiles, readText } from './support/source-file.js';
+import { execFileSync } from 'node:child_process';
 
 interface PageBudgets {
   pageBudgets(): { readonly wrong: readonly string[] };
@@ -77,4 +77,23 @@ test('docs/limits.md has the differences of answers that users can meet', () => 
   expect(lines.length).toBeGreaterThan(5);
   const text = limits.replaceAll(/\s+/g, ' ');
   expect(lines.filter((line) => !text.includes(line))).toEqual([]);
+});
+
+// ── pictures ─────────────────────────────────────────────────────────────────────────────────────
+// The pictures of the docs, against what scripts/pictures.mjs draws.
+
+test('the pictures are what scripts/pictures.mjs draws of the benchmarks; run it to draw them', () => {
+  execFileSync(process.execPath, ['scripts/pictures.mjs', '--check']);
+});
+
+test('each figure of a table in docs/inside/benchmarks.md is in a result of bench/results', () => {
+  const results = listFiles('bench/results', ['.md']).map(readText).join('\n');
+  const known = new Set(results.match(/\d+(?:\.\d+)?/g));
+  const cells = readText('docs/inside/benchmarks.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .flatMap((line) => line.split('|').map((cell) => cell.trim()));
+  const figures = cells.filter((cell) => /^\d+(\.\d+)?$/.test(cell));
+  expect(figures.length).toBeGreaterThan(50);
+  expect(figures.filter((figure) => !known.has(figure))).toEqual([]);
 });

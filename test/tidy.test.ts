@@ -4,7 +4,6 @@
  * instead.
  */
 import { posix } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { SETTINGS, variableOf } from '../src/config/schema.js';
 import { ERRORS, type ErrorEntry } from '../src/errors.js';
 import { expectWithinAllowance } from './support/allowance.js';

@@ -3,7 +3,6 @@
  * each number is carried by a test, as ` (wire N)` at the end of its name, and in the file that the
  * list names.
  */
-import { describe, expect, test } from '@jest/globals';
 import { listFiles, readSource, readText } from './support/source-file.js';
 
 const LAST = 64;

@@ -6,8 +6,9 @@ import { UndropError } from '../errors.js';
 import { causeText, isServerError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, numberOf, sql, textOf } from '../service/sql.js';
-import { ACCESS_DENIED } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { hasPartialRevokes, missingSchemas, readSchemas, readStrictness } from './examine.js';
 import {
   type Account,
@@ -85,7 +86,7 @@ async function hostOf(connection: ServicePool): Promise<string> {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('look')} SUBSTRING_INDEX(USER(), '@', -1) AS host`,
   );
-  return textOf(rows[0] ?? {}, 'host');
+  return col.text(rows[0] ?? {}, 'host');
 }
 
 async function exists(admin: ServicePool, { user, host }: Account): Promise<boolean> {
@@ -94,9 +95,9 @@ async function exists(admin: ServicePool, { user, host }: Account): Promise<bool
       sql`SELECT ${note('look')} COUNT(*) AS n FROM mysql.user
           WHERE User = ${user} AND Host = ${host}`,
     );
-    return numberOf(rows[0] ?? {}, 'n') > 0;
+    return col.number(rows[0] ?? {}, 'n') > 0;
   } catch (error) {
-    if (!isServerError(error, ...ACCESS_DENIED)) throw error;
+    if (!isServerError(error, ...ER.ACCESS_DENIED)) throw error;
     const instead =
       '`undrop init --apply` checks there whether the account exists: GRANT SELECT ON mysql.user to the account of the administrator, or run the statements that `undrop init` prints.';
     const params = { account: 'the administrator', cause: error.message, instead };

@@ -5,8 +5,9 @@
 import { unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { ident, note, numberOf, processlistOf, sql, textOf } from '../service/sql.js';
-import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, processlistOf, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 
 interface Elsewhere {
   readonly user: string;
@@ -48,8 +49,8 @@ async function readSessions(pool: ServicePool, server: ServerFacts): Promise<rea
   );
   const named = rows.map((row) => {
     // Without its port.
-    const host = textOf(row, 'host').replace(/:\d+$/, '');
-    return [`${textOf(row, 'user')}@${host}`, { user: textOf(row, 'user'), host }] as const;
+    const host = col.text(row, 'host').replace(/:\d+$/, '');
+    return [`${col.text(row, 'user')}@${host}`, { user: col.text(row, 'user'), host }] as const;
   });
   return [...new Map(named).values()];
 }
@@ -60,11 +61,11 @@ async function readCounted(pool: ServicePool): Promise<readonly (Session & { dro
     WHERE EVENT_NAME IN ('statement/sql/drop_table', 'statement/sql/drop_db')
       AND USER IS NOT NULL AND HOST IS NOT NULL AND COUNT_STAR > 0
     GROUP BY USER, HOST ORDER BY drops DESC`;
-  const [rows = []] = await unlessRefused(pool.run(query), [], ...ACCESS_DENIED, ...ABSENT_TABLE);
+  const [rows = []] = await unlessRefused(pool.run(query), [], ...ER.ACCESS_DENIED, ...ER.ABSENT_TABLE);
   return rows.map((row) => ({
-    user: textOf(row, 'user'),
-    host: textOf(row, 'host'),
-    drops: numberOf(row, 'drops'),
+    user: col.text(row, 'user'),
+    host: col.text(row, 'host'),
+    drops: col.number(row, 'drops'),
   }));
 }
 
@@ -76,5 +77,5 @@ async function readDroppers(pool: ServicePool): Promise<ReadonlySet<string>> {
   const tables = ['USER_PRIVILEGES', 'SCHEMA_PRIVILEGES', 'TABLE_PRIVILEGES'].map(on);
   const [rows = []] = await pool.run(sql`SELECT ${note('look')} grantee
     FROM (${sql.join(tables, sql` UNION `)}) AS found`);
-  return new Set(rows.map((row) => textOf(row, 'grantee').replace(/^'(.*)'@'[^']*'$/, '$1')));
+  return new Set(rows.map((row) => col.text(row, 'grantee').replace(/^'(.*)'@'[^']*'$/, '$1')));
 }

@@ -9,12 +9,13 @@ import { foldName, isUserSchema, RECYCLE_SCHEMA, SERVER_SCHEMAS } from '../names
 import { unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { note, sql, textOf, textOrNullOf, valueList } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, sql, valueList } from '../service/sql.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
-import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { type Need, needsOf, type Strictness, type Tier } from './grants.js';
 
 interface MissingRight {
@@ -85,7 +86,7 @@ export async function examine(
 /** Empty if the ledger is absent or can't be read, which is reported elsewhere. */
 async function findTorn(pool: ServicePool): Promise<readonly string[]> {
   const intents = findRows(pool, { by: 'intent' }, { texts: false });
-  const rows = await unlessRefused(intents, [], ...ABSENT_TABLE, ...ACCESS_DENIED);
+  const rows = await unlessRefused(intents, [], ...ER.ABSENT_TABLE, ...ER.ACCESS_DENIED);
   const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
   return torn.map(({ schema, table }) => `${schema}.${table}`);
 }
@@ -116,7 +117,7 @@ export async function readStrictness(pool: ServicePool): Promise<Strictness> {
         'table_encryption_privilege_check')`,
   );
   const isOn = (name: string) =>
-    rows.some((row) => textOf(row, 'Variable_name') === name && textOf(row, 'Value') === 'ON');
+    rows.some((row) => col.text(row, 'Variable_name') === name && col.text(row, 'Value') === 'ON');
   return {
     triggersTakeSuper: isOn('log_bin') && !isOn('log_bin_trust_function_creators'),
     requiresPrimaryKey:
@@ -180,7 +181,7 @@ async function readRights(pool: ServicePool): Promise<Rights> {
   const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
   const [grants = []] = await pool.run(sql`SHOW GRANTS`);
   return {
-    account: textOf(current[0] ?? {}, 'account'),
+    account: col.text(current[0] ?? {}, 'account'),
     ...parseGrants(grants.flatMap((row) => Object.values(row)).map(String)),
     isLiteral: await hasPartialRevokes(pool),
   };
@@ -224,7 +225,7 @@ export async function readSchemas(pool: ServicePool): Promise<readonly string[]>
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
         ORDER BY SCHEMA_NAME`,
   );
-  return rows.map((row) => textOf(row, 'name')).filter(isUserSchema);
+  return rows.map((row) => col.text(row, 'name')).filter(isUserSchema);
 }
 
 /** The schemas of `wanted` that aren't in `found`, by the server's rules on case. */
@@ -244,7 +245,7 @@ export async function missingSchemas(
 export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {
   const [rows = []] = await connection.run(sql`SHOW VARIABLES LIKE 'partial_revokes'`);
   const [row] = rows;
-  return row !== undefined && textOrNullOf(row, 'Value') === 'ON';
+  return row !== undefined && col.textOrNull(row, 'Value') === 'ON';
 }
 
 // ── stored programs ─────────────────────────────────────────────────────────────────────────────
@@ -277,11 +278,11 @@ async function findPrograms(pool: ServicePool, server: ServerVersion): Promise<r
         FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN (${others})`,
   ]);
   const programs = answers.flat().flatMap((row): Program[] => {
-    const body = textOrNullOf(row, 'body');
-    const does = body === null ? 'unread' : classifyProgram(body, server, textOf(row, 'sqlMode'));
+    const body = col.textOrNull(row, 'body');
+    const does = body === null ? 'unread' : classifyProgram(body, server, col.text(row, 'sqlMode'));
     if (does === null) return [];
-    const [schema, name] = [textOf(row, 'schemaName'), textOf(row, 'name')];
-    return [{ schema, name, kind: textOf(row, 'kind').toLowerCase(), does }];
+    const [schema, name] = [col.text(row, 'schemaName'), col.text(row, 'name')];
+    return [{ schema, name, kind: col.text(row, 'kind').toLowerCase(), does }];
   });
   const keyOf = ({ schema, name }: Program) => `${schema}\0${name}`;
   return programs.sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));

@@ -10,13 +10,14 @@ import { unlessRefused } from '../service/errors.js';
 import type { PoolSet } from '../service/pool/pool-set.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { describeAddress, type ServerAddress } from '../service/server-address.js';
-import { note, sql, textOf } from '../service/sql.js';
-import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 
 /** `name@host` of each; null if the service account may not see the accounts. */
 export async function accountsOf(osUser: string, pool: ServicePool): Promise<string[] | null> {
   const found = async () => (await ofMariadb(osUser, pool)) ?? (await ofMysql(osUser, pool));
-  return unlessRefused(found(), null, ...ACCESS_DENIED);
+  return unlessRefused(found(), null, ...ER.ACCESS_DENIED);
 }
 
 interface Way {
@@ -30,17 +31,17 @@ interface Way {
 async function ofMariadb(osUser: string, pool: ServicePool): Promise<string[] | null> {
   const query = sql`SELECT ${note('os-user')} User AS name, Host AS host, CAST(Priv AS CHAR) AS priv
     FROM mysql.global_priv WHERE LOWER(CONVERT(Priv USING utf8)) LIKE '%unix_socket%'`;
-  const answers = await unlessRefused(pool.run(query), null, ER_NO_SUCH_TABLE);
+  const answers = await unlessRefused(pool.run(query), null, ER.NO_SUCH_TABLE);
   if (answers === null) return null;
   const [rows = []] = answers;
   return rows.flatMap((row) => {
-    const name = textOf(row, 'name');
-    const priv = JSON.parse(textOf(row, 'priv')) as Way & { readonly auth_or?: readonly Way[] };
+    const name = col.text(row, 'name');
+    const priv = JSON.parse(col.text(row, 'priv')) as Way & { readonly auth_or?: readonly Way[] };
     const isOpen = [priv, ...(priv.auth_or ?? [])].some(
       ({ plugin, authentication_string: as = '' }) =>
         plugin?.toLowerCase() === 'unix_socket' && (name === osUser || as === osUser),
     );
-    return isOpen ? [`${name}@${textOf(row, 'host')}`] : [];
+    return isOpen ? [`${name}@${col.text(row, 'host')}`] : [];
   });
 }
 
@@ -50,7 +51,7 @@ async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
       WHERE LOWER(CONVERT(plugin USING utf8)) IN ('auth_socket', 'unix_socket')
         AND (User = ${osUser} OR authentication_string = ${osUser})`,
   );
-  return rows.map((row) => `${textOf(row, 'name')}@${textOf(row, 'host')}`);
+  return rows.map((row) => `${col.text(row, 'name')}@${col.text(row, 'host')}`);
 }
 
 /**

@@ -7,7 +7,8 @@
 import { unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, type SQLQuery, sql, textOrNullOf } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
 
 /** A sentence without a final period; null: no such filter is seen. */
 export async function filterProblem(pool: ServicePool): Promise<string | null> {
@@ -18,7 +19,7 @@ export async function filterProblem(pool: ServicePool): Promise<string | null> {
   const isNew = flavour === 'mysql' && versionId >= 80_400;
   const logged = await read(isNew ? sql`SHOW BINARY LOG STATUS` : sql`SHOW MASTER STATUS`);
   const ofLog = logged.flatMap((row) =>
-    ['Binlog_Do_DB', 'Binlog_Ignore_DB'].map((name) => [name, textOrNullOf(row, name) ?? '']),
+    ['Binlog_Do_DB', 'Binlog_Ignore_DB'].map((name) => [name, col.textOrNull(row, name) ?? '']),
   );
   const applied =
     flavour === 'mysql' && versionId < 80_000

@@ -44,28 +44,30 @@ interface ServerCommand<K extends SettingKey> extends Described {
   load(): Promise<(settings: Pick<Settings, K>, flags: Flags, shell: Shell) => Promise<number>>;
 }
 
-const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
+function text(describe: string) {
+  return { type: 'string', describe } as const;
+}
+
+function flag(describe: string) {
+  return { type: 'boolean', default: false, describe } as const;
+}
+
+const JSON_FLAG = flag('print JSON');
 
 const WHAT = 'a table, schema.table, or an id (its first or last 4 digits or more)';
 const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h for two hours ago';
 
 /** Which drops: by whom, where and when. */
 const SINCE = {
-  schema: { type: 'string', describe: 'only tables dropped from this schema' },
-  'dropped-by': { type: 'string', describe: 'only tables dropped by this user' },
-  since: { type: 'string', describe: `only tables dropped since this time: ${TIME}` },
+  schema: text('only tables dropped from this schema'),
+  'dropped-by': text('only tables dropped by this user'),
+  since: text(`only tables dropped since this time: ${TIME}`),
 } as const;
 const FILTERS = {
   ...SINCE,
-  until: {
-    type: 'string',
-    describe: 'only tables dropped up to this time, in the words of --since',
-  },
+  until: text('only tables dropped up to this time, in the words of --since'),
 } as const;
-const DROP = {
-  type: 'string',
-  describe: 'all tables of one statement: its drop id, or the id of one of its tables',
-} as const;
+const DROP = text('all tables of one statement: its drop id, or the id of one of its tables');
 const TARGETS = { type: 'string', array: true, describe: WHAT } as const;
 
 export const COMMANDS: readonly Command[] = [
@@ -100,11 +102,7 @@ export const COMMANDS: readonly Command[] = [
     describe: 'reload the settings and the program of a running service; no session ends',
     keys: ['listen'],
     options: {
-      force: {
-        type: 'boolean',
-        default: false,
-        describe: 'end the oldest, if two reloads have left sessions in old processes',
-      },
+      force: flag('end the oldest, if two reloads have left sessions in old processes'),
     },
     run: async (flags, shell) => {
       const { runReload } = await import('./commands/reload.js');
@@ -117,10 +115,7 @@ export const COMMANDS: readonly Command[] = [
       'pause all collectors of this server: held tables are not moved on, purged or removed',
     keys: ACCOUNT_KEYS,
     options: {
-      for: {
-        type: 'string',
-        describe: 'length of the pause, like 2h; default: until `undrop resume`',
-      },
+      for: text('length of the pause, like 2h; default: until `undrop resume`'),
       json: JSON_FLAG,
     },
     examples: [['$0 pause --for 2h', 'keep all held tables for two hours']],
@@ -138,7 +133,7 @@ export const COMMANDS: readonly Command[] = [
     describe: 'print what the collector would do now with each held table',
     keys: GC_KEYS,
     options: {
-      'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
+      'dry-run': flag('only print what would be done'),
       json: JSON_FLAG,
     },
     examples: [['$0 gc --dry-run', 'list the tables that are due']],
@@ -157,21 +152,14 @@ export const COMMANDS: readonly Command[] = [
     describe: 'list what is held: a line for each statement, the newest first',
     keys: ACCOUNT_KEYS,
     positionals: {
-      name: { type: 'string', describe: 'only drops of this table or schema, or this id' },
+      name: text('only drops of this table or schema, or this id'),
     },
     options: {
-      tables: { type: 'boolean', default: false, describe: 'a line for each table' },
-      all: {
-        type: 'boolean',
-        default: false,
-        describe: 'also tables no longer held, or not in the ledger',
-      },
+      tables: flag('a line for each table'),
+      all: flag('also tables no longer held, or not in the ledger'),
       drop: DROP,
-      like: { type: 'string', describe: 'only tables whose name matches, as in SHOW TABLES LIKE' },
-      limit: {
-        type: 'string',
-        describe: 'this many lines, or none for all; default: 50, with --json none',
-      },
+      like: text('only tables whose name matches, as in SHOW TABLES LIKE'),
+      limit: text('this many lines, or none for all; default: 50, with --json none'),
       sort: {
         type: 'string',
         default: 'dropped',
@@ -193,12 +181,8 @@ export const COMMANDS: readonly Command[] = [
     keys: ACCOUNT_KEYS,
     positionals: { target: { type: 'string', demandOption: true, describe: WHAT } },
     options: {
-      sql: {
-        type: 'boolean',
-        default: false,
-        describe: 'print the script that restores it without undrop',
-      },
-      rows: { type: 'string', describe: 'print this many of its rows, 1 to 1000' },
+      sql: flag('print the script that restores it without undrop'),
+      rows: text('print this many of its rows, 1 to 1000'),
       json: JSON_FLAG,
     },
     examples: [
@@ -216,24 +200,13 @@ export const COMMANDS: readonly Command[] = [
       targets: { type: 'string', array: true, describe: `${WHAT}; for a name, its newest drop` },
     },
     options: {
-      to: { type: 'string', describe: 'a new name, or schema.name, for the one table' },
-      swap: {
-        type: 'boolean',
-        default: false,
-        describe: 'hold the table that has the name, in the same RENAME',
-      },
-      keys: {
-        type: 'boolean',
-        default: false,
-        describe: 'add foreign keys also if another table has the name of the parent',
-      },
+      to: text('a new name, or schema.name, for the one table'),
+      swap: flag('hold the table that has the name, in the same RENAME'),
+      keys: flag('add foreign keys also if another table has the name of the parent'),
       drop: DROP,
       ...FILTERS,
-      schema: {
-        type: 'string',
-        describe: 'alone: a whole dropped schema; with other flags: only tables dropped from it',
-      },
-      'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
+      schema: text('alone: a whole dropped schema; with other flags: only tables dropped from it'),
+      'dry-run': flag('only print what would be done'),
       json: JSON_FLAG,
     },
     examples: [
@@ -254,12 +227,9 @@ export const COMMANDS: readonly Command[] = [
     options: {
       drop: DROP,
       ...SINCE,
-      for: { type: 'string', describe: 'this long from now on, like 30d' },
-      until: {
-        type: 'string',
-        describe: 'until this time: ISO 8601 (UTC), or HH:MM of today in UTC',
-      },
-      pin: { type: 'boolean', default: false, describe: 'until its hold is changed' },
+      for: text('this long from now on, like 30d'),
+      until: text('until this time: ISO 8601 (UTC), or HH:MM of today in UTC'),
+      pin: flag('until its hold is changed'),
       json: JSON_FLAG,
     },
     examples: [
@@ -277,8 +247,8 @@ export const COMMANDS: readonly Command[] = [
     options: {
       drop: DROP,
       ...SINCE,
-      'dry-run': { type: 'boolean', default: false, describe: 'only print what would be done' },
-      yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
+      'dry-run': flag('only print what would be done'),
+      yes: flag('do not ask for confirmation'),
       json: JSON_FLAG,
     },
     examples: [
@@ -299,24 +269,14 @@ export const COMMANDS: readonly Command[] = [
     describe: 'print the statements that create the service account, or run them',
     keys: INIT_KEYS,
     options: {
-      apply: {
-        type: 'boolean',
-        default: false,
-        describe: 'run them with the account of --admin-user, and create the ledger',
-      },
-      'account-host': {
-        type: 'string',
-        describe: 'where the account may log in from; default: this host, as the server sees it',
-      },
+      apply: flag('run them with the account of --admin-user, and create the ledger'),
+      'account-host': text('where the account may log in from; default: this host, as the server sees it'),
       'admin-user': {
         type: 'string',
         default: 'root',
         describe: 'the account that runs them',
       },
-      'admin-password-file': {
-        type: 'string',
-        describe: 'a file with its password; without it, init asks for the password',
-      },
+      'admin-password-file': text('a file with its password; without it, init asks for the password'),
     },
     examples: [
       ['$0 init --upstream db:3306 --user undrop', 'print the statements for db'],
@@ -337,15 +297,15 @@ export const COMMANDS: readonly Command[] = [
     keys: DOCTOR_KEYS,
     options: { json: JSON_FLAG },
     examples: [['$0 doctor', 'list missing privileges']],
-    load: async () => (await import('./commands/doctor.js')).runDoctor,
+    load: async () => (await import('./commands/check.js')).runDoctor,
   }),
   onServer({
     usage: 'uninstall',
     describe: "drop undrop's own schemas; while anything is held, only show it",
     keys: GC_KEYS,
     options: {
-      remove: { type: 'boolean', default: false, describe: 'remove all that is held for good' },
-      yes: { type: 'boolean', default: false, describe: 'do not ask for confirmation' },
+      remove: flag('remove all that is held for good'),
+      yes: flag('do not ask for confirmation'),
     },
     examples: [['$0 uninstall', 'drop the schemas, if nothing is held']],
     load: async () => (await import('./commands/uninstall.js')).runUninstall,

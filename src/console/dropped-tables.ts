@@ -11,7 +11,7 @@ import { type Dropped, expiryOf, nextOf, stateOf } from '../recycle/dropped.js';
 import { TABLES_MAX } from '../recycle/list.js';
 import { parseTableName } from '../restore/find-dropped.js';
 import { quoteIdentifier } from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { type ConsoleSession, errnoOf } from './session.js';
 
 const LIMIT_MAX = 1_000;
@@ -149,7 +149,7 @@ export async function maySelectAll(session: ConsoleSession, schema: string): Pro
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 0) throw error;
-    return ABSENT_TABLE.includes(errno);
+    return ER.ABSENT_TABLE.includes(errno);
   }
 }
 

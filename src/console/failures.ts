@@ -3,7 +3,7 @@
  * of undrop keep their codes, also those that came as SQL errors.
  */
 import { ERRORS, type ErrorCode, UndropError } from '../errors.js';
-import { ACCESS_DENIED } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { errnoOf } from './session.js';
 
 export interface FailureAnswer {
@@ -25,7 +25,7 @@ const STATUS_OF_CODE: Readonly<Partial<Record<string, number>>> = {
   UNDROP_SERVICE_FAILED: 503,
   UNDROP_UPSTREAM_UNREACHABLE: 503,
 };
-const DENIED: ReadonlySet<number> = new Set(ACCESS_DENIED);
+const DENIED: ReadonlySet<number> = new Set(ER.ACCESS_DENIED);
 
 export function refusedBy(
   status: number,

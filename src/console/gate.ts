@@ -7,16 +7,9 @@ import type http from 'node:http';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Log, report } from '../log.js';
-import { ER_CON_COUNT_ERROR, ER_UNKNOWN_ERROR } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import type { FindTables } from './operator.js';
-import {
-  type ConsoleSession,
-  errnoOf,
-  openSession,
-  type ProxyDoor,
-  type SignIn,
-} from './session.js';
-import { SignInTries } from './sign-in-tries.js';
+import { type ConsoleSession, type ProxyDoor, type SignIn, errnoOf, openSession } from './session.js';
 
 export interface ConsoleGateOptions {
   readonly door: ProxyDoor;
@@ -33,7 +26,7 @@ export type Foreign = readonly [name: string, expected: string, found: unknown];
 const LOCAL_NAMES = ['localhost', '127.0.0.1', '[::1]'];
 const SHOWN_CHARACTERS_MAX = 100;
 /** Errors of a login that say nothing of the account; 0: the network. */
-const NOT_THE_ACCOUNT = new Set([0, ER_CON_COUNT_ERROR, ER_UNKNOWN_ERROR]);
+const NOT_THE_ACCOUNT = new Set([0, ER.CON_COUNT_ERROR, ER.UNKNOWN_ERROR]);
 
 export class Gate {
   readonly #options: ConsoleGateOptions;
@@ -91,4 +84,113 @@ export class Gate {
 
 export function isSecure(socket: http.IncomingMessage['socket']): boolean {
   return (socket as Partial<TLSSocket>).encrypted === true;
+}
+
+// ── tries to sign in ─────────────────────────────────────────────────────────────────────────────
+// Limits the tries to sign in that reach the server: 5 failed ones a minute for one account from an
+// address, and 20 from an address. The rest is refused here, so that nobody locks an account of the
+// server, or guesses its password, through undrop. For accounts that were let in from an address
+// it takes 60: behind an HTTP proxy all people come from one.
+//
+// Invariant: while tries are under way, no more than could fail within the limit are begun; others
+// wait for the outcome of these, and of one address so many that they can't take all places.
+
+const WINDOW_MS = 60_000;
+const OF_ACCOUNT_MAX = 5;
+const OF_ADDRESS_MAX = 20;
+/** For accounts that were let in from there before. */
+const OF_KNOWN_MAX = 60;
+const WAITING_OF_ADDRESS_MAX = 24;
+/** More addresses than this are forgotten, the oldest first. */
+const ADDRESSES_MAX = 10_000;
+/** The accounts that are known of an address. */
+const KNOWN_MAX = 1_000;
+/** The first groups of an IPv6 address: one network has all addresses below. */
+const NETWORK_GROUPS = 4;
+
+interface Try {
+  readonly account: string;
+  readonly atMs: number;
+  hasFailed: boolean;
+}
+
+interface SignInTry {
+  /** With its outcome: exactly once. */
+  end(outcome: 'let in' | 'refused' | 'unknown'): void;
+}
+
+export class SignInTries {
+  readonly #nowMs: () => number;
+  /** Failed ones, and those under way, by the address. */
+  readonly #tries = new Map<string, Try[]>();
+  /** Accounts that were let in, by the address. */
+  readonly #known = new Map<string, Set<string>>();
+  #waiting: { readonly key: string; readonly resolve: () => void }[] = [];
+
+  /** `nowMs`: a clock that doesn't go back. */
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** Resolves when the try may begin; to null if too many have failed, or wait. */
+  async begin(address: string, account: string): Promise<SignInTry | null> {
+    const key = networkOf(address);
+    for (;;) {
+      const atMs = this.#nowMs();
+      const recent = (this.#tries.get(key) ?? []).filter(
+        (one) => !one.hasFailed || atMs - one.atMs < WINDOW_MS,
+      );
+      const ofAccount = recent.filter((one) => one.account === account);
+      const isKnown = this.#known.get(key)?.has(account) === true;
+      const ofAddressMax = isKnown ? OF_KNOWN_MAX : OF_ADDRESS_MAX;
+      if (ofAccount.length < OF_ACCOUNT_MAX && recent.length < ofAddressMax) {
+        const mine = { account, atMs, hasFailed: false };
+        this.#keep(key, [...recent, mine]);
+        return { end: (outcome) => this.#end(key, mine, outcome) };
+      }
+      const failed = (tries: readonly Try[]) => tries.filter(({ hasFailed }) => hasFailed).length;
+      if (failed(ofAccount) >= OF_ACCOUNT_MAX || failed(recent) >= ofAddressMax) return null;
+      const before = this.#waiting.filter((one) => one.key === key).length;
+      if (before >= WAITING_OF_ADDRESS_MAX) return null;
+      await new Promise<void>((resolve) => this.#waiting.push({ key, resolve }));
+    }
+  }
+
+  #end(key: string, mine: Try, outcome: Parameters<SignInTry['end']>[0]): void {
+    mine.hasFailed = outcome === 'refused';
+    if (outcome === 'let in') this.#know(key, mine.account);
+    const tries = this.#tries.get(key) ?? [];
+    const left = mine.hasFailed ? tries : tries.filter((one) => one !== mine);
+    if (left.length === 0) this.#tries.delete(key);
+    else this.#keep(key, left);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { resolve } of waiting) resolve();
+  }
+
+  #know(key: string, account: string): void {
+    const known = this.#known.get(key) ?? new Set();
+    this.#known.delete(key);
+    this.#known.set(key, known.size < KNOWN_MAX ? known.add(account) : known);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > ADDRESSES_MAX && oldest !== undefined) this.#known.delete(oldest);
+  }
+
+  /** The address of the newest try is the last in the map. */
+  #keep(key: string, tries: Try[]): void {
+    this.#tries.delete(key);
+    this.#tries.set(key, tries);
+    const [oldest] = this.#tries.keys();
+    if (this.#tries.size > ADDRESSES_MAX && oldest !== undefined) this.#tries.delete(oldest);
+  }
+}
+
+function networkOf(address: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
+  if (!plain.includes(':')) return plain;
+  const [start = '', end] = plain.split('::');
+  const [first, last] = [start, end ?? ''].map((part) => part.split(':').filter(Boolean));
+  const zeros = 8 - (first?.length ?? 0) - (last?.length ?? 0);
+  const groups = [...(first ?? []), ...Array.from({ length: zeros }, () => '0'), ...(last ?? [])];
+  return groups.slice(0, NETWORK_GROUPS).join(':');
 }

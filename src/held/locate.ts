@@ -7,8 +7,9 @@ import { fileNameOf } from '../ledger/intents/intent-text.js';
 import { isServerError } from '../service/errors.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, numberOf, sql, textOf } from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 
 interface Location {
   readonly schema: string;
@@ -30,9 +31,9 @@ export async function locateHoldTable(
     ),
   );
   return answers.flat().map((row) => ({
-    schema: textOf(row, 'schemaName'),
-    name: textOf(row, 'tableName'),
-    isView: textOf(row, 'type') === 'VIEW',
+    schema: col.text(row, 'schemaName'),
+    name: col.text(row, 'tableName'),
+    isView: col.text(row, 'type') === 'VIEW',
   }));
 }
 
@@ -48,7 +49,7 @@ export async function isCertainlyAbsent(
   } catch (error) {
     if (!isServerError(error)) throw error;
     return (
-      isServerError(error, ...ABSENT_TABLE) && !(await isHalfRenamed(connection, schema, name))
+      isServerError(error, ...ER.ABSENT_TABLE) && !(await isHalfRenamed(connection, schema, name))
     );
   }
 }
@@ -68,5 +69,5 @@ async function isHalfRenamed(
     sql`SELECT ${note('absent')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
         WHERE CAST(NAME AS BINARY) = CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(name)})`,
   );
-  return numberOf(rows[0] ?? {}, 'n') > 0;
+  return col.number(rows[0] ?? {}, 'n') > 0;
 }

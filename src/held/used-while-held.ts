@@ -15,7 +15,8 @@ import { placesOf } from '../names/names.js';
 import { isServiceError } from '../service/errors.js';
 import type { Row, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, sql, textOf } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, sql } from '../service/sql.js';
 import { decodeErr } from '../wire/response.js';
 
 /** The delay of the first line, and the interval of further lines on the same table. */
@@ -123,7 +124,7 @@ async function findUsed(
   );
   const uses = new Map<string, Use>();
   for (const row of rows) {
-    const name = `${textOf(row, 'schema_name')}.${textOf(row, 'table_name')}`;
+    const name = `${col.text(row, 'schema_name')}.${col.text(row, 'table_name')}`;
     const found = missed.get(name);
     if (found !== undefined) uses.set(name, useOf(row, found));
   }
@@ -134,10 +135,10 @@ function useOf(row: Row, { count, by }: Missed): Use {
   return {
     event: 'used-while-held',
     ...by,
-    id: textOf(row, 'id'),
-    dropId: textOf(row, 'group_id'),
-    schema: textOf(row, 'schema_name'),
-    table: textOf(row, 'table_name'),
+    id: col.text(row, 'id'),
+    dropId: col.text(row, 'group_id'),
+    schema: col.text(row, 'schema_name'),
+    table: col.text(row, 'table_name'),
     count,
   };
 }

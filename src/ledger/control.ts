@@ -11,8 +11,9 @@ import { RECYCLE_SCHEMA } from '../names/names.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { dateOf, dateOrNullOf, ident, note, numberOf, sql, textOf } from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { createBeside, writeOrCreate } from './tables.js';
 
 export interface Pause {
@@ -83,7 +84,7 @@ export async function endPause(connection: ServiceConnection): Promise<Pause | n
   await assertWritable(connection);
   const { pause } = await readControl(connection);
   const ended = connection.run(sql`DELETE ${note('pause')} FROM ${TABLE} WHERE name = 'pause'`);
-  await unlessRefused(ended, [], ...ABSENT_TABLE);
+  await unlessRefused(ended, [], ...ER.ABSENT_TABLE);
   await wakeCollectors(connection);
   return pause;
 }
@@ -101,12 +102,12 @@ export async function wakeCollectors(connection: ServiceConnection): Promise<voi
 
 /** Both, by one statement; nothing if there is no such table. */
 export function readControl(connection: ServiceConnection): Promise<Control> {
-  return unlessRefused(read(connection), NOTHING, ...ABSENT_TABLE);
+  return unlessRefused(read(connection), NOTHING, ...ER.ABSENT_TABLE);
 }
 
 /** The same for users of `UNLESS_PAUSED`: creates the table if it is absent. */
 export async function readOrMakeControl(connection: ServiceConnection): Promise<Control> {
-  const found = await unlessRefused(read(connection), null, ...ABSENT_TABLE);
+  const found = await unlessRefused(read(connection), null, ...ER.ABSENT_TABLE);
   if (found !== null) return found;
   await createBeside(connection, CREATION);
   return NOTHING;
@@ -119,19 +120,19 @@ async function read(connection: ServiceConnection): Promise<Control> {
     sql`SELECT ${note('look')} name, until_at, set_by, since, wakes FROM ${TABLE}
         WHERE name = 'wake' OR ${LASTS}`,
   );
-  const rowOf = (name: string) => rows.find((row) => textOf(row, 'name') === name);
+  const rowOf = (name: string) => rows.find((row) => col.text(row, 'name') === name);
   const [pause, wake] = [rowOf('pause'), rowOf('wake')];
   return {
     pause: pause === undefined ? null : asPause(pause),
-    wakes: wake === undefined ? 0 : numberOf(wake, 'wakes'),
+    wakes: wake === undefined ? 0 : col.number(wake, 'wakes'),
   };
 }
 
 function asPause(row: Row): Pause {
   return {
-    until: dateOrNullOf(row, 'until_at'),
-    by: textOf(row, 'set_by'),
-    since: dateOf(row, 'since'),
+    until: col.dateOrNull(row, 'until_at'),
+    by: col.text(row, 'set_by'),
+    since: col.date(row, 'since'),
   };
 }
 

@@ -7,7 +7,8 @@
  * of it with the server.
  */
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { dateOrNullOf, note, numberOf, numberOrNullOf, sql, textOf } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, sql } from '../service/sql.js';
 import { readIfAny as read } from './read.js';
 import { isSelected, type Selection, type Sort } from './selection.js';
 import { LEDGER } from './tables.js';
@@ -69,19 +70,19 @@ export async function readDrops(
 }
 
 function asDrop(row: Row): LedgerDrop {
-  const schema = textOf(row, 'first_schema');
+  const schema = col.text(row, 'first_schema');
   return {
-    groupId: textOf(row, 'group_id'),
-    id: textOf(row, 'id'),
-    tables: numberOf(row, 'found'),
-    schema: schema === textOf(row, 'last_schema') ? schema : null,
-    bytes: numberOrNullOf(row, 'bytes'),
-    unknown: numberOf(row, 'unknown_sizes'),
-    until: dateOrNullOf(row, 'until'),
-    pinned: numberOf(row, 'pinned'),
-    inPlace: numberOf(row, 'in_place'),
-    ending: numberOf(row, 'ending'),
-    unsettled: numberOf(row, 'unsettled'),
+    groupId: col.text(row, 'group_id'),
+    id: col.text(row, 'id'),
+    tables: col.number(row, 'found'),
+    schema: schema === col.text(row, 'last_schema') ? schema : null,
+    bytes: col.numberOrNull(row, 'bytes'),
+    unknown: col.number(row, 'unknown_sizes'),
+    until: col.dateOrNull(row, 'until'),
+    pinned: col.number(row, 'pinned'),
+    inPlace: col.number(row, 'in_place'),
+    ending: col.number(row, 'ending'),
+    unsettled: col.number(row, 'unsettled'),
   };
 }
 
@@ -93,5 +94,5 @@ export async function countTables(
     connection,
     sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER} WHERE ${isSelected(selection)}`,
   );
-  return 'found' in row ? numberOf(row, 'found') : 0;
+  return 'found' in row ? col.number(row, 'found') : 0;
 }

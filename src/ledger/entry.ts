@@ -78,8 +78,6 @@ export type Todo =
   | 'keys'
   /** For a schema: its restore has ended incomplete; the same request continues it. */
   | 'partly'
-  /** It is restored; the check for rows that break its foreign keys has to be done. */
-  | 'look'
   /** It is torn (recovery/resolve-intents.ts); an operator has to repair it. */
   | 'torn'
   /** The parts that bind live tables have to be detached. */

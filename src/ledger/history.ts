@@ -12,8 +12,9 @@ import { type Log, report } from '../log.js';
 import { inBatches, newHoldId } from '../names/names.js';
 import { isServiceError, unlessRefused } from '../service/errors.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
-import { dateOf, note, numberOf, type SQLQuery, sql, textOf, valueList } from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { HISTORY, HISTORY_CREATION, LEDGER, writeOrCreate } from './tables.js';
 
 const WHO_CHARACTERS_MAX = 512;
@@ -104,8 +105,8 @@ async function findUnlogged(
   if (ids.length === 0) return new Set();
   const query = sql`SELECT ${note('history')} id FROM ${LEDGER}
     WHERE row_logged = 0 AND id IN (${valueList(ids)})`;
-  const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
-  return new Set(rows.map((row) => textOf(row, 'id')));
+  const [rows = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
+  return new Set(rows.map((row) => col.text(row, 'id')));
 }
 
 /** The actor that restored or removed a table, in words; null: unknown. */
@@ -117,8 +118,8 @@ export async function readWhoEnded(
   const events = state === 'restored' ? ['restored'] : ['remove-asked', 'removal'];
   const query = sql`SELECT ${note('history')} who FROM ${HISTORY}
     WHERE id = ${id} AND event IN (${valueList(events)}) ORDER BY event DESC, seq DESC LIMIT 1`;
-  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
-  return row === undefined ? null : textOf(row, 'who');
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
+  return row === undefined ? null : col.text(row, 'who');
 }
 
 export interface Uses {
@@ -134,11 +135,11 @@ export interface Uses {
 export async function readUses(connection: ServiceConnection): Promise<ReadonlyMap<string, Uses>> {
   const query = sql`SELECT ${note('history')} id, uses, at, who FROM ${HISTORY}
     WHERE event = 'used-while-held'`;
-  const [rows = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  const [rows = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
   return new Map(
     rows.map((row) => {
-      const uses = { count: numberOf(row, 'uses'), lastAt: dateOf(row, 'at') };
-      return [textOf(row, 'id'), { ...uses, who: textOf(row, 'who') }];
+      const uses = { count: col.number(row, 'uses'), lastAt: col.date(row, 'at') };
+      return [col.text(row, 'id'), { ...uses, who: col.text(row, 'who') }];
     }),
   );
 }

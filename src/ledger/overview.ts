@@ -4,15 +4,8 @@
  */
 import type { TableState } from '../names/names.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import {
-  dateOf,
-  note,
-  numberOf,
-  type SQLQuery,
-  sql,
-  textOf,
-  textOrNullOf,
-} from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
 import { readIfAny as read } from './read.js';
 import { OF_TABLE } from './selection.js';
@@ -65,9 +58,9 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
         GROUP BY day ORDER BY day LIMIT ${DAYS_MAX}`,
   );
   return {
-    states: states.map((row) => ({ state: textOf(row, 'state'), ...countsOf(row) })),
-    days: days.map((row) => ({ day: textOf(row, 'day'), ...countsOf(row) })),
-    pinned: states.reduce((sum, row) => sum + numberOf(row, 'pinned'), 0),
+    states: states.map((row) => ({ state: col.text(row, 'state'), ...countsOf(row) })),
+    days: days.map((row) => ({ day: col.text(row, 'day'), ...countsOf(row) })),
+    pinned: states.reduce((sum, row) => sum + col.number(row, 'pinned'), 0),
   };
 }
 
@@ -80,10 +73,10 @@ export async function readOverdue(connection: ServiceConnection) {
         ORDER BY hold_until LIMIT ${OVERDUE_MAX}`,
   );
   return rows.map((row) => ({
-    id: textOf(row, 'id'),
-    state: textOf(row, 'state') as TableState,
-    due: dateOf(row, 'hold_until'),
-    droppedAt: dateOf(row, 'dropped_at'),
+    id: col.text(row, 'id'),
+    state: col.text(row, 'state') as TableState,
+    due: col.date(row, 'hold_until'),
+    droppedAt: col.date(row, 'dropped_at'),
   }));
 }
 
@@ -91,7 +84,7 @@ const OVERDUE_MAX = 1_000;
 const DAYS_MAX = 90;
 
 function countsOf(row: Row) {
-  return { tables: numberOf(row, 'found'), bytes: numberOf(row, 'bytes') };
+  return { tables: col.number(row, 'found'), bytes: col.number(row, 'bytes') };
 }
 
 /** Newest first. */
@@ -113,12 +106,12 @@ export async function readHistory(
         WHERE ${sql.join(conditions, sql` AND `)} ORDER BY seq DESC LIMIT ${limit}`,
   );
   return rows.map((row) => {
-    const details = JSON.parse(textOf(row, 'details')) as HistoryLine['details'];
+    const details = JSON.parse(col.text(row, 'details')) as HistoryLine['details'];
     const [schema, name] = [details['schema'], details['table']];
     return {
-      ...{ seq: textOf(row, 'seq'), at: dateOf(row, 'at').toISOString() },
-      ...{ event: textOf(row, 'event'), who: textOf(row, 'who'), details },
-      ...{ id: textOrNullOf(row, 'id'), dropId: textOrNullOf(row, 'drop_id') },
+      ...{ seq: col.text(row, 'seq'), at: col.date(row, 'at').toISOString() },
+      ...{ event: col.text(row, 'event'), who: col.text(row, 'who'), details },
+      ...{ id: col.textOrNull(row, 'id'), dropId: col.textOrNull(row, 'drop_id') },
       table: typeof name === 'string' ? `${String(schema)}.${name}` : null,
     };
   });
@@ -141,5 +134,5 @@ export async function countLive(connection: ServiceConnection, dropId: string): 
     sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER}
         WHERE ${LIVE} AND group_id = ${dropId}`,
   );
-  return row === undefined ? 0 : numberOf(row, 'found');
+  return row === undefined ? 0 : col.number(row, 'found');
 }

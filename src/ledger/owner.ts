@@ -6,18 +6,8 @@
  */
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import {
-  dateOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  processlistOf,
-  type SQLQuery,
-  serverIdentity,
-  sql,
-  textOf,
-  valueList,
-} from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, processlistOf, type SQLQuery, serverIdentity, sql, valueList } from '../service/sql.js';
 import type { LedgerRow } from './entry.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';
@@ -41,7 +31,7 @@ export async function writtenElsewhere(
   const [answer = []] = await pool.run(
     sql`SELECT ${note('elsewhere')} CRC32(${serverIdentity(server)}) AS here`,
   );
-  const here = `${AT}${numberOf(answer[0] ?? {}, 'here')}`;
+  const here = `${AT}${col.number(answer[0] ?? {}, 'here')}`;
   const others = labelled.filter(({ proxyId }) => !proxyId.endsWith(here));
   return new Set(others.map(({ id }) => id));
 }
@@ -82,7 +72,7 @@ async function hasThread(
     sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
           WHERE USER = 'system user' AND ${which}) AS found`,
   );
-  return numberOf(answer[0] ?? {}, 'found') !== 0;
+  return col.number(answer[0] ?? {}, 'found') !== 0;
 }
 
 // ── which owners are connected ───────────────────────────────────────────────────────────────────
@@ -128,7 +118,7 @@ export async function liveOwners(
     sql`SELECT ${note('owners')} ID AS id, HOST AS host FROM ${processlistOf(server)}
         WHERE ID IN (${valueList(threadIds)})`,
   );
-  const hosts = new Map(found.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
+  const hosts = new Map(found.map((row) => [col.number(row, 'id'), col.text(row, 'host')]));
   const alive = rows.filter(({ threadId, upstreamPort, droppedAt }) => {
     const host = hosts.get(threadId);
     if (host === undefined) return false;
@@ -172,11 +162,11 @@ async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
         LIMIT ${ROWS_MAX}`,
   );
   return rows.map((row) => ({
-    id: textOf(row, 'id'),
-    proxyId: textOf(row, 'proxy_id'),
-    threadId: numberOf(row, 'thread_id'),
-    upstreamPort: numberOrNullOf(row, 'upstream_port'),
-    droppedAt: dateOf(row, 'dropped_at'),
+    id: col.text(row, 'id'),
+    proxyId: col.text(row, 'proxy_id'),
+    threadId: col.number(row, 'thread_id'),
+    upstreamPort: col.numberOrNull(row, 'upstream_port'),
+    droppedAt: col.date(row, 'dropped_at'),
   }));
 }
 

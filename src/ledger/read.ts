@@ -4,19 +4,9 @@ import { UndropError } from '../errors.js';
 import { dropIdOf, parseHoldName, type QualifiedTable } from '../names/names.js';
 import { causeText, unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import {
-  dateOf,
-  dateOrNullOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  type SQLQuery,
-  sql,
-  textOf,
-  textOrNullOf,
-  valueList,
-} from '../service/sql.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { type Detached, KEYS_CHARACTERS, keyPart, parseDetached } from './detached/detached.js';
 import {
   type Failure,
@@ -59,8 +49,6 @@ type RowFilter =
   | { readonly by: 'keys'; readonly parents: KeyParents | null }
   /** The same as `restoring`, without tables of a schema that is being restored. */
   | { readonly by: 'broken-off' }
-  /** Restored; the check for rows that break its foreign keys has to be done. */
-  | { readonly by: 'looking' }
   /** Tables that were dropped under that name, in any schema if it is null; also ended ones. */
   | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: limits them to these ids. */
@@ -124,7 +112,7 @@ export async function readIfAny(
   query: SQLQuery,
 ): Promise<readonly Row[]> {
   const run = connection.run(query, { deadlineMs: READ_DEADLINE_MS });
-  const [rows = []] = await unlessRefused(run, [], ...ABSENT_TABLE);
+  const [rows = []] = await unlessRefused(run, [], ...ER.ABSENT_TABLE);
   return rows;
 }
 
@@ -140,7 +128,7 @@ export async function findDropsSince(
 
 /** The same as `findRows`; none if there is no ledger. */
 export function findRowsIfAny(...what: Parameters<typeof findRows>): Promise<readonly LedgerRow[]> {
-  return unlessRefused(findRows(...what), [], ...ABSENT_TABLE);
+  return unlessRefused(findRows(...what), [], ...ER.ABSENT_TABLE);
 }
 
 export interface LedgerCursor {
@@ -216,9 +204,9 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
     { deadlineMs: READ_DEADLINE_MS },
   );
   const sumOf = (column: string, among: readonly Row[] = rows) =>
-    among.reduce((sum, row) => sum + numberOf(row, column), 0);
-  const inState = (wanted: string) => rows.filter((row) => textOf(row, 'state') === wanted);
-  const states = [...new Set(rows.map((row) => textOf(row, 'state')))];
+    among.reduce((sum, row) => sum + col.number(row, column), 0);
+  const inState = (wanted: string) => rows.filter((row) => col.text(row, 'state') === wanted);
+  const states = [...new Set(rows.map((row) => col.text(row, 'state')))];
   const due = rows.filter((row) => row['days'] !== null);
   return {
     bytes: Object.fromEntries(states.map((state) => [state, sumOf('bytes', inState(state))])),
@@ -226,7 +214,7 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
     relocations: sumOf('moves'),
     pinned: sumOf('pinned'),
     overdue: sumOf('overdue'),
-    dueBytes: Object.fromEntries(due.map((row) => [numberOf(row, 'days'), numberOf(row, 'bytes')])),
+    dueBytes: Object.fromEntries(due.map((row) => [col.number(row, 'days'), col.number(row, 'bytes')])),
   };
 }
 
@@ -251,10 +239,10 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map((row) => ({
-    groupId: textOf(row, 'group_id'),
-    schema: textOf(row, 'schema_name'),
-    settled: numberOf(row, 'settled'),
-    tables: numberOf(row, 'found'),
+    groupId: col.text(row, 'group_id'),
+    schema: col.text(row, 'schema_name'),
+    settled: col.number(row, 'settled'),
+    tables: col.number(row, 'found'),
   }));
 }
 
@@ -288,8 +276,6 @@ function condition(filter: RowFilter): SQLQuery {
         AND ${filter.parents === null ? HAS_KEYS : mayHaveKey(filter.parents)}`;
     case 'broken-off':
       return IS_BROKEN_OFF;
-    case 'looking':
-      return sql`todo = 'look' AND state = 'restored' AND ${OF_TABLE}`;
     case 'name':
       return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'digits':
@@ -345,49 +331,50 @@ function hasName({ schema, table }: { schema: string | null; table: string }): S
 }
 
 function asFailure(row: Row): Failure | null {
-  const text = textOrNullOf(row, 'failure');
-  return text === null ? null : { todo: textOrNullOf(row, 'todo') as Todo | null, text };
+  const text = col.textOrNull(row, 'failure');
+  // Older versions searched later for rows that break a key of a restored table.
+  return text === null || row['todo'] === 'look' ? null : { todo: col.textOrNull(row, 'todo') as Todo | null, text };
 }
 
 /** The column may have been changed by hand. */
 function detachedOf(row: Row): Detached {
   try {
-    return parseDetached(textOrNullOf(row, 'detached'));
+    return parseDetached(col.textOrNull(row, 'detached'));
   } catch (error) {
-    const params = { id: textOf(row, 'id'), cause: causeText(error) };
+    const params = { id: col.text(row, 'id'), cause: causeText(error) };
     throw new UndropError('UNDROP_LEDGER_ROW', params, error);
   }
 }
 
 function asLedgerRow(row: Row): LedgerRow {
   return {
-    id: textOf(row, 'id'),
-    groupId: textOf(row, 'group_id'),
-    proxyId: textOf(row, 'proxy_id'),
-    threadId: numberOf(row, 'thread_id'),
-    upstreamPort: numberOrNullOf(row, 'upstream_port'),
-    schema: textOf(row, 'schema_name'),
-    table: textOf(row, 'table_name'),
-    engine: textOrNullOf(row, 'engine'),
-    droppedAt: dateOf(row, 'dropped_at'),
-    user: textOf(row, 'user_name'),
-    clientAddress: textOf(row, 'client_address'),
-    statementText: textOf(row, 'statement_text'),
-    rowEstimate: numberOrNullOf(row, 'row_estimate'),
-    byteEstimate: numberOrNullOf(row, 'byte_estimate'),
-    holdUntil: dateOf(row, 'hold_until'),
-    state: textOf(row, 'state') as LedgerState,
-    stateSince: dateOf(row, 'state_since'),
-    holdSchema: textOrNullOf(row, 'hold_schema'),
-    holdName: textOrNullOf(row, 'hold_name'),
-    relocated: numberOf(row, 'relocated') !== 0,
+    id: col.text(row, 'id'),
+    groupId: col.text(row, 'group_id'),
+    proxyId: col.text(row, 'proxy_id'),
+    threadId: col.number(row, 'thread_id'),
+    upstreamPort: col.numberOrNull(row, 'upstream_port'),
+    schema: col.text(row, 'schema_name'),
+    table: col.text(row, 'table_name'),
+    engine: col.textOrNull(row, 'engine'),
+    droppedAt: col.date(row, 'dropped_at'),
+    user: col.text(row, 'user_name'),
+    clientAddress: col.text(row, 'client_address'),
+    statementText: col.text(row, 'statement_text'),
+    rowEstimate: col.numberOrNull(row, 'row_estimate'),
+    byteEstimate: col.numberOrNull(row, 'byte_estimate'),
+    holdUntil: col.date(row, 'hold_until'),
+    state: col.text(row, 'state') as LedgerState,
+    stateSince: col.date(row, 'state_since'),
+    holdSchema: col.textOrNull(row, 'hold_schema'),
+    holdName: col.textOrNull(row, 'hold_name'),
+    relocated: col.number(row, 'relocated') !== 0,
     failure: asFailure(row),
-    definition: textOrNullOf(row, 'definition'),
+    definition: col.textOrNull(row, 'definition'),
     detached: detachedOf(row),
-    sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
-    rowLogged: numberOf(row, 'row_logged') !== 0,
-    endedAt: dateOrNullOf(row, 'ended_at'),
-    restoredAs: textOrNullOf(row, 'restored_as'),
+    sqlLogBin: col.number(row, 'sql_log_bin') !== 0,
+    rowLogged: col.number(row, 'row_logged') !== 0,
+    endedAt: col.dateOrNull(row, 'ended_at'),
+    restoredAs: col.textOrNull(row, 'restored_as'),
   };
 }
 
@@ -399,5 +386,5 @@ export async function readRestoreScript(
   const [[row] = []] = await connection.run(
     sql`SELECT ${note('read', id)} restore_script AS script FROM ${LEDGER} WHERE id = ${id}`,
   );
-  return row === undefined ? null : textOrNullOf(row, 'script');
+  return row === undefined ? null : col.textOrNull(row, 'script');
 }

@@ -17,17 +17,8 @@ import { assert } from '../assert.js';
 import { dueDigits, isPinned, parseHoldName } from '../names/names.js';
 import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import {
-  dateOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  processlistOf,
-  type SQLQuery,
-  sql,
-  textOf,
-  valueList,
-} from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, processlistOf, type SQLQuery, sql, valueList } from '../service/sql.js';
 import {
   type DroppingStatement,
   type LedgerRow,
@@ -243,22 +234,22 @@ export async function openGroupsOf(
     sql`SELECT ${note('read')} group_id FROM ${LEDGER}
         WHERE state IN ('emptying', 'emptied') AND group_id IN (${valueList(asked)})`,
   );
-  return new Set(rows.map((row) => textOf(row, 'group_id')));
+  return new Set(rows.map((row) => col.text(row, 'group_id')));
 }
 
 function asSchemaDropRow(row: Row): SchemaDropRow {
   return {
-    id: textOf(row, 'id'),
-    groupId: textOf(row, 'group_id'),
-    proxyId: textOf(row, 'proxy_id'),
-    threadId: numberOf(row, 'thread_id'),
-    upstreamPort: numberOrNullOf(row, 'upstream_port'),
-    schema: textOf(row, 'schema_name'),
-    droppedAt: dateOf(row, 'dropped_at'),
-    state: textOf(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
-    sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
-    rowLogged: numberOf(row, 'row_logged') !== 0,
-    details: parseSchemaDetails(textOf(row, 'definition')),
+    id: col.text(row, 'id'),
+    groupId: col.text(row, 'group_id'),
+    proxyId: col.text(row, 'proxy_id'),
+    threadId: col.number(row, 'thread_id'),
+    upstreamPort: col.numberOrNull(row, 'upstream_port'),
+    schema: col.text(row, 'schema_name'),
+    droppedAt: col.date(row, 'dropped_at'),
+    state: col.text(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
+    sqlLogBin: col.number(row, 'sql_log_bin') !== 0,
+    rowLogged: col.number(row, 'row_logged') !== 0,
+    details: parseSchemaDetails(col.text(row, 'definition')),
   };
 }
 
@@ -282,7 +273,7 @@ export async function asGroupOwner<T>(
     const [rows = []] = await connection.run(
       sql`SELECT ${note('owner', groupId)} GET_LOCK(${lockOf(groupId)}, 0) AS got`,
     );
-    assert(numberOrNullOf(rows[0] ?? {}, 'got') === 1, 'a new group has no owner');
+    assert(col.numberOrNull(rows[0] ?? {}, 'got') === 1, 'a new group has no owner');
     return work(connection);
   };
   return pool.task(steps, { fresh: true });
@@ -293,5 +284,5 @@ export async function hasOwner(connection: ServiceConnection, groupId: string): 
   const [rows = []] = await connection.run(
     sql`SELECT ${note('owner', groupId)} IS_FREE_LOCK(${lockOf(groupId)}) AS isFree`,
   );
-  return numberOf(rows[0] ?? {}, 'isFree') !== 1;
+  return col.number(rows[0] ?? {}, 'isFree') !== 1;
 }

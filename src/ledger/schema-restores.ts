@@ -7,17 +7,8 @@
  * with it, restores.
  */
 import type { ServicePool } from '../service/pool/pools.js';
-import {
-  dateOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  type SQLQuery,
-  sql,
-  textOf,
-  textOrNullOf,
-  valueList,
-} from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
 import { type LedgerRow, PARTLY, RESTORING } from './entry.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
@@ -68,19 +59,19 @@ export async function findDroppedSchemas(
         ORDER BY id DESC LIMIT ${ROWS_MAX}`,
   );
   return rows.map((row) => ({
-    id: textOf(row, 'id'),
-    groupId: textOf(row, 'group_id'),
-    schema: textOf(row, 'schema_name'),
-    droppedAt: dateOf(row, 'dropped_at'),
-    user: textOf(row, 'user_name'),
-    sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
-    rowLogged: numberOf(row, 'row_logged') !== 0,
-    isOpen: textOf(row, 'state') !== 'removed',
-    restoredAs: textOrNullOf(row, 'restored_as'),
-    isRestoring: ['restoring', 'partly'].includes(textOrNullOf(row, 'todo') ?? ''),
-    tables: numberOf(row, 'n'),
-    kept: numberOf(row, 'kept'),
-    held: numberOf(row, 'held'),
+    id: col.text(row, 'id'),
+    groupId: col.text(row, 'group_id'),
+    schema: col.text(row, 'schema_name'),
+    droppedAt: col.date(row, 'dropped_at'),
+    user: col.text(row, 'user_name'),
+    sqlLogBin: col.number(row, 'sql_log_bin') !== 0,
+    rowLogged: col.number(row, 'row_logged') !== 0,
+    isOpen: col.text(row, 'state') !== 'removed',
+    restoredAs: col.textOrNull(row, 'restored_as'),
+    isRestoring: ['restoring', 'partly'].includes(col.textOrNull(row, 'todo') ?? ''),
+    tables: col.number(row, 'n'),
+    kept: col.number(row, 'kept'),
+    held: col.number(row, 'held'),
   }));
 }
 
@@ -99,7 +90,7 @@ export async function countSingles(pool: ServicePool, schema: string): Promise<n
         WHERE state = 'HOLD' AND ${sameName(sql`schema_name`, schema)} AND NOT EXISTS (
           SELECT 1 FROM ${LEDGER} AS s WHERE s.kind = 'schema' AND s.group_id = t.group_id)`,
   );
-  return numberOf(row, 'found');
+  return col.number(row, 'found');
 }
 
 /** Its properties beside its tables. */
@@ -107,7 +98,7 @@ export async function readDetails(pool: ServicePool, id: string): Promise<Schema
   const [rows = []] = await pool.run(
     sql`SELECT ${note('read', id)} definition FROM ${LEDGER} WHERE id = ${id}`,
   );
-  return parseSchemaDetails(textOf(rows[0] ?? {}, 'definition'));
+  return parseSchemaDetails(col.text(rows[0] ?? {}, 'definition'));
 }
 
 /** Its restore begins. May run twice. */
@@ -143,11 +134,11 @@ export async function findBrokenRestores(pool: ServicePool): Promise<readonly Sc
         WHERE ${IS_BROKEN}`,
   );
   return rows.map((row) => ({
-    id: textOf(row, 'id'),
-    groupId: textOf(row, 'group_id'),
-    proxyId: textOf(row, 'proxy_id'),
-    schema: textOf(row, 'schema_name'),
-    to: textOf(row, 'restored_as'),
+    id: col.text(row, 'id'),
+    groupId: col.text(row, 'group_id'),
+    proxyId: col.text(row, 'proxy_id'),
+    schema: col.text(row, 'schema_name'),
+    to: col.text(row, 'restored_as'),
   }));
 }
 
@@ -177,8 +168,8 @@ export async function asSchemaRestorer<T>(
       sql`SELECT ${note('owner', groupId)} GET_LOCK(${lock}, ${LOCK_WAIT_S}) AS got`,
       sql`SELECT IS_USED_LOCK(${lock}) AS owner`,
     ]);
-    if (numberOrNullOf(got, 'got') === 1) return { done: await work() };
-    return { owner: numberOrNullOf(used, 'owner') };
+    if (col.numberOrNull(got, 'got') === 1) return { done: await work() };
+    return { owner: col.numberOrNull(used, 'owner') };
   });
 }
 

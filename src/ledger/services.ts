@@ -8,16 +8,9 @@
  */
 import { isServerError, unlessRefused } from '../service/errors.js';
 import type { Row, ServicePool } from '../service/pool/pools.js';
-import {
-  dateOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  type SQLQuery,
-  sql,
-  textOf,
-} from '../service/sql.js';
-import { ABSENT_TABLE, ACCESS_DENIED, ER_BAD_FIELD_ERROR } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { mayUnlog, PROXIES } from './tables.js';
 
 interface Service {
@@ -75,7 +68,7 @@ export async function recordService(pool: ServicePool, service: Service): Promis
     });
   } catch (error) {
     // The account could not add the column.
-    if (!isServerError(error, ER_BAD_FIELD_ERROR)) throw error;
+    if (!isServerError(error, ER.BAD_FIELD_ERROR)) throw error;
     await recordWith({ column: sql``, value: sql``, change: sql`` });
   }
 }
@@ -115,21 +108,21 @@ async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery)
 export async function readServices(pool: ServicePool): Promise<readonly RecordedService[]> {
   // A table of the previous version has fewer columns.
   const query = sql`SELECT ${note('service')} * FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
-  const [rows = []] = await unlessRefused(pool.run(query), [], ...ABSENT_TABLE, ...ACCESS_DENIED);
+  const [rows = []] = await unlessRefused(pool.run(query), [], ...ER.ABSENT_TABLE, ...ER.ACCESS_DENIED);
   // A service with two rows is the later row.
-  return [...new Map(rows.map((row) => [textOf(row, 'id'), asService(row)])).values()];
+  return [...new Map(rows.map((row) => [col.text(row, 'id'), asService(row)])).values()];
 }
 
 function asService(row: Row): RecordedService {
   return {
-    id: textOf(row, 'id'),
-    host: textOf(row, 'host'),
-    listen: textOf(row, 'listen'),
-    version: textOf(row, 'version'),
-    startedAt: dateOf(row, 'started_at'),
-    seenAt: dateOf(row, 'seen_at'),
-    processes: numberOf(row, 'processes'),
-    collectorId: numberOrNullOf(row, 'collector_id'),
-    dropsSent: 'drops_sent' in row ? numberOrNullOf(row, 'drops_sent') : null,
+    id: col.text(row, 'id'),
+    host: col.text(row, 'host'),
+    listen: col.text(row, 'listen'),
+    version: col.text(row, 'version'),
+    startedAt: col.date(row, 'started_at'),
+    seenAt: col.date(row, 'seen_at'),
+    processes: col.number(row, 'processes'),
+    collectorId: col.numberOrNull(row, 'collector_id'),
+    dropsSent: 'drops_sent' in row ? col.numberOrNull(row, 'drops_sent') : null,
   };
 }

@@ -112,26 +112,6 @@ export function toCome(detached: Detached): string {
   return `${RESTORING.text}, still to come: ${named.join(', ')}`;
 }
 
-export const LOOKING: Failure = {
-  todo: 'look',
-  text: 'the check for rows that break its foreign keys is not finished',
-};
-
-/**
- * Records the result of the check for rows that break the keys of a restored table, if no other
- * work is left on it.
- */
-export async function recordLook(
-  pool: ServicePool,
-  { id, failure, rowLogged }: Pick<LedgerRow, 'id' | 'rowLogged'> & { readonly failure: Failure },
-): Promise<void> {
-  await pool.run(
-    sql`UPDATE ${note('look', id)} ${LEDGER} SET ${assignFailure(failure)}
-        WHERE id = ${id} AND state = 'restored' AND (todo IS NULL OR todo = 'look')`,
-    { logged: rowLogged },
-  );
-}
-
 // ── the connection that restores ─────────────────────────────────────────────────────────────────
 // It does nothing else, and there is one for each pool, as long as any restore of this process is
 // under way. The ledger's rows of the tables name it, and recovery leaves them alone while it is in

@@ -9,27 +9,9 @@ import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
 import { isConnectionLost, isServerError, unlessRefused } from '../service/errors.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import {
-  ident,
-  note,
-  numberOf,
-  numberOrNullOf,
-  type SQLQuery,
-  sql,
-  textOf,
-} from '../service/sql.js';
-import {
-  ABSENT_TABLE,
-  ACCESS_DENIED,
-  ER_BAD_FIELD_ERROR,
-  ER_DUP_FIELDNAME,
-  ER_DUP_KEYNAME,
-  ER_SPECIFIC_ACCESS_DENIED_ERROR,
-  ER_SUBQUERY_NO_1_ROW,
-  ER_TABLE_EXISTS_ERROR,
-  LOCK_NOT_GRANTED,
-  READ_ONLY_SERVER,
-} from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 
 /**
  * Version of the ledger's tables. A ledger of the next version is used as well, so that two
@@ -95,18 +77,18 @@ const PROXIES_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
 const ADD_DEADLINE_MS = 3_600_000;
 
 /** A column is missing; or `KNOWN_VERSION` found another version. */
-const LEDGER_OTHER = [ER_BAD_FIELD_ERROR, ER_SUBQUERY_NO_1_ROW];
+const LEDGER_OTHER = [ER.BAD_FIELD_ERROR, ER.SUBQUERY_NO_1_ROW];
 
 /** The account lacks a privilege, or the server is read-only. */
-const NOT_ALLOWED = [...ACCESS_DENIED, ...READ_ONLY_SERVER];
+const NOT_ALLOWED = [...ER.ACCESS_DENIED, ...ER.READ_ONLY_SERVER];
 
 /**
  * After a write that failed: resolves if one more try is worthwhile. If the ledger was dropped, it
  * is created again, empty, as at the start of a proxy. Rejects with `error` otherwise.
  */
 export async function beforeNextTry(pool: ServicePool, error: unknown): Promise<void> {
-  if (isServerError(error, ...ABSENT_TABLE, ...LEDGER_OTHER)) await ensureLedger(pool);
-  else if (!isConnectionLost(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) throw error;
+  if (isServerError(error, ...ER.ABSENT_TABLE, ...LEDGER_OTHER)) await ensureLedger(pool);
+  else if (!isConnectionLost(error) && !isServerError(error, ...ER.LOCK_NOT_GRANTED)) throw error;
 }
 
 /**
@@ -125,10 +107,10 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
   const version = await assertLedgerKnown(pool);
   try {
     const [[found = {}] = []] = await pool.run(COUNT_TABLES);
-    if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
-    if (numberOf(found, 'locals') === 0) await createLocal(pool);
-    if (numberOf(found, 'views') === 0) await createView(pool);
-    if (numberOf(found, 'proxies') === 0) await createProxies(pool);
+    if (version === null || col.number(found, 'ledgers') === 0) await create(pool);
+    if (col.number(found, 'locals') === 0) await createLocal(pool);
+    if (col.number(found, 'views') === 0) await createView(pool);
+    if (col.number(found, 'proxies') === 0) await createProxies(pool);
     else await unlessRefused(addColumns(pool, 'proxies', PROXIES_COLUMNS), null, ...NOT_ALLOWED);
     await addLedgerColumns(pool);
     await addKeys(pool);
@@ -143,8 +125,8 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
  * written to it, and nothing collected by it. Null: there is none.
  */
 export async function assertLedgerKnown(connection: ServiceConnection): Promise<number | null> {
-  const [[row = {}] = []] = await unlessRefused(connection.run(READ_VERSION), [], ...ABSENT_TABLE);
-  const version = 'version' in row ? numberOrNullOf(row, 'version') : null;
+  const [[row = {}] = []] = await unlessRefused(connection.run(READ_VERSION), [], ...ER.ABSENT_TABLE);
+  const version = 'version' in row ? col.numberOrNull(row, 'version') : null;
   if (version === null || (version >= LEDGER_VERSION && version <= NEWEST_VERSION)) {
     return version;
   }
@@ -295,7 +277,7 @@ async function addColumns(
     sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
         WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${table}`,
   );
-  const found = new Set(rows.map((row) => textOf(row, 'name')));
+  const found = new Set(rows.map((row) => col.text(row, 'name')));
   const target = ident(RECYCLE_SCHEMA, table);
   for (const column of columns) {
     if (!found.has(column[0])) await add(connection, target, sql`COLUMN ${columnText(column)}`);
@@ -308,12 +290,12 @@ async function addKeys(connection: ServiceConnection): Promise<void> {
     sql`SELECT ${note('look')} DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
         WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`,
   );
-  const found = new Set(rows.map((row) => textOf(row, 'name')));
+  const found = new Set(rows.map((row) => col.text(row, 'name')));
   for (const key of KEYS) {
     if (found.has(key[0])) continue;
     // Drops are held without it.
     const added = add(connection, LEDGER, keyText(key));
-    await unlessRefused(added, null, ...NOT_ALLOWED, ...LOCK_NOT_GRANTED);
+    await unlessRefused(added, null, ...NOT_ALLOWED, ...ER.LOCK_NOT_GRANTED);
   }
 }
 
@@ -327,7 +309,7 @@ async function add(connection: ServiceConnection, table: SQLQuery, what: SQLQuer
     { deadlineMs: ADD_DEADLINE_MS },
   );
   // Another proxy may have added it.
-  await unlessRefused(added, [], ER_DUP_FIELDNAME, ER_DUP_KEYNAME);
+  await unlessRefused(added, [], ER.DUP_FIELDNAME, ER.DUP_KEYNAME);
 }
 
 /** Creates a schema of undrop; a local one is not in the binary log. May run twice. */
@@ -359,7 +341,7 @@ export async function writeOrCreate(
   try {
     return await run();
   } catch (error) {
-    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
+    if (!isServerError(error, ...ER.ABSENT_TABLE)) throw error;
     await createBeside(connection, creation);
     return run();
   }
@@ -391,7 +373,7 @@ async function createView(connection: ServiceConnection): Promise<void> {
       client_address, row_estimate, byte_estimate, state, pinned, hold_until, hold_schema,
       hold_name, statement_text
     FROM ${LEDGER} WHERE ${LIVE}`;
-  const refusals = [...NOT_ALLOWED, ER_TABLE_EXISTS_ERROR];
+  const refusals = [...NOT_ALLOWED, ER.TABLE_EXISTS_ERROR];
   await unlessRefused(connection.run(view), [], ...refusals);
 }
 
@@ -412,7 +394,7 @@ const known = new WeakSet<ServicePool>();
 export async function mayUnlog(pool: ServicePool): Promise<boolean> {
   if (known.has(pool)) return true;
   const tried = pool.run(sql`DO ${note('look')} 0`, { logged: false }).then(() => true);
-  const may = await unlessRefused(tried, false, ER_SPECIFIC_ACCESS_DENIED_ERROR);
+  const may = await unlessRefused(tried, false, ER.SPECIFIC_ACCESS_DENIED_ERROR);
   if (may) known.add(pool);
   return may;
 }

@@ -16,18 +16,8 @@ import type { HoldTime } from '../policy/rules.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Rows, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import {
-  dateOf,
-  ident,
-  note,
-  numberOf,
-  quoteIdentifier,
-  type SQLQuery,
-  sql,
-  textOf,
-  textOrNullOf,
-  valueList,
-} from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql, valueList } from '../service/sql.js';
 import {
   checksIn,
   type Detached,
@@ -158,10 +148,10 @@ async function recordOutcomes(
   const isLong = sizes.reduce((sum, size) => sum + size, 0) > DEFINITION_CHARACTERS_OF_PART;
   for (const logged of [true, false]) {
     const updates = tables.flatMap((table) => {
-      const row = rows.find((one) => textOf(one, 'id') === table.id);
-      if (row === undefined || (numberOf(row, 'row_logged') === 1) !== logged) return [];
+      const row = rows.find((one) => col.text(one, 'id') === table.id);
+      if (row === undefined || (col.number(row, 'row_logged') === 1) !== logged) return [];
       const printed = shown.get(table.id) ?? null;
-      const own = textOf(row, 'table_name');
+      const own = col.text(row, 'table_name');
       const definition = printed === null ? null : ownDefinition(printed, table.holdName, own);
       return [outcomeUpdate(table, row, { definition, owner })];
     });
@@ -184,7 +174,7 @@ async function showAll(
   for (const [index, { id }] of tables.entries()) {
     const text = texts[index] ?? [];
     const [row] = all?.[index] ?? (await unlessRefused(pool.run(text), []))[0] ?? [];
-    if (row !== undefined) shown.set(id, textOf(row, 'Create Table'));
+    if (row !== undefined) shown.set(id, col.text(row, 'Create Table'));
   }
   return shown;
 }
@@ -206,15 +196,15 @@ function outcomeUpdate(
   const isBound = isRecycleSchema(holdSchema) && FOREIGN_KEY_LINE.test(definition ?? '');
   const failure = isBound ? BOUND : (table.failure ?? null);
   const due = parseHoldName(holdName)?.due ?? null;
-  const detached = textOrNullOf(row, 'detached');
+  const detached = col.textOrNull(row, 'detached');
   const script = restoreScript({
     id,
     holdSchema,
     holdName,
-    schema: textOf(row, 'schema_name'),
-    table: textOf(row, 'table_name'),
-    droppedAt: dateOf(row, 'dropped_at'),
-    sqlLogBin: numberOf(row, 'sql_log_bin') === 1,
+    schema: col.text(row, 'schema_name'),
+    table: col.text(row, 'table_name'),
+    droppedAt: col.date(row, 'dropped_at'),
+    sqlLogBin: col.number(row, 'sql_log_bin') === 1,
     detached: detached === null ? null : withoutKept(parseDetached(detached), definition),
   });
   const ownerIsBack =

@@ -20,7 +20,7 @@ import {
   readRecycleSchemas,
 } from '../service/hold-tables.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 
 /** A table that the collector may act on. */
 export interface Collectable extends HoldTable {
@@ -75,7 +75,7 @@ async function readAwaited(
   isActive: (id: string) => boolean,
 ): Promise<ReadonlySet<string>> {
   const ledger = findRows(connection, { by: 'intent' }, { texts: false });
-  const intents = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const intents = await unlessRefused(ledger, [], ...ER.ABSENT_TABLE);
   if (intents.length === 0) return new Set();
   const groupIds = intents.map(({ groupId }) => groupId);
   const groups = await openGroupsOf(connection, groupIds);
@@ -88,7 +88,7 @@ async function readAwaited(
 /** Tables that could not be moved into the recycle schema and are held in their own. */
 async function listElsewhere(connection: ServiceConnection): Promise<readonly Collectable[]> {
   const ledger = findRows(connection, { by: 'elsewhere' }, { texts: false });
-  const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  const rows = await unlessRefused(ledger, [], ...ER.ABSENT_TABLE);
   const byId = new Map(rows.map((row) => [row.id, row]));
   const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const own = [...new Set(schemas)].filter((schema) => !isRecycleSchema(schema));

@@ -12,7 +12,7 @@ import type { Log } from '../log.js';
 import { isServerError, unlessRefused } from '../service/errors.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
-import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import type { ActionContext } from './action-context.js';
 
 /** The maximum of rows, logged or not, that one round deletes; the next continues. */
@@ -38,7 +38,7 @@ export async function keepLedger(
       { event: 'collector', err: error },
       'cannot delete old rows of the ledger; will try again',
     );
-    if (isServerError(error, ...ABSENT_TABLE)) await makeLedger(connection, log);
+    if (isServerError(error, ...ER.ABSENT_TABLE)) await makeLedger(connection, log);
   }
 }
 
@@ -65,7 +65,7 @@ async function pruneLedger(connection: ServiceConnection, keepMs: number): Promi
     const isOld = sql`row_logged = ${logged} AND at < ${since}
       AND NOT EXISTS (SELECT 1 FROM ${LEDGER} WHERE ${LEDGER}.id = ${HISTORY}.id)`;
     const pruned = prune(connection, { from: HISTORY, isOld, order: sql`seq`, logged });
-    await unlessRefused(pruned, undefined, ...ABSENT_TABLE);
+    await unlessRefused(pruned, undefined, ...ER.ABSENT_TABLE);
   }
 }
 
@@ -91,5 +91,5 @@ async function prune(
     { logged },
   );
   // The account had the privilege when an unlogged row was written, but may have lost it.
-  await (logged ? pruned : unlessRefused(pruned, [], ER_SPECIFIC_ACCESS_DENIED_ERROR));
+  await (logged ? pruned : unlessRefused(pruned, [], ER.SPECIFIC_ACCESS_DENIED_ERROR));
 }

@@ -10,8 +10,9 @@ import { isServerError, unlessRefused } from '../service/errors.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../service/server-facts.js';
-import { ident, note, numberOf, sql, textOf, textOrNullOf } from '../service/sql.js';
-import { ER_NO_SUCH_TABLE, ER_NO_SUCH_TABLE_IN_ENGINE } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { isDropDear, type RemovalFacts, type TableFacts } from './next-step.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
@@ -33,14 +34,14 @@ export async function readTableFacts(
   ]);
   const found = tables?.[0];
   if (found === undefined) return null;
-  const kind = textOf(found, 'kind');
+  const kind = col.text(found, 'kind');
   const isRecycled = isRecycleSchema(schema);
   const obstacles = [
     ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
-    ...(isRecycled ? list(triggers) : []).map((row) => `it has the trigger ${textOf(row, 'name')}`),
+    ...(isRecycled ? list(triggers) : []).map((row) => `it has the trigger ${col.text(row, 'name')}`),
     ...list(foreignKeys?.filter((row) => isOfAnother(row, table, server))).map(formatKey),
   ];
-  const engine = textOrNullOf(found, 'engine');
+  const engine = col.textOrNull(found, 'engine');
   // Moving it into undrop's schema proved that it has no trigger, not even one that this account
   // can't see: the server refuses to move a table with triggers (1435).
   const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
@@ -69,7 +70,7 @@ async function hasNoFile(
       : sql`SELECT ${note('look', id)} COUNT(*) > 0 AS isShared
           FROM information_schema.INNODB_SYS_TABLES WHERE SPACE = 0 AND ${isIts}`;
   const [[row] = []] = await unlessRefused(connection.run(query), []);
-  return row !== undefined && numberOf(row, 'isShared') !== 0;
+  return row !== undefined && col.number(row, 'isShared') !== 0;
 }
 
 /**
@@ -88,13 +89,13 @@ export async function isLostByEngine(
     return false;
   } catch (error) {
     if (!isServerError(error)) throw error;
-    if (!isServerError(error, ER_NO_SUCH_TABLE_IN_ENGINE, ER_NO_SUCH_TABLE)) return false;
+    if (!isServerError(error, ER.NO_SUCH_TABLE_IN_ENGINE, ER.NO_SUCH_TABLE)) return false;
   }
   const [rows = []] = await connection.run(
     sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
         WHERE NAME LIKE ${`%${id}%`}`,
   );
-  return numberOf(rows[0] ?? {}, 'n') === 0;
+  return col.number(rows[0] ?? {}, 'n') === 0;
 }
 
 function list(rows: readonly Row[] | undefined): readonly Row[] {
@@ -102,15 +103,15 @@ function list(rows: readonly Row[] | undefined): readonly Row[] {
 }
 
 function formatKey(row: Row): string {
-  const child = `${textOf(row, 'childSchema')}.${textOf(row, 'child')}`;
-  return `foreign key ${child}.${textOf(row, 'name')} refers to it`;
+  const child = `${col.text(row, 'childSchema')}.${col.text(row, 'child')}`;
+  return `foreign key ${child}.${col.text(row, 'name')} refers to it`;
 }
 
 /** Whether a foreign key from or to this table is another table's. */
 function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts): boolean {
   // InnoDB has its names in lower case wherever the server compares names without regard to case.
   const fold = (text: string) => (server.lowerCaseTableNames === 0 ? text : foldName(text));
-  const isSame = (column: string, text: string) => fold(textOf(row, column)) === fold(text);
+  const isSame = (column: string, text: string) => fold(col.text(row, column)) === fold(text);
   return !isSame('childSchema', schema) || !isSame('child', name);
 }
 
@@ -168,5 +169,5 @@ export async function readCachedPages(
       LEFT JOIN information_schema.INNODB_CACHED_INDEXES c ON c.INDEX_ID = i.INDEX_ID
       WHERE t.NAME LIKE '%/\\_vt\\_%' GROUP BY 1`,
   );
-  return new Map((rows ?? []).map((row) => [textOf(row, 'name'), numberOf(row, 'pages')]));
+  return new Map((rows ?? []).map((row) => [col.text(row, 'name'), col.number(row, 'pages')]));
 }

@@ -25,7 +25,7 @@ import { isRowLevelError, unlessRefused } from '../service/errors.js';
 import { isHeldAnywhere } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { detectManualChanges, type ManualChanges } from './detect-manual-changes.js';
 import { type RecoveredSchemas, recoverSchemas } from './recover-drop-database.js';
 import { type ResolvedIntents, resolveIntents } from './resolve-intents.js';
@@ -180,7 +180,7 @@ export function finishing(pool: ServicePool, recover: Reconcile): Reconcile {
 
 /** Ids of restores to try again. Rejects if the server can't be reached. */
 export async function finishAll(pool: ServicePool, log: Log): Promise<readonly string[]> {
-  const found = await unlessRefused(findBrokenRestores(pool), [], ...ABSENT_TABLE);
+  const found = await unlessRefused(findBrokenRestores(pool), [], ...ER.ABSENT_TABLE);
   const elsewhere = await writtenElsewhere(pool, found);
   const left: string[] = [];
   for (const restore of found) {

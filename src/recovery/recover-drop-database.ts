@@ -7,35 +7,30 @@
  * barrier opened. Drops nothing, and puts tables back only into a schema that was certainly not
  * dropped.
  */
-
 import { UndropError } from '../errors.js';
 import { renewHeld } from '../held/relocate/due-times.js';
-import { findBarrierTables, retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
 import { withoutTriggers } from '../held/triggers/reattach-triggers.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
-import {
-  endSchemaDrop,
-  endSchemaFailure,
-  findSchemaDrops,
-  hasOwner,
-  leaveSchemaDrop,
-  type SchemaDropKey,
-  type SchemaDropRow,
-} from '../ledger/schema-drops.js';
+import { type SchemaDropKey, type SchemaDropRow, endSchemaDrop, endSchemaFailure, findSchemaDrops, hasOwner, leaveSchemaDrop } from '../ledger/schema-drops.js';
 import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { makeWhole, NOTHING_REATTACHED, problemsOf } from '../restore/make-whole.js';
+import { NOTHING_REATTACHED, makeWhole, problemsOf } from '../restore/make-whole.js';
 import { renameBack } from '../restore/rename-back.js';
 import { listParts, restoreParts } from '../restore/schema/schema-parts.js';
 import { isRowLevelError, isServerError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import { ident, note, sql, textOf } from '../service/sql.js';
-import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, processlistOf, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { hasNotHappened, isTorn, keepTorn, resolve } from './resolve-intents.js';
+import { ensureLedger } from '../ledger/tables.js';
+import { RETIRED_BARRIER_DUE, formatHoldName, parseBarrierTable, recycleSchemaFor } from '../names/names.js';
+import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
+import { readServerFacts } from '../service/server-facts.js';
 
 export interface RecoveredSchemas {
   /** Names of schemas that exist as before. */
@@ -131,7 +126,7 @@ async function isThere(connection: ServiceConnection, schema: string): Promise<b
     await connection.run(sql`SHOW CREATE DATABASE ${note('absent')} ${ident(schema)}`);
     return true;
   } catch (error) {
-    if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
+    if (!isServerError(error, ER.BAD_DB_ERROR)) throw error;
     return false;
   }
 }
@@ -246,7 +241,7 @@ async function restoreCharset(
   const [row] = rows;
   if (row === undefined) return;
   const hasComment = !('SCHEMA_COMMENT' in row) || row['SCHEMA_COMMENT'] === (comment ?? '');
-  if (textOf(row, 'DEFAULT_COLLATION_NAME') === collation && hasComment) return;
+  if (col.text(row, 'DEFAULT_COLLATION_NAME') === collation && hasComment) return;
   const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
   await pool.run(
     sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
@@ -303,4 +298,98 @@ async function endPutBack(pool: ServicePool, row: LedgerRow, log: Log): Promise<
   // The row keeps the parts that could not be reattached.
   await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });
   return true;
+}
+
+// ── the table of a barrier ───────────────────────────────────────────────────────────────────────
+// Moves the barrier table of a DROP DATABASE (statements/drop-database/barrier.ts) out of the
+// schema, once no DROP can be waiting for it: into a schema of undrop, where the collector removes
+// it. May run twice.
+//
+// Invariant: ends statements of the group's own barrier only, and renames its own table only.
+
+/** Another proxy was faster; or the schema, or the target schema, is gone. */
+const NOT_RENAMED = [
+  ...ER.ABSENT_TO_RENAME,
+  ER.BAD_DB_ERROR,
+  // MariaDB and MySQL before 8 return it if the target schema is missing.
+  ER.ERROR_ON_RENAME,
+];
+
+interface BarredSchema {
+  readonly schema: string;
+  readonly groupId: string;
+}
+
+/** False: a session has it locked, or is about to create it; try again. */
+async function retireBarrierTable(
+  pool: ServicePool,
+  { schema, groupId }: BarredSchema,
+): Promise<boolean> {
+  // The statement of a killed proxy may still wait, though not for long; the barrier table comes
+  // after it.
+  if ((await findStatements(pool, 'barrier-table', groupId)).length > 0) return false;
+  for (const name of await findBarrierTables(pool, { schema, groupId })) {
+    await openBarrier(pool, groupId);
+    const logged = parseBarrierTable(name)?.logged === true;
+    // DROP has no waiting time.
+    const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_BARRIER_DUE });
+    try {
+      await runWithTimeout(
+        pool,
+        sql`RENAME ${note('retire', groupId)} TABLE ${ident(schema, name)}
+          TO ${ident(recycleSchemaFor(logged), away)}`,
+        { logged },
+      );
+    } catch (error) {
+      if (isKilled(error)) return false;
+      if (!isServerError(error, ...NOT_RENAMED)) throw error;
+      const isThere = (await findBarrierTables(pool, { schema, groupId })).includes(name);
+      if (!isThere) continue;
+      // A server that was a replica has no local schema until a proxy creates it.
+      await ensureLedger(pool);
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Its name in the schema; none if it is gone. */
+async function findBarrierTables(
+  connection: ServiceConnection,
+  { schema, groupId }: BarredSchema,
+): Promise<readonly string[]> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look', groupId)} TABLE_NAME AS name FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE '!undrop\\_%'`,
+  );
+  const names = rows.map((row) => col.text(row, 'name'));
+  return names.filter((name) => parseBarrierTable(name)?.groupId === groupId);
+}
+
+/** The statement of a killed proxy goes on, and keeps the barrier table open. */
+async function openBarrier(pool: ServicePool, groupId: string): Promise<void> {
+  for (const threadId of await findStatements(pool, 'barrier', groupId)) {
+    try {
+      await pool.killQuery(threadId);
+    } catch (error) {
+      // Another account's: then the barrier table stays until that statement ends.
+      if (!isServerError(error, ER.KILL_DENIED_ERROR)) throw error;
+    }
+  }
+}
+
+/** Connections that are creating the barrier table, or hold it. */
+async function findStatements(
+  pool: ServicePool,
+  step: 'barrier-table' | 'barrier',
+  groupId: string,
+): Promise<readonly number[]> {
+  const server = await readServerFacts(pool);
+  // In two parts, so that this statement finds neither itself nor that of another proxy.
+  const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${groupId}, ' */%')`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}
+        WHERE INFO LIKE ${comment}`,
+  );
+  return rows.map((row) => col.number(row, 'id'));
 }

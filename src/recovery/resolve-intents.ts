@@ -27,13 +27,9 @@ import { isRowLevelError, isServerError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, numberOf, sql } from '../service/sql.js';
-import {
-  CANT_BE_OPENED,
-  ER_FAILED_READ_FROM_PAR_FILE,
-  ER_GET_ERRNO,
-  ER_NO_SUCH_TABLE,
-} from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 import { follow, type RoundOptions } from './detect-manual-changes.js';
 
 export interface ResolvedIntents {
@@ -240,10 +236,10 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
         FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE '%#p#%'`,
   );
   const [found = {}] = rows;
-  if (numberOf(found, 'moved') > 0) return true;
+  if (col.number(found, 'moved') > 0) return true;
   // The file of the first may have moved alone (MySQL 5.6); files of other engines aren't listed
   // here.
-  const mayBeMissed = numberOf(found, 'own') > 0 || (engine !== null && engine !== 'InnoDB');
+  const mayBeMissed = col.number(found, 'own') > 0 || (engine !== null && engine !== 'InnoDB');
   return mayBeMissed && droppedAt <= server.startedAt && (await isBroken(pool, row));
 }
 
@@ -260,7 +256,7 @@ const SAID =
   'rows, and docs/runbook.md describes how to repair it';
 
 /** A part of it is missing; the server lists it. */
-const BROKEN = [...CANT_BE_OPENED, ER_GET_ERRNO, ER_NO_SUCH_TABLE, ER_FAILED_READ_FROM_PAR_FILE];
+const BROKEN = [...ER.CANT_BE_OPENED, ER.GET_ERRNO, ER.NO_SUCH_TABLE, ER.FAILED_READ_FROM_PAR_FILE];
 
 /** The server has a table of that name, and can't open it. */
 async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Promise<boolean> {

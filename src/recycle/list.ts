@@ -26,7 +26,7 @@ import {
 } from '../restore/held-tables.js';
 import { unlessRefused } from '../service/errors.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
-import { ABSENT_TABLE } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { type Asker, OPERATOR } from './asker.js';
 import { type Dropped, isNamed } from './dropped.js';
 
@@ -112,7 +112,7 @@ export async function* listDroppedTables(
     const rowsMax = Math.min(isOperator ? left : Math.max(left, asker.rowsMin), pageMax);
     const page = { cursor, rowsMax };
     const rows = await asker.inTurn(() =>
-      unlessRefused(findPage(connection, filter, page), [], ...ABSENT_TABLE),
+      unlessRefused(findPage(connection, filter, page), [], ...ER.ABSENT_TABLE),
     );
     isLast = rows.length < rowsMax;
     isLong ||= rows.length >= PAGE_ROWS;

@@ -12,37 +12,11 @@
  * pages of the manual for each command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_command_phase.html
  */
-import {
-  type Capabilities,
-  CLIENT_DEPRECATE_EOF,
-  CLIENT_OPTIONAL_RESULTSET_METADATA,
-  hasFlag,
-  MARIADB_CLIENT_CACHE_METADATA,
-  SERVER_MORE_RESULTS_EXISTS,
-  SERVER_PS_OUT_PARAMS,
-  SERVER_SESSION_STATE_CHANGED,
-  SERVER_STATUS_CURSOR_EXISTS,
-  SERVER_STATUS_IN_TRANS,
-} from '../wire/capabilities.js';
-import {
-  COM_BINLOG_DUMP,
-  COM_BINLOG_DUMP_GTID,
-  COM_CHANGE_USER,
-  COM_FIELD_LIST,
-  COM_PROCESS_INFO,
-  COM_QUERY,
-  COM_QUIT,
-  COM_STMT_BULK_EXECUTE,
-  COM_STMT_CLOSE,
-  COM_STMT_EXECUTE,
-  COM_STMT_FETCH,
-  COM_STMT_PREPARE,
-  COM_STMT_SEND_LONG_DATA,
-  SEMI_SYNC_ACK,
-} from '../wire/commands.js';
+import * as caps from '../wire/capabilities.js';
+import * as com from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
 import { lenencBytes, lenencValue } from '../wire/packet-reader.js';
-import { ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 
 /** The grammars of responses. */
 const NO_PACKET = 0;
@@ -56,18 +30,18 @@ const FETCH = 7;
 
 /** The grammar of the response to each command. */
 const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
-for (const command of [COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA, SEMI_SYNC_ACK]) {
+for (const command of [com.COM_QUIT, com.COM_STMT_CLOSE, com.COM_STMT_SEND_LONG_DATA, com.SEMI_SYNC_ACK]) {
   GRAMMARS[command] = NO_PACKET;
 }
-for (const command of [COM_QUERY, COM_STMT_EXECUTE, COM_STMT_BULK_EXECUTE, COM_PROCESS_INFO]) {
+for (const command of [com.COM_QUERY, com.COM_STMT_EXECUTE, com.COM_STMT_BULK_EXECUTE, com.COM_PROCESS_INFO]) {
   GRAMMARS[command] = RESULT_SETS;
 }
-GRAMMARS[COM_FIELD_LIST] = FIELD_LIST;
-GRAMMARS[COM_STMT_PREPARE] = PREPARE;
-GRAMMARS[COM_CHANGE_USER] = AUTHENTICATION;
-GRAMMARS[COM_BINLOG_DUMP] = STREAM;
-GRAMMARS[COM_BINLOG_DUMP_GTID] = STREAM;
-GRAMMARS[COM_STMT_FETCH] = FETCH;
+GRAMMARS[com.COM_FIELD_LIST] = FIELD_LIST;
+GRAMMARS[com.COM_STMT_PREPARE] = PREPARE;
+GRAMMARS[com.COM_CHANGE_USER] = AUTHENTICATION;
+GRAMMARS[com.COM_BINLOG_DUMP] = STREAM;
+GRAMMARS[com.COM_BINLOG_DUMP_GTID] = STREAM;
+GRAMMARS[com.COM_STMT_FETCH] = FETCH;
 
 /** The position in a response. */
 const AT_START = 0;
@@ -82,7 +56,7 @@ const HEAD_BYTES_MAX = 24;
 const LONG_HEAD_BYTES_MAX = 536;
 /** errno of MariaDB's reports of progress. */
 const PROGRESS = 0xffff;
-const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
+const OUT_PARAMETERS_AND_MORE = caps.SERVER_PS_OUT_PARAMS | caps.SERVER_MORE_RESULTS_EXISTS;
 /** Commands in flight in one session; a client that pipelines more isn't followed. */
 const PIPELINE_MAX = 100_000;
 /** The number of answered commands that are removed from the list together. */
@@ -131,11 +105,11 @@ export class ResponseTracker {
   /** The same for each OK with SERVER_SESSION_STATE_CHANGED; what is longer is cut. */
   onStateChanged: ((payload: Buffer) => void) | null = null;
 
-  constructor(capabilities: Capabilities) {
-    this.#deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
-    this.#optionalMetadata = hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA);
+  constructor(capabilities: caps.Capabilities) {
+    this.#deprecateEof = caps.hasFlag(capabilities, caps.CLIENT_DEPRECATE_EOF);
+    this.#optionalMetadata = caps.hasFlag(capabilities, caps.CLIENT_OPTIONAL_RESULTSET_METADATA);
     this.#metadataFlag =
-      this.#optionalMetadata || (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
+      this.#optionalMetadata || (capabilities.mariadb & caps.MARIADB_CLIENT_CACHE_METADATA) !== 0;
   }
 
   /** Registers a command that was sent to the server. */
@@ -181,7 +155,7 @@ export class ResponseTracker {
 
   /** SERVER_STATUS_IN_TRANS in the last status flags of the server. */
   get inTransaction(): boolean {
-    return (this.#status & SERVER_STATUS_IN_TRANS) !== 0;
+    return (this.#status & caps.SERVER_STATUS_IN_TRANS) !== 0;
   }
 
   /** Follows the bytes of `chunk` from `start` to `end`. */
@@ -259,7 +233,7 @@ export class ResponseTracker {
     if (first === 0xff && this.#headBytes > 2) {
       const errno = this.#head.readUInt16LE(1);
       if (errno === PROGRESS) return;
-      if (errno === ER_NO_SUCH_TABLE) {
+      if (errno === ER.NO_SUCH_TABLE) {
         this.onNoSuchTable?.(this.#head.subarray(0, this.#headBytes));
       }
     }
@@ -304,7 +278,7 @@ export class ResponseTracker {
         // rows.
         this.#hasMoreAnyway = (this.#status & OUT_PARAMETERS_AND_MORE) === OUT_PARAMETERS_AND_MORE;
         // Without CLIENT_DEPRECATE_EOF this packet ends the response if a cursor was opened.
-        if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();
+        if ((this.#status & caps.SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();
         this.#place = IN_ROWS;
         return;
       default:
@@ -315,7 +289,7 @@ export class ResponseTracker {
   #resultStarts(first: number): void {
     if (first === 0x00) {
       this.#readStatus(first);
-      if ((this.#status & SERVER_MORE_RESULTS_EXISTS) === 0) this.#responseEnds();
+      if ((this.#status & caps.SERVER_MORE_RESULTS_EXISTS) === 0) this.#responseEnds();
     } else if (first === 0xff) {
       this.#responseEnds();
     } else if (first !== 0xfb) {
@@ -339,7 +313,7 @@ export class ResponseTracker {
     // A row whose first column is 16 MiB or longer starts with 0xFE too, but isn't short.
     if (!this.#deprecateEof && this.#length > 5) return;
     this.#readStatus(first);
-    const hasMore = this.#hasMoreAnyway || (this.#status & SERVER_MORE_RESULTS_EXISTS) !== 0;
+    const hasMore = this.#hasMoreAnyway || (this.#status & caps.SERVER_MORE_RESULTS_EXISTS) !== 0;
     this.#hasMoreAnyway = false;
     if (hasMore) this.#place = AT_START;
     else this.#responseEnds();
@@ -388,7 +362,7 @@ export class ResponseTracker {
     if (this.#headBytes < at + 2) return;
     // Without `readUInt16LE`, which calls two functions to check the offset.
     this.#status = (this.#head[at] ?? 0) | ((this.#head[at + 1] ?? 0) << 8);
-    if ((this.#status & SERVER_SESSION_STATE_CHANGED) === 0 || first !== 0x00) return;
+    if ((this.#status & caps.SERVER_SESSION_STATE_CHANGED) === 0 || first !== 0x00) return;
     this.onStateChanged?.(this.#head.subarray(0, this.#headBytes));
   }
 }

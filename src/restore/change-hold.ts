@@ -21,7 +21,7 @@ import type { ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { readNow } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
-import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
 import { isReadOnly, newestWhole, notSeen } from './plan-restore.js';
@@ -117,7 +117,7 @@ function explain({ id, holdSchema, holdName }: ListedTable, error: unknown): unk
   const table = `${holdSchema}.${holdName}`;
   const cause = error.sqlMessage;
   if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table, cause }, error);
-  if (isServerError(error, ...ABSENT_TO_RENAME)) {
+  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) {
     return new UndropError('UNDROP_NOT_HELD', { id, table }, error);
   }
   return isReadOnly(error) ? new UndropError('UNDROP_READ_ONLY', { id, cause }, error) : error;

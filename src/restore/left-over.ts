@@ -18,7 +18,8 @@ import { LEDGER } from '../ledger/tables.js';
 import { foldName, isSameName, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { note, sql, textOf } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { note, sql } from '../service/sql.js';
 import { isSameDefinition } from './rename-back.js';
 
 /** The newest of that name. */
@@ -54,7 +55,7 @@ export async function namesWithLeftOver(
             state = 'restored' AND failure IS NOT NULL
             OR detached LIKE '%"isLost":true%' OR detached LIKE '%"isDone":false%')`,
     );
-    return rows.map((row) => foldName(textOf(row, 'name')));
+    return rows.map((row) => foldName(col.text(row, 'name')));
   });
   return new Set(value);
 }
@@ -120,7 +121,7 @@ function leftByRestores(
       // Dropped in the same second with parts that the restored table lacks: before it.
       const isEarlier = (dropped: LedgerRow) =>
         Math.abs(apartMs(one.endedAt, dropped)) <= CLOCK_MS && !isBare(dropped);
-      const later = isIncomplete(one) ? rows.filter((dropped) => !isEarlier(dropped)) : rows;
+      const later = one.failure !== null ? rows.filter((dropped) => !isEarlier(dropped)) : rows;
       return !isAnother(row, { id: one.id, since: one.endedAt }, later);
     })
     .filter((one) => !isExchangedFor(one, row, others))
@@ -135,7 +136,7 @@ function leftByRestore(restored: Restored, row: LedgerRow): Detached {
   const { keysOut, triggers, checks } = restored.detached;
   const all = { keysOut, keysIn: [], triggers, checks };
   const todo = restored.failure?.todo;
-  const hasAll = !isIncomplete(restored);
+  const hasAll = restored.failure === null;
   // It may have added them to the table that took the name as fast.
   if (hasAll && !isReplaced(row)) return NOTHING_DETACHED;
   const ms = apartMs(restored.endedAt, row);
@@ -147,11 +148,6 @@ function leftByRestore(restored: Restored, row: LedgerRow): Detached {
     keysOut: todo === 'keys' ? keysOut : [],
     triggers: todo === 'triggers' ? triggers : [],
   };
-}
-
-/** `look`: all of it is back. */
-function isIncomplete({ failure }: LedgerRow): boolean {
-  return failure !== null && failure.todo !== 'look';
 }
 
 /** Whether the swap that restored `restored` is what took this table away: it had its own parts. */

@@ -16,14 +16,7 @@ import {
   writtenName,
 } from '../names/names.js';
 import { isServerError, isUnanswered, type ServerError } from '../service/errors.js';
-import {
-  BAD_NAME,
-  ER_ACCESS_DENIED_ERROR,
-  ER_CANT_CREATE_USER_WITH_GRANT,
-  ER_PROCACCESS_DENIED_ERROR,
-  READ_ONLY_SERVER,
-  SERVICE_DENIED,
-} from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { noSuchHeld, parseTableName, qualifiedOrigin } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
 
@@ -143,10 +136,10 @@ export function isFateUnknown(error: unknown): boolean {
 
 /** Beside the privileges on tables: to log in, to create a routine, to grant. */
 export const DENIED = [
-  ...SERVICE_DENIED,
-  ER_ACCESS_DENIED_ERROR,
-  ER_PROCACCESS_DENIED_ERROR,
-  ER_CANT_CREATE_USER_WITH_GRANT,
+  ...ER.SERVICE_DENIED,
+  ER.ACCESS_DENIED_ERROR,
+  ER.PROCACCESS_DENIED_ERROR,
+  ER.CANT_CREATE_USER_WITH_GRANT,
 ];
 
 const SEE_DOCTOR =
@@ -165,7 +158,7 @@ export function notSeen(table: ListedTable): UndropError {
 export function explainRefusal(error: unknown, { table, to }: HeldPlan): unknown {
   if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
   const { cause } = error;
-  if (isServerError(cause, ...BAD_NAME)) {
+  if (isServerError(cause, ...ER.BAD_NAME)) {
     return new UndropError('UNDROP_BAD_TARGET', { target: writtenName(to) }, error);
   }
   if (isReadOnly(cause)) {
@@ -177,7 +170,7 @@ export function explainRefusal(error: unknown, { table, to }: HeldPlan): unknown
 
 /** These errors have other causes, too, which their texts show. */
 export function isReadOnly(error: unknown): error is ServerError {
-  return isServerError(error, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
+  return isServerError(error, ...ER.READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
 }
 
 /** For an error of the server about a privilege that the service account lacks. */

@@ -17,14 +17,9 @@ import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { dateOrNullOf, ident, note, numberOf, sql, textOf } from '../service/sql.js';
-import {
-  ABSENT_TO_RENAME,
-  ER_CHECK_CONSTRAINT_DUP_NAME,
-  ER_DUP_KEY,
-  ER_TABLE_EXISTS_ERROR,
-  ER_TRG_IN_WRONG_SCHEMA,
-} from '../wire/server-errors.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
 
 interface RenamedBack {
   readonly id: string;
@@ -55,7 +50,7 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
   } catch (error) {
     // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if (isKilled(error) && (await isRenamedBack(pool, what))) return;
-    const moved = isServerError(error, ...ABSENT_TO_RENAME) ? await findMoved(pool, what) : null;
+    const moved = isServerError(error, ...ER.ABSENT_TO_RENAME) ? await findMoved(pool, what) : null;
     if (moved !== null) return renameBack(pool, { ...what, ...moved });
     throw await explain(pool, what, error);
   }
@@ -104,20 +99,20 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
   const busy = `${what.holdSchema}.${what.holdName}`;
   const refusal = explainRename(error, { id, schema, busy });
   if (refusal !== null) return refusal;
-  if (isServerError(error, ER_TRG_IN_WRONG_SCHEMA)) {
+  if (isServerError(error, ER.TRG_IN_WRONG_SCHEMA)) {
     return new UndropError('UNDROP_TRIGGERS_STAY', { id, held: busy }, error);
   }
-  if (isServerError(error, ER_TABLE_EXISTS_ERROR)) {
+  if (isServerError(error, ER.TABLE_EXISTS_ERROR)) {
     return new UndropError('UNDROP_NAME_TAKEN', { id, table }, error);
   }
-  if (isServerError(error, ER_DUP_KEY) && STATISTICS.test(cause)) {
+  if (isServerError(error, ER.DUP_KEY) && STATISTICS.test(cause)) {
     return new UndropError('UNDROP_STATISTICS_LEFT', { id, table }, error);
   }
   // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
   if (!(await schemaExists(pool, schema))) {
     return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema }, error);
   }
-  if (isServerError(error, ...ABSENT_TO_RENAME)) return notHeld(what, error);
+  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) return notHeld(what, error);
   const step = `restore held table ${id}`;
   return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
 }
@@ -133,7 +128,7 @@ export function explainRename(
   if (!isServerError(error)) return null;
   const cause = error.sqlMessage;
   if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table: busy, cause }, error);
-  if (isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME)) {
+  if (isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME)) {
     return new UndropError('UNDROP_CHECK_TAKEN', { id, schema, cause }, error);
   }
   return null;
@@ -145,7 +140,7 @@ export async function schemaExists(pool: ServicePool, schema: string): Promise<b
     sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,
   );
-  return numberOf(rows[0] ?? {}, 'n') > 0;
+  return col.number(rows[0] ?? {}, 'n') > 0;
 }
 
 function notHeld({ id, holdSchema, holdName }: RenamedBack, cause?: unknown): UndropError {
@@ -208,12 +203,12 @@ export async function isRestored(
       sql`SELECT CREATE_TIME AS bornAt FROM information_schema.TABLES
           WHERE TABLE_SCHEMA = ${at.schema} AND TABLE_NAME = ${at.table}`,
     ]);
-    const bornAt = dateOrNullOf(born[0] ?? { bornAt: null }, 'bornAt');
+    const bornAt = col.dateOrNull(born[0] ?? { bornAt: null }, 'bornAt');
     const { keysOut, checks } = row.detached;
     const isKept = keysOut.length + checks.length === 0;
     const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
     if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
-    const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), at.table, row.table);
+    const definition = ownDefinition(col.text(shown[0] ?? {}, 'Create Table'), at.table, row.table);
     if (row.definition === null) return true;
     const off = new Set(checks.map(({ clause }) => `  ${clause}`));
     return comparable(definition, off) === comparable(row.definition, off);

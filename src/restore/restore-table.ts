@@ -9,9 +9,7 @@ import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows
 import type { ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
 import {
   asRestorer,
-  LOOKING,
   markRestoring,
-  recordLook,
   takeOverRestore,
   untold,
 } from '../ledger/table-restores.js';
@@ -20,7 +18,8 @@ import { type QualifiedTable, writtenName } from '../names/names.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { runWithin } from '../service/pool/statement-timeout.js';
-import { ident, note, numberOf, sql } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
 import { type DroppedTable, type ListedTable, listWanted } from './held-tables.js';
 import { takeLeftOver } from './left-over.js';
 import { addWaitingKeys, makeWhole, type ReattachReport } from './make-whole.js';
@@ -84,7 +83,7 @@ export async function finishRestored(
   { toCome, ...how }: RestoreOptions = {},
 ): Promise<RestoreReport> {
   const { table, to, wasBack, recorded } = done;
-  const { id, rowLogged, logged } = table;
+  const { id, logged } = table;
   const own = writtenName(to);
   const cameBack = await makeWhole(pool, { id, logged, ...how }, to);
   const schemas = [...new Set([to.schema, table.origin?.schema ?? to.schema])];
@@ -96,12 +95,6 @@ export async function finishRestored(
   const brokenKeys = broken.filter(
     ({ name, table: child }) => !toCome?.has(child) && !(child === own && left.has(name)),
   );
-  const isLooked = brokenKeys.every(({ isSeen }) => isSeen);
-  if (!isLooked && recorded === true) {
-    // The collector continues (lifecycle/rounds/looks.ts).
-    const look = { id, failure: LOOKING, rowLogged: rowLogged !== false };
-    await untold(() => recordLook(pool, look));
-  }
   const versions = await readVersions(pool, table, to);
   const { origin, droppedAt, user, rowEstimate } = table;
   const what = { id, origin, restoredAs: to, droppedAt, how: table.how, user, rowEstimate };
@@ -249,7 +242,7 @@ async function countRows(
     async () => (await runWithin(pool, [query], { withinMs: endMs - performance.now() })) ?? [],
   );
   const [row] = value;
-  const rows = row === undefined ? null : numberOf(row, 'found');
+  const rows = row === undefined ? null : col.number(row, 'found');
   if (rows !== null && rows < ROWS_COUNTED_MAX) return { rows, precision: 'exact' };
   if (rowEstimate !== null && rowEstimate > (rows ?? 0))
     return { rows: rowEstimate, precision: 'about' };

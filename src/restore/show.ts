@@ -10,7 +10,8 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';
 import { findRowsIfAny, readRestoreScript } from '../ledger/read.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { ident, note, sql, textOf, textOrNullOf } from '../service/sql.js';
+import * as col from '../service/columns.js';
+import { ident, note, sql } from '../service/sql.js';
 import {
   ambiguousIds,
   findDropped,
@@ -119,12 +120,12 @@ export async function readHeldRows(
         FROM information_schema.COLUMNS
         WHERE TABLE_SCHEMA = ${holdSchema} AND TABLE_NAME = ${holdName} ORDER BY ORDINAL_POSITION`,
   );
-  const columns = found.map((row) => textOf(row, 'name'));
+  const columns = found.map((row) => col.text(row, 'name'));
   if (columns.length === 0) return { columns, rows: [] };
   const values = found.map((row, index) => {
-    const column = ident(textOf(row, 'name'));
+    const column = ident(col.text(row, 'name'));
     // A character more than is shown, to see whether a value was cut.
-    const text = IN_BYTES.test(textOf(row, 'type'))
+    const text = IN_BYTES.test(col.text(row, 'type'))
       ? sql`CONCAT('0x', HEX(LEFT(${column}, ${VALUE_CHARACTERS_MAX / 2})))`
       : sql`LEFT(CAST(${column} AS CHAR), ${VALUE_CHARACTERS_MAX + 1})`;
     return sql`${text} AS ${ident(`c${index}`)}`;
@@ -139,6 +140,6 @@ export async function readHeldRows(
       : `${text.slice(0, VALUE_CHARACTERS_MAX - 1)}…`;
   return {
     columns,
-    rows: rows.map((row) => columns.map((_name, index) => cut(textOrNullOf(row, `c${index}`)))),
+    rows: rows.map((row) => columns.map((_name, index) => cut(col.textOrNull(row, `c${index}`)))),
   };
 }

@@ -26,7 +26,7 @@ import type { ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { runWithTimeoutOn, SHORT_INNODB_WAIT } from '../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../service/sql.js';
 import { commentTags } from '../sql/comment-tags.js';
-import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { findDropped } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
 import { takeLeftOver } from './left-over.js';
@@ -193,7 +193,7 @@ function explain({ table, live }: Exchange, error: Error): UndropError {
   const { schema } = live;
   const refusal = explainRename(error, { id: table.id, schema, busy: `${schema}.${live.table}` });
   if (refusal !== null) return refusal;
-  if (isServerError(error, ...ABSENT_TO_RENAME)) {
+  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) {
     const held = `${table.holdSchema}.${table.holdName}`;
     return new UndropError('UNDROP_NOT_HELD', { id: table.id, table: held }, error);
   }

@@ -3,7 +3,7 @@
  * opened (network, TLS or login, by the driver's error), and how they are printed. Pure.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
-import { ER_PROCACCESS_DENIED_ERROR, SERVICE_DENIED } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 
 /** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or a server that hung up: no `ER_…`. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
@@ -121,7 +121,7 @@ export async function withNewPrivileges<T>(
 }
 
 export function isPrivilegeDenied(error: unknown): boolean {
-  return isServerError(error, ...SERVICE_DENIED, ER_PROCACCESS_DENIED_ERROR);
+  return isServerError(error, ...ER.SERVICE_DENIED, ER.PROCACCESS_DENIED_ERROR);
 }
 
 /** The server's error within an error of the driver; null if the server has not answered. */

@@ -11,7 +11,8 @@ import {
   parseHoldName,
 } from '../names/names.js';
 import type { ServiceConnection } from './pool/pools.js';
-import { note, numberOf, type SQLQuery, sql, textOf, textOrNullOf } from './sql.js';
+import * as col from './columns.js';
+import { note, type SQLQuery, sql } from './sql.js';
 
 export interface HoldTable extends HoldName {
   readonly schema: string;
@@ -74,9 +75,9 @@ export async function listHoldTables(
   return answers.flatMap((rows) =>
     rows
       .flatMap((row) => {
-        const name = textOf(row, 'name');
+        const name = col.text(row, 'name');
         const parsed = parseHoldName(name);
-        return parsed === null ? [] : [{ ...parsed, schema: textOf(row, 'schemaName'), name }];
+        return parsed === null ? [] : [{ ...parsed, schema: col.text(row, 'schemaName'), name }];
       })
       .sort((one, other) => (one.name < other.name ? -1 : 1)),
   );
@@ -108,12 +109,12 @@ export async function listDueTables(
   let [count, nextDue]: [number, Date | null] = [0, null];
   for (const [index, schema] of schemas.entries()) {
     for (const row of answers[index] ?? []) {
-      const name = textOf(row, 'name');
+      const name = col.text(row, 'name');
       const parsed = parseHoldName(name);
       if (parsed !== null) tables.push({ ...parsed, schema, name });
       if (name !== '') continue;
-      count += numberOf(row, 'found');
-      const first = parseDueDigits(textOrNullOf(row, 'nextDue') ?? '');
+      count += col.number(row, 'found');
+      const first = parseDueDigits(col.textOrNull(row, 'nextDue') ?? '');
       if (first !== null && (nextDue === null || first < nextDue)) nextDue = first;
     }
   }
@@ -132,7 +133,7 @@ export async function readRecycleSchemas(
     sql`SELECT ${note('list')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME LIKE '\\_undrop%'`,
   );
-  return rows.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
+  return rows.map((row) => col.text(row, 'name')).filter(isRecycleSchema);
 }
 
 /** All held tables in the schemas of undrop; `among` as for `listHoldTables`. */
@@ -176,7 +177,7 @@ export async function findNamed(
   return answers.flatMap(([row], at) => {
     const schema = places[at]?.schema;
     if (row === undefined || schema === undefined) return [];
-    const name = textOf(row, 'name');
+    const name = col.text(row, 'name');
     const parsed = parseHoldName(name);
     return parsed === null ? [] : [{ ...parsed, schema, name }];
   });

@@ -5,7 +5,8 @@
 import { UndropError } from '../errors.js';
 import { parseServerVersion } from '../wire/connection/handshake-v10.js';
 import type { RunOptions, ServiceConnection, ServicePool } from './pool/pools.js';
-import { dateOf, ident, note, numberOf, sql, textOf, valueList } from './sql.js';
+import * as col from './columns.js';
+import { ident, note, sql, valueList } from './sql.js';
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';
@@ -40,18 +41,18 @@ export async function readNow(connection: ServiceConnection): Promise<Date> {
   const [[row = {}] = []] = await connection.run(
     sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`,
   );
-  return dateOf(row, 'utcNow');
+  return col.date(row, 'utcNow');
 }
 
 export async function readServerFacts(connection: ServiceConnection): Promise<ServerFacts> {
   const [variableRows = [], statusRows = [], timeRows = []] = await connection.run(FACTS);
   const variables = new Map(
-    variableRows.map((row) => [textOf(row, 'Variable_name'), textOf(row, 'Value')]),
+    variableRows.map((row) => [col.text(row, 'Variable_name'), col.text(row, 'Value')]),
   );
   const variable = (name: string): string => variables.get(name) ?? '';
-  const utcNow = dateOf(timeRows[0] ?? {}, 'utcNow');
+  const utcNow = col.date(timeRows[0] ?? {}, 'utcNow');
   const status = new Map(
-    statusRows.map((row) => [textOf(row, 'Variable_name'), textOf(row, 'Value')]),
+    statusRows.map((row) => [col.text(row, 'Variable_name'), col.text(row, 'Value')]),
   );
   const uptimeS = Number(status.get('Uptime'));
   const version = variable('version');
@@ -84,7 +85,7 @@ export async function readStatusVariables(
     sql`SHOW GLOBAL STATUS WHERE Variable_name IN (${valueList(names)})`,
     options,
   );
-  return new Map(rows.map((row) => [textOf(row, 'Variable_name'), numberOf(row, 'Value')]));
+  return new Map(rows.map((row) => [col.text(row, 'Variable_name'), col.number(row, 'Value')]));
 }
 
 /** 90704 for `9.7.4-2`, 101119 for `10.11.19-MariaDB`. */

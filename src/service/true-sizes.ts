@@ -11,7 +11,8 @@ import { unlessRefused } from './errors.js';
 import type { HoldTable } from './hold-tables.js';
 import type { Row, ServiceConnection } from './pool/pools.js';
 import type { ServerFacts } from './server-facts.js';
-import { note, numberOrNullOf, type SQLQuery, sql, textOf, valueList } from './sql.js';
+import * as col from './columns.js';
+import { note, type SQLQuery, sql, valueList } from './sql.js';
 
 export interface Size {
   readonly rows: number | null;
@@ -73,13 +74,13 @@ async function readByName(
   if (query === null) return new Map();
   const asked = connection.run(query, { deadlineMs: DEADLINE_MS });
   const [rows = []] = await unlessRefused(asked, []);
-  return new Map(rows.map((row) => [textOf(row, 'name'), asSize(row)]));
+  return new Map(rows.map((row) => [col.text(row, 'name'), asSize(row)]));
 }
 
 function asSize(row: Row): Size {
   return {
-    rows: numberOrNullOf(row, 'rowCount') || null,
-    bytes: numberOrNullOf(row, 'bytes'),
+    rows: col.numberOrNull(row, 'rowCount') || null,
+    bytes: col.numberOrNull(row, 'bytes'),
   };
 }
 

@@ -10,23 +10,22 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 import type { ClientWho } from '../audit.js';
-import { toClientError, UndropError } from '../errors.js';
+import { UndropError, toClientError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';
 import { type ByteStream, behindDoor } from '../relay/byte-stream.js';
 import type { ServerAddress } from '../service/server-address.js';
 import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
-import { precedesStatement } from '../wire/commands.js';
+import * as com from '../wire/commands.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
-import type { Dialled, DialStop } from './dial/dial.js';
-import { LastAnswer } from './last-answer.js';
+import type { DialStop, Dialled } from './dial/dial.js';
 import { type Login, LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
-import { finalError, SessionReport } from './session-report.js';
+import { SessionReport, finalError } from './session-report.js';
 
 /** Shared by all sessions of a process. */
 export interface SessionSurroundings {
@@ -412,7 +411,7 @@ export class Session {
   /** The client goes on after this answer: it has looked whether the connection is there. */
   get #isStatementToCome(): boolean {
     if (this.#phase.name !== 'commands') return false;
-    return precedesStatement(this.#phase.commands.tracker.lastCommand);
+    return com.precedesStatement(this.#phase.commands.tracker.lastCommand);
   }
 
   #drainIfIdle(): void {
@@ -444,5 +443,71 @@ export class Session {
     const client = this.#options.clientAddress;
     if (phase.name !== 'commands') return { client, user: '', threadId: null };
     return { client, user: phase.commands.lastSeen.guess.user, threadId: phase.login.threadId };
+  }
+}
+
+// ── the last answer ──────────────────────────────────────────────────────────────────────────────
+// Finds the moment at which a session ends at a drain, so that no statement is lost: a client may
+// send one before it sees the end. A connection that lies unused in a pool for a while is hardly
+// ever about to be used. Where a connection is used all the time, its end comes together with an
+// answer, so that a client sees both if it does anything else before its next statement; but not
+// in a run of statements, each right behind the answer to the one before.
+
+/** An unused connection. */
+const QUIET_MS = 2_000;
+/** A statement that comes that long after the last answer does not continue a run. */
+const PAUSE_MS = 20;
+
+interface LastAnswerOptions {
+  /** It ends with an answer after so many such statements in a row; Infinity: with none. */
+  readonly pauses: number;
+  /** Nothing is under way, no transaction is open, and no statement is announced. */
+  canEnd(): boolean;
+  end(): void;
+}
+
+export class LastAnswer {
+  readonly #options: LastAnswerOptions;
+  #timer: NodeJS.Timeout | null = null;
+  /** The client has said nothing for a moment. */
+  #isPaused = false;
+  #pauses = 0;
+
+  /** From now on pauses are looked for. An idle session stays until its next statement. */
+  constructor(options: LastAnswerOptions) {
+    this.#options = options;
+    this.#watch(() => undefined);
+  }
+
+  /** To be called when bytes of an answer have been sent on. */
+  onAnswer(): void {
+    const { pauses, canEnd, end } = this.#options;
+    if (!canEnd()) return;
+    this.#pauses = this.#isPaused ? this.#pauses + 1 : 0;
+    if (this.#pauses >= pauses) return end();
+    this.#watch(() => {
+      // After what has come meanwhile was read.
+      const look = () => setImmediate(() => this.#ifFree(end));
+      this.#timer = setTimeout(look, QUIET_MS - PAUSE_MS);
+    });
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer ?? undefined);
+  }
+
+  #watch(then: () => void): void {
+    this.stop();
+    this.#isPaused = false;
+    this.#timer = setTimeout(() => {
+      this.#ifFree(() => {
+        this.#isPaused = true;
+        then();
+      });
+    }, PAUSE_MS);
+  }
+
+  #ifFree(then: () => void): void {
+    if (this.#options.canEnd()) then();
   }
 }

@@ -32,11 +32,7 @@ import type { Capabilities } from '../wire/capabilities.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response.js';
-import {
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
-  ER_PARSE_ERROR,
-  ER_UNSUPPORTED_PS,
-} from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { dropTable } from './drop-table/drop-table.js';
 import { copyPort } from './truncate/copy-port.js';
 import { truncate } from './truncate/truncate.js';
@@ -233,11 +229,11 @@ export async function refusedIfValid(
   } else if (prepared?.kind === 'err') {
     // For a PREPARE this is the whole response: nothing was prepared.
     if (taken.packetKind === 'prepare') return answeredWith(prepared);
-    if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
+    if (prepared.errno === ER.MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}), options);
     }
-    const isInVain = mayBeSeveral && prepared.errno === ER_PARSE_ERROR;
-    if (!isInVain && prepared.errno !== ER_UNSUPPORTED_PS) return answeredWith(prepared);
+    const isInVain = mayBeSeveral && prepared.errno === ER.PARSE_ERROR;
+    if (!isInVain && prepared.errno !== ER.UNSUPPORTED_PS) return answeredWith(prepared);
   }
   return refused(error, options);
 }

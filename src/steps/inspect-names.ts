@@ -13,12 +13,7 @@ import { isRecycleName } from '../sql/trigger-scan.js';
 import type { DropTableStatement } from '../sql/verdict.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { ErrPacket, Result } from '../wire/response.js';
-import {
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
-  ER_NO_DB_ERROR,
-  ER_XA_TEMP_TABLE,
-  ER_XAER_RMFAIL,
-} from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from './refusals/refusals.js';
 import { definitionIn, factsSql, type NameKind, readFacts, readKind } from './session/facts.js';
@@ -130,8 +125,8 @@ export async function syntaxError(
   prepared: Result | undefined,
 ): Promise<Reply | null> {
   // In an XA transaction; its RENAME will be refused with the error of a DROP.
-  if (prepared?.kind !== 'err' || prepared.errno === ER_XA_TEMP_TABLE) return null;
-  if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
+  if (prepared?.kind !== 'err' || prepared.errno === ER.XA_TEMP_TABLE) return null;
+  if (prepared.errno === ER.MAX_PREPARED_STMT_COUNT_REACHED) {
     return refuse(new UndropError('UNDROP_SYNTAX_NOT_CHECKED', {}));
   }
   const [said] = await session.run([{ kind: 'prepare', text: request.text }]);
@@ -150,11 +145,11 @@ async function serversError(
   error: ErrPacket,
 ): Promise<Answer> {
   const [name] = request.statement.names;
-  const isAsked = [ER_XAER_RMFAIL, ER_XA_TEMP_TABLE, ER_NO_DB_ERROR].includes(error.errno);
+  const isAsked = [ER.XAER_RMFAIL, ER.XA_TEMP_TABLE, ER.NO_DB_ERROR].includes(error.errno);
   if (!isAsked || name === undefined) return answerWith(error);
   const [said] = await ask(session, probeSql(name, request));
   assert(said?.kind === 'err', 'there is no such schema');
-  return answerWith([ER_XAER_RMFAIL, ER_NO_DB_ERROR].includes(said.errno) ? said : error);
+  return answerWith([ER.XAER_RMFAIL, ER.NO_DB_ERROR].includes(said.errno) ? said : error);
 }
 
 const REPLAY_DIRECTLY = 'SET gtid_next = AUTOMATIC, or replay a binary log on a direct connection.';

@@ -7,7 +7,7 @@
  * Created ones are on the server, and the next check finds them there.
  */
 import { assert } from '../assert.js';
-import { ER_SP_DOES_NOT_EXIST, ER_UNSUPPORTED_PS } from '../wire/server-errors.js';
+import * as ER from '../wire/server-errors.js';
 import { factText } from './session/facts.js';
 import { ask, type UserFacts, type UserSession } from './world.js';
 
@@ -98,7 +98,7 @@ async function isDone(session: UserSession, text: Buffer): Promise<boolean> {
  */
 async function isSingle(session: UserSession, text: Buffer): Promise<boolean> {
   const [said] = await session.run([{ kind: 'prepare', text }]);
-  if (said?.kind === 'err') return said.errno === ER_UNSUPPORTED_PS;
+  if (said?.kind === 'err') return said.errno === ER.UNSUPPORTED_PS;
   assert(said?.kind === 'prepared', 'PREPARE is answered');
   await session.run([{ kind: 'close', statementId: said.statementId }]);
   return true;
@@ -107,7 +107,7 @@ async function isSingle(session: UserSession, text: Buffer): Promise<boolean> {
 async function isAllowed(session: UserSession, probes: readonly Buffer[]): Promise<boolean> {
   for (const probe of probes) {
     const [said] = await ask(session, probe);
-    if (said?.kind !== 'err' || said.errno !== ER_SP_DOES_NOT_EXIST) return false;
+    if (said?.kind !== 'err' || said.errno !== ER.SP_DOES_NOT_EXIST) return false;
   }
   return true;
 }

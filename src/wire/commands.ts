@@ -5,7 +5,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html
  * https://mariadb.com/kb/en/2-text-protocol/ and 3-binary-protocol-prepared-statements/ for 0xFA
  */
-import { type Capabilities, CLIENT_QUERY_ATTRIBUTES, hasFlag } from './capabilities.js';
+import * as caps from './capabilities.js';
 import { MalformedPacketError, PacketReader } from './packet-reader.js';
 
 export const COM_SLEEP = 0x00;
@@ -59,8 +59,8 @@ export function isRelayedCommand(command: number): boolean {
  * Offset of the statement text in the payload of a COM_QUERY. The text follows the query
  * attributes: `mysql` since 8.0.23 sends `03 00 01 <text>`.
  */
-export function queryTextOffset(payload: Buffer, capabilities: Capabilities): number {
-  if (!hasFlag(capabilities, CLIENT_QUERY_ATTRIBUTES)) return 1;
+export function queryTextOffset(payload: Buffer, capabilities: caps.Capabilities): number {
+  if (!caps.hasFlag(capabilities, caps.CLIENT_QUERY_ATTRIBUTES)) return 1;
   const reader = new PacketReader(payload, 'COM_QUERY');
   reader.int(1, 'command'); //                                          int<1>
   const count = reader.lenencInt('parameter_count'); //                int<lenenc>
@@ -116,8 +116,8 @@ function malformed(problem: string): MalformedPacketError {
 }
 
 /** A COM_QUERY without attributes, for a session with these capabilities. */
-export function encodeComQuery(text: Uint8Array, capabilities: Capabilities): Buffer {
-  const head = hasFlag(capabilities, CLIENT_QUERY_ATTRIBUTES)
+export function encodeComQuery(text: Uint8Array, capabilities: caps.Capabilities): Buffer {
+  const head = caps.hasFlag(capabilities, caps.CLIENT_QUERY_ATTRIBUTES)
     ? [COM_QUERY, 0x00, 0x01]
     : [COM_QUERY];
   return Buffer.concat([Buffer.from(head), text]);

@@ -5,13 +5,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html
  */
 
-import {
-  type Capabilities,
-  CLIENT_DEPRECATE_EOF,
-  CLIENT_OPTIONAL_RESULTSET_METADATA,
-  hasFlag,
-  MARIADB_CLIENT_CACHE_METADATA,
-} from './capabilities.js';
+import * as caps from './capabilities.js';
 import { PAYLOAD_BYTES_MAX } from './framing.js';
 import { MalformedPacketError, PacketReader } from './packet-reader.js';
 
@@ -201,8 +195,8 @@ function statusOfEof(payload: Buffer): number {
 export type ResultReader = Generator<undefined, Result, Buffer>;
 
 /** Reads the response to a COM_QUERY. */
-export function* readingQueryResult(capabilities: Capabilities): ResultReader {
-  const deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
+export function* readingQueryResult(capabilities: caps.Capabilities): ResultReader {
+  const deprecateEof = caps.hasFlag(capabilities, caps.CLIENT_DEPRECATE_EOF);
   let start = yield;
   while (isProgress(start)) start = yield;
   if (start[0] === 0xff) return decodeErr(start);
@@ -211,8 +205,8 @@ export function* readingQueryResult(capabilities: Capabilities): ResultReader {
   const reader = new PacketReader(start, 'column_count');
   const columnCount = reader.lenencInt('column_count'); //     int<lenenc>
   const mayLackDefinitions =
-    hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
-    (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
+    caps.hasFlag(capabilities, caps.CLIENT_OPTIONAL_RESULTSET_METADATA) ||
+    (capabilities.mariadb & caps.MARIADB_CLIENT_CACHE_METADATA) !== 0;
   const isDescribed =
     !mayLackDefinitions || reader.left === 0 || reader.int(1, 'metadata_follows') === 1;
   const columns: Buffer[] = [];
@@ -244,7 +238,7 @@ export function* readingQueryResult(capabilities: Capabilities): ResultReader {
 }
 
 /** Reads the response to a COM_STMT_PREPARE. */
-export function* readingPrepareResult(capabilities: Capabilities): ResultReader {
+export function* readingPrepareResult(capabilities: caps.Capabilities): ResultReader {
   const payload = yield;
   if (payload[0] === 0xff) return decodeErr(payload);
   if (payload[0] !== 0x00) throw unexpected('status', payload);
@@ -256,11 +250,11 @@ export function* readingPrepareResult(capabilities: Capabilities): ResultReader 
   reader.int(1, 'reserved_1'); //                             int<1>
   if (reader.left >= 2) reader.int(2, 'warning_count'); //    int<2>
   const isDescribed =
-    !hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
+    !caps.hasFlag(capabilities, caps.CLIENT_OPTIONAL_RESULTSET_METADATA) ||
     reader.left === 0 ||
     reader.int(1, 'metadata_follows') === 1; //               int<1>
   // A group of definitions ends with an EOF unless that is deprecated, also if it is left out.
-  const eofs = hasFlag(capabilities, CLIENT_DEPRECATE_EOF) ? 0 : 1;
+  const eofs = caps.hasFlag(capabilities, caps.CLIENT_DEPRECATE_EOF) ? 0 : 1;
   for (const count of [columns, params]) {
     const packets = count === 0 ? 0 : (isDescribed ? count : 0) + eofs;
     for (let read = 0; read < packets; read++) yield;

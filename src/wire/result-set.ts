@@ -8,15 +8,7 @@
  * Invariant: `wire/response.ts` reads these result sets under the same capabilities.
  */
 import { assert } from '../assert.js';
-import {
-  type Capabilities,
-  CLIENT_DEPRECATE_EOF,
-  CLIENT_OPTIONAL_RESULTSET_METADATA,
-  hasFlag,
-  MARIADB_CLIENT_CACHE_METADATA,
-  MARIADB_CLIENT_EXTENDED_METADATA,
-  SERVER_SESSION_STATE_CHANGED,
-} from './capabilities.js';
+import * as caps from './capabilities.js';
 import { lenenc, lenencInt } from './response.js';
 
 export interface Column {
@@ -34,7 +26,7 @@ export interface ResultSet {
 }
 
 export interface ResultSetOptions {
-  readonly capabilities: Capabilities;
+  readonly capabilities: caps.Capabilities;
   /** The flags of the session's last OK, with SERVER_MORE_RESULTS_EXISTS if more results follow. */
   readonly statusFlags: number;
   readonly warnings: number;
@@ -66,7 +58,7 @@ export function encodeResultSet(
       assert(row.length === columns.length, 'a row has a value for each column');
       return encodeRow(row, options);
     }),
-    hasFlag(options.capabilities, CLIENT_DEPRECATE_EOF) ? okAtTheEnd(options) : eof(options),
+    caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF) ? okAtTheEnd(options) : eof(options),
   ];
 }
 
@@ -90,8 +82,8 @@ const [PREPARE_OK_COLUMNS, PREPARE_OK_METADATA] = [5, 12];
 
 function columnCount(count: number, { capabilities }: ResultSetOptions): Buffer {
   const saysMetadata =
-    hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
-    (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
+    caps.hasFlag(capabilities, caps.CLIENT_OPTIONAL_RESULTSET_METADATA) ||
+    (capabilities.mariadb & caps.MARIADB_CLIENT_CACHE_METADATA) !== 0;
   return Buffer.concat([
     lenencInt(count), //                                       int<lenenc> column_count
     Buffer.from(saysMetadata ? [1] : []), //                   int<1> metadata_follows
@@ -101,13 +93,13 @@ function columnCount(count: number, { capabilities }: ResultSetOptions): Buffer 
 /** The definitions, and the EOF that ends them unless that is deprecated. */
 function definitions(columns: readonly Column[], options: ResultSetOptions): readonly Buffer[] {
   const all = columns.map((column) => definition(column, options));
-  return hasFlag(options.capabilities, CLIENT_DEPRECATE_EOF) ? all : [...all, eof(options)];
+  return caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF) ? all : [...all, eof(options)];
 }
 
 function definition({ name, type }: Column, options: ResultSetOptions): Buffer {
   const { capabilities } = options;
   const isText = type === 'text';
-  const isExtended = (capabilities.mariadb & MARIADB_CLIENT_EXTENDED_METADATA) !== 0;
+  const isExtended = (capabilities.mariadb & caps.MARIADB_CLIENT_EXTENDED_METADATA) !== 0;
   const fixed = Buffer.alloc(12);
   fixed.writeUInt16LE(isText ? TEXT_COLLATION : BINARY_COLLATION, 0); // int<2> character_set
   fixed.writeUInt32LE(isText ? TEXT_BYTES_MAX : NUMBER_DIGITS_MAX, 2); // int<4> column_length
@@ -187,5 +179,5 @@ function okAtTheEnd({ statusFlags, warnings }: ResultSetOptions): Buffer {
 
 /** The flags without a change of the session state. */
 function flagsOf(statusFlags: number): number {
-  return statusFlags & ~SERVER_SESSION_STATE_CHANGED;
+  return statusFlags & ~caps.SERVER_SESSION_STATE_CHANGED;
 }

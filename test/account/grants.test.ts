@@ -1,6 +1,5 @@
 /** Rights by server and tier, and what a stored program does, without a server. */
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
 import { classifyProgram, hasRight, parseGrants, type Rights } from '../../src/account/examine.js';
 import { createUserSql, grantsFor, needsOf, printStatements } from '../../src/account/grants.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';

@@ -3,7 +3,6 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AdminDoors, type AdminListener, openAdminListener } from '../../src/admin/http.js';
 import { silentLog } from '../../src/log.js';
 import { until } from '../support/poll.js';

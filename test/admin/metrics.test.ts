@@ -2,7 +2,6 @@
  * The table of metrics: its page, its names by Prometheus' conventions, and the text that is made
  * of it, read as a Prometheus reads it.
  */
-import { describe, expect, test } from '@jest/globals';
 import { Exposition } from '../../src/admin/exposition.js';
 import { METRICS, type Snapshot } from '../../src/admin/metrics.js';
 import { newCollectorFigures, REST_REASONS } from '../../src/lifecycle/figures.js';

@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, test } from '@jest/globals';
 import { runInProcess } from '../support/command-line.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));

@@ -1,5 +1,4 @@
 /** The page docs/reference/commands.md, made of the table of commands. */
-import { test } from '@jest/globals';
 import type { Options, PositionalOptions } from 'yargs';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { expectPage } from '../support/page.js';

@@ -2,7 +2,6 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from '@jest/globals';
 import { loadSettings, readConfigFile, SECRET_KEYS, type Sources } from '../../src/config/load.js';
 import { REMOVED_SETTINGS } from '../../src/config/removed.js';
 import { SETTINGS, type SettingKey, type Settings, variableOf } from '../../src/config/schema.js';

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from '@jest/globals';
 import { loadSettings, readConfigFile } from '../../src/config/load.js';
 import { SETTINGS, type SettingKey, variableOf } from '../../src/config/schema.js';
 import { expectPage, expectTables, tableOf } from '../support/page.js';

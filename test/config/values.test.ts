@@ -1,5 +1,4 @@
 /** Durations and addresses as people write them. */
-import { describe, expect, test } from '@jest/globals';
 import { parseAddress } from '../../src/config/setting-kinds.js';
 import { formatDuration, parseDuration } from '../../src/duration.js';
 import fc from '../support/properties.js';

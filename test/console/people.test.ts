@@ -1,5 +1,4 @@
 /** Who is signed in, and for how long. */
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { isSameSecret, People } from '../../src/console/web/people.js';
 
 const MINUTE_MS = 60_000;

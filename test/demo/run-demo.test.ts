@@ -1,5 +1,4 @@
 /** Wrong settings of a demo are reported before anything is fetched; and its last screen. */
-import { expect, test } from '@jest/globals';
 import { runDemo, screen } from '../../demo/run-demo.js';
 import { loadSettings } from '../../src/config/load.js';
 

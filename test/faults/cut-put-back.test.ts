@@ -7,7 +7,6 @@
  * A run takes a part of the cells with each fault, a long run each event with each fault.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { expect, test } from '@jest/globals';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';

@@ -8,7 +8,6 @@
  * A run takes some of the events of each scene on each server, always the same; a long run strikes
  * one of forty with one of the faults, and its seed says which: all of them would take half a day.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { isLong, sample, seedFor } from '../support/sample.js';
 import { SERVER_NAMES, type ServerName } from '../support/server-set.js';
 import { connect } from '../support/servers.js';

@@ -4,7 +4,6 @@
  * that it was done, interrupted, or the end of its connection, and never an error of ours. What it
  * heard is true, each table is live or held with all its rows, and no intent is left.
  */
-import { expect } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';

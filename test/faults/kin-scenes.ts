@@ -2,7 +2,6 @@
  * What else takes tables away, where something breaks in the middle of it: TRUNCATE, MariaDB's
  * CREATE OR REPLACE, DROP DATABASE. What each is made of, and where its tables may be afterwards.
  */
-import { expect } from '@jest/globals';
 import { until } from '../support/poll.js';
 import type { Fault, FaultRig } from './fault-rig.js';
 import { type End, makeAnew, type Scene, six } from './scenes.js';

@@ -2,7 +2,6 @@
  * What is dropped where something breaks in the middle of it: tables a and b with whatever hangs on
  * them; where they may be afterwards. What else takes tables away is in kin-scenes.ts.
  */
-import { expect } from '@jest/globals';
 import type { ConnectionOptions } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import type { TapEvent } from '../support/wire-tap.js';

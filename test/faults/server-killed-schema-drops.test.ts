@@ -3,7 +3,6 @@
  * answers, and as it renames partitions: afterwards every table is live in its schema or held,
  * with all its rows, or was torn by the server, and recovery says so.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
 import { rounds, seedFor } from '../support/sample.js';

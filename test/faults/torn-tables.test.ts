@@ -11,7 +11,6 @@ import { watch } from 'node:fs';
 import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';

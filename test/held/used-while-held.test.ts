@@ -1,5 +1,4 @@
 /** How failures of names are counted: once a minute, with a bound, by a clock that a test moves. */
-import { expect, test } from '@jest/globals';
 import type { Clock } from '../../src/clock.js';
 import { UndropError } from '../../src/errors.js';
 import { UsedWhileHeld } from '../../src/held/used-while-held.js';

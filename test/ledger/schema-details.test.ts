@@ -1,10 +1,6 @@
 /** What the ledger keeps of a schema that is being dropped, for programs and for people. */
-import { describe, expect, test } from '@jest/globals';
-import {
-  parseSchemaDetails,
-  type SchemaDetails,
-  schemaScript,
-} from '../../src/ledger/schema-details.js';
+import { type SchemaDetails, parseSchemaDetails, schemaScript } from '../../src/ledger/schema-details.js';
+import { howDropped } from '../../src/ledger/entry.js';
 
 const DETAILS: SchemaDetails = {
   charset: 'utf8mb4',
@@ -92,4 +88,26 @@ describe('what the ledger keeps of a schema', () => {
     const made = schemaScript('shop', { ...DETAILS, parts }).match(/(?<=^CREATE )(?!D)\S+ \S+/gm);
     expect(made).toEqual(['FUNCTION f', 'VIEW `z`', 'VIEW `a`', 'VIEW `y`', 'VIEW `x`', 'EVENT e']);
   });
+});
+
+// ── how dropped ──────────────────────────────────────────────────────────────────────────────────
+// By which kind of statement a table was dropped, by the statement's first words.
+
+test.each([
+  ['DROP TABLE orders', 'DROP TABLE'],
+  ['drop\n\ttables a, b', 'DROP TABLE'],
+  ['DROP DATABASE shop', 'DROP DATABASE'],
+  ['/*!40000 DROP DATABASE IF EXISTS `shop`*/', 'DROP DATABASE'],
+  ['DROP /*!32312 SCHEMA IF EXISTS*/ shop', 'DROP DATABASE'],
+  ['/* app: truncate */ -- all\n# of it\nDROP TABLE IF EXISTS orders', 'DROP TABLE'],
+  ['TRUNCATE orders', 'TRUNCATE'],
+  // A partition, which earlier versions held.
+  ['ALTER TABLE orders DROP PARTITION p1', null],
+  ['CREATE /*M!100008 OR REPLACE */ TABLE orders (id INT)', 'REPLACE'],
+  ['CREATE OR REPLACE TABLE orders (id INT)', 'REPLACE'],
+  ['EXECUTE s', null],
+  ['', null],
+  [`/*${' '.repeat(300)}`, null],
+])('%j: %s', (statementText, expected) => {
+  expect(howDropped({ statementText })).toBe(expected);
 });

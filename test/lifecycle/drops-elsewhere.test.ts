@@ -1,5 +1,4 @@
 /** The estimate of drops that reached a server without undrop, from numbers of different age. */
-import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { DropsElsewhere } from '../../src/lifecycle/drops-elsewhere.js';
 

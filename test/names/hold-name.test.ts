@@ -1,9 +1,8 @@
 /** Names of held tables: the round trip, and what is never mistaken for one. */
-import { describe, expect, test } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
-import { formatHoldName, parseHoldName } from '../../src/names/names.js';
-
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, barrierTableName, foldName, formatHoldName, idTimeMs, isHoldId, isLocalSchema, isRecycleSchema, isSameName, newHoldId, parseBarrierTable, parseHoldName, recycleSchemaFor } from '../../src/names/names.js';
 import fc from '../support/properties.js';
+import { randomBytes } from 'node:crypto';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const DUE = new Date('2026-11-20T08:09:10Z');
@@ -102,4 +101,97 @@ describe('the name of a held table', () => {
     const due = new Date(Date.UTC(10_000, 0, 1));
     expect(() => formatHoldName({ state: 'HOLD', id: ID, due })).toThrow(InvariantError);
   });
+});
+
+// ── hold id ──────────────────────────────────────────────────────────────────────────────────────
+// Ids of held tables: sortable by time, the same in every state.
+
+const TIME_MS_MAX = 2 ** 48 - 1;
+const times = fc.integer({ min: 0, max: TIME_MS_MAX });
+const bytes = fc.uint8Array({ minLength: 10, maxLength: 10 });
+
+describe('the id of a held table', () => {
+  test('is a UUIDv7 without dashes', () => {
+    const id = newHoldId(0x0123456789ab, () => new Uint8Array(10).fill(0xff));
+    expect(id).toBe('0123456789ab7fffbfffffffffffffff');
+  });
+
+  test('tells the time of the drop, whatever the randomness', () => {
+    fc.assert(
+      fc.property(times, bytes, (nowMs, random) => {
+        const id = newHoldId(nowMs, () => random);
+        expect(isHoldId(id)).toBe(true);
+        expect(idTimeMs(id)).toBe(nowMs);
+        expect(id.charAt(12)).toBe('7');
+        expect('89ab').toContain(id.charAt(16));
+      }),
+    );
+  });
+
+  test('sorts by time', () => {
+    fc.assert(
+      fc.property(times, times, (one, other) => {
+        fc.pre(one < other);
+        expect(newHoldId(one, randomBytes) < newHoldId(other, randomBytes)).toBe(true);
+      }),
+    );
+  });
+
+  test('keeps 74 random bits', () => {
+    const zero = newHoldId(0, () => new Uint8Array(10));
+    expect(zero).toBe('00000000000070008000000000000000');
+    expect(new Set(Array.from({ length: 100 }, () => newHoldId(0, randomBytes))).size).toBe(100);
+  });
+
+  test('refuses a time that has no place in it, and too few random bytes', () => {
+    for (const nowMs of [-1, 1.5, Number.NaN, TIME_MS_MAX + 1]) {
+      expect(() => newHoldId(nowMs, randomBytes)).toThrow(InvariantError);
+    }
+    expect(() => newHoldId(0, () => new Uint8Array(9))).toThrow(InvariantError);
+    expect(() => idTimeMs('0123')).toThrow(InvariantError);
+  });
+});
+
+// ── names ────────────────────────────────────────────────────────────────────────────────────────
+// Where dropped tables go, the table that a DROP DATABASE waits for, names as servers fold.
+
+test('a drop that replicas see goes to the schema that they have, another one does not', () => {
+  expect(recycleSchemaFor(true)).toBe(RECYCLE_SCHEMA);
+  expect(recycleSchemaFor(false)).toBe(RECYCLE_SCHEMA_LOCAL);
+});
+
+test('all of them are ours, and nothing that merely looks like one', () => {
+  const local = [RECYCLE_SCHEMA_LOCAL, '_undrop_local_2', '_undrop_local_32'];
+  const logged = [RECYCLE_SCHEMA, '_undrop_2', '_undrop_10', '_undrop_32'];
+  expect([...logged, ...local].filter((schema) => !isRecycleSchema(schema))).toEqual([]);
+  expect(local.filter((schema) => !isLocalSchema(schema))).toEqual([]);
+  expect(logged.filter(isLocalSchema)).toEqual([]);
+  const others = ['_undrop_', '_undrop_0', '_undrop_1', '_undrop_02', '_undrop_33', '_undrop_2x'];
+  const more = ['undrop', 'undrop_2', '_undrop2', '_undrop_2_local', '_undrop_local_1', ''];
+  expect([...others, ...more].filter(isRecycleSchema)).toEqual([]);
+});
+
+const groupId = '01a1f8313c3171b7af374deee1b3e638';
+
+test.each([true, false])('it says whose it is, and whether it is logged (%s)', (logged) => {
+  const name = barrierTableName({ groupId, logged });
+  expect(name.length).toBeLessThanOrEqual(64);
+  expect(parseBarrierTable(name)).toEqual({ groupId, logged });
+});
+
+test.each(['!undrop_', '!undrop_x', `undrop_${groupId}`, `!undrop_${groupId}_`, 'a'])(
+  '%s is none',
+  (name) => {
+    expect(parseBarrierTable(name)).toBeNull();
+  },
+);
+
+test.each([
+  ['Orders', 'orders'],
+  ['ΠΕΛΑΤΕΣ', 'πελατεσ'],
+  ['BİLLİNG', 'billing'],
+  ['ÉTÉ', 'été'],
+])('%s is %s', (name, folded) => {
+  expect(foldName(name)).toBe(folded);
+  expect(isSameName(name, folded)).toBe(true);
 });

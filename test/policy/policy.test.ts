@@ -1,6 +1,5 @@
 /** Rules and hints as they are written, and what becomes of a table by them: a table of cases. */
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
 import { decideTable, firstRule, NO_TRAITS, traitsAsked } from '../../src/policy/decide.js';
 import { oneHint, parseHint, parseRules } from '../../src/policy/rules.js';
 

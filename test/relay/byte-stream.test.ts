@@ -1,7 +1,7 @@
 /** Both ways to read and write a socket, over loopback: the same bytes, the same ends. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
 import { type ByteStream, Pump, SocketStream } from '../../src/relay/byte-stream.js';
 import { chooseRelay, openByteStream, RawStream } from '../../src/relay/raw-handle.js';

@@ -1,5 +1,4 @@
 /** One direction of a session: bytes in their order, and no reading while the sink is full. */
-import { describe, expect, test } from '@jest/globals';
 import { type ByteStream, Pump } from '../../src/relay/byte-stream.js';
 
 class FakeStream implements ByteStream {

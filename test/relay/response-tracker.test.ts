@@ -1,15 +1,8 @@
 /** The tracker against every captured conversation, in every cut: idle exactly at the ends. */
 import { getHeapSpaceStatistics } from 'node:v8';
-import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import { type Capabilities, CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
-import {
-  COM_PING,
-  COM_QUERY,
-  COM_STATISTICS,
-  COM_STMT_EXECUTE,
-  COM_STMT_PREPARE,
-} from '../../src/wire/commands.js';
+import * as caps from '../../src/wire/capabilities.js';
+import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
 import { chunkSizes, cut, everySplit, singleBytes } from '../support/chunks.js';
@@ -17,13 +10,13 @@ import { conversation, conversations, exchange } from '../support/conversation.j
 import fc from '../support/properties.js';
 
 const UNASKED = 'an ERR that nobody asked for';
-const EOF: Capabilities = { flags: 0, mariadb: 0 };
-const MODERN: Capabilities = { flags: CLIENT_DEPRECATE_EOF, mariadb: 0 };
+const EOF: caps.Capabilities = { flags: 0, mariadb: 0 };
+const MODERN: caps.Capabilities = { flags: caps.CLIENT_DEPRECATE_EOF, mariadb: 0 };
 const OK_AS_EOF = Buffer.from([0xfe, 0, 0, 0, 0, 0, 0]);
 /** Above this, every split would take longer than it tells. */
 const SPLIT_BYTES_MAX = 1_200;
 
-function tracking(agreed: Capabilities, commands: readonly number[]): ResponseTracker {
+function tracking(agreed: caps.Capabilities, commands: readonly number[]): ResponseTracker {
   const tracker = new ResponseTracker(agreed);
   for (const command of commands) tracker.expect(command);
   return tracker;
@@ -40,7 +33,7 @@ const ofSessions = conversations()
   .filter(({ answered }) => answered.length > 0);
 
 /** How often the tracker was idle before the last chunk, and how it is behind it. */
-function follow(agreed: Capabilities, commands: readonly number[], chunks: readonly Buffer[]) {
+function follow(agreed: caps.Capabilities, commands: readonly number[], chunks: readonly Buffer[]) {
   const tracker = tracking(agreed, commands);
   let idleTooEarly = 0;
   let fed = 0;
@@ -219,7 +212,7 @@ describe('the transaction', () => {
     const { agreed } = conversation('mysql-9.7/track');
     const { answer } = exchange('mysql-9.7/track', 'a result set in it');
     for (const chunks of [...everySplit(answer), singleBytes(answer)]) {
-      const tracker = tracking(agreed, [COM_QUERY]);
+      const tracker = tracking(agreed, [com.COM_QUERY]);
       for (const chunk of chunks) tracker.feed(chunk);
       expect(tracker.inTransaction).toBe(true);
     }
@@ -237,7 +230,7 @@ describe('an OK with wide counts', () => {
     const first = encodePacket(Buffer.from(`00${hex}09000000`, 'hex'), 1);
     const last = encodePacket(Buffer.from(`00${hex}00000000`, 'hex'), 2);
     for (const chunks of everySplit(first)) {
-      const tracker = tracking(EOF, [COM_QUERY]);
+      const tracker = tracking(EOF, [com.COM_QUERY]);
       for (const chunk of chunks) tracker.feed(chunk);
       expect([tracker.idle, tracker.inTransaction]).toEqual([false, true]);
       tracker.feed(last);
@@ -247,7 +240,7 @@ describe('an OK with wide counts', () => {
 });
 
 test('without CLIENT_DEPRECATE_EOF only a short packet is an EOF', () => {
-  const tracker = tracking(EOF, [COM_QUERY]);
+  const tracker = tracking(EOF, [com.COM_QUERY]);
   tracker.feed(Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex'));
   tracker.feed(Buffer.from('05000003fe00000200', 'hex'));
   tracker.feed(encodePacket(Buffer.from('fe000000000000000061', 'hex'), 4));
@@ -289,7 +282,7 @@ test('a report of progress ends no answer, wherever it stands in one (wire 40)',
   for (const end of ends.slice(0, -1)) {
     const reported = Buffer.concat([answer.subarray(0, end), report, answer.subarray(end)]);
     for (const chunks of everySplit(reported)) {
-      const seen = follow(agreed, [COM_QUERY], chunks);
+      const seen = follow(agreed, [com.COM_QUERY], chunks);
       const chunk = chunks.length;
       expect([end, seen]).toEqual([
         end,
@@ -318,7 +311,7 @@ describe('packets of 16 MiB', () => {
     const payload = row(size);
     if (size > PAYLOAD_BYTES_MAX) payload[PAYLOAD_BYTES_MAX] = byte;
     const framed = encodePacket(payload, 3);
-    const tracker = tracking(MODERN, [COM_QUERY]);
+    const tracker = tracking(MODERN, [com.COM_QUERY]);
     for (const chunk of cut(Buffer.concat([columns, framed]), [65_536, 1])) tracker.feed(chunk);
     expect(tracker.idle).toBe(false);
     expect(tracker.responses).toBe(0);
@@ -328,7 +321,7 @@ describe('packets of 16 MiB', () => {
 
   test('are not at an edge between their parts', () => {
     const framed = encodePacket(row(PAYLOAD_BYTES_MAX), 3);
-    const tracker = tracking(MODERN, [COM_QUERY]);
+    const tracker = tracking(MODERN, [com.COM_QUERY]);
     tracker.feed(columns);
     expect(tracker.atPacketEdge).toBe(true);
     tracker.feed(framed.subarray(0, -4));
@@ -346,7 +339,7 @@ describe('the way to the end of the packet under way', () => {
       encodePacket(Buffer.from('x'), 1),
     ]);
     for (let fed = 1; fed < answer.length; fed++) {
-      const tracker = tracking(EOF, [COM_STATISTICS, COM_STATISTICS]);
+      const tracker = tracking(EOF, [com.COM_STATISTICS, com.COM_STATISTICS]);
       tracker.feed(answer.subarray(0, fed));
       const sure = tracker.bytesToPacketEnd(answer.length - fed);
       const edge = fed < 304 ? 304 : answer.length;
@@ -364,7 +357,7 @@ test('commands without an answer owe nothing, an unknown one owes a packet (wire
 });
 
 test('a client that pipelines without end is followed no more', () => {
-  const tracker = tracking(EOF, Array<number>(100_001).fill(COM_PING));
+  const tracker = tracking(EOF, Array<number>(100_001).fill(com.COM_PING));
   expect(tracker.untracked).toBe(true);
 });
 
@@ -372,9 +365,9 @@ test('a client that always has a command under way takes no more memory with eac
   const tracker = new ResponseTracker(MODERN);
   const ok = encodePacket(Buffer.from([0, 0, 0, 2, 0, 0, 0]), 1);
   const before = largeObjectBytes();
-  tracker.expect(COM_PING);
+  tracker.expect(com.COM_PING);
   for (let count = 0; count < 5_000_000; count++) {
-    tracker.expect(COM_PING);
+    tracker.expect(com.COM_PING);
     tracker.feed(ok);
   }
   expect(largeObjectBytes() - before).toBeLessThan(8 * 1024 * 1024);
@@ -391,7 +384,7 @@ function largeObjectBytes(): number {
 
 test('whatever a server sends, the tracker stays at its packets and never throws (wire 18)', () => {
   const bytes = fc.uint8Array({ maxLength: 400 });
-  const commands = fc.array(fc.constantFrom(COM_QUERY, COM_PING, COM_STMT_EXECUTE, 0x16, 0x11));
+  const commands = fc.array(fc.constantFrom(com.COM_QUERY, com.COM_PING, com.COM_STMT_EXECUTE, 0x16, 0x11));
   fc.assert(
     fc.property(bytes, commands, chunkSizes, (any, asked, sizes) => {
       const tracker = tracking(MODERN, asked);
@@ -408,8 +401,8 @@ describe('found by random conversations', () => {
   const error = (sequenceId: number) => packet(sequenceId, 0xff, 0xda, 0x04, 0x23);
 
   /** At how many packets the tracker was idle before, and whether it is behind the last. */
-  function idleBefore(agreed: Capabilities, packets: readonly Buffer[]) {
-    const tracker = tracking(agreed, [COM_STMT_EXECUTE]);
+  function idleBefore(agreed: caps.Capabilities, packets: readonly Buffer[]) {
+    const tracker = tracking(agreed, [com.COM_STMT_EXECUTE]);
     let tooEarly = 0;
     for (const one of packets) {
       if (tracker.idle) tooEarly++;
@@ -452,7 +445,7 @@ describe('an OK with SERVER_SESSION_STATE_CHANGED', () => {
     const long = ok(0x02, 'x'.repeat(2_000));
     const answers = Buffer.concat([plain, USE, plain, long]);
     for (const chunks of everySplit(answers)) {
-      const tracker = tracking(MODERN, [COM_QUERY, COM_PING, COM_STMT_EXECUTE, COM_QUERY]);
+      const tracker = tracking(MODERN, [com.COM_QUERY, com.COM_PING, com.COM_STMT_EXECUTE, com.COM_QUERY]);
       const told: Buffer[] = [];
       tracker.onStateChanged = (payload) => told.push(Buffer.from(payload));
       for (const chunk of chunks) tracker.feed(chunk);
@@ -478,9 +471,9 @@ describe('an ERR 1146', () => {
   }
 
   test.each([
-    ['a query', COM_QUERY],
-    ['an execution', COM_STMT_EXECUTE],
-    ['a preparation', COM_STMT_PREPARE],
+    ['a query', com.COM_QUERY],
+    ['an execution', com.COM_STMT_EXECUTE],
+    ['a preparation', com.COM_STMT_PREPARE],
   ])('is told once with all of its text, of %s, at every split', (_of, command) => {
     const answer = Buffer.concat([
       encodePacket(errOf(1054, "Unknown column 'a.b'"), 1),
@@ -496,7 +489,7 @@ describe('an ERR 1146', () => {
     const long = errOf(1146, `Table '${'x'.repeat(2_000)}' ?`);
     const columns = [Buffer.from([1]), Buffer.from('\x03def', 'latin1')];
     const packets = [...columns, long].map((payload, index) => encodePacket(payload, index + 1));
-    expect(missedIn([COM_QUERY], packets)).toEqual([long.subarray(0, 536)]);
+    expect(missedIn([com.COM_QUERY], packets)).toEqual([long.subarray(0, 536)]);
   });
 
   test('is none: a report of progress, or a row that looks like one', () => {
@@ -504,6 +497,6 @@ describe('an ERR 1146', () => {
     const packets = [Buffer.from([1]), Buffer.from('\x03def', 'latin1'), row, OK_AS_EOF];
     const framed = packets.map((payload, index) => encodePacket(payload, index + 1));
     const progress = encodePacket(Buffer.from([0xff, 0xff, 0xff, 1, 1, 1, 0, 0, 0, 0]), 1);
-    expect(missedIn([COM_QUERY], [progress, ...framed])).toEqual([]);
+    expect(missedIn([com.COM_QUERY], [progress, ...framed])).toEqual([]);
   });
 });

@@ -1,5 +1,4 @@
 /** What `undrop list` and `undrop restore` print, and what is said of a table that is not whole. */
-import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../src/names/names.js';
 import { NOTHING_REATTACHED, problemsOf } from '../../src/restore/make-whole.js';
 import { heldListJson } from '../../src/restore/print-held.js';

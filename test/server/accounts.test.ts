@@ -1,5 +1,4 @@
 /** Who is who: the service account at the start, and the user that a drop is recorded for. */
-import { describe, expect, test } from '@jest/globals';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 

@@ -4,7 +4,6 @@
  * right.
  */
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { temporaryFolder } from '../support/folders.js';
 import { startKillable } from '../support/killable-server.js';
 import { onServersAtOnce } from '../support/on-servers.js';

@@ -4,7 +4,6 @@
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { AUDIT_EVENTS, type AuditName } from '../../src/audit.js';
 import { temporaryFolder } from '../support/folders.js';
 import { freshLedger } from '../support/fresh-ledger.js';

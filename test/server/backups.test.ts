@@ -5,7 +5,6 @@
  */
 import { cp, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { type Launched, launch } from '../../throwaway-servers/launch.js';
 import { tryCommand } from '../../throwaway-servers/run-command.js';

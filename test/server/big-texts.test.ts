@@ -2,7 +2,6 @@
  * Texts that are short for the network and take long to read: there are bounds on what one of them
  * may hold, and what is none of ours passes, whatever it holds.
  */
-import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { describeAnswer } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';

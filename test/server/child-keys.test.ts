@@ -3,7 +3,7 @@
  * two proxies do it at once, and the binary log has of it what it has of the parent's drop. Imports
  * what leads it back: no client can stop one proxy between two statements while the other goes on.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { repointForeignKey } from '../../src/held/foreign-keys/add-keys.js';
 import { detach } from '../../src/held/foreign-keys/detach.js';

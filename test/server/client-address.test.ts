@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { describe, expect, test } from '@jest/globals';
 import { inHooks } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import {

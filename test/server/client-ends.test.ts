@@ -3,7 +3,6 @@
  * goes on, and nothing is carried out later. Natively MariaDB does so within a second; MySQL goes
  * on waiting, and so does undrop there if its account may kill nobody.
  */
-import { expect } from '@jest/globals';
 import { inLanes } from '../support/lanes.js';
 import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -3,7 +3,6 @@
  * second session. Both work through the proxy as the thread id of the greeting is the server's.
  */
 import { randomBytes } from 'node:crypto';
-import { expect } from '@jest/globals';
 import type { CliName } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { openTerminal } from '../support/client-terminal.js';

@@ -4,7 +4,6 @@
  */
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { makeCertificates } from '../support/certificates.js';
 import { heldRows } from '../support/client-held.js';

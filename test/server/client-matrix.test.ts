@@ -6,7 +6,6 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { runCli } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { runMariadb, runMysql2 } from '../support/client-node.js';

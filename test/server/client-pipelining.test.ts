@@ -3,7 +3,6 @@
  * and behind the login. What a client receives is, byte for byte, what the server would have sent.
  */
 import net from 'node:net';
-import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { conversations, exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';

@@ -2,7 +2,6 @@
  * The collector's idea of the server's clock. The question for it may take long to get there; then
  * the answer is younger than the question, and a table must not leave HOLD because of it.
  */
-import { expect } from '@jest/globals';
 import {
   holdTable,
   serverTime,

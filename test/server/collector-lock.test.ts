@@ -2,7 +2,6 @@
  * Who else may have the collector's lock, on real servers: GET_LOCK takes no right. Nobody who is
  * no proxy of ours keeps tables from being collected, and whoever tries is named.
  */
-import { expect } from '@jest/globals';
 import {
   type Collecting,
   holdTable,

@@ -1,5 +1,4 @@
 /** What the collector may touch, must not touch, and when it keeps still, on real servers. */
-import { expect } from '@jest/globals';
 import {
   type Collecting,
   type CollectSettings,

@@ -1,5 +1,4 @@
 /** The commands as processes in a shell: a pipe that closes; a proxy in the place of a server. */
-import { expect } from '@jest/globals';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { onServers } from '../support/on-servers.js';
 import { environment, MAIN, proxyInFront, spawnUndrop } from '../support/proxy.js';

@@ -3,7 +3,6 @@
  * SQL, and what comes from elsewhere does nothing.
  */
 import type http from 'node:http';
-import { expect } from '@jest/globals';
 import { askConsole, makeAndDrop, type ToldByConsole, tablesIn } from '../support/console.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

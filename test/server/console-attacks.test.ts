@@ -8,7 +8,6 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
-import { expect } from '@jest/globals';
 import { type AskedOfConsole, askConsole, tablesIn } from '../support/console.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

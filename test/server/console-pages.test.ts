@@ -5,7 +5,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { type Browser, type BrowserContext, openChromium, type Page } from '../support/chromium.js';
 import { makeAndDrop, tablesIn } from '../support/console.js';
 import { projectFolder } from '../support/folders.js';

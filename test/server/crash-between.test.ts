@@ -6,7 +6,6 @@
 
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inHooks } from '../support/on-servers.js';
 import { connect, freshSchema, query, testServer } from '../support/servers.js';

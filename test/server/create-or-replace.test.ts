@@ -2,7 +2,6 @@
  * CREATE OR REPLACE on MariaDB, beside what native_cases.json and create_or_replace_cases.json have
  * of it: what is held beside others, and what is put back where the CREATE fails.
  */
-import { describe, expect, test } from '@jest/globals';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { NumberTables } from '../support/number-tables.js';
 import { onServer } from '../support/on-servers.js';

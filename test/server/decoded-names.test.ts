@@ -2,7 +2,6 @@
  * Names out of the charsets of clients are to us what they are to the server. It imports the
  * decoder of src, which is compared with each server's, character by character.
  */
-import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { decodeName } from '../../src/steps/names/client-names.js';
 import { onServers } from '../support/on-servers.js';

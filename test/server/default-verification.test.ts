@@ -3,7 +3,6 @@
  * or one that the server proves by the password of the account.
  */
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { makeCertificates } from '../support/certificates.js';
 import { runClient } from '../support/clients.js';
 import { inHooks } from '../support/on-servers.js';

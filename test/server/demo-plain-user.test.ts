@@ -9,7 +9,6 @@ import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'n
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
 import { projectFolder } from '../support/folders.js';
 import { listens, until } from '../support/poll.js';
 import { query } from '../support/servers.js';

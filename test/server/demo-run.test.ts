@@ -9,7 +9,6 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type DemoState, findDemo } from '../../demo/state.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';

@@ -1,6 +1,5 @@
 /** Starting and ending throwaway servers. By signals: demo-run.test.ts, demo-plain-user.test.ts. */
 import { existsSync } from 'node:fs';
-import { expect, test } from '@jest/globals';
 import { listens } from '../support/poll.js';
 import { startFromSet } from '../support/server-set.js';
 import { query, startServer, testServerNames } from '../support/servers.js';

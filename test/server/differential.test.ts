@@ -4,7 +4,7 @@
  * tracker of answers is imported, and fed with the server's: it has to be idle exactly where the
  * marker says that no answer is owed any more.
  */
-import { expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { type Random, seededRandom } from '../support/dice.js';
 import { onServers } from '../support/on-servers.js';

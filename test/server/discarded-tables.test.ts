@@ -5,7 +5,6 @@
  */
 import { copyFile, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 
 const REFUSED =

@@ -8,7 +8,6 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { clientCommand, loginOptions } from '../support/clients.js';
 import { commandsOf, type Fence, fencesOf } from '../support/docs-fences.js';

@@ -8,7 +8,6 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runCommand } from '../../throwaway-servers/run-command.js';
 import { type Browser, type BrowserContext, openChromium, type Page } from '../support/chromium.js';
 import { projectFolder } from '../support/folders.js';

@@ -3,7 +3,6 @@
  * on all servers at once.
  */
 import { type EventEmitter, once } from 'node:events';
-import { describe, expect, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';

@@ -4,7 +4,6 @@
  * stands in the closed list. Whatever it is, no table is lost. Then, on one server of each vendor,
  * once more in sessions whose settings get in the way of what undrop asks there.
  */
-import { expect, test } from '@jest/globals';
 import { compareDrops, DIFFERENCES, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
 import type { NativeCase } from '../support/native-case.js';
 import { sample } from '../support/sample.js';

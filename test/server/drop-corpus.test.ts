@@ -3,7 +3,6 @@
  * tables: the same results, the same names left, what is gone is held. Nothing is refused that the
  * server does, but what is said to be refused by its kind.
  */
-import { expect, test } from '@jest/globals';
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
 import { onServers } from '../support/on-servers.js';

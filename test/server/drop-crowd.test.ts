@@ -2,7 +2,6 @@
  * Sessions create, fill and drop the same few tables at once. Every row whose INSERT was
  * answered OK is afterwards in a live table or in a held one: none is lost, none is there twice.
  */
-import { describe, expect, test } from '@jest/globals';
 import { LATE } from '../support/load.js';
 import { onServer } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';

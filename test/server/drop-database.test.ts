@@ -5,7 +5,6 @@
  */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { collectNow } from '../lifecycle/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -1,5 +1,4 @@
 /** How a drop is undone, as any client reads it: in the info text of its OK (UNDROP_NOTE). */
-import { expect } from '@jest/globals';
 import { countRows } from '../lifecycle/collecting.js';
 import { runDrops } from '../support/debian-tools.js';
 import { onServers } from '../support/on-servers.js';

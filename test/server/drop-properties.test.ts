@@ -5,7 +5,7 @@
  * the server would have done.
  */
 import { isUtf8 } from 'node:buffer';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
 import { charsetTableOf } from '../support/classify.js';

@@ -2,7 +2,7 @@
  * Two sessions on two proxies that drop the same tables at once: they say what two native sessions
  * say, one of which comes first; each table has one row in the ledger and is held whole.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { inLanes } from '../support/lanes.js';
 import { onServer } from '../support/on-servers.js';

@@ -5,7 +5,6 @@
  *
  * KEYED_TABLES is how many of these; making 2,000 takes minutes.
  */
-import { expect } from '@jest/globals';
 import { type Cost, DropMeter } from '../support/drop-meter.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';

@@ -2,7 +2,6 @@
  * What a drop does while the service account or the ledger fails: it is refused in clear words, the
  * table is still there and the session goes on; when the reason has gone, drops are held again.
  */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { Survival } from '../support/survival.js';

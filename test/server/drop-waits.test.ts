@@ -3,7 +3,6 @@
  * server's own, and afterwards each table is live, or held with its row in the ledger; no intent is
  * left over. By an account with every right, and by one that may drop alone.
  */
-import { expect } from '@jest/globals';
 import { serverTime } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';

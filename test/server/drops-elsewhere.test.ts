@@ -3,7 +3,6 @@
  * doctor` names its account; drops through undrop, and its own, are none.
  */
 import net from 'node:net';
-import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { parseExposition } from '../support/prometheus-text.js';

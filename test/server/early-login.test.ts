@@ -5,7 +5,6 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import type { Target } from '../support/servers.js';
 import { packetOf, packetsOf } from '../support/wire-talk.js';

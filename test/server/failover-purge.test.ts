@@ -3,7 +3,7 @@
  * binary log, so one server has rows that the other has no more: a logged DELETE of those would end
  * replication. It never stops, and the table goes on both, once.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import {
   type Collecting,
   type CollectSettings,

@@ -4,7 +4,7 @@
  * by a list; FAILOVERS says how many.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -5,7 +5,6 @@
  */
 import { link, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { FileSteps } from '../../src/lifecycle/file-steps.js';
 import { silentLog } from '../../src/log.js';

@@ -4,7 +4,6 @@
  * drop is answered when the native one is, but for that of a parent whose child is read: it waits
  * for seconds, and is refused.
  */
-import { expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -3,7 +3,6 @@
  * case, hold names as well: the same conversations directly and through the proxy, a restore and a
  * collection.
  */
-import { describe, expect, test } from '@jest/globals';
 import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
 import { inHooks } from '../support/on-servers.js';

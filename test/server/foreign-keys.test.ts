@@ -3,7 +3,6 @@
  * still there is bound no more than behind a native drop, no row is lost, and what comes back is as
  * it was, by the server's own words.
  */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';

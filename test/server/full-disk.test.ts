@@ -8,7 +8,6 @@ import { mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
 import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
 import { until } from '../support/poll.js';

@@ -3,7 +3,7 @@
  * back through any; one node collects, and another when that is killed. HAProxy is in front by
  * deploy/galera.
  */
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { collectNow } from '../lifecycle/collecting.js';
 import { Crowd } from '../support/crowd.js';
 import { startDeployed } from '../support/deployed.js';

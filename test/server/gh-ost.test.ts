@@ -5,7 +5,6 @@
  * same, nobody finds the table missing meanwhile, and what was dropped is held.
  */
 import { randomBytes } from 'node:crypto';
-import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { heldTables } from '../support/client-held.js';
 import { onServersAtOnce } from '../support/on-servers.js';

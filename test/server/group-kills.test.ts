@@ -5,7 +5,7 @@
  * what is collected is removed once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { type GroupMember, startGroup } from '../support/group.js';
 import { inHooks } from '../support/on-servers.js';

@@ -3,7 +3,7 @@
  * apply what others did, and is no replica; what is dropped on it is collected there, and on the
  * next primary after it.
  */
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { type GroupMember, startGroup } from '../support/group.js';
 import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

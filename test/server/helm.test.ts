@@ -4,7 +4,6 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { projectFolder } from '../support/folders.js';
 import { parseYaml, runHelm } from '../support/helm.js';
 

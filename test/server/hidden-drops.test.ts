@@ -3,7 +3,6 @@
  * them and a proxy may not look, and handles of ours that it never got. Whatever it sends, no base
  * table is destroyed.
  */
-import { describe, expect, test } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { onServer, onServers } from '../support/on-servers.js';
 import { CLIENT, RawClient } from '../support/raw-client.js';

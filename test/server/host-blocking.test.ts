@@ -5,7 +5,6 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { describe, expect } from '@jest/globals';
 import { makeCertificates } from '../support/certificates.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { inHooks } from '../support/on-servers.js';

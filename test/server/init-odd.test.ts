@@ -1,5 +1,4 @@
 /** `undrop init` and `undrop doctor` where something is unusual: each says so. */
-import { expect } from '@jest/globals';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';

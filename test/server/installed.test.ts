@@ -6,7 +6,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
 import { cacheFolder } from '../../throwaway-servers/cache.js';
 import { freePort } from '../../throwaway-servers/launch.js';

@@ -7,7 +7,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
 import { cacheFolder } from '../../throwaway-servers/cache.js';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';

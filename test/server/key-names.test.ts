@@ -4,7 +4,7 @@
  * nothing that is done to live tables changes them, and they come back equal. A table from which a
  * key can't be taken off is not dropped.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { sayToDying } from '../support/dying-proxy.js';
 import { inLanes } from '../support/lanes.js';

@@ -6,7 +6,6 @@
  * Imports what takes them off from src: nothing else can stop one of the two between two statements
  * while the other goes on.
  */
-import { expect } from '@jest/globals';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
 import type { HeldTrigger } from '../../src/ledger/detached/detached.js';

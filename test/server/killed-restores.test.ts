@@ -3,7 +3,7 @@
  * on real servers: within a minute all is whole, by the proxy that collects, without a person doing
  * anything. Either it did not happen, and the same statement does it, or it is finished.
  */
-import { expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';

@@ -5,7 +5,6 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';

@@ -3,7 +3,6 @@
  * the restore, to see all that goes over its connections and nothing else.
  */
 import { inspect } from 'node:util';
-import { expect } from '@jest/globals';
 import { restore } from '../../src/restore/restore.js';
 import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
 import { definitionsOfSchema } from '../../src/steps/definitions-to-make.js';

@@ -4,7 +4,6 @@
  * then); and what it does on another connection is not done without its lock. Imports the
  * leader: no command shows its connection.
  */
-import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { createTrigger, showTriggers } from '../../src/held/triggers/definition.js';
 import type { HeldTrigger } from '../../src/ledger/detached/detached.js';

@@ -3,7 +3,6 @@
  * collected by, that of the next version is; one that lacks a column with a default gets it, and
  * one that lacks any other column is refused.
  */
-import { expect } from '@jest/globals';
 import { holdTable, startCollecting, until, untilGone, whereIs } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { ledgerInsert } from '../support/ledger-rows.js';

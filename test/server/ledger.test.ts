@@ -2,7 +2,6 @@
  * The ledger on real servers: what an intent records and finds out, outcomes, states, reading. It
  * calls the functions of src/ledger, whose answers no statement and no command shows.
  */
-import { expect } from '@jest/globals';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
 import { asRestorer, markRestoring } from '../../src/ledger/table-restores.js';

@@ -5,7 +5,6 @@
  * SHOW GRANTS is read by the login check itself: that server has no TLS that a proxy can use.
  */
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { createConnection } from 'mysql2/promise';
 import { newLoginCheck } from '../../src/session/login/login-check.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';

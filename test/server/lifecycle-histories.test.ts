@@ -4,7 +4,7 @@
  * amid a step; somebody who brings tables back. Each table ends once, in legal order, never before
  * its time; what comes back is whole; what isn't ours is never touched.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import {
   type Collecting,
   type CollectSettings,

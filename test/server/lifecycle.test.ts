@@ -1,5 +1,4 @@
 /** The lifecycle on real servers, seen in the servers' own general log. */
-import { expect, test } from '@jest/globals';
 import {
   beforeEachStep,
   type CollectSettings,

@@ -1,7 +1,6 @@
 /** As many clients as the open files are enough for, and not one more. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, workerPids } from '../support/proxy.js';

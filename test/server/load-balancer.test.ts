@@ -7,7 +7,6 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { createPool, type PoolConnection } from 'mysql2/promise';
 import { countRows } from '../lifecycle/collecting.js';
 import { heldRows } from '../support/client-held.js';

@@ -1,5 +1,4 @@
 /** Who waits for a lock, as the service sees it before it ends a wait. */
-import { expect, test } from '@jest/globals';
 import { until } from '../support/poll.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';

@@ -3,7 +3,6 @@
  * session has the server's own words at once, and one by another waits as long as natively and goes
  * on. And where it can't be written to for a moment, nothing stays in it that was refused.
  */
-import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -3,7 +3,6 @@
  * who it was, and in none of them a password or another literal of a user.
  */
 import net from 'node:net';
-import { describe, expect, test } from '@jest/globals';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { frame } from '../support/raw-client.js';

@@ -5,7 +5,6 @@
 import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import { describe, expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { countRows } from '../lifecycle/collecting.js';
 import { exchange } from '../support/conversation.js';

@@ -5,7 +5,6 @@
  */
 import { copyFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
 import {
   beforeEachStep,
   type Collecting,

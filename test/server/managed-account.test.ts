@@ -4,7 +4,7 @@
  * they come back by the session of a user who may make them, or by the statements that undrop
  * keeps; until then commands and the status say so.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import type { ResultSetHeader } from 'mysql2/promise';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';

@@ -5,7 +5,6 @@
  * touches what they hold. It imports the inside of src, as no client can stop between two of its
  * statements.
  */
-import { expect } from '@jest/globals';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
 import { releaseText, takeOverText } from '../../src/ledger/intents/record-intent.js';
 import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
@@ -16,7 +15,7 @@ import { renameBack } from '../../src/restore/rename-back.js';
 import { isServerError } from '../../src/service/errors.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { renameByService } from '../../src/steps/rename/rename-by-service.js';
-import { ER_SUBQUERY_NO_1_ROW } from '../../src/wire/server-errors.js';
+import * as ER from '../../src/wire/server-errors.js';
 import { heldRows } from '../support/client-held.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -45,7 +44,7 @@ onServers('tables on their way on $name', (server, on) => {
       await connection.run(text);
       return true;
     } catch (error) {
-      if (isServerError(error, ER_SUBQUERY_NO_1_ROW)) return false;
+      if (isServerError(error, ER.SUBQUERY_NO_1_ROW)) return false;
       throw error;
     }
   };

@@ -2,7 +2,6 @@
  * MySQL Router in front of two proxies, and between a proxy and its server, by the files of
  * deploy/router as they stand with only addresses replaced: drops are held and undone either way.
  */
-import { expect } from '@jest/globals';
 import { freePort } from '../../throwaway-servers/launch.js';
 import { heldRows } from '../support/client-held.js';
 import { Crowd } from '../support/crowd.js';

@@ -4,7 +4,7 @@
  * told what is missing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { onServers } from '../support/on-servers.js';
 import { rounds, seedFor } from '../support/sample.js';

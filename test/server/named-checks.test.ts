@@ -3,7 +3,6 @@
  * schema, so the next table with it can't be held beside the first: its CHECKs are taken off, and
  * come back with it.
  */
-import { expect } from '@jest/globals';
 import { countRows, startCollecting, until } from '../lifecycle/collecting.js';
 import { sayToDying } from '../support/dying-proxy.js';
 import { freshLedger } from '../support/fresh-ledger.js';

@@ -4,7 +4,6 @@
  * is held with all its rows, and the server never executes a drop that was prepared by a name.
  */
 import { readFileSync } from 'node:fs';
-import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';

@@ -3,7 +3,6 @@
  * have the privileges of their login: the next statement is held, not refused once more.
  */
 import { randomBytes } from 'node:crypto';
-import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { onServers } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

@@ -2,7 +2,6 @@
  * Texts in which a drop is hard to see: the server does it, and through the proxy no table is
  * destroyed. Each was found by reading the code, as one that went through.
  */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { freshSchema, query } from '../support/servers.js';

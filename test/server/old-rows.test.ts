@@ -1,5 +1,4 @@
 /** What the collector removes from the ledger in the end, and what keeps it from that. */
-import { expect } from '@jest/globals';
 import { holdTable, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';

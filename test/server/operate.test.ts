@@ -1,5 +1,4 @@
 /** What operators tell all collectors of a server: a pause, its end, and a wake. */
-import { expect } from '@jest/globals';
 import {
   beforeEachStep,
   type Collecting,

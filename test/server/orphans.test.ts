@@ -2,7 +2,6 @@
  * A process that is killed amid a drop, on real servers: whoever collects finishes what it left
  * within seconds, not at its next look.
  */
-import { expect } from '@jest/globals';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

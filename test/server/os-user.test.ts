@@ -3,7 +3,6 @@
  * password: its clients are not. By what an attacker has: an address of the proxy and a name.
  */
 import { userInfo } from 'node:os';
-import { describe, expect, test } from '@jest/globals';
 import { inHooks } from '../support/on-servers.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, query, startServer, type Target, testServers } from '../support/servers.js';

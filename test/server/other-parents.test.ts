@@ -2,7 +2,6 @@
  * A child that comes back where another table has the name of its parent, on real servers: its key
  * waits for the old parent, unless it is asked for.
  */
-import { describe, expect } from '@jest/globals';
 import { collectNow } from '../lifecycle/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -132,14 +131,12 @@ onServers('another parent on $name', (server, on) => {
     ]);
     expect([ROWS, null]).toContainEqual(again.foreignKeys[0]?.rows);
     expect(await keysOf('c')).toEqual(['to_p', 'up']);
-    // A look that was too slow is left for the collector.
+    // Another look may have been too slow.
     const looked = again.brokenKeys.filter(({ name, isSeen }) => isSeen || name === 'to_p');
     expect(looked).toMatchObject([{ name: 'to_p' }]);
     const broken = await direct.rows(looked[0]?.query ?? '');
     expect(broken.map((row) => row['id'])).toEqual([2, 4]);
-    const isLooked = again.brokenKeys.every(({ isSeen }) => isSeen);
-    const left = isLooked ? { todo: null, failure: null } : { todo: 'look' };
-    expect(await rowOf('c')).toMatchObject(left);
+    expect(await rowOf('c')).toMatchObject({ todo: null, failure: null });
   });
 
   test('with `--keys` the first restore adds it, and says what it refers to', async () => {

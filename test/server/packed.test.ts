@@ -7,7 +7,6 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';
 import { nodeProgram, nodeVersions } from '../support/node-versions.js';

@@ -3,7 +3,6 @@
  * MySQL before 8: there a drop is one RENAME, straight into the recycle schema, so that a server
  * that is killed finds one place at most to tear the table, and nobody sees it in its schema.
  */
-import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { onServers } from '../support/on-servers.js';
 import { intentsSettled, relocationsSettled } from '../support/settled.js';

@@ -2,7 +2,6 @@
  * ALTER TABLE … DROP and TRUNCATE PARTITION where UNDROP_PROTECT names them: refused, unless a rule
  * or a hint lets them through; and what an earlier version held of them.
  */
-import { expect } from '@jest/globals';
 import { holdTable } from '../lifecycle/collecting.js';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';

@@ -3,7 +3,7 @@
  * statements when undrop creates them again, by the service account or in the session of an
  * administrator: nothing of them runs, what can come back is as it was, and the rest is named.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { RawClient } from '../support/raw-client.js';

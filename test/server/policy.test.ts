@@ -4,7 +4,6 @@
  * long.
  */
 import { readFileSync } from 'node:fs';
-import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';

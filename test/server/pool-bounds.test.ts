@@ -3,7 +3,6 @@
  * that were replaced included; and how they end: with a goodbye, as servers count and log others.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';

@@ -3,7 +3,6 @@
  * the proxy, and compared to the byte, ids of statements aside. Whatever is said, every base table
  * that is gone is held with all its rows, and no handle of a DROP reaches the server's EXECUTE.
  */
-import { expect } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';

@@ -2,7 +2,6 @@
  * Which bytes are blanks to a server, and which make `--` a comment, in each charset that a client
  * may speak. What it makes of whole statements: drop-corpus, drop-properties, statement-fates.
  */
-import { expect } from '@jest/globals';
 import { charsetTableOf } from '../support/classify.js';
 import { onServers } from '../support/on-servers.js';
 

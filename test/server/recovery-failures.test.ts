@@ -3,7 +3,7 @@
  * else there is to do is done, and the ledger of a read-only server is left alone. It calls
  * `reconcile` on a pool that fails, as no server does when a test wants it to.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';

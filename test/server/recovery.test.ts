@@ -3,7 +3,6 @@
  * either live under its own name or held with a ledger row, with all its rows. It calls
  * `reconcile`, because what that reports, and where it is killed, is the subject.
  */
-import { expect } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { parseHoldName } from '../../src/names/names.js';

@@ -3,7 +3,6 @@
  * is written and sent, and so is each way to make one the default schema. Each would have done it
  * directly. Reads go on, and say what they say directly.
  */
-import { expect } from '@jest/globals';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';

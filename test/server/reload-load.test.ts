@@ -4,7 +4,6 @@
  * keep all that they have, and what is dropped is held, restored, or collected once.
  */
 import { PassThrough } from 'node:stream';
-import { expect } from '@jest/globals';
 import type { Connection as CallbackConnection } from 'mysql2';
 import { heldRows } from '../support/client-held.js';
 import { goOn, startLoad } from '../support/load.js';

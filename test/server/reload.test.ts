@@ -3,7 +3,6 @@
  * operator's command over its unix socket.
  */
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { temporaryFolder } from '../support/folders.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

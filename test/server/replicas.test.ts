@@ -3,7 +3,7 @@
  * they have what the source has, whatever the format of its binary log, and none ever stops. What
  * is done under sql_log_bin=0 stays on the source. And its log, replayed by hand, makes the same.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { connectionOptions } from '../support/client-cli.js';
 import { pipeClients } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';

@@ -1,5 +1,4 @@
 /** UNDROP_REQUIRE_IDLE on real servers: what each can tell of a table's use, and how to insist. */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, query } from '../support/servers.js';

@@ -3,7 +3,6 @@
  * servers: the same request goes on from there, and all is as it was before the drop, with keys,
  * triggers and rows. It imports the inside of src to break off at each call to the server.
  */
-import { expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { finishAll } from '../../src/recovery/reconcile.js';

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';

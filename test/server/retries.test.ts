@@ -5,7 +5,6 @@
  *
  * Imports recovery from src, for a collector alone: a proxy has another recovery at its start.
  */
-import { expect } from '@jest/globals';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';

@@ -2,7 +2,6 @@
  * Limits on what is held, on real servers: over them the least worth keeping go early, in the order
  * that is said, pinned and young ones never; the warning comes first; a drop and a restore go on.
  */
-import { expect } from '@jest/globals';
 import {
   type CollectSettings,
   holdTable,

@@ -3,7 +3,6 @@
  * tables are live, whole, in their schema, or the schema is gone and all of them are held. It
  * imports the inside of src, as no client can stop between two of its statements.
  */
-import { expect } from '@jest/globals';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';

@@ -2,7 +2,7 @@
  * DROP DATABASE through the proxy against a session that creates tables with rows in the schema
  * and commits: each row that it was told is committed is in its table or in a held one.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { heldTables } from '../support/client-held.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';

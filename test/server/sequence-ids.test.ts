@@ -3,7 +3,6 @@
  * is what it relies on, asked of every server.
  */
 import net from 'node:net';
-import { expect } from '@jest/globals';
 import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
 import { recordedAs } from '../support/server-set.js';

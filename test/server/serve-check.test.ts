@@ -2,7 +2,6 @@
  * `undrop serve --check` on each server: what it finds of the server and the account, beside a
  * proxy and before the first, and that the server is as it was.
  */
-import { expect } from '@jest/globals';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

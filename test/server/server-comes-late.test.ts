@@ -3,7 +3,6 @@
  * its log says, until the server is there. The server comes late behind a port that nobody listens
  * on at first.
  */
-import { expect, test } from '@jest/globals';
 import { freePort } from '../../throwaway-servers/launch.js';
 import { runClient } from '../support/clients.js';
 import { createMariadb } from '../support/mariadb.js';

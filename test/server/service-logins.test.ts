@@ -7,7 +7,6 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { spkiOf } from '../../src/service/login/server-key.js';

@@ -2,7 +2,6 @@
  * The service pool on real servers: settings, values, errors, deadlines. It calls the pool, which
  * no command shows.
  */
-import { expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { isServerError } from '../../src/service/errors.js';
@@ -10,7 +9,8 @@ import { openServicePool } from '../../src/service/pool/open-pool.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
-import { ident, numberOf, sql, textOf } from '../../src/service/sql.js';
+import * as col from '../../src/service/columns.js';
+import { ident, sql } from '../../src/service/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../src/service/true-sizes.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -29,7 +29,7 @@ onServers('the service pool on $name', (server, on) => {
       sql`SELECT CONCAT_WS('|', @@sql_mode, @@time_zone, @@autocommit + 0,
         @@lock_wait_timeout, @@foreign_key_checks + 0, @@character_set_client, @@character_set_results) AS settings`,
     );
-    return textOf(row ?? {}, 'settings');
+    return col.text(row ?? {}, 'settings');
   }
 
   test('starts every text from its own settings, whatever ran before', async () => {
@@ -56,7 +56,7 @@ onServers('the service pool on $name', (server, on) => {
       const [joined] = await fresh.run(sql`SELECT a.id FROM ${table} AS a, ${table} AS b`);
       expect(joined).toHaveLength(9);
       const [rows] = await fresh.run(sql`SELECT SLEEP(1.1) AS slept UNION ALL SELECT 2`);
-      expect(rows?.map((row) => numberOf(row, 'slept'))).toEqual([0, 2]);
+      expect(rows?.map((row) => col.number(row, 'slept'))).toEqual([0, 2]);
     } finally {
       const undone = limits.map((name) => `SET GLOBAL ${name} = DEFAULT`);
       await query(server, ...undone, `SET GLOBAL ${readOnly} = 0`);
@@ -70,8 +70,8 @@ onServers('the service pool on $name', (server, on) => {
     try {
       const evil = `a\\' OR 1=1 -- `;
       const [[row] = []] = await fresh.run(sql`SELECT ${evil} AS a, LENGTH(${'\\'}) AS n`);
-      expect(textOf(row ?? {}, 'a')).toBe(evil);
-      expect(numberOf(row ?? {}, 'n')).toBe(1);
+      expect(col.text(row ?? {}, 'a')).toBe(evil);
+      expect(col.number(row ?? {}, 'n')).toBe(1);
     } finally {
       await query(server, `SET GLOBAL sql_mode = '${before?.mode ?? ''}'`);
     }
@@ -140,8 +140,8 @@ onServers('the service pool on $name', (server, on) => {
       const [[row] = []] = await connection.run(
         sql`SELECT IS_USED_LOCK(${name}) = CONNECTION_ID() AS mine, CONNECTION_ID() AS id`,
       );
-      expect(numberOf(row ?? {}, 'mine')).toBe(1);
-      expect(numberOf(row ?? {}, 'id')).toBe(connection.threadId);
+      expect(col.number(row ?? {}, 'mine')).toBe(1);
+      expect(col.number(row ?? {}, 'id')).toBe(connection.threadId);
     });
   });
 
@@ -171,11 +171,11 @@ onServers('the service pool on $name', (server, on) => {
     const logged = sql`SELECT @@SESSION.sql_log_bin AS logged`;
     await pool.task(async (connection) => {
       const [[off] = []] = await connection.run(logged, { logged: false });
-      expect(numberOf(off ?? {}, 'logged')).toBe(0);
+      expect(col.number(off ?? {}, 'logged')).toBe(0);
       const failing = connection.run(sql`SELECT nonsense`, { logged: false });
       await expect(failing).rejects.toMatchObject({ errno: 1054 });
       const [[on] = []] = await connection.run(logged);
-      expect(numberOf(on ?? {}, 'logged')).toBe(1);
+      expect(col.number(on ?? {}, 'logged')).toBe(1);
     });
   });
 

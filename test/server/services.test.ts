@@ -2,7 +2,6 @@
  * The services in front of a server, as `undrop status` lists them: their settings are compared, a
  * reload keeps their rows, their end deletes them; and how the rows get into the binary log.
  */
-import { expect } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

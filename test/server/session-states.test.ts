@@ -4,7 +4,6 @@
  * what was known of the session before it is forgotten where the server has forgotten it.
  */
 import { createHash } from 'node:crypto';
-import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { onServers, withPacketBytesMax } from '../support/on-servers.js';
 import { CLIENT, frame } from '../support/raw-client.js';

@@ -3,7 +3,6 @@
  * in a pipeline, switched on and off, with results of any size, killed,
  * left by their client. The bytes are the server's own, and no table is lost.
  */
-import { describe, expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -2,7 +2,6 @@
  * Texts of several statements with a DROP TABLE among them, directly and through the proxy: the
  * same bytes, the same state, and no table lost.
  */
-import { expect, test } from '@jest/globals';
 import { seededRandom } from '../support/dice.js';
 import {
   type CaseRun,

@@ -2,7 +2,7 @@
  * One greedy user and one hostile one beside fourteen others: nothing that these have dropped goes
  * before its time, and all that they do goes on.
  */
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServer, withPacketBytesMax } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -5,7 +5,6 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
-import { expect } from '@jest/globals';
 import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

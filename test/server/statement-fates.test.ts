@@ -3,7 +3,6 @@
  * first, and what it did there decides. Where a table is gone then, it is held behind the proxy,
  * and either way the answer is the same byte for byte.
  */
-import { expect } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';

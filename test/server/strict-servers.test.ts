@@ -3,7 +3,7 @@
  * session without them, is dropped, emptied and brought back as anything else where the service
  * account has the privilege; else the answer comes at once, and the doctor names the privilege.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';

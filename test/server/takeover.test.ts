@@ -3,7 +3,7 @@
  * a word. The other takes over, and the first does nothing stale when it wakes, by the server's own
  * log of what each connection said.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { countRows, holdTable, until, whereIs } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';

@@ -4,7 +4,7 @@
  * sees an error; what was said to be dropped or brought back is; and nothing is removed twice.
  */
 
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
 import { LATE } from '../support/load.js';
 import { onServer } from '../support/on-servers.js';

@@ -3,7 +3,7 @@
  * As long as there is a reason nothing is moved on, purged or removed; it is said once, and by
  * `undrop status` and `undrop gc`; after it everything goes on.
  */
-import { expect, jest } from '@jest/globals';
+import { jest } from '@jest/globals';
 import {
   type Collecting,
   countRows,

@@ -7,7 +7,6 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { expect } from '@jest/globals';
 import { makeCertificates } from '../support/certificates.js';
 import type { CliName } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';

@@ -6,7 +6,6 @@
  * up to what the server says of that: the host, and TLS.
  */
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { makeCertificates } from '../support/certificates.js';
 import {

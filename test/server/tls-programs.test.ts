@@ -7,7 +7,6 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { expect } from '@jest/globals';
 import { bothWays } from '../support/both-ways.js';
 import { makeCertificates } from '../support/certificates.js';
 import { runGo, runJava } from '../support/debian-tools.js';

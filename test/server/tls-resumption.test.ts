@@ -2,7 +2,6 @@
  * Sessions resume the TLS that an earlier one had with the server, where that lets them; a server
  * that has forgotten it, or never keeps any, is logged into by a whole handshake.
  */
-import { expect, test } from '@jest/globals';
 import { makeCertificates } from '../support/certificates.js';
 import { startKillable } from '../support/killable-server.js';
 import { proxyInFront } from '../support/proxy.js';

@@ -3,7 +3,6 @@
  * clients see of it, accounts that insist on it, certificates that are renewed, clients that ask
  * for it and don't do it, and that no log has a password.
  */
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';

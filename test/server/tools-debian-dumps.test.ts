@@ -5,7 +5,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { type BothWays, bothWays } from '../support/both-ways.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { type ClientName, runClient } from '../support/clients.js';

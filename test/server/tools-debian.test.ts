@@ -4,7 +4,6 @@
  * schema or to make it anew. Each project says what its tool sees (test/support/tools).
  */
 import { randomBytes } from 'node:crypto';
-import { describe, expect, test } from '@jest/globals';
 import { bothWays } from '../support/both-ways.js';
 import { runProject } from '../support/debian-tools.js';
 import { onServer } from '../support/on-servers.js';

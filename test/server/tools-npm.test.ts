@@ -4,7 +4,6 @@
  * there, nothing held is seen by it, and every base table that it dropped is held.
  */
 import { randomBytes } from 'node:crypto';
-import { expect } from '@jest/globals';
 import { heldTables } from '../support/client-held.js';
 import { THE_END, type Transcript } from '../support/client-script.js';
 import { inLanes } from '../support/lanes.js';

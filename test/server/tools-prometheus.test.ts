@@ -5,7 +5,6 @@
 import { existsSync } from 'node:fs';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { runCompose, runPromtool } from '../support/debian-tools.js';
 import { projectFolder, temporaryFolder } from '../support/folders.js';
 import { parseYaml } from '../support/helm.js';

@@ -7,7 +7,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
 import { Crowd } from '../support/crowd.js';
 import { runPromtool } from '../support/debian-tools.js';

@@ -3,7 +3,6 @@
  * tables dropped in one statement, both held, one brought back, rows counted before and after. The
  * shop is the demo's own, which is imported for it. The demo's tour: demo-run.test.ts.
  */
-import { expect } from '@jest/globals';
 import { fillShop } from '../../demo/shop.js';
 import { type ClientName, runClient } from '../support/clients.js';
 import { onServersAtOnce } from '../support/on-servers.js';

@@ -3,7 +3,6 @@
  * gone. MariaDB, where a killed RENAME could damage one that it has renamed already, gets one
  * RENAME after the other. What is heard of such drops is in native_cases.json (z06).
  */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect } from '../support/servers.js';

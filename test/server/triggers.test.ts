@@ -3,7 +3,6 @@
  * free as behind a native drop, nothing fires while a table is held or purged, and what comes back
  * is what was there, byte for byte, by the server's own words.
  */
-import { expect } from '@jest/globals';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { onServersAtOnce } from '../support/on-servers.js';

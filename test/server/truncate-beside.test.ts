@@ -2,7 +2,6 @@
  * TRUNCATE beside what others do to the same table, its schema or its parent at that moment: the
  * words are the server's own, and no foreign key is lost or leads elsewhere.
  */
-import { expect } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

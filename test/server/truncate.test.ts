@@ -3,7 +3,6 @@
  * have of it: rows that others commit, columns and keys that they add meanwhile; rules and hints;
  * where it isn't protected.
  */
-import { expect } from '@jest/globals';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -6,7 +6,6 @@
 import { readFile } from 'node:fs/promises';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { beforeEachStep, holdTable, startCollecting, whereIs } from '../lifecycle/collecting.js';
 import { temporaryFolder } from '../support/folders.js';

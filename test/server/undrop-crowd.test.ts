@@ -4,7 +4,7 @@
  * at the moment at which its time is over gets it whole, or is told that it can't be had, and then
  * it goes.
  */
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { startCollecting } from '../lifecycle/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { LATE } from '../support/load.js';

@@ -4,7 +4,6 @@
  * And what an account without any right may cost others by them: rights are asked before anything
  * is read, and many names are looked up at once.
  */
-import { expect } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';

@@ -1,5 +1,4 @@
 /** The statements of undrop's own through the proxy, as clients send them and see the answers. */
-import { expect } from '@jest/globals';
 import type { ResultSetHeader } from 'mysql2/promise';
 import { createMariadb } from '../support/mariadb.js';
 import { onServers } from '../support/on-servers.js';

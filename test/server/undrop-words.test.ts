@@ -1,7 +1,6 @@
 /**
  * Lists by their clauses, HOLD and PURGE: through the proxy, by text and prepared.
  */
-import { expect } from '@jest/globals';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -1,5 +1,4 @@
 /** `undrop uninstall`: what is held is shown, or goes; nothing is lost, and nothing is left. */
-import { expect } from '@jest/globals';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop, spawnProxy } from '../support/proxy.js';

@@ -1,5 +1,4 @@
 /** A drop with sql_log_bin off, through the proxy: nothing of it may reach a replica. */
-import { expect, test } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

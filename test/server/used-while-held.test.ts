@@ -2,7 +2,6 @@
  * Statements that fail because their table is held are counted, in whatever form they come, and
  * nothing else is.
  */
-import { expect } from '@jest/globals';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';

@@ -3,7 +3,6 @@
  * name, as after a native drop. Neither a view nor a right leads to the held rows. Statements on
  * views themselves are the server's.
  */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { query } from '../support/servers.js';

@@ -2,7 +2,6 @@
  * Tables of other people that are named as held ones: Vitess up to 18 names its own so, and old
  * copies and dumps have such tables.
  */
-import { expect } from '@jest/globals';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 

@@ -5,7 +5,6 @@
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
 import { temporaryFolder } from '../support/folders.js';
 import { goOn, startLoad } from '../support/load.js';
 import { onServersAtOnce } from '../support/on-servers.js';

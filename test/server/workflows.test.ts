@@ -4,7 +4,6 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
 import { projectFolder } from '../support/folders.js';
 import { parseYaml } from '../support/helm.js';
 import { listFiles, readText } from '../support/source-file.js';

@@ -2,7 +2,6 @@
  * A replica that may be written to, and recovery there: what replication brings of drops that are
  * under way on the source is left alone, and is this server's once nothing is replicated any more.
  */
-import { expect } from '@jest/globals';
 import { holdTable, startCollecting, untilGone, whereIs } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';

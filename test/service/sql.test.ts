@@ -1,17 +1,10 @@
 /** Our own SQL: names, literals, the text of one round trip. */
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { versionIdOf } from '../../src/service/server-facts.js';
-import {
-  ident,
-  note,
-  quoteIdentifier,
-  renderQuery,
-  renderText,
-  renderValue,
-  sql,
-} from '../../src/service/sql.js';
+import { ident, note, quoteIdentifier, renderQuery, renderText, renderValue, sql } from '../../src/service/sql.js';
 import fc from '../support/properties.js';
+import { causeText } from '../../src/service/errors.js';
+import { readText } from '../support/source-file.js';
 
 describe('a name', () => {
   test.each([
@@ -127,4 +120,40 @@ test.each([
 
 test('a version that is none is refused', () => {
   expect(() => versionIdOf('latest')).toThrow(UndropError);
+});
+
+// ── cause text ───────────────────────────────────────────────────────────────────────────────────
+// Words of errors that aren't ours, as they stand within sentences of ours.
+
+test.each([
+  [
+    '80EC4292E17F0000:error:0A000102:SSL routines:ssl_choose_client_version:unsupported protocol:../deps/openssl/openssl/ssl/statem/statem_lib.c:1952:\n',
+    'unsupported protocol',
+  ],
+  [
+    '80EC4292E17F0000:error:0A00010B:SSL routines::wrong version number:../ssl3_record.c:350:\n',
+    'wrong version number',
+  ],
+  ['self-signed certificate in certificate chain', 'self-signed certificate in certificate chain'],
+  ['connect ECONNREFUSED 127.0.0.1:1', 'connect ECONNREFUSED 127.0.0.1:1'],
+  ['Too many connections.', 'Too many connections'],
+])('of %j are %j', (message, words) => {
+  expect(causeText(new Error(message))).toBe(words);
+  expect(causeText(message)).toBe(words);
+});
+
+// ── libraries ────────────────────────────────────────────────────────────────────────────────────
+// The libraries whose insides undrop uses or replaces: another version fails here, before it fails
+// anywhere else, with the places to read again.
+
+const READ = [
+  ['@databases/mysql', '7.1.0', 'letUsOpen in databases.ts, driverClientOf in pool/lease.ts'],
+  ['@databases/mysql-config', '4.0.0', 'changeModules in scripts/bundle.mjs'],
+  ['mysql2', '3.24.5', 'DriverClient and below it in pool/lease.ts, letUsOpen in databases.ts'],
+  ['jsonc-parser', '3.3.1', 'alias in scripts/bundle.mjs'],
+] as const;
+
+test.each(READ)('%s is of version %s, of which these were read: %s', (name, version, _read) => {
+  const found = JSON.parse(readText(`node_modules/${name}/package.json`)) as { version: string };
+  expect(found.version).toBe(version);
 });

@@ -3,7 +3,6 @@
  * do, in every pair of legs. Both refuse a wrong sequence id, so each outcome says that none came.
  */
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { type ServerKeyPolicy, spkiOf } from '../../src/service/login/server-key.js';
 import { ChangeUser } from '../../src/session/login/auth-exchange.js';

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
-import { afterEach, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { breakOff } from '../support/break-off.js';

@@ -2,7 +2,6 @@
  * What is thrown where Node.js calls a session, or the listener for one (events of sockets, timers,
  * new connections), ends that session with a line of the log; the one beside it is served on.
  */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { assert } from '../../src/assert.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';

@@ -1,6 +1,6 @@
 /** With which answer a session ends at a drain. */
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
-import { LastAnswer } from '../../src/session/last-answer.js';
+import { jest } from '@jest/globals';
+import { LastAnswer } from '../../src/session/session.js';
 
 let canEnd = true;
 let ends = 0;

@@ -5,7 +5,6 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { tryToListen } from '../../src/session/listen-addresses.js';
 import { exchange } from '../support/conversation.js';
 import { type Bench, openBench } from '../support/session-bench.js';

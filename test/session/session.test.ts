@@ -1,7 +1,6 @@
 /** Sessions between a fake client and a fake server on real sockets: relaying, refusing, ending. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Log, silentLog } from '../../src/log.js';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
 import * as caps from '../../src/wire/capabilities.js';

@@ -2,7 +2,6 @@
  * ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION where they are looked for, however they are
  * written, and not a byte of them where they aren't.
  */
-import { describe, expect, test } from '@jest/globals';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
@@ -10,7 +9,7 @@ import type { Protection, Verdict } from '../../src/sql/verdict.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
-import { describeVerdict, lexMode, type ServerKey } from './describe-verdict.js';
+import { type ServerKey, describeVerdict, lexMode } from './describe-verdict.js';
 import { verdictGroups } from './verdict-cases.js';
 
 const PARTITIONS = { multiStatements: true, protect: new Set<Protection>(['drop-partition']) };
@@ -88,5 +87,28 @@ describe('the scan for it', () => {
       }),
       { numRuns: rounds(2_000, 400) },
     );
+  });
+});
+
+// ── truncate ─────────────────────────────────────────────────────────────────────────────────────
+// TRUNCATE where it is looked for, however it is written, and not a byte of it where it isn't.
+
+const TRUNCATES = { multiStatements: true, protect: new Set(['truncate'] as const) };
+
+describe('TRUNCATE', () => {
+  test('is none of ours where it is not looked for', () => {
+    for (const sql of ['TRUNCATE a', 'DO 1; TRUNCATE a', "PREPARE s FROM 'TRUNCATE a'"]) {
+      const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), { multiStatements: true });
+      expect([sql, verdict.kind]).toEqual([sql, 'not-ours']);
+      expect(mayBeOurs(Buffer.from('TRUNCATE a'), 0, 10)).toBe(false);
+    }
+  });
+
+  test('is seen by the scan wherever it stands, and nowhere beyond its range', () => {
+    const bytes = Buffer.from('x trUNCate y truncat');
+    expect(mayBeOurs(bytes, 0, bytes.length, TRUNCATES.protect)).toBe(true);
+    expect(mayBeOurs(bytes, 2, 10, TRUNCATES.protect)).toBe(true);
+    expect(mayBeOurs(bytes, 3, bytes.length, TRUNCATES.protect)).toBe(false);
+    expect(mayBeOurs(bytes, 0, 9, TRUNCATES.protect)).toBe(false);
   });
 });

@@ -2,13 +2,13 @@
  * Verdicts on statements that are hard to tell apart, and what holds for any bytes at all. What the
  * servers really do with such texts is tested in server/statement-fates and drop-properties.
  */
-import { describe, expect, test } from '@jest/globals';
 import { CLIENT_CHARSETS } from '../../src/sql/lex/client-charset.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
+import { isFreeByHead } from '../../src/sql/free-text.js';
 
 const MULTI = { multiStatements: true };
 const SINGLE = { multiStatements: false };
@@ -213,3 +213,33 @@ test.each(['mysql-9.7', 'mysql-5.6', 'mariadb-10.11'] as const)(
     expect(describeVerdict(other)).toBe('unclear');
   },
 );
+
+// ── free text ────────────────────────────────────────────────────────────────────────────────────
+// Which long texts are relayed unread, by their first bytes.
+
+const MYSQL = { flavour: 'mysql', versionId: 90704 } as const;
+const MARIADB = { flavour: 'mariadb', versionId: 110809 } as const;
+const long = ` VALUES (1, '${'x'.repeat(500)}`;
+
+test.each([
+  ['an INSERT', `INSERT INTO t${long}`, true, true],
+  [
+    'an INSERT with all words',
+    `/* a */ insert low_priority ignore into \`a\`.t (b)${long}`,
+    true,
+    true,
+  ],
+  ['a REPLACE', `REPLACE shop.t${long}`, true, true],
+  ['a query', `SELECT '${'x'.repeat(500)}`, true, false],
+  ['a write to a recycle schema', `INSERT INTO _undrop.t${long}`, false, false],
+  ['the same within a comment', `INSERT INTO /*!50000 \`_undrop\`. */ t${long}`, false, false],
+  ['a name that is cut', 'INSERT INTO _undr', false, false],
+  ['a name that may go on', 'INSERT INTO shop', false, false],
+  ['a long comment', `/* ${'x'.repeat(500)}`, false, false],
+  ['an UPDATE', `UPDATE t SET a = '${'x'.repeat(500)}`, false, false],
+  ['a block', `BEGIN NOT ATOMIC INSERT INTO t${long}`, false, false],
+  ['a drop', `DROP TABLE t /* ${'x'.repeat(500)}`, false, false],
+])('%s', (_name, text, onMysql, onMariadb) => {
+  expect(isFreeByHead(Buffer.from(text), MYSQL)).toBe(onMysql);
+  expect(isFreeByHead(Buffer.from(text), MARIADB)).toBe(onMariadb);
+});

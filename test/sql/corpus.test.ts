@@ -1,6 +1,5 @@
 /** The corpus, each statement read as each of its servers reads it. */
 import { isDeepStrictEqual } from 'node:util';
-import { expect, test } from '@jest/globals';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import type { StatementPart, Verdict } from '../../src/sql/verdict.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';

@@ -1,6 +1,5 @@
 /** The second opinion agrees with every reading of the corpus, and sees a slip in a list. */
 import { readFileSync } from 'node:fs';
-import { expect, test } from '@jest/globals';
 import { crossCheck, warmCrossCheck } from '../../src/sql/cross-check.js';
 import type { DropTableStatement } from '../../src/sql/verdict.js';
 import { classify } from '../support/classify.js';

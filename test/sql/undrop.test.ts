@@ -1,5 +1,4 @@
 /** The statements of undrop's own: what they are read as, and where they stop being one. */
-import { describe, expect, test } from '@jest/globals';
 import { NAMES_MAX } from '../../src/sql/reading.js';
 import {
   hasUndo,

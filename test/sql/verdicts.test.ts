@@ -1,5 +1,4 @@
 /** Each case of test/golden/verdict_cases.json, as each of its servers reads it. */
-import { describe, expect, test } from '@jest/globals';
 import { classify } from '../support/classify.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
 import { verdictGroups } from './verdict-cases.js';

@@ -6,7 +6,6 @@
  * two branches change (`merge=union` in .gitattributes); of two lines for one key the lower counts.
  */
 import { writeFileSync } from 'node:fs';
-import { expect } from '@jest/globals';
 import type { Place } from './house.js';
 import { readText } from './source-file.js';
 

@@ -3,7 +3,6 @@
  * of them are to end: the same, with a refusal, or with a difference of the closed list.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   type CaseRun,
   connectRoot,

@@ -3,7 +3,6 @@
  * and what it leaves is the same, nothing of undrop is in it, and what it dropped is held.
  */
 import { randomBytes } from 'node:crypto';
-import { expect } from '@jest/globals';
 import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { heldDrops, schemaState } from './schema-state.js';
 import { query, type Target, type TestServer } from './servers.js';

@@ -1,5 +1,4 @@
 /** Ways to cut bytes into chunks, as a network may. */
-import { expect } from '@jest/globals';
 import fc from './properties.js';
 
 /** Every cut of `bytes` into two chunks of which neither is empty. */

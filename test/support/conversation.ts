@@ -2,7 +2,7 @@
  * The conversations under test/packets, which a client had with real servers: packet by
  * packet, `>` from the client and `<` from the server, `##` before each exchange.
  */
-import { agreedCapabilities, type Capabilities } from '../../src/wire/capabilities.js';
+import * as caps from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { HEADER_BYTES } from '../../src/wire/framing.js';
@@ -31,7 +31,7 @@ export interface Conversation {
   readonly exchanges: readonly Exchange[];
   /** Null where the server refused before its greeting. */
   readonly login: Exchange | null;
-  readonly agreed: Capabilities;
+  readonly agreed: caps.Capabilities;
 }
 
 /** Every conversation, by name. */
@@ -102,10 +102,10 @@ function readExchange(section: string): Exchange {
   };
 }
 
-function agreedIn({ spoken }: Exchange): Capabilities {
+function agreedIn({ spoken }: Exchange): caps.Capabilities {
   const [greeting, response] = spoken;
   if (greeting === undefined || response === undefined) throw new Error('no login');
-  return agreedCapabilities(
+  return caps.agreedCapabilities(
     decodeHandshakeV10(payload(greeting.packet)).capabilities,
     decodeHandshakeResponse41(payload(response.packet)).capabilities,
   );

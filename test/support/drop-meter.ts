@@ -5,7 +5,7 @@
  * Invariant: an answer on any connection counts as a reason for what is sent after it, so there are
  * never more round trips than it says.
  */
-import { COM_QUERY, COM_STMT_CLOSE } from '../../src/wire/commands.js';
+import * as com from '../../src/wire/commands.js';
 import type { TapEvent } from './wire-tap.js';
 
 /** From the client's statement to its answer. */
@@ -35,7 +35,7 @@ export class DropMeter {
     if (moment === 'before statement') {
       this.#commands.push(command);
       // It has no answer.
-      if (command[0] === COM_STMT_CLOSE) return true;
+      if (command[0] === com.COM_STMT_CLOSE) return true;
       open.push(this.#depth + 1);
       this.#deepest = Math.max(this.#deepest, this.#depth + 1);
     }
@@ -53,7 +53,7 @@ export class DropMeter {
   stop(): Cost {
     this.#isOn = false;
     const texts = this.#commands
-      .filter((command) => command[0] === COM_QUERY)
+      .filter((command) => command[0] === com.COM_QUERY)
       .flatMap((command) => command.toString('latin1', 1).split(/;\n|^/m))
       .map((text) => text.trim());
     return {

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { CLIENT_SSL } from '../../src/wire/capabilities.js';
+import * as caps from '../../src/wire/capabilities.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
@@ -125,7 +125,7 @@ function offering(greeting: Buffer, tls: boolean): Buffer {
   const { payload } = assembler.next() ?? { payload: Buffer.alloc(0) };
   const { lowOffset } = decodeHandshakeV10(payload);
   const copy = Buffer.from(greeting);
-  const low = copy.readUInt16LE(HEADER_BYTES + lowOffset) & ~CLIENT_SSL;
-  copy.writeUInt16LE(low | (tls ? CLIENT_SSL : 0), HEADER_BYTES + lowOffset);
+  const low = copy.readUInt16LE(HEADER_BYTES + lowOffset) & ~caps.CLIENT_SSL;
+  copy.writeUInt16LE(low | (tls ? caps.CLIENT_SSL : 0), HEADER_BYTES + lowOffset);
   return copy;
 }

@@ -5,7 +5,6 @@
  *
  * Within a lane its own words (`test`, `beforeEach` …) stand for jest's; there is no `describe`.
  */
-import { afterAll, describe, test } from '@jest/globals';
 
 /** A test that takes longer fails, and its lane goes on: it doesn’t hold up those behind it. */
 const LONGEST_MS = 300_000;

@@ -3,7 +3,6 @@
  * while, sessions that are busy, and one that drops and restores. Each part counts what it has
  * done; whatever is not as it has to be is the failure of the test.
  */
-import { expect } from '@jest/globals';
 import { until } from './poll.js';
 import { connect, type Session, type Target } from './servers.js';
 

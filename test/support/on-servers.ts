@@ -5,7 +5,6 @@
  *
  * Invariant: all is closed in the reverse order, with `afterAll` and `afterEach` of a test file.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from '@jest/globals';
 import type { ConnectionOptions } from 'mysql2/promise';
 import type { Log } from '../../src/log.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';

@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { expect } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog, withAudit } from '../../src/log.js';

@@ -14,7 +14,7 @@ import {
 } from 'node:crypto';
 import type { ConnectionSecurity } from '../../src/session/login/login-check.js';
 import * as caps from '../../src/wire/capabilities.js';
-import { COM_QUERY } from '../../src/wire/commands.js';
+import * as com from '../../src/wire/commands.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
 import { loginAnswer } from './login-answers.js';
@@ -112,7 +112,7 @@ export class Sha2Server extends Party {
   /** Queries come together, everything else alone. */
   override receive(framed: Buffer): void {
     const bytes = HEADER_BYTES + framed.readUIntLE(0, 3);
-    const isQuery = this.#state === 'commands' && framed[HEADER_BYTES] === COM_QUERY;
+    const isQuery = this.#state === 'commands' && framed[HEADER_BYTES] === com.COM_QUERY;
     super.receive(isQuery ? framed.subarray(0, bytes) : framed);
     if (isQuery && framed.length > bytes) this.receive(framed.subarray(bytes));
   }
@@ -156,7 +156,7 @@ export class Sha2Server extends Party {
       case 'key':
         return this.#finish(this.#decrypted(payload));
       case 'commands':
-        return payload[0] === COM_QUERY ? this.#onQuery(payload) : this.#onChangeUser(payload);
+        return payload[0] === com.COM_QUERY ? this.#onQuery(payload) : this.#onChangeUser(payload);
     }
   }
 

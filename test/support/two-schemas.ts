@@ -3,7 +3,6 @@
  * same thing done directly and through it: what is heard and which tables are left is equal, and no
  * base table is lost.
  */
-import { expect } from '@jest/globals';
 import { type ProxyTarget, proxyInFront } from './proxy.js';
 import {
   connect,

@@ -8,7 +8,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import * as caps from '../../src/wire/capabilities.js';
-import { COM_QUERY } from '../../src/wire/commands.js';
+import * as com from '../../src/wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
 import { breakOff } from './break-off.js';
 
@@ -182,7 +182,7 @@ export class WireTalk {
   /** COM_QUERY of a syntax error, in the framing that was agreed. */
   marker(nonce: string): Buffer {
     const hasAttributes = (this.flags & caps.CLIENT_QUERY_ATTRIBUTES) !== 0;
-    const head = hasAttributes ? [COM_QUERY, 0, 1] : [COM_QUERY];
+    const head = hasAttributes ? [com.COM_QUERY, 0, 1] : [com.COM_QUERY];
     return encodePacket(Buffer.concat([Buffer.from(head), Buffer.from(nonce)]), 0);
   }
 

@@ -9,7 +9,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import { agreedCapabilities, type Capabilities, CLIENT_SSL } from '../../src/wire/capabilities.js';
+import * as caps from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../src/wire/framing.js';
@@ -120,8 +120,8 @@ class Tapped {
   readonly #proxy: net.Socket;
   readonly #upstream: net.Socket;
   readonly #options: TappedOptions;
-  #greeted: Capabilities | null = null;
-  #agreed: Capabilities | null = null;
+  #greeted: caps.Capabilities | null = null;
+  #agreed: caps.Capabilities | null = null;
   #tracker: ResponseTracker | null = null;
   #answer: Buffer[] = [];
   #command: Buffer = Buffer.from('login');
@@ -176,7 +176,7 @@ class Tapped {
     const framed = encodePacket(packet.payload, packet.sequenceId);
     if (this.#agreed === null && this.#greeted !== null) {
       const { capabilities, user } = decodeHandshakeResponse41(packet.payload);
-      this.#agreed = agreedCapabilities(this.#greeted, capabilities);
+      this.#agreed = caps.agreedCapabilities(this.#greeted, capabilities);
       this.#user = user;
     }
     if (packet.sequenceId === 0) {
@@ -231,6 +231,6 @@ class Tapped {
 function withoutTls(greeting: Buffer): Buffer {
   const bytes = Buffer.from(greeting);
   const { lowOffset } = decodeHandshakeV10(bytes);
-  bytes.writeUInt16LE(bytes.readUInt16LE(lowOffset) & ~CLIENT_SSL, lowOffset);
+  bytes.writeUInt16LE(bytes.readUInt16LE(lowOffset) & ~caps.CLIENT_SSL, lowOffset);
   return bytes;
 }

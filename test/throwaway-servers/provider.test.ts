@@ -2,7 +2,6 @@
 import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { findClients } from '../../demo/run-demo.js';
 import { UndropError } from '../../src/errors.js';
 import { findPathServers } from '../../throwaway-servers/path.js';

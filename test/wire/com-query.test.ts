@@ -1,19 +1,18 @@
 /**
  * Where the text of a COM_QUERY starts: with query attributes of every type, and malformed ones.
  */
-import { describe, expect, test } from '@jest/globals';
-import { CLIENT_QUERY_ATTRIBUTES } from '../../src/wire/capabilities.js';
-import { encodeComQuery, queryTextOffset } from '../../src/wire/commands.js';
+import * as caps from '../../src/wire/capabilities.js';
+import * as com from '../../src/wire/commands.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { truncations } from '../support/chunks.js';
 import { conversation, payload } from '../support/conversation.js';
 import fc from '../support/properties.js';
 
 const PLAIN = { flags: 0, mariadb: 0 };
-const ATTRIBUTES = { flags: CLIENT_QUERY_ATTRIBUTES, mariadb: 0 };
+const ATTRIBUTES = { flags: caps.CLIENT_QUERY_ATTRIBUTES, mariadb: 0 };
 
 function textOf(bytes: Buffer): string {
-  return bytes.subarray(queryTextOffset(bytes, ATTRIBUTES)).toString();
+  return bytes.subarray(com.queryTextOffset(bytes, ATTRIBUTES)).toString();
 }
 
 /**
@@ -66,7 +65,7 @@ function withAttributes(attributes: readonly Attribute[], text: string): Buffer 
 }
 
 test('without the capability the text starts behind the command byte (wire 4)', () => {
-  expect(queryTextOffset(Buffer.from('\x03\x00\x01DROP'), PLAIN)).toBe(1);
+  expect(com.queryTextOffset(Buffer.from('\x03\x00\x01DROP'), PLAIN)).toBe(1);
 });
 
 test('without attributes it starts behind the two counts, as the mysql client sends it', () => {
@@ -99,7 +98,7 @@ describe('behind an attribute (wire 4)', () => {
     expect(exchanges.length).toBeGreaterThan(6);
     for (const { spoken } of exchanges) {
       const bytes = payload(spoken[0]?.packet ?? Buffer.alloc(0));
-      expect(bytes.subarray(queryTextOffset(bytes, agreed)).toString()).toBe('SELECT 1');
+      expect(bytes.subarray(com.queryTextOffset(bytes, agreed)).toString()).toBe('SELECT 1');
     }
   });
 });
@@ -117,7 +116,7 @@ describe('malformed', () => {
     ['a value longer than the packet', '030101' + '00' + '01' + 'fe000161' + 'fcffff31'],
     ['a name longer than the packet', '030101' + '00' + '01' + 'fe00fcffff61'],
   ])('%s', (_name, hex) => {
-    expect(() => queryTextOffset(Buffer.from(hex, 'hex'), ATTRIBUTES)).toThrow(
+    expect(() => com.queryTextOffset(Buffer.from(hex, 'hex'), ATTRIBUTES)).toThrow(
       MalformedPacketError,
     );
   });
@@ -127,9 +126,9 @@ describe('malformed', () => {
       VALUES.map(({ type, value }) => ({ type, value })),
       '',
     );
-    expect(queryTextOffset(bytes, ATTRIBUTES)).toBe(bytes.length);
+    expect(com.queryTextOffset(bytes, ATTRIBUTES)).toBe(bytes.length);
     for (const cut of truncations(bytes)) {
-      expect(() => queryTextOffset(cut, ATTRIBUTES)).toThrow(MalformedPacketError);
+      expect(() => com.queryTextOffset(cut, ATTRIBUTES)).toThrow(MalformedPacketError);
     }
   });
 
@@ -138,7 +137,7 @@ describe('malformed', () => {
       fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
         const packet = Buffer.from([3, ...bytes]);
         try {
-          expect(queryTextOffset(packet, ATTRIBUTES)).toBeLessThanOrEqual(packet.length);
+          expect(com.queryTextOffset(packet, ATTRIBUTES)).toBeLessThanOrEqual(packet.length);
         } catch (error) {
           expect(error).toBeInstanceOf(MalformedPacketError);
         }
@@ -150,9 +149,9 @@ describe('malformed', () => {
 describe('of ours', () => {
   test('is found again by the same rule', () => {
     for (const capabilities of [PLAIN, ATTRIBUTES]) {
-      const bytes = encodeComQuery(Buffer.from('SELECT 1'), capabilities);
+      const bytes = com.encodeComQuery(Buffer.from('SELECT 1'), capabilities);
       expect(bytes[0]).toBe(3);
-      expect(bytes.subarray(queryTextOffset(bytes, capabilities)).toString()).toBe('SELECT 1');
+      expect(bytes.subarray(com.queryTextOffset(bytes, capabilities)).toString()).toBe('SELECT 1');
     }
   });
 });

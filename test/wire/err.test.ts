@@ -1,5 +1,4 @@
 /** ERR packets: of real servers, before a greeting, and our own. */
-import { describe, expect, test } from '@jest/globals';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { decodeErr, encodeErr } from '../../src/wire/response.js';
 import { truncations } from '../support/chunks.js';

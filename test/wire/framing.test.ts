@@ -1,5 +1,4 @@
 /** Framing: packets of every length, in chunks of every length. */
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import {
   encodePacket,

@@ -1,5 +1,4 @@
 /** Bytes that wait to be whole: nothing gets lost, and they cost no more than their size. */
-import { describe, expect, test } from '@jest/globals';
 import { CommandGate } from '../../src/session/gate/command-gate.js';
 import { GrowingBuffer, PacketAssembler } from '../../src/wire/framing.js';
 import { chunkSizes, cut, lend } from '../support/chunks.js';

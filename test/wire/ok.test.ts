@@ -1,6 +1,5 @@
 /** OK packets of real servers. */
-import { describe, expect, test } from '@jest/globals';
-import { SERVER_STATUS_IN_TRANS } from '../../src/wire/capabilities.js';
+import * as caps from '../../src/wire/capabilities.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { decodeOk, okWithAffectedRows, trackedSchema } from '../../src/wire/response.js';
 import { truncations } from '../support/chunks.js';
@@ -28,8 +27,8 @@ describe.each(SERVERS)('of %s', (server) => {
   test('in a transaction and behind it', () => {
     const inside = decodeOk(onlyPacket(`${server}/eof`, 'in a transaction'));
     const behind = decodeOk(onlyPacket(`${server}/eof`, 'out of it'));
-    expect(inside.statusFlags & SERVER_STATUS_IN_TRANS).toBe(SERVER_STATUS_IN_TRANS);
-    expect(behind.statusFlags & SERVER_STATUS_IN_TRANS).toBe(0);
+    expect(inside.statusFlags & caps.SERVER_STATUS_IN_TRANS).toBe(caps.SERVER_STATUS_IN_TRANS);
+    expect(behind.statusFlags & caps.SERVER_STATUS_IN_TRANS).toBe(0);
   });
 
   test('cut short before the warnings is malformed', () => {

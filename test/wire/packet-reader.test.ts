@@ -1,5 +1,4 @@
 /** The one bounded reader: each basic type, and what it says of bytes that are too short. */
-import { describe, expect, test } from '@jest/globals';
 import { MalformedPacketError, PacketReader } from '../../src/wire/packet-reader.js';
 import fc from '../support/properties.js';
 

@@ -1,5 +1,4 @@
 /** Whole responses of real servers, read by the capabilities of their sessions. */
-import { describe, expect, test } from '@jest/globals';
 import type { Capabilities } from '../../src/wire/capabilities.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import {

@@ -1,14 +1,5 @@
 /** Result sets of undrop's own, read again by the reader that reads those of servers. */
-import { describe, expect, test } from '@jest/globals';
-import {
-  type Capabilities,
-  CLIENT_DEPRECATE_EOF,
-  CLIENT_OPTIONAL_RESULTSET_METADATA,
-  CLIENT_PROTOCOL_41,
-  MARIADB_CLIENT_CACHE_METADATA,
-  MARIADB_CLIENT_EXTENDED_METADATA,
-  SERVER_MORE_RESULTS_EXISTS,
-} from '../../src/wire/capabilities.js';
+import * as caps from '../../src/wire/capabilities.js';
 import { PacketReader } from '../../src/wire/packet-reader.js';
 import {
   type Result,
@@ -36,28 +27,28 @@ const ROWS = [
 ] as const;
 const AUTOCOMMIT = 2;
 
-const base = CLIENT_PROTOCOL_41;
-const CAPABILITIES: readonly (readonly [name: string, capabilities: Capabilities])[] = [
+const base = caps.CLIENT_PROTOCOL_41;
+const CAPABILITIES: readonly (readonly [name: string, capabilities: caps.Capabilities])[] = [
   ['with EOF', { flags: base, mariadb: 0 }],
-  ['without EOF', { flags: base | CLIENT_DEPRECATE_EOF, mariadb: 0 }],
+  ['without EOF', { flags: base | caps.CLIENT_DEPRECATE_EOF, mariadb: 0 }],
   [
     'of optional metadata',
-    { flags: base | CLIENT_DEPRECATE_EOF | CLIENT_OPTIONAL_RESULTSET_METADATA, mariadb: 0 },
+    { flags: base | caps.CLIENT_DEPRECATE_EOF | caps.CLIENT_OPTIONAL_RESULTSET_METADATA, mariadb: 0 },
   ],
   [
     'of optional metadata, with EOF',
-    { flags: base | CLIENT_OPTIONAL_RESULTSET_METADATA, mariadb: 0 },
+    { flags: base | caps.CLIENT_OPTIONAL_RESULTSET_METADATA, mariadb: 0 },
   ],
   [
     'of MariaDB',
     {
-      flags: base | CLIENT_DEPRECATE_EOF,
-      mariadb: MARIADB_CLIENT_CACHE_METADATA | MARIADB_CLIENT_EXTENDED_METADATA,
+      flags: base | caps.CLIENT_DEPRECATE_EOF,
+      mariadb: caps.MARIADB_CLIENT_CACHE_METADATA | caps.MARIADB_CLIENT_EXTENDED_METADATA,
     },
   ],
 ];
 
-function optionsOf(capabilities: Capabilities, more: Partial<ResultSetOptions> = {}) {
+function optionsOf(capabilities: caps.Capabilities, more: Partial<ResultSetOptions> = {}) {
   const plain = { statusFlags: AUTOCOMMIT, warnings: 0, isBinary: false, charset: 'utf8mb4' };
   return { ...plain, capabilities, ...more };
 }
@@ -91,7 +82,7 @@ describe.each(CAPABILITIES)('a session %s', (_name, capabilities) => {
   });
 
   test('finds the same definitions at the PREPARE', () => {
-    const hasFlag = (capabilities.flags & CLIENT_OPTIONAL_RESULTSET_METADATA) !== 0;
+    const hasFlag = (capabilities.flags & caps.CLIENT_OPTIONAL_RESULTSET_METADATA) !== 0;
     const ofServer = Buffer.from([0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...(hasFlag ? [0] : [])]);
     const packets = encodePrepareOk(ofServer, COLUMNS, optionsOf(capabilities));
     expect(read(readingPrepareResult(capabilities), packets)).toMatchObject({
@@ -106,16 +97,16 @@ describe.each(CAPABILITIES)('a session %s', (_name, capabilities) => {
   });
 
   test('is told the flags and warnings at every end of packets', () => {
-    const statusFlags = AUTOCOMMIT | SERVER_MORE_RESULTS_EXISTS | 0x4000;
+    const statusFlags = AUTOCOMMIT | caps.SERVER_MORE_RESULTS_EXISTS | 0x4000;
     const options = optionsOf(capabilities, { statusFlags, warnings: 3 });
     const packets = encodeResultSet({ columns: COLUMNS, rows: ROWS }, options);
     const isEnd = (packet: Buffer) => packet[0] === 0xfe && packet.length < 9;
-    const deprecated = (capabilities.flags & CLIENT_DEPRECATE_EOF) !== 0;
+    const deprecated = (capabilities.flags & caps.CLIENT_DEPRECATE_EOF) !== 0;
     const ends = packets.filter(isEnd);
     expect(ends).toHaveLength(deprecated ? 1 : 2);
     for (const end of ends) {
       const at = deprecated ? { flags: 3, warnings: 5 } : { flags: 3, warnings: 1 };
-      expect(end.readUInt16LE(at.flags)).toBe(AUTOCOMMIT | SERVER_MORE_RESULTS_EXISTS);
+      expect(end.readUInt16LE(at.flags)).toBe(AUTOCOMMIT | caps.SERVER_MORE_RESULTS_EXISTS);
       expect(end.readUInt16LE(at.warnings)).toBe(3);
     }
   });

@@ -25,8 +25,9 @@ import { findLacking, lastDrops } from '../../restore/schema/restore-schema.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql, valueList } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import { type GcSettings, requestedLifecycle } from '../settings.js';
 import { type Flags, type Shell, wrongUsage } from '../shell.js';
 import { formatChosen, runRemove } from './change-holds.js';
@@ -119,7 +120,7 @@ async function readLeft(pool: ServicePool) {
   const held = await listAll(pool);
   const unknown = held.filter(({ origin }) => origin === null);
   const isThere = async <T>(read: Promise<readonly T[]>) =>
-    unlessRefused(read, [] as readonly T[], ...ABSENT_TABLE);
+    unlessRefused(read, [] as readonly T[], ...ER.ABSENT_TABLE);
   const dropped = await isThere(findDroppedSchemas(pool, 'all'));
   const unfinished = await isThere(findUnfinishedRestores(pool));
   const triggers = await isThere(findWithoutTriggers(pool));
@@ -184,7 +185,7 @@ async function dropSchemas(pool: ServicePool, { stdout, stderr }: Shell): Promis
   );
   // The spare ones, too. The schema with the version that no proxy knows goes last: until then no
   // table can come into another.
-  const all = found.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
+  const all = found.map((row) => col.text(row, 'name')).filter(isRecycleSchema);
   const isLast = (schema: string) => schema === RECYCLE_SCHEMA;
   const schemas = [...all.filter((schema) => !isLast(schema)), ...all.filter(isLast)];
   const unlogs = await mayUnlog(pool);
@@ -207,7 +208,7 @@ async function dropSchemas(pool: ServicePool, { stdout, stderr }: Shell): Promis
     }
   }
   const [[row = {}] = []] = await pool.run(sql`SELECT CURRENT_USER() AS account`);
-  const [user = '', host = ''] = textOf(row, 'account').split(/@(?=[^@]*$)/);
+  const [user = '', host = ''] = col.text(row, 'account').split(/@(?=[^@]*$)/);
   const empty = kept.map((schema) => `${schema} is empty and stays; drop it with sql_log_bin=0.\n`);
   stdout.write(
     `The schemas of undrop are gone. Its account, and what was granted to it, goes with:\n` +
@@ -228,7 +229,7 @@ async function readStrangers(
   );
   const isOwn = (schema: string, name: string) => schema === RECYCLE_SCHEMA && OWN_TABLES.has(name);
   return rows
-    .map((row) => ({ schema: textOf(row, 'place'), name: textOf(row, 'name') }))
+    .map((row) => ({ schema: col.text(row, 'place'), name: col.text(row, 'name') }))
     .filter(({ schema, name }) => !isOwn(schema, name))
     .map(({ schema, name }) => `${schema}.${name}`);
 }

@@ -4,26 +4,21 @@
  *
  * Invariant: signals that reach all processes of a group don't concern it.
  */
-import '../signals.js';
 import { Socket } from 'node:net';
 import { UndropError } from '../../errors.js';
 import { openLog } from '../../log.js';
 import { KEEP_ALIVE } from '../../relay/byte-stream.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
 import { reportFailure } from '../report-failure.js';
-import { readProxySettings } from '../settings.js';
+import { type ProxySettings, changesOf, readProxySettings } from '../settings.js';
 import { versionOfPackage } from '../shell.js';
 import { takeSignals } from '../signals.js';
-import {
-  PROTOCOL,
-  PROTOCOL_VARIABLE,
-  ROLE_VARIABLE,
-  type ToProcess,
-} from '../supervisor/messages.js';
-import { type Obey, sockets, tell } from './channel.js';
-import { openControl } from './control-process.js';
+import { PROTOCOL, PROTOCOL_VARIABLE, ROLE_VARIABLE, type ToProcess } from '../supervisor/messages.js';
+import { type Obey, type Start, end, openCommon, sockets, tell } from './channel.js';
 import { planOf } from './plan.js';
 import { openProxy } from './proxy-process.js';
+import { type Counters, newCounters } from '../../metrics.js';
+import { ControlPlane } from './control-plane.js';
 
 let obey: Obey = () => {
   throw new Error('an order came before the start');
@@ -90,4 +85,52 @@ function socketOf(handle: unknown): Socket {
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true };
   const socket = new Socket({ ...options, readable: true, writable: true });
   return socket.setNoDelay(noDelay).setKeepAlive(keepAlive, keepAliveInitialDelay);
+}
+
+// ── the control process ──────────────────────────────────────────────────────────────────────────
+// The control process of a service: obeys the supervisor (supervisor/messages.ts).
+
+async function openControl(start: Start): Promise<Obey> {
+  const common = await openCommon(start);
+  const { settings, log } = common;
+  let ofAll: Counters = newCounters();
+  const control = await ControlPlane.open(
+    {
+      ...common,
+      serviceId: String(start.kept['serviceId']),
+      processes: start.proxies + 1,
+      listen: start.listen,
+      counters: () => ofAll,
+      own: common.counters,
+      onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
+    },
+    settings,
+  );
+  tell({ kind: 'ready', serverConnectionsMax: control.serverConnectionsMax });
+  return async (order) => {
+    switch (order.kind) {
+      case 'serve':
+        return control.serve(sockets, order.about);
+      case 'collect': {
+        if (order.before !== null) {
+          const changed = changesOf(order.before as ProxySettings, settings);
+          log.info({ event: 'reload', changed }, 'reloaded the program and its settings');
+        }
+        return control.collect();
+      }
+      case 'away':
+        return control.keepAway();
+      case 'counters':
+        ofAll = { ...newCounters(), ...order.counters } as Counters;
+        return;
+      case 'told':
+        if (order.message.kind === 'held') control.onHeld();
+        return;
+      case 'stop':
+        await control.stop(order);
+        return end(common.counters);
+      default:
+        throw new Error(`a control process has no order ${order.kind}`);
+    }
+  };
 }

@@ -7,7 +7,6 @@
  * Invariants: clients can connect from the first `start` to the end. Processes that can't serve
  * leave those that do as they are. Only one control process collects at a time.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import { timeText } from '../../duration.js';
 import type { UndropError } from '../../errors.js';
@@ -17,8 +16,7 @@ import type { Flags } from '../shell.js';
 import { type Child, ProcessFailedError, type Said } from './child.js';
 import { CommandSocket, type Outcome } from './command-socket.js';
 import { CRASHES_MAX, Generation, restartPauseMs } from './generation.js';
-import type { Kept, Plan } from './messages.js';
-import { Totals } from './totals.js';
+import type { CountersMessage, Kept, Plan, Sums, ToProcess } from './messages.js';
 
 const CHECK_EVERY_MS = 1_000;
 /** A further reload waits until the sessions of the oldest have ended. */
@@ -280,4 +278,57 @@ export class Supervisor {
   #kill(): void {
     for (const child of this.#children()) child.kill();
   }
+}
+
+// ── totals ───────────────────────────────────────────────────────────────────────────────────────
+// The counters of all processes, for the control process, which reports them. The counts of a
+// process that has ended stay in the sum. The supervisor may be older than the programs that count,
+// so it knows no name of a counter: numbers are added; of a name that ends in `Max` the greatest
+// counts.
+
+export class Totals {
+  readonly #tell: (message: ToProcess) => void;
+  readonly #of = new Map<Child, CountersMessage>();
+  #past: Sums = {};
+
+  constructor(tell: (message: ToProcess) => void) {
+    this.#tell = tell;
+  }
+
+  set(child: Child, message: CountersMessage): void {
+    this.#of.set(child, message);
+    this.tellAll();
+  }
+
+  end(child: Child): void {
+    const last = this.#of.get(child);
+    if (last === undefined) return;
+    this.#of.delete(child);
+    const { counters, gauges } = last;
+    const open = Object.fromEntries(gauges.map((name) => [name, 0]));
+    this.#past = add(this.#past, { ...counters, ...open });
+    this.tellAll();
+  }
+
+  sum(): Sums {
+    return [...this.#of.values()].reduce((sum, { counters }) => add(sum, counters), this.#past);
+  }
+
+  tellAll(): void {
+    this.#tell({ kind: 'counters', counters: this.sum() });
+  }
+}
+
+function add(sum: Sums, more: Sums): Sums {
+  const result: Record<string, number | Sums> = { ...sum };
+  for (const [name, value] of Object.entries(more)) {
+    const known = result[name];
+    if (typeof value === 'object') {
+      result[name] = add(typeof known === 'object' ? known : {}, value);
+    } else {
+      const before = typeof known === 'number' ? known : 0;
+      result[name] = name.endsWith('Max') ? Math.max(before, value) : before + value;
+    }
+  }
+  return result;
 }

@@ -22,11 +22,7 @@ import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/st
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, keyIdent, note, type SQLQuery, sql } from '../../service/sql.js';
 import { REPOINT_TRIES, REPOINT_TRIES_BESIDE_CLIENT } from '../../tries.js';
-import {
-  ALGORITHM_NOT_SUPPORTED,
-  ER_FK_DUP_NAME,
-  ER_SUBQUERY_NO_1_ROW,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { type PlainIndex, readIndexes, readTable } from './read-table.js';
 
 export interface KeyedTable {
@@ -78,7 +74,7 @@ export async function addKeys(
   try {
     await alter(pool, table, { ...options, changes: missing.map(keyWithIndexName) });
   } catch (error) {
-    if (!isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) throw error;
+    if (!isServerError(error, ...ER.ALGORITHM_NOT_SUPPORTED)) throw error;
     await alter(pool, table, { ...options, changes: missing.map(plainKey) });
   }
   return true;
@@ -251,7 +247,7 @@ async function dropAway(
     await alter(pool, child, { ...options, unless, changes: [dropKey(key.name)] });
     return true;
   } catch (error) {
-    if (!isServerError(error, ER_SUBQUERY_NO_1_ROW)) throw error;
+    if (!isServerError(error, ER.SUBQUERY_NO_1_ROW)) throw error;
     const now = await readKey(pool, child, key);
     if (now === null || typeof now === 'string') return true;
     if (isAway(now, key, options)) throw error;
@@ -275,7 +271,7 @@ async function assertMayAdd(
   try {
     await alter(pool, child, { ...options, changes: [plainKey(key), plainKey(key)] });
   } catch (error) {
-    if (isServerError(error, ER_FK_DUP_NAME)) return;
+    if (isServerError(error, ER.FK_DUP_NAME)) return;
     throw error;
   }
   assert(false, 'a foreign key is not added twice under one name');

@@ -13,18 +13,11 @@ import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
 import type { Rows, ServicePool } from '../../service/pool/pools.js';
-import { runWithin, type SearchBound } from '../../service/pool/statement-timeout.js';
+import { runWithin } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import {
-  ident,
-  note,
-  numberOf,
-  renderQuery,
-  type SQLQuery,
-  sql,
-  textOf,
-} from '../../service/sql.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, renderQuery, type SQLQuery, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 
 export interface BrokenKey {
   readonly name: string;
@@ -56,25 +49,11 @@ export async function findBrokenRows(
   pool: ServicePool,
   table: QualifiedTable,
 ): Promise<readonly BrokenKey[]> {
-  try {
-    return await searchBrokenRows(pool, table, { withinMs: SEARCH_MS });
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-    return [];
-  }
-}
-
-/** The same, with another time limit; rejects if the keys can't be read. */
-export async function searchBrokenRows(
-  pool: ServicePool,
-  table: QualifiedTable,
-  { withinMs, givesWay }: SearchBound,
-): Promise<readonly BrokenKey[]> {
-  const keys = await readKeys(pool, table);
-  const endMs = performance.now() + withinMs;
+  const { value: keys } = await tolerantly(() => readKeys(pool, table));
+  const endMs = performance.now() + SEARCH_MS;
   const broken: BrokenKey[] = [];
   for (const key of keys) {
-    const found = await searchFor(pool, key, { withinMs: endMs - performance.now(), givesWay });
+    const found = await searchFor(pool, key, endMs - performance.now());
     if (found === 'none') continue;
     const { schema, table: child } = key.child;
     const query = `${renderQuery(queryOf(key))};`;
@@ -88,7 +67,7 @@ async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<reado
   const [found = []] = await pool.run(foreignKeysOf([table], server));
   const names = new Map<string, QualifiedTable>();
   for (const row of found) {
-    const child = { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
+    const child = { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
     names.set(JSON.stringify(child), child);
   }
   if (names.size === 0) return [];
@@ -112,11 +91,11 @@ async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<reado
 function keysIn(rows: Rows): readonly Key[] {
   const keys = new Map<string, { key: Omit<Key, 'columns'>; columns: Key['columns'][number][] }>();
   for (const row of rows) {
-    const name = textOf(row, 'name');
-    const child = { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
-    const parent = { schema: textOf(row, 'parentSchema'), table: textOf(row, 'parent') };
+    const name = col.text(row, 'name');
+    const child = { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
+    const parent = { schema: col.text(row, 'parentSchema'), table: col.text(row, 'parent') };
     const one = keys.get(name) ?? { key: { name, child, parent }, columns: [] };
-    one.columns.push({ own: textOf(row, 'own'), parent: textOf(row, 'parentColumn') });
+    one.columns.push({ own: col.text(row, 'own'), parent: col.text(row, 'parentColumn') });
     keys.set(name, one);
   }
   return [...keys.values()].map(({ key, columns }) => ({ ...key, columns }));
@@ -153,15 +132,15 @@ const OLD_ROWS_MAY_GO = sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`;
 async function searchFor(
   pool: ServicePool,
   key: Key,
-  bound: SearchBound,
+  withinMs: number,
 ): Promise<'none' | 'some' | 'unknown'> {
   const query = sql`SELECT ${note('broken')} 1 FROM (${queryOf(key)} LIMIT 1) AS broken`;
   try {
-    const rows = await runWithin(pool, [OLD_ROWS_MAY_GO, query], bound);
+    const rows = await runWithin(pool, [OLD_ROWS_MAY_GO, query], { withinMs });
     return rows === null ? 'unknown' : rows.length === 0 ? 'none' : 'some';
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    return isServerError(error, ...ABSENT_TABLE) ? 'none' : 'unknown';
+    return isServerError(error, ...ER.ABSENT_TABLE) ? 'none' : 'unknown';
   }
 }
 
@@ -178,7 +157,7 @@ export interface KeyRows {
 export async function countKeyRows(
   pool: ServicePool,
   child: QualifiedTable,
-  { key, withinMs }: { readonly key: ForeignKey } & SearchBound,
+  { key, withinMs }: { readonly key: ForeignKey; readonly withinMs: number },
 ): Promise<KeyRows | null> {
   const { name, parentSchema, parentTable, parentColumns } = key;
   const columns = key.columns.map((own, index) => ({ own, parent: parentColumns[index] ?? own }));
@@ -192,6 +171,6 @@ export async function countKeyRows(
   );
   const [row] = value;
   if (row === undefined) return null;
-  const withParent = numberOf(row, 'matching');
-  return { withParent, withoutParent: numberOf(row, 'found') - withParent };
+  const withParent = col.number(row, 'matching');
+  return { withParent, withoutParent: col.number(row, 'found') - withParent };
 }

@@ -31,8 +31,8 @@ import { isServerError, isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
-import { textOf } from '../../service/sql.js';
-import { SERVICE_DENIED } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import * as ER from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey, repointForeignKey } from './add-keys.js';
@@ -103,12 +103,12 @@ async function withBinding(
   return tables.map(({ holdName }, index) => {
     const failure = known.failures[index] ?? null;
     const key = keys.find((row) => {
-      const [child, parent] = [textOf(row, 'child'), textOf(row, 'parent')];
+      const [child, parent] = [col.text(row, 'child'), col.text(row, 'parent')];
       if (isSameName(child, holdName)) return !isSameName(parent, holdName);
       return isSameName(parent, holdName) && parseHoldName(child) === null;
     });
     if (key !== undefined) {
-      const text = `the foreign key ${textOf(key, 'name')} is still on it`;
+      const text = `the foreign key ${col.text(key, 'name')} is still on it`;
       return { ...undone(text, 'passing'), ...failure };
     }
     if (failure === null) return null;
@@ -189,13 +189,13 @@ async function findChildren(
   );
   const found: ChildKey[] = [];
   for (const row of rows) {
-    const [childSchema, childTable] = [textOf(row, 'childSchema'), textOf(row, 'child')];
+    const [childSchema, childTable] = [col.text(row, 'childSchema'), col.text(row, 'child')];
     const isItself = isSameName(childSchema, fromSchema) && isSameName(childTable, holdName);
-    if (isItself || !isSameName(textOf(row, 'parent'), holdName)) continue;
+    if (isItself || !isSameName(col.text(row, 'parent'), holdName)) continue;
     if (parseHoldName(childTable) !== null) continue;
     const look = await readTable(pool, { id, schema: childSchema, table: childTable });
     if (typeof look === 'string') continue;
-    const name = textOf(row, 'name');
+    const name = col.text(row, 'name');
     const key = look.keys?.find((candidate) => candidate.name === name);
     if (key === undefined) {
       return `undrop cannot parse the foreign key ${name} of ${childSchema}.${childTable}`;
@@ -302,7 +302,7 @@ async function failureOf(what: string, work: () => Promise<void>): Promise<Failu
     await work();
     return null;
   } catch (error) {
-    const isFinal = !isServiceError(error) || isServerError(error, ...SERVICE_DENIED);
+    const isFinal = !isServiceError(error) || isServerError(error, ...ER.SERVICE_DENIED);
     const binds = isFinal ? 'lasting' : 'passing';
     if (isKilled(error)) return undone(`${what}: another session has a table locked`, 'passing');
     return undone(`${what}: ${error instanceof Error ? error.message : String(error)}`, binds);

@@ -13,8 +13,9 @@ import {
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
-import { ident, note, sql, textOf } from '../../service/sql.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 
 interface TableDefinition {
   readonly definition: string;
@@ -36,11 +37,11 @@ export async function readTable(
     ]);
     const [row] = shown;
     if (row?.['Create Table'] === undefined) return 'view';
-    const definition = textOf(row, 'Create Table');
-    const names = named.map((found) => textOf(found, 'name'));
+    const definition = col.text(row, 'Create Table');
+    const names = named.map((found) => col.text(found, 'name'));
     return { definition, keys: readForeignKeys(definition, schema, names) };
   } catch (error) {
-    if (isServerError(error, ...ABSENT_TABLE)) return 'missing';
+    if (isServerError(error, ...ER.ABSENT_TABLE)) return 'missing';
     throw error;
   }
 }

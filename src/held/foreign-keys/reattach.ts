@@ -21,7 +21,8 @@ import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { note, numberOf, sql } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { note, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
 import { addKeys, type RepointOptions, readKey, repointForeignKey } from './add-keys.js';
 import { countKeyRows, type KeyRows, SEARCH_MS } from './broken-rows.js';
@@ -287,7 +288,7 @@ export async function isMissing(
     sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
       WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
   );
-  return numberOf(rows[0] ?? {}, 'n') === 0;
+  return col.number(rows[0] ?? {}, 'n') === 0;
 }
 
 /** The maximum of drops of one name, from the newest on. */

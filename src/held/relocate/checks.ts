@@ -21,10 +21,7 @@ import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import { ident, quoteIdentifier, sql } from '../../service/sql.js';
-import {
-  ALGORITHM_NOT_SUPPORTED,
-  ER_CHECK_CONSTRAINT_NOT_FOUND,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
 import { readTable } from '../foreign-keys/read-table.js';
 import { type Reattached, type ReattachOptions, triedAll } from '../foreign-keys/reattach.js';
@@ -62,9 +59,9 @@ export async function detachChecks(
     await alter(pool, held, { ...how, changes: [...drops, sql`ALGORITHM=INSTANT`] });
   } catch (error) {
     // The engine is not InnoDB.
-    if (isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) return `its CHECKs: ${error.message}`;
+    if (isServerError(error, ...ER.ALGORITHM_NOT_SUPPORTED)) return `its CHECKs: ${error.message}`;
     // Another proxy was faster.
-    if (!isServerError(error, ER_CHECK_CONSTRAINT_NOT_FOUND)) throw error;
+    if (!isServerError(error, ER.CHECK_CONSTRAINT_NOT_FOUND)) throw error;
   }
   return null;
 }

@@ -20,7 +20,8 @@ import { isServiceError } from '../../service/errors.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { dateOf, ident, note, sql } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
 import { blockerOfDrop, type RelocateTable } from './blockers.js';
 
 interface RenewOptions {
@@ -65,7 +66,7 @@ export async function renew(
 
 async function readNowMs(pool: ServicePool): Promise<number> {
   const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
-  return dateOf(rows[0] ?? {}, 'utcNow').getTime();
+  return col.date(rows[0] ?? {}, 'utcNow').getTime();
 }
 
 function dueAfter(hold: HoldTime, nowMs: number): Date {

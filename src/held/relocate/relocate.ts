@@ -21,12 +21,9 @@ import {
   runWithTimeout,
   type TryOptions,
 } from '../../service/pool/statement-timeout.js';
-import { ident, note, sql, textOf } from '../../service/sql.js';
-import {
-  ER_CHECK_CONSTRAINT_DUP_NAME,
-  ER_LOCK_WAIT_TIMEOUT,
-  ER_TRG_IN_WRONG_SCHEMA,
-} from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import { detach } from '../foreign-keys/detach.js';
 import { readTable } from '../foreign-keys/read-table.js';
 import { locateHoldTable } from '../locate.js';
@@ -122,7 +119,7 @@ async function findKeyed(
   if (places.length === 0) return () => false;
   try {
     const [rows = []] = await pool.run(foreignKeysOf(places, server));
-    const found = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
+    const found = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
     return (name) => found.some((one) => isSameName(one, name));
   } catch (error) {
     if (!isServiceError(error)) throw error;
@@ -163,7 +160,7 @@ export async function relocate(
     // The connection is broken, or all of them together can't be moved.
     if (only === undefined || tables.length > 1) return oneByOne(pool, tables, { ...how, error });
     // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
-    const isTaken = isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME);
+    const isTaken = isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME);
     const other = isTaken ? relocateWithoutChecks : explain;
     return [await other(pool, only, { ...how, error })];
   }
@@ -259,12 +256,12 @@ function failed({ id }: RelocateTable, error: unknown): Relocation {
   if (isKilled(error)) {
     const text = 'another session has it locked';
     const failure = { todo: 'relocate', text } as const;
-    return { id, outcome: 'failed', errno: ER_LOCK_WAIT_TIMEOUT, failure };
+    return { id, outcome: 'failed', errno: ER.LOCK_WAIT_TIMEOUT, failure };
   }
   const errno = isServerError(error) ? error.errno : null;
   const text = error instanceof Error ? error.message : String(error);
   // The server returns that also for triggers that this account can't see.
-  const hasTriggers = errno === ER_TRG_IN_WRONG_SCHEMA;
+  const hasTriggers = errno === ER.TRG_IN_WRONG_SCHEMA;
   const failure = hasTriggers ? blockedByTriggers(text) : ({ todo: 'relocate', text } as const);
   return { id, outcome: 'failed', errno, failure };
 }

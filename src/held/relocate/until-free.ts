@@ -13,7 +13,7 @@ import { foreignKeysIn } from '../../ledger/intents/intent-text.js';
 import { foldName, recycleSchemaFor } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { textOf } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
 import { FREEING, pauseBefore } from '../../tries.js';
 import { detach } from '../foreign-keys/detach.js';
 import type { RelocateTable } from './blockers.js';
@@ -61,7 +61,7 @@ export async function freeMoved(
   if (tables.length === 0) return [];
   const server = await readServerFacts(pool);
   const [rows = []] = await pool.run(foreignKeysIn(recycleSchemaFor(logged), server));
-  const ends = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
+  const ends = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
   const names = new Set(ends.map(foldName));
   const first = tables.map(({ id, fromSchema: holdSchema, holdName }) => {
     const failure = names.has(foldName(holdName)) ? KEY_MADE : null;

@@ -14,15 +14,8 @@ import {
 } from '../../ledger/detached/detached.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import {
-  ident,
-  note,
-  numberOf,
-  quoteIdentifier,
-  type SQLQuery,
-  sql,
-  textOf,
-} from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 
 /** Rejects with the server's error: 1359 if another trigger has its name. */
@@ -107,11 +100,11 @@ export async function inCharset(pool: ServicePool, text: string, charset: string
         HEX(CONVERT(${converted} USING utf8mb4)) AS back`,
   );
   const [row = {}] = rows;
-  if (textOf(row, 'back').toLowerCase() !== Buffer.from(runs.join('\n')).toString('hex')) {
+  if (col.text(row, 'back').toLowerCase() !== Buffer.from(runs.join('\n')).toString('hex')) {
     throw new UndropError('UNDROP_BAD_NAME', { name: `${text} in ${charset}` });
   }
   // No character of several bytes has a newline in it.
-  const there = Buffer.from(textOf(row, 'there'), 'hex').toString('latin1').split('\n');
+  const there = Buffer.from(col.text(row, 'there'), 'hex').toString('latin1').split('\n');
   return Buffer.from(
     text.replace(NOT_ASCII, () => there.shift() ?? ''),
     'latin1',
@@ -144,7 +137,7 @@ export async function showTriggers(
   );
   if (named.length === 0) return [];
   const shows = named.map(
-    (row) => sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, textOf(row, 'name'))}`,
+    (row) => sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, col.text(row, 'name'))}`,
   );
   const answers = await pool.run([...shows, sql`SET character_set_results = binary`, ...shows]);
   return named.map((row, index): ShownTrigger => {
@@ -153,17 +146,17 @@ export async function showTriggers(
     const bytes = raw[STATEMENT];
     assert(Buffer.isBuffer(bytes), 'what is asked for in binary comes as bytes');
     return {
-      name: textOf(row, 'name'),
-      event: `${textOf(row, 'timing')} ${textOf(row, 'event')}`,
-      order: numberOf(row, 'place'),
-      definer: textOf(row, 'definer'),
-      sqlMode: textOf(row, 'sqlMode'),
-      characterSetClient: textOf(row, 'client'),
-      collationConnection: textOf(row, 'connection'),
-      databaseCollation: textOf(row, 'collation'),
-      schemaCollation: textOf(row, 'schemaCollation'),
+      name: col.text(row, 'name'),
+      event: `${col.text(row, 'timing')} ${col.text(row, 'event')}`,
+      order: col.number(row, 'place'),
+      definer: col.text(row, 'definer'),
+      sqlMode: col.text(row, 'sqlMode'),
+      characterSetClient: col.text(row, 'client'),
+      collationConnection: col.text(row, 'connection'),
+      databaseCollation: col.text(row, 'collation'),
+      schemaCollation: col.text(row, 'schemaCollation'),
       bytes,
-      text: textOf(shown, STATEMENT),
+      text: col.text(shown, STATEMENT),
     };
   });
 }

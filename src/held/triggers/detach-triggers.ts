@@ -15,8 +15,9 @@ import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, sql, textOf } from '../../service/sql.js';
-import { ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import {
   blockedByTriggers,
   type RelocateTable,
@@ -134,7 +135,7 @@ export async function dropTriggers(
 }
 
 /** The SELECT returns more than one row if the trigger doesn't exist; and no such trigger. */
-const NOT_THERE = [ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST] as const;
+const NOT_THERE = [ER.SUBQUERY_NO_1_ROW, ER.TRG_DOES_NOT_EXIST] as const;
 
 // ── the rights of the service account ────────────────────────────────────────────────────────────
 // The privileges of the service account on triggers of others, by SHOW GRANTS: to drop one it needs
@@ -160,7 +161,7 @@ export async function readTriggerRights(
   const texts = grants.flatMap((row) => Object.values(row)).map(String);
   const has = (right: RegExp) => texts.some((text) => right.test(ON_SERVER.exec(text)?.[1] ?? ''));
   const isOn = (name: string) =>
-    variables.some((row) => textOf(row, 'Variable_name') === name && textOf(row, 'Value') === 'ON');
+    variables.some((row) => col.text(row, 'Variable_name') === name && col.text(row, 'Value') === 'ON');
   const isTrusted = !isOn('log_bin') || isOn('log_bin_trust_function_creators') || has(TRUSTED);
   const isNew = flavour === 'mysql' && versionId >= 80_000;
   return { mayDrop: isNew || isTrusted, mayMake: isTrusted && has(DEFINERS) };

@@ -9,7 +9,8 @@ import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { ident, note, sql, textOf, valueList } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql, valueList } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
@@ -117,7 +118,7 @@ export async function findMissing(
         WHERE EVENT_OBJECT_SCHEMA = ${schema} AND TRIGGER_NAME IN (${names})`,
   ]);
   if (tables.length === 0 || (await findDropsSince(pool, row, at)).length > 0) return null;
-  const there = new Set(found.map((row) => textOf(row, 'name')));
+  const there = new Set(found.map((row) => col.text(row, 'name')));
   const triggers = detached.triggers.filter(({ name }) => !there.has(name));
   return triggers.length === 0 ? null : { at, triggers };
 }

@@ -9,7 +9,8 @@
 import { assert } from '../../assert.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { note, quoteIdentifier, quoteKeyName, sql, textOrNullOf } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { note, quoteIdentifier, quoteKeyName, sql } from '../../service/sql.js';
 import { DETACHED_RECORD_TRIES } from '../../tries.js';
 import { LEDGER } from '../tables.js';
 
@@ -237,7 +238,7 @@ export async function recordDetached(
       sql`SELECT ${note('detach', id)} detached FROM ${LEDGER} WHERE id = ${id} AND ${HELD}`,
     );
     if (row === undefined) return false;
-    const before = textOrNullOf(row, 'detached');
+    const before = col.textOrNull(row, 'detached');
     const [written] = await pool.run(
       sql`UPDATE ${note('detach', id)} ${LEDGER}
         SET detached = ${formatDetached(mergeDetached(parseDetached(before), detached))},

@@ -11,19 +11,8 @@ import { foldName, PINNED_UNTIL } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
 import type { Row, Rows } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import {
-  dateOf,
-  dateOrNullOf,
-  ident,
-  note,
-  numberOrNullOf,
-  processlistOf,
-  type SQLQuery,
-  serverIdentity,
-  sql,
-  textOf,
-  textOrNullOf,
-} from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, processlistOf, type SQLQuery, serverIdentity, sql } from '../../service/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../service/true-sizes.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { KNOWN_VERSION, LEDGER } from '../tables.js';
@@ -192,18 +181,18 @@ export function readIntentFacts(
   const [keys = [], triggers = [], lockRows] = looks;
   const [facts] = seen;
   assert(facts !== undefined, 'a SELECT without FROM has a row');
-  if (textOf(facts, 'version') !== server.version) return null;
+  if (col.text(facts, 'version') !== server.version) return null;
   const tables = intent.tables.map((wanted) =>
     readTable(wanted, server, {
-      row: seen.find((row) => textOf(row, 'id') === wanted.id) ?? facts,
+      row: seen.find((row) => col.text(row, 'id') === wanted.id) ?? facts,
       keys,
-      triggers: triggers.filter((row) => textOf(row, 'id') === wanted.id),
+      triggers: triggers.filter((row) => col.text(row, 'id') === wanted.id),
     }),
   );
   return {
-    utcNow: dateOf(facts, 'utcNow'),
-    sessionHost: textOrNullOf(facts, 'host'),
-    serverIdentity: textOf(facts, 'identity'),
+    utcNow: col.date(facts, 'utcNow'),
+    sessionHost: col.textOrNull(facts, 'host'),
+    serverIdentity: col.text(facts, 'identity'),
     lowerCaseTableNames: server.lowerCaseTableNames,
     ...(lockRows === undefined ? NO_LOCKS : readLocks(lockRows)),
     tables,
@@ -220,9 +209,9 @@ function readTable(
   },
 ): IntentTable {
   const { row } = look;
-  const kind = textOrNullOf(row, 'kind');
-  const schema = kind === null ? wanted.schema : textOf(row, 'schemaName');
-  const table = kind === null ? wanted.table : textOf(row, 'tableName');
+  const kind = col.textOrNull(row, 'kind');
+  const schema = kind === null ? wanted.schema : col.text(row, 'schemaName');
+  const table = kind === null ? wanted.table : col.text(row, 'tableName');
   const name = { schema, table };
   const out = look.keys.filter((key) => isSame(name, readChild(key), server));
   const into = look.keys.filter((key) => isSame(name, readParent(key), server));
@@ -231,15 +220,15 @@ function readTable(
     schema,
     table,
     kind: KINDS.find((one) => one === kind) ?? 'missing',
-    engine: kind === null ? null : textOrNullOf(row, 'engine'),
-    rowEstimate: kind === null ? null : numberOrNullOf(row, 'rowEstimate'),
-    byteEstimate: kind === null ? null : numberOrNullOf(row, 'byteEstimate'),
-    holdUntil: dateOrNullOf(row, 'holdUntil'),
+    engine: kind === null ? null : col.textOrNull(row, 'engine'),
+    rowEstimate: kind === null ? null : col.numberOrNull(row, 'rowEstimate'),
+    byteEstimate: kind === null ? null : col.numberOrNull(row, 'byteEstimate'),
+    holdUntil: col.dateOrNull(row, 'holdUntil'),
     foreignKeysOut: out.filter((key) => !into.includes(key)).length,
     foreignKeysIn: into.filter((key) => !out.includes(key)).map(readKeyName),
     foreignKeysToItself: into.filter((key) => out.includes(key)).map(readKeyName),
     crash: whyCrash(name, out, server),
-    triggers: look.triggers.map((trigger) => textOf(trigger, 'name')),
+    triggers: look.triggers.map((trigger) => col.text(trigger, 'name')),
   };
 }
 
@@ -256,7 +245,7 @@ function whyCrash({ schema, table }: TableName, out: readonly Row[], server: Ser
   if (server.versionId >= (server.flavour === 'mysql' ? 80_000 : MARIADB_11)) return null;
   const grown = fileNameLengthMax(table) - Buffer.byteLength(table);
   if (grown <= BYTES_GROWN_MAX) return null;
-  const names = out.map((row) => textOf(row, 'name'));
+  const names = out.map((row) => col.text(row, 'name'));
   const key = names.find((name) => name.startsWith(`${table}_ibfk_`));
   if (key === undefined) return null;
   return `this version of the server may crash when ${schema}.${table} is renamed, because of the name of the foreign key ${key}; add the key under another name`;
@@ -272,15 +261,15 @@ function isSame(one: TableName, other: TableName, { lowerCaseTableNames }: Serve
 }
 
 function readChild(row: Row): TableName {
-  return { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
+  return { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
 }
 
 function readParent(row: Row): TableName {
-  return { schema: textOf(row, 'parentSchema'), table: textOf(row, 'parent') };
+  return { schema: col.text(row, 'parentSchema'), table: col.text(row, 'parent') };
 }
 
 function readKeyName(row: Row): ForeignKeyName {
-  return { ...readChild(row), name: textOf(row, 'name') };
+  return { ...readChild(row), name: col.text(row, 'name') };
 }
 
 // ── foreign keys ─────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,9 @@ import { UndropError } from '../../errors.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, tolerantly, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { note, numberOf, sql, textOf } from '../../service/sql.js';
-import { LOCK_NOT_GRANTED } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { note, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import { shapeOf } from '../write.js';
 
 const HOLDERS_MAX = 3;
@@ -45,7 +46,7 @@ export async function findLockHolders(
     ORDER BY TIME DESC LIMIT ${HOLDERS_MAX}`;
   const running = pool.run(look, { deadlineMs: DEADLINE_MS, fresh: false });
   const [rows = []] = await unlessRefused(running, []);
-  return rows.map((row) => ({ id: numberOf(row, 'id'), who: textOf(row, 'who') }));
+  return rows.map((row) => ({ id: col.number(row, 'id'), who: col.text(row, 'who') }));
 }
 
 /**
@@ -54,7 +55,7 @@ export async function findLockHolders(
  */
 export async function withLockHolders(pool: ServicePool, error: unknown): Promise<unknown> {
   const isLate = error instanceof UndropError && error.code === 'UNDROP_DEADLINE';
-  if (!isLate && !isServerError(error, ...LOCK_NOT_GRANTED)) return error;
+  if (!isLate && !isServerError(error, ...ER.LOCK_NOT_GRANTED)) return error;
   const { value: holders } = await tolerantly(() => findLockHolders(pool, { isCertain: false }));
   if (holders.length === 0) return error;
   const ids = holders.map(({ id }) => `connection ${id}`).join(', ');

@@ -7,7 +7,8 @@
 import type { QualifiedTable } from '../../names/names.js';
 import { isServiceError } from '../../service/errors.js';
 import type { Rows, ServicePool } from '../../service/pool/pools.js';
-import { type SQLQuery, sql, textOf, textOrNullOf } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { type SQLQuery, sql } from '../../service/sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 export interface LockedTable extends QualifiedTable {
@@ -52,16 +53,16 @@ export interface SessionLocks {
 export const NO_LOCKS: SessionLocks = { lockedTables: null, hasBackupLock: false };
 
 export function readLocks(rows: Rows): SessionLocks {
-  const isKnown = rows.length > 0 && rows.every((row) => textOrNullOf(row, 'known') === 'YES');
-  const locks = rows.filter((row) => textOrNullOf(row, 'kind') === 'TABLE');
+  const isKnown = rows.length > 0 && rows.every((row) => col.textOrNull(row, 'known') === 'YES');
+  const locks = rows.filter((row) => col.textOrNull(row, 'kind') === 'TABLE');
   const lockedTables = locks.map((row) => ({
-    schema: textOf(row, 'schemaName'),
-    table: textOf(row, 'tableName'),
-    isWrite: textOf(row, 'lockType') === 'SHARED_NO_READ_WRITE',
+    schema: col.text(row, 'schemaName'),
+    table: col.text(row, 'tableName'),
+    isWrite: col.text(row, 'lockType') === 'SHARED_NO_READ_WRITE',
   }));
   return {
     lockedTables: isKnown ? lockedTables : null,
-    hasBackupLock: rows.some((row) => textOrNullOf(row, 'kind') === 'BACKUP LOCK'),
+    hasBackupLock: rows.some((row) => col.textOrNull(row, 'kind') === 'BACKUP LOCK'),
   };
 }
 
@@ -86,6 +87,6 @@ export async function readSessionLocks(
 async function readUsed(pool: ServicePool): Promise<readonly LockedTable[]> {
   const [rows = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
   return rows.map((row) => {
-    return { schema: textOf(row, 'Database'), table: textOf(row, 'Table'), isWrite: false };
+    return { schema: col.text(row, 'Database'), table: col.text(row, 'Table'), isWrite: false };
   });
 }

@@ -13,17 +13,9 @@ import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
-import {
-  ident,
-  note,
-  numberOf,
-  numberOrNullOf,
-  processlistOf,
-  type SQLQuery,
-  sql,
-  textOf,
-} from '../../service/sql.js';
-import { ABSENT_TABLE, ACCESS_DENIED } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, processlistOf, type SQLQuery, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 
 const LEADER_TABLE = ident(RECYCLE_SCHEMA, 'leader');
 const IDENTITY_CHARACTERS_MAX = 190;
@@ -64,11 +56,11 @@ export async function readLockState(
         FROM ${processlistOf(server)} WHERE ID IN (CONNECTION_ID(), ${holder})`,
   ]);
   const wordsOf = (threadId: number) => {
-    const found = people.find((one) => numberOf(one, 'id') === threadId);
-    return found === undefined ? `${threadId} of an unseen user` : textOf(found, 'words');
+    const found = people.find((one) => col.number(one, 'id') === threadId);
+    return found === undefined ? `${threadId} of an unseen user` : col.text(found, 'words');
   };
-  const self = wordsOf(numberOf(ids, 'self'));
-  const threadId = numberOrNullOf(ids, 'holder');
+  const self = wordsOf(col.number(ids, 'self'));
+  const threadId = col.numberOrNull(ids, 'holder');
   if (row === null || threadId === null) return { leader: null, stranger: null, row, self };
   const words = wordsOf(threadId);
   return words === row.holder
@@ -81,7 +73,7 @@ export async function readLockState(
  */
 export async function findStranger(pool: ServicePool): Promise<string | null> {
   const read = async () => (await readLockState(pool, await readServerFacts(pool))).stranger;
-  return unlessRefused(read(), null, ...ACCESS_DENIED);
+  return unlessRefused(read(), null, ...ER.ACCESS_DENIED);
 }
 
 /** A lock that a leader has. */
@@ -158,9 +150,9 @@ async function readRow(
 ): Promise<LeaderRow | null> {
   const query = sql`SELECT ${note('lock')} nonce, holder FROM ${LEADER_TABLE}
     WHERE server_identity = ${leaderIdentity(server)}`;
-  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
   if (row === undefined) return null;
-  return { nonce: textOf(row, 'nonce'), holder: textOf(row, 'holder') };
+  return { nonce: col.text(row, 'nonce'), holder: col.text(row, 'holder') };
 }
 
 function nameOf(nonce: string): string {
@@ -256,7 +248,7 @@ export class ClusterLease {
         VALUES (${cluster}, ${this.#nonce}, CONCAT(@@hostname, ':', @@port),
           UTC_TIMESTAMP())`);
     }
-    const [nonce, since] = [textOf(row, 'nonce'), textOf(row, 'since')];
+    const [nonce, since] = [col.text(row, 'nonce'), col.text(row, 'since')];
     const [words, nowMs] = [`${nonce} ${since}`, this.#monotonicMs()];
     if (words !== this.#seen.words) this.#seen = { words, sinceMs: nowMs };
     if (nowMs - this.#seen.sinceMs < LEASE_MS) return false;

@@ -12,8 +12,9 @@ import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, unlessRefused } from '../../service/errors.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { dateOf, dateOrNullOf, ident, note, sql } from '../../service/sql.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import type { ActionContext } from '../action-context.js';
 import { leaderIdentity, readLockState } from './collector-lock.js';
 
@@ -124,12 +125,12 @@ export async function readLastRound(
   const query = sql`SELECT ${note('look')} last_look, grace_until, proxy_clock,
       (SELECT MAX(last_look) FROM ${TABLE}) AS last_anywhere
     FROM ${TABLE} WHERE server_identity = ${keyOf(server)}`;
-  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
   if (row === undefined) return null;
   return {
-    at: dateOf(row, 'last_anywhere'),
-    graceUntil: dateOrNullOf(row, 'grace_until'),
-    aheadMs: dateOf(row, 'last_look').getTime() - dateOf(row, 'proxy_clock').getTime(),
+    at: col.date(row, 'last_anywhere'),
+    graceUntil: col.dateOrNull(row, 'grace_until'),
+    aheadMs: col.date(row, 'last_look').getTime() - col.date(row, 'proxy_clock').getTime(),
   };
 }
 

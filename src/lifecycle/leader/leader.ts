@@ -17,8 +17,9 @@ import type { Log } from '../../log.js';
 import { isServerError, unlessRefused, withNewPrivileges } from '../../service/errors.js';
 import type { ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { note, numberOrNullOf, sql } from '../../service/sql.js';
-import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { note, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import { type HeldLock, readLockState, takeLock } from './collector-lock.js';
 
 /** The server ends the session of a leader that is silent for four times as long. */
@@ -154,8 +155,8 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
     deadlineMs: DEADLINE_MS,
   });
   // If the row is lost, another proxy may lead by a new one.
-  const [[row] = []] = await unlessRefused(asked, [], ...ABSENT_TABLE);
-  if (row === undefined || numberOrNullOf(row, 'ours') !== 1) {
+  const [[row] = []] = await unlessRefused(asked, [], ...ER.ABSENT_TABLE);
+  if (row === undefined || col.numberOrNull(row, 'ours') !== 1) {
     throw new UndropError('UNDROP_NOT_COLLECTOR');
   }
 }
@@ -198,7 +199,7 @@ function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskCon
         const [, ...rows] = await other.run([ifLocked, ...[text].flat()], options);
         return rows;
       } catch (error) {
-        if (isServerError(error, ER_SUBQUERY_NO_1_ROW)) {
+        if (isServerError(error, ER.SUBQUERY_NO_1_ROW)) {
           throw new UndropError('UNDROP_NOT_COLLECTOR');
         }
         throw error;

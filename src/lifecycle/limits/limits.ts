@@ -9,16 +9,8 @@ import { LEDGER } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
-import {
-  dateOf,
-  dateOrNullOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  sql,
-  textOf,
-  valueList,
-} from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { note, sql, valueList } from '../../service/sql.js';
 import type { CollectorFigures } from '../figures.js';
 import {
   chooseEarly,
@@ -201,15 +193,15 @@ async function readWeights(connection: ServiceConnection): Promise<ReadonlyMap<s
     { deadlineMs: 60_000 },
   );
   const entries = rows.map((row): [string, Weight] => [
-    textOf(row, 'id'),
+    col.text(row, 'id'),
     {
-      user: textOf(row, 'account'),
-      schema: textOf(row, 'schema_name'),
-      rows: numberOrNullOf(row, 'row_estimate'),
-      bytes: numberOrNullOf(row, 'byte_estimate'),
-      droppedAt: dateOf(row, 'dropped_at'),
-      createdAt: dateOrNullOf(row, 'created_at'),
-      isLengthened: numberOf(row, 'lengthened') !== 0,
+      user: col.text(row, 'account'),
+      schema: col.text(row, 'schema_name'),
+      rows: col.numberOrNull(row, 'row_estimate'),
+      bytes: col.numberOrNull(row, 'byte_estimate'),
+      droppedAt: col.date(row, 'dropped_at'),
+      createdAt: col.dateOrNull(row, 'created_at'),
+      isLengthened: col.number(row, 'lengthened') !== 0,
     },
   ]);
   return new Map(entries);

@@ -14,7 +14,8 @@ import { RECYCLE_SCHEMA } from '../../names/names.js';
 import { isServerError, isServiceError, unlessRefused } from '../../service/errors.js';
 import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
-import { ident, note, numberOf, sql } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
 import type { Effect, Load } from './pace.js';
 
 const READ_EVERY_MS = 10;
@@ -257,7 +258,7 @@ export class PressureGauge {
       this.#sentAtMs = null;
       const atMs = monotonicMs();
       if (isAnswered && row !== undefined && beganMs - dueMs <= LATE_MS) {
-        const delayMs = this.#delays.delayOf(beganMs, 1_000 * numberOf(row, 'at'));
+        const delayMs = this.#delays.delayOf(beganMs, 1_000 * col.number(row, 'at'));
         this.#sinceMeasured++;
         if ([phase, this.#phase].includes('chunk')) this.#beside.push(delayMs);
         else if (phase === 'quiet' && phases === this.#phases) this.#noteUsual({ atMs, delayMs });
@@ -291,7 +292,7 @@ async function readGauges(pool: ServicePool, server: ServerFacts): Promise<Gauge
   const gauges = await readStatusVariables(pool, GAUGES, options);
   if (server.flavour === 'mariadb') return gauges;
   const [history = []] = await unlessRefused(pool.run(HISTORY, options), []);
-  const length = history[0] === undefined ? 0 : numberOf(history[0], 'length');
+  const length = history[0] === undefined ? 0 : col.number(history[0], 'length');
   return new Map([...gauges, ['Innodb_history_list_length', length]]);
 }
 

@@ -1,29 +1,15 @@
 /**
- * Reads the held tables: their names in each round; in a full round also sizes, files to free,
- * limits, and rows that break the keys of restored tables.
+ * Reads the held tables: their names in each round; in a full round also sizes, files to free and
+ * limits.
  */
-import { type BrokenKey, searchBrokenRows } from '../../held/foreign-keys/broken-rows.js';
-import type { LedgerRow } from '../../ledger/entry.js';
-import { findRows, readTotals } from '../../ledger/read.js';
-import { recordLook } from '../../ledger/table-restores.js';
+import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';
-import type { Log } from '../../log.js';
-import { placesOf } from '../../names/names.js';
-import { isServerError, isServiceError, unlessRefused } from '../../service/errors.js';
+import { isServerError, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
 import { hasRows, type ServerFacts } from '../../service/server-facts.js';
-import {
-  dateOf,
-  note,
-  numberOf,
-  numberOrNullOf,
-  type SQLQuery,
-  sql,
-  textOf,
-} from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { note, type SQLQuery, sql } from '../../service/sql.js';
 import { readSizes, type Size } from '../../service/true-sizes.js';
-import { LATE_SEARCH_TRIES } from '../../tries.js';
 import type { ActionContext } from '../action-context.js';
 import { type Collectable, type Look, listCollectable } from '../collectable.js';
 import { noteLook } from '../figures.js';
@@ -54,19 +40,12 @@ export class Looks {
   readonly limits: Limits;
   readonly #options: LooksOptions;
   readonly #sizes: Sizes;
-  readonly #searches: LateSearches;
 
   constructor(options: LooksOptions) {
     this.#options = options;
     this.files = new FileSteps(options);
     this.limits = new Limits(options);
     this.#sizes = new Sizes(options);
-    this.#searches = new LateSearches(options);
-  }
-
-  /** Resolves when no check is running. */
-  get ended(): Promise<void> {
-    return this.#searches.ended;
   }
 
   /**
@@ -77,7 +56,6 @@ export class Looks {
     server: ServerFacts,
     { isFull, wallClockMs }: { readonly isFull: boolean; readonly wallClockMs: number },
   ): Promise<Held> {
-    if (isFull) this.#searches.begin();
     // Tables that limits have chosen are listed as well, whenever they are due.
     const hasEarly = this.limits.early.size > 0;
     const dueSoon = new Date(server.utcNow.getTime() + DUE_SOON_MS);
@@ -104,103 +82,6 @@ export class Looks {
     const waits = settings.lifecycle.includes('HOLD');
     return listCollectable(connection, activeIds, waits ? dueBy : undefined);
   }
-}
-
-// ── late checks of foreign keys ─────────────────────────────────────────────────────────────────
-
-const SEARCH_MS_MAX = 3_600_000;
-const SEARCHES_MAX = 100;
-
-interface LateSearchesOptions {
-  readonly connection: ServicePool;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Continues the check for rows that break foreign keys where an UNDROP had no time for it: one
- * table after another, beside the rounds of the collector. The result is in the ledger, where
- * `undrop show` reads it, and in the log.
- *
- * Invariants: it only reads. It gives way as soon as any session waits for a lock, because that
- * session may wait for it; then the next full round starts over.
- */
-class LateSearches {
-  readonly #options: LateSearchesOptions;
-  /** By id. */
-  readonly #tries = new Map<string, number>();
-  #running: Promise<void> | null = null;
-
-  constructor(options: LateSearchesOptions) {
-    this.#options = options;
-  }
-
-  /** Resolves when no check is running. */
-  get ended(): Promise<void> {
-    return this.#running ?? Promise.resolve();
-  }
-
-  /** Does nothing while a check is running. */
-  begin(): void {
-    this.#running ??= this.#searchAll().then(() => {
-      this.#running = null;
-    });
-  }
-
-  async #searchAll(): Promise<void> {
-    const { connection, log, signal } = this.#options;
-    try {
-      const how = { texts: false, rowsMax: SEARCHES_MAX };
-      for (const row of await findRows(connection, { by: 'looking' }, how)) {
-        if (!signal.aborted) await this.#search(row);
-      }
-    } catch (error) {
-      if (!isServiceError(error)) throw error;
-      log.warn(
-        { event: 'broken-rows', err: error },
-        'cannot check for rows that break foreign keys; will try again',
-      );
-    }
-  }
-
-  async #search(row: LedgerRow): Promise<void> {
-    const { connection, log, signal } = this.#options;
-    const bound = { withinMs: SEARCH_MS_MAX, givesWay: () => this.#givesWay() };
-    const broken: BrokenKey[] = [];
-    for (const place of placesOf(row.restoredAs ?? '')) {
-      broken.push(...(await searchBrokenRows(connection, place, bound)));
-    }
-    const tries = (this.#tries.get(row.id) ?? 0) + 1;
-    this.#tries.set(row.id, tries);
-    const isLooked = broken.every(({ isSeen }) => isSeen);
-    if (signal.aborted || (!isLooked && tries < LATE_SEARCH_TRIES)) return;
-    const text = resultOf(broken);
-    const { id, rowLogged, restoredAs: table } = row;
-    await recordLook(connection, { id, failure: { todo: null, text }, rowLogged });
-    const queries = broken.map(({ query }) => query);
-    const level = broken.length === 0 ? 'info' : 'warn';
-    log[level]({ event: 'broken-rows', id, table, queries }, `${table}: ${text}`);
-  }
-
-  async #givesWay(): Promise<boolean> {
-    const { connection, signal } = this.#options;
-    if (signal.aborted) return true;
-    const [[row = {}] = []] = await connection.run(
-      sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.PROCESSLIST
-          WHERE ${WAITS_FOR_LOCK}`,
-    );
-    return numberOf(row, 'n') > 0;
-  }
-}
-
-function resultOf(broken: readonly BrokenKey[]): string {
-  if (broken.length === 0) return 'no rows break its foreign keys';
-  const said = broken.map(({ name, table, isSeen, query }) =>
-    isSeen
-      ? `rows break foreign key ${name} of ${table}: ${query}`
-      : `did not check whether rows break foreign key ${name} of ${table}`,
-  );
-  return said.join(' ');
 }
 
 // ── sizes ───────────────────────────────────────────────────────────────────────────────────────
@@ -285,13 +166,13 @@ class Sizes {
           FROM ${LEDGER} WHERE state = 'HOLD' AND hold_name IS NOT NULL AND ${which}`,
     );
     return rows.map((row) => ({
-      id: textOf(row, 'id'),
-      schema: textOf(row, 'hold_schema'),
-      name: textOf(row, 'hold_name'),
-      droppedAt: dateOf(row, 'dropped_at'),
-      rows: numberOrNullOf(row, 'row_estimate'),
-      bytes: numberOrNullOf(row, 'byte_estimate'),
-      rowLogged: numberOf(row, 'row_logged') !== 0,
+      id: col.text(row, 'id'),
+      schema: col.text(row, 'hold_schema'),
+      name: col.text(row, 'hold_name'),
+      droppedAt: col.date(row, 'dropped_at'),
+      rows: col.numberOrNull(row, 'row_estimate'),
+      bytes: col.numberOrNull(row, 'byte_estimate'),
+      rowLogged: col.number(row, 'row_logged') !== 0,
     }));
   }
 

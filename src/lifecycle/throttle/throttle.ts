@@ -10,7 +10,8 @@ import { formatDuration, formatWindow, untilWindowMs, type Window } from '../../
 import { causeText, isServiceError } from '../../service/errors.js';
 import type { Row, ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerAddress } from '../../service/server-address.js';
-import { note, type SQLQuery, sql, textOf } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { note, type SQLQuery, sql } from '../../service/sql.js';
 import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
 
 export interface ThrottleSettings {
@@ -200,7 +201,7 @@ export async function readReplicaLag({ connection }: Replica): Promise<ReplicaLa
     const [answer = []] = await connection.run(sql`SELECT ${note('lag')} VERSION() AS version`, {
       deadlineMs: LAG_DEADLINE_MS,
     });
-    const status = statusOf(textOf(answer[0] ?? {}, 'version'));
+    const status = statusOf(col.text(answer[0] ?? {}, 'version'));
     const [channels = []] = await connection.run(status, { deadlineMs: LAG_DEADLINE_MS });
     return lagOf(channels);
   } catch (error) {

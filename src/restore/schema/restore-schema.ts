@@ -21,7 +21,7 @@ import {
 import { isUserSchema } from '../../names/names.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { ambiguousIds, idDigits, isIdPrefix, isNameable } from '../find-dropped.js';
 import { schemaExists } from '../rename-back.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
@@ -183,7 +183,7 @@ function find(
   pool: ServicePool,
   target: Parameters<typeof findDroppedSchemas>[1],
 ): Promise<readonly DroppedSchema[]> {
-  return unlessRefused(findDroppedSchemas(pool, target), [], ...ABSENT_TABLE);
+  return unlessRefused(findDroppedSchemas(pool, target), [], ...ER.ABSENT_TABLE);
 }
 
 function chosen(schema: string, found: readonly DroppedSchema[], to: string): DroppedSchema {

@@ -19,7 +19,8 @@ import { isServerError, tolerantly } from '../../service/errors.js';
 import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { ident, note, sql, textOf } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, sql } from '../../service/sql.js';
 import { RESTORE_RENAME_TRIES } from '../../tries.js';
 import { namesWithLeftOver, takeLeftOver } from '../left-over.js';
 import { addWaitingKeys, makeWhole, problemsOf } from '../make-whole.js';
@@ -136,7 +137,7 @@ async function tableNames(pool: ServicePool, schema: string): Promise<ReadonlySe
     sql`SELECT ${note('look')} TABLE_NAME AS name FROM information_schema.TABLES
         WHERE TABLE_SCHEMA = ${schema}`,
   );
-  return new Set(rows.map((row) => textOf(row, 'name')));
+  return new Set(rows.map((row) => col.text(row, 'name')));
 }
 
 /** The result for a table that is not in HOLD. */

@@ -13,21 +13,9 @@ import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schem
 import { isServerError } from '../../service/errors.js';
 import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import {
-  ident,
-  note,
-  quoteIdentifier,
-  type SQLQuery,
-  sql,
-  textOf,
-  textOrNullOf,
-} from '../../service/sql.js';
-import {
-  ER_DB_CREATE_EXISTS,
-  ER_PROCACCESS_DENIED_ERROR,
-  ER_SP_DOES_NOT_EXIST,
-  LOCK_NOT_GRANTED,
-} from '../../wire/server-errors.js';
+import * as col from '../../service/columns.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
 import { DENIED, missingRight } from '../plan-restore.js';
 
 type PartName = Pick<SchemaPart, 'name' | 'kind'>;
@@ -43,7 +31,7 @@ export async function listParts(pool: ServicePool, schema: string): Promise<read
         WHERE EVENT_SCHEMA = ${schema}`,
   );
   return rows.map((row) => {
-    return { name: textOf(row, 'name'), kind: textOf(row, 'kind').toUpperCase() };
+    return { name: col.text(row, 'name'), kind: col.text(row, 'kind').toUpperCase() };
   });
 }
 
@@ -77,17 +65,17 @@ export async function showPart(
   try {
     const [rows = []] = await pool.run(sql`SHOW CREATE ${what} ${ident(schema, name)}`);
     const row: Row = rows[0] ?? {};
-    const text = column in row ? textOrNullOf(row, column) : null;
+    const text = column in row ? col.textOrNull(row, column) : null;
     // Its bytes are not text in its charset, and would come back as others.
     const statement = text?.includes('\uFFFD') ? null : text;
     const making = MAKING.flatMap(([key, from]) => {
-      const value = from in row ? textOrNullOf(row, from) : null;
+      const value = from in row ? col.textOrNull(row, from) : null;
       return value === null ? [] : [[key, value] as const];
     });
     return { statement, ...Object.fromEntries(making) };
   } catch (error) {
     // The drop fails because of a lock, and can be repeated.
-    if (isServerError(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) return null;
+    if (isServerError(error) && !isServerError(error, ...ER.LOCK_NOT_GRANTED)) return null;
     throw error;
   }
 }
@@ -103,8 +91,8 @@ async function mayCreateRoutines(pool: ServicePool, schema: string, id: string):
     const isAllowed = await pool.run(probe).then(
       () => true,
       (error: unknown) => {
-        if (isServerError(error, ER_SP_DOES_NOT_EXIST)) return true;
-        if (isServerError(error, ER_PROCACCESS_DENIED_ERROR)) return false;
+        if (isServerError(error, ER.SP_DOES_NOT_EXIST)) return true;
+        if (isServerError(error, ER.PROCACCESS_DENIED_ERROR)) return false;
         throw error;
       },
     );
@@ -295,7 +283,7 @@ export async function createSchemaAs(
   try {
     await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
   } catch (error) {
-    if (isServerError(error, ER_DB_CREATE_EXISTS)) return;
+    if (isServerError(error, ER.DB_CREATE_EXISTS)) return;
     if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
     if (!isServerError(error)) throw error;
     const what = { step: `create schema ${to}`, server: 'the server', cause: error.sqlMessage };
@@ -315,7 +303,7 @@ export async function schemaDifference(
     sql`SELECT ${note('look')} DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${to}`,
   );
-  const now = textOf(rows[0] ?? { collation: '' }, 'collation');
+  const now = col.text(rows[0] ?? { collation: '' }, 'collation');
   if (now === collation) return null;
   return `its default is ${now}; ALTER DATABASE ${quoteIdentifier(to)} CHARACTER SET ${charset} COLLATE ${collation}; makes it what it was`;
 }

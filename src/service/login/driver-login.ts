@@ -17,7 +17,7 @@ import {
 } from 'mysql2';
 import type { Connection, ConnectionOptions, SslOptions } from 'mysql2/promise';
 import { UndropError } from '../../errors.js';
-import { CLIENT_SSL, hasFlag } from '../../wire/capabilities.js';
+import * as caps from '../../wire/capabilities.js';
 import { decodeHandshakeV10 } from '../../wire/connection/handshake-v10.js';
 import { PacketAssembler } from '../../wire/framing.js';
 import { driverStreamOf, goOnWithoutTls } from '../pool/lease.js';
@@ -128,7 +128,7 @@ function onGreeting(core: CoreConnection, tell: (offersTls: boolean) => void): v
       packets.push(chunk);
       const packet = packets.next();
       if (packet === null) return;
-      tell(hasFlag(decodeHandshakeV10(packet.payload).capabilities, CLIENT_SSL));
+      tell(caps.hasFlag(decodeHandshakeV10(packet.payload).capabilities, caps.CLIENT_SSL));
     } catch {
       // Not a greeting: the driver reports the error.
     }

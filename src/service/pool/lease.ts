@@ -9,7 +9,7 @@ import type { Connection } from '@databases/mysql';
 import type { Connection as CoreConnection } from 'mysql2';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { ER_UNSUPPORTED_PS } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { causeText, isServerError, serverErrorOf } from '../errors.js';
 import { type RenderedText, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
@@ -104,7 +104,7 @@ export class Lease implements TaskConnection {
       await this.#send(renderText([...settings, ...check], { logged }), deadlineMs);
     } catch (error) {
       // Its syntax was right.
-      if (!isServerError(error, ER_UNSUPPORTED_PS)) throw error;
+      if (!isServerError(error, ER.UNSUPPORTED_PS)) throw error;
     }
   }
 

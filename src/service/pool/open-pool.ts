@@ -13,7 +13,7 @@ import { assert } from '../../assert.js';
 import { withinMs } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
-import { ER_NO_SUCH_THREAD } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { newWay } from '../databases.js';
 import { connectError, isServerError, withNewPrivileges } from '../errors.js';
 import { logIn, loginTls, type ServiceLogin, type ServiceTls } from '../login/driver-login.js';
@@ -261,7 +261,7 @@ class Pool implements OwnedPool {
       await this.run(text, AT_ONCE);
     } catch (error) {
       // It has ended already.
-      if (!isServerError(error, ER_NO_SUCH_THREAD)) throw error;
+      if (!isServerError(error, ER.NO_SUCH_THREAD)) throw error;
     }
   }
 

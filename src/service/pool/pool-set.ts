@@ -4,18 +4,12 @@
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
-import {
-  ER_ACCESS_DENIED_ERROR,
-  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_HOST_NOT_PRIVILEGED,
-  ER_MUST_CHANGE_PASSWORD_LOGIN,
-  ER_NOT_SUPPORTED_AUTH_MODE,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
 import { readServerFacts } from '../server-facts.js';
-import { note, numberOf, serverIdentity, sql, textOf } from '../sql.js';
+import * as col from '../columns.js';
+import { note, serverIdentity, sql } from '../sql.js';
 import { type OwnedPool, openServicePool, type ServiceSecurity } from './open-pool.js';
 import type { ServicePool } from './pools.js';
 
@@ -88,8 +82,8 @@ export class PoolSet {
             @@global.max_connections AS connectionsMax`,
         );
         const [row = {}] = rows;
-        const identity = textOf(row, 'id');
-        const connectionsMax = numberOf(row, 'connectionsMax');
+        const identity = col.text(row, 'id');
+        const connectionsMax = col.number(row, 'connectionsMax');
         return { address, identity, readOnly: facts.readOnly, connectionsMax };
       });
     } catch (error) {
@@ -137,12 +131,12 @@ const FOR_GOOD: readonly ErrorCode[] = ['UNDROP_ACCOUNT', 'UNDROP_SERVER_KEY'];
 
 /** Access denied, with or without a password; by host; an unsupported authentication. */
 const ACCOUNT_REFUSED = [
-  ER_DBACCESS_DENIED_ERROR,
-  ER_ACCESS_DENIED_ERROR,
-  ER_HOST_NOT_PRIVILEGED,
-  ER_NOT_SUPPORTED_AUTH_MODE,
-  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
-  ER_MUST_CHANGE_PASSWORD_LOGIN,
+  ER.DBACCESS_DENIED_ERROR,
+  ER.ACCESS_DENIED_ERROR,
+  ER.HOST_NOT_PRIVILEGED,
+  ER.NOT_SUPPORTED_AUTH_MODE,
+  ER.ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER.MUST_CHANGE_PASSWORD_LOGIN,
 ];
 
 type RefusedAs = 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT';

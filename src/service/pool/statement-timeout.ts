@@ -9,16 +9,7 @@
  * own timeout.
  */
 import { systemClock, withinMs } from '../../clock.js';
-import {
-  ER_ALTER_OPERATION_NOT_SUPPORTED,
-  ER_ALTER_OPERATION_NOT_SUPPORTED_REASON,
-  ER_FK_NO_UNIQUE_INDEX_PARENT,
-  ER_LOCK_WAIT_TIMEOUT,
-  ER_QUERY_INTERRUPTED,
-  ER_SPECIFIC_ACCESS_DENIED_ERROR,
-  ER_TABLE_WITHOUT_PK,
-  ER_TOO_BIG_ROWSIZE,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { isServerError, withNewPrivileges } from '../errors.js';
 import { type SQLQuery, sql } from '../sql.js';
 import type { Rows, RunOptions, ServicePool, TaskConnection } from './pools.js';
@@ -70,13 +61,13 @@ const LOOSER: ReadonlyMap<number, SQLQuery> = new Map([
   // Since 8.4 MySQL neither creates a foreign key to columns that aren't unique, nor renames its
   // parent table. The variable may disappear.
   [
-    ER_FK_NO_UNIQUE_INDEX_PARENT,
+    ER.FK_NO_UNIQUE_INDEX_PARENT,
     sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`,
   ],
-  [ER_TABLE_WITHOUT_PK, sql`SET SESSION sql_require_primary_key = 0`],
+  [ER.TABLE_WITHOUT_PK, sql`SET SESSION sql_require_primary_key = 0`],
   // Made under innodb_strict_mode = 0.
-  [ER_TOO_BIG_ROWSIZE, sql`SET SESSION innodb_strict_mode = 0`],
-  ...[ER_ALTER_OPERATION_NOT_SUPPORTED, ER_ALTER_OPERATION_NOT_SUPPORTED_REASON].map(
+  [ER.TOO_BIG_ROWSIZE, sql`SET SESSION innodb_strict_mode = 0`],
+  ...[ER.ALTER_OPERATION_NOT_SUPPORTED, ER.ALTER_OPERATION_NOT_SUPPORTED_REASON].map(
     (errno) =>
       [errno, sql`SET /*M!100300 SESSION alter_algorithm = DEFAULT, */ @undrop = NULL`] as const,
   ),
@@ -96,7 +87,7 @@ async function orLooser(
     const set = isServerError(error) ? LOOSER.get(error.errno) : undefined;
     if (set === undefined) throw error;
     const [, ...rows] = await looser(set).catch((denied: unknown) => {
-      throw isServerError(denied, ER_SPECIFIC_ACCESS_DENIED_ERROR) ? error : denied;
+      throw isServerError(denied, ER.SPECIFIC_ACCESS_DENIED_ERROR) ? error : denied;
     });
     return rows;
   }
@@ -132,7 +123,7 @@ export async function runWithTimeoutOn(
 
 /** Whether the statement gave up waiting for a lock: by the KILL, or by the server's own limit. */
 export function isKilled(error: unknown): boolean {
-  return isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_WAIT_TIMEOUT);
+  return isServerError(error, ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT);
 }
 
 type Ended = 'ended';
@@ -214,27 +205,20 @@ export const WAITS_FOR_LOCK = sql`(STATE LIKE 'Waiting for % lock'
 // A search may take long. A KILL QUERY ends it, because MySQL 5.6 has no time limit for
 // statements.
 
-export interface SearchBound {
-  readonly withinMs: number;
-  /** Called repeatedly; true ends the query, too. Default: only the time does. */
-  readonly givesWay?: (() => Promise<boolean>) | undefined;
-}
-
 /**
- * The rows of the last text; null: it took too long, or gave way. Rejects with all other errors of
- * the server or the pool.
+ * The rows of the last text; null: it took too long. Rejects with all other errors of the server or
+ * the pool.
  */
 export async function runWithin(
   pool: ServicePool,
   texts: readonly SQLQuery[],
-  bound: SearchBound,
+  { withinMs }: { readonly withinMs: number },
 ): Promise<Rows | null> {
-  const { withinMs } = bound;
   if (withinMs <= 0) return null;
   try {
     return await pool.task(async (connection) => {
       const done = new AbortController();
-      const killing = killAfter(pool, connection, { ...bound, signal: done.signal });
+      const killing = killAfter(pool, connection, { withinMs, signal: done.signal });
       try {
         const all = await connection.run(texts, { deadlineMs: withinMs + KILL_MS });
         return all.at(-1) ?? null;
@@ -244,29 +228,20 @@ export async function runWithin(
       }
     });
   } catch (error) {
-    if (!isServerError(error, ER_QUERY_INTERRUPTED)) throw error;
+    if (!isServerError(error, ER.QUERY_INTERRUPTED)) throw error;
     return null;
   }
 }
 
 /** The time that a KILL may need. */
 const KILL_MS = 10_000;
-/** How often `givesWay` is called. */
-const GIVES_WAY_MS = 200;
 
 async function killAfter(
   pool: ServicePool,
   connection: TaskConnection,
-  { withinMs, givesWay, signal }: SearchBound & { readonly signal: AbortSignal },
+  { withinMs, signal }: { readonly withinMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const endMs = performance.now() + withinMs;
-  for (let isOver = false; !isOver; ) {
-    const leftMs = Math.max(0, endMs - performance.now());
-    const pauseMs = givesWay === undefined ? leftMs : Math.min(leftMs, GIVES_WAY_MS);
-    await systemClock.sleep(pauseMs, signal);
-    if (signal.aborted) return;
-    isOver = performance.now() >= endMs || (await givesWay?.().catch(() => true)) === true;
-  }
+  await systemClock.sleep(withinMs, signal);
   if (signal.aborted) return;
   connection.discard();
   await pool.killQuery(connection.threadId).catch(() => undefined);

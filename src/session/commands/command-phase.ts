@@ -12,28 +12,14 @@ import { type Counters, observe } from '../../metrics.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
-import {
-  type Answered,
-  type DropService,
-  type Intercepted,
-  type Interception,
-  payloadsOf,
-} from '../../statements/intercepted.js';
+import { type Answered, type DropService, type Intercepted, type Interception, payloadsOf } from '../../statements/intercepted.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/world.js';
-import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
-import { COM_CHANGE_USER, COM_INIT_DB, COM_SET_OPTION } from '../../wire/commands.js';
-import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wire/framing.js';
+import * as caps from '../../wire/capabilities.js';
+import * as com from '../../wire/commands.js';
+import { GrowingBuffer, HEADER_BYTES, type Packet, encodePacket } from '../../wire/framing.js';
 import type { SessionConnections } from '../connections.js';
-import {
-  type ClassifyOptions,
-  checkTrackedSchema,
-  classifyPacket,
-  isFree,
-  isMultiStatement,
-  LastSeen,
-  protectedKinds,
-} from '../gate/classify-packet.js';
+import { type ClassifyOptions, LastSeen, checkTrackedSchema, classifyPacket, isFree, isMultiStatement, protectedKinds } from '../gate/classify-packet.js';
 import { CommandGate, type GateOwner, HELD_BYTES_MAX, longBytesMax } from '../gate/command-gate.js';
 import { type RoomInUse, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';
@@ -46,7 +32,6 @@ import { AfterDropDatabase } from './after-drop-database.js';
 import { answerTo } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
-import { isDropAsSuch } from './sent-drops.js';
 
 export interface CommandPhaseOptions {
   /** The service with the present settings. */
@@ -113,7 +98,7 @@ export class CommandPhase implements GateOwner {
     this.connections = options.connections;
     this.#clientPump = options.connections.clientPump;
     this.lastSeen = new LastSeen(login);
-    this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
+    this.#multiStatements = caps.hasFlag(login.capabilities, caps.CLIENT_MULTI_STATEMENTS);
     this.#prepared = new PreparedDrops(login.server);
     this.tracker = new ResponseTracker(login.capabilities);
     this.tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
@@ -243,7 +228,7 @@ export class CommandPhase implements GateOwner {
 
   onCommand(command: number): void {
     this.#options.counters.commandsTotal++;
-    const mayChangeMulti = command === COM_SET_OPTION || command === COM_CHANGE_USER;
+    const mayChangeMulti = command === com.COM_SET_OPTION || command === com.COM_CHANGE_USER;
     this.#multiStatements ||= mayChangeMulti;
     this.#isSureOfMulti &&= !mayChangeMulti;
     this.#prepared.onCommand(command);
@@ -256,7 +241,7 @@ export class CommandPhase implements GateOwner {
     const reading = this.#classify(packet);
     const { done, value } = reading.next();
     if (done === true && value === null) {
-      if (packet.payload[0] !== COM_CHANGE_USER || this.#login.bridge === null) {
+      if (packet.payload[0] !== com.COM_CHANGE_USER || this.#login.bridge === null) {
         this.#onSent(packet.payload);
         return true;
       }
@@ -315,7 +300,7 @@ export class CommandPhase implements GateOwner {
 
   #classify(packet: Packet): Reading<Intercepted | null> {
     const { payload } = packet;
-    if (payload[0] === COM_INIT_DB) this.lastSeen.inSchema(payload.subarray(1));
+    if (payload[0] === com.COM_INIT_DB) this.lastSeen.inSchema(payload.subarray(1));
     return classifyPacket(packet, this.#classifyOptions);
   }
 
@@ -366,7 +351,7 @@ export class CommandPhase implements GateOwner {
       toServer: (bytes) => connections.toServer(bytes),
       onDone: ({ last, fromServer, fromClient }) => {
         this.lastSeen.inSchema(run.schema);
-        this.onCommand(COM_CHANGE_USER);
+        this.onCommand(com.COM_CHANGE_USER);
         this.tracker.feed(last);
         this.#goOn({ name: 'relaying' }, { fromServer, fromClient });
       },
@@ -476,4 +461,29 @@ export class CommandPhase implements GateOwner {
     // The bytes after it may be intercepted as well; then that comes first.
     if (this.#state === state) this.#options.onSettled();
   }
+}
+
+// ── drops that were sent ─────────────────────────────────────────────────────────────────────────
+// Recognizes the statements that drop tables or schemas among those that go to the server, so that
+// they can be told from drops that nobody sent through undrop (lifecycle/drops-elsewhere.ts). Only
+// an estimate depends on it.
+
+/** The server counts DROP TEMPORARY TABLE apart. */
+const DROP =
+  /^(?:\s|\/\*(?![!M])(?:[^*]|\*(?!\/))*\*\/)*drop(?:\s|\/\*(?:[^*]|\*(?!\/))*\*\/)+(?:tables?|database|schema)\b/i;
+const HEAD_BYTES = 256;
+const LETTER_D = 0x64;
+const SLASH = 0x2f;
+const SPACE = 0x20;
+/** A text with attributes of its own isn't looked at. */
+const NO_ATTRIBUTES = 0;
+
+export function isDropAsSuch(payload: Buffer, capabilities: caps.Capabilities): boolean {
+  if (payload[0] !== com.COM_QUERY) return false;
+  const takesAttributes = caps.hasFlag(capabilities, caps.CLIENT_QUERY_ATTRIBUTES);
+  if (takesAttributes && payload[1] !== NO_ATTRIBUTES) return false;
+  const at = takesAttributes ? 3 : 1;
+  const first = payload[at] ?? 0;
+  if ((first | SPACE) !== LETTER_D && first !== SLASH && first > SPACE) return false;
+  return DROP.test(payload.toString('latin1', at, at + HEAD_BYTES));
 }

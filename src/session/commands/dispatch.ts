@@ -32,7 +32,7 @@ import {
   tooManyOf,
 } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/world.js';
-import { COM_STMT_PREPARE } from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import { classifyByFacts, isTaken } from '../gate/classify-packet.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
 import { isOnOneNode, notOnOneNode } from './on-one-node.js';
@@ -57,7 +57,7 @@ export async function answerTo(
       return answerToText(taken, options);
     case 'prepare':
       // With any result, it is now the last one prepared.
-      prepared.onCommand(COM_STMT_PREPARE);
+      prepared.onCommand(com.COM_STMT_PREPARE);
       return answerToText(taken, options);
     case 'named':
       return commandOnName(taken, options);

@@ -23,11 +23,11 @@ import { notDone } from '../../steps/refusals/refusals.js';
 import { cleanFactsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { UserFacts } from '../../steps/world.js';
-import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
-import { COM_QUERY } from '../../wire/commands.js';
+import * as caps from '../../wire/capabilities.js';
+import * as com from '../../wire/commands.js';
 import { encodePacket, packetCount } from '../../wire/framing.js';
 import { type ErrPacket, okWithStatus } from '../../wire/response.js';
-import { ER_PARSE_ERROR } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 import { isTaken, type LastSeen } from '../gate/classify-packet.js';
 import type { Login } from '../login/login.js';
@@ -205,7 +205,7 @@ export class MultiStatementRun {
     const isLast = isError || next === null;
     const { payload, more = [] } = interception;
     const isRows = more.length > 0;
-    this.#say(isLast || isRows ? payload : okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS));
+    this.#say(isLast || isRows ? payload : okWithStatus(payload, caps.SERVER_MORE_RESULTS_EXISTS));
     for (const packet of more) this.#say(packet);
     onAnswer(part, interception);
     return isError ? 'over' : interception.facts;
@@ -244,7 +244,7 @@ export class MultiStatementRun {
         },
       });
       this.#relay = relay;
-      tracker.expect(COM_QUERY);
+      tracker.expect(com.COM_QUERY);
       this.#options.onSent(payload);
       connections.toServer(encodePacket(payload, 0));
       for (const early of this.#unexpected.splice(0)) this.feed(early);
@@ -273,7 +273,7 @@ export class MultiStatementRun {
     const text = Buffer.from("SIGNAL /* undrop several */ SQLSTATE '45000'; DO 0");
     const [answer] = await this.#session().run([{ kind: 'query', text }]);
     assert(answer?.kind === 'err', 'a SIGNAL is an error');
-    return answer.errno !== ER_PARSE_ERROR;
+    return answer.errno !== ER.PARSE_ERROR;
   }
 
   /** The options for one statement by itself. */

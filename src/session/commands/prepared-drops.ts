@@ -14,13 +14,7 @@ import type { DropTableStatement } from '../../sql/verdict.js';
 import type { InterceptOptions, NamedSchema } from '../../statements/intercepted.js';
 import type { NameContext } from '../../steps/names/client-names.js';
 import type { UserFacts } from '../../steps/world.js';
-import {
-  COM_CHANGE_USER,
-  COM_RESET_CONNECTION,
-  COM_STMT_CLOSE,
-  COM_STMT_EXECUTE,
-  COM_STMT_PREPARE,
-} from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /**
@@ -97,8 +91,8 @@ export class PreparedDrops {
    * and returns 1243 or nothing.
    */
   takes(command: number, id: number): boolean {
-    if (command === COM_STMT_CLOSE) this.forget(this.#idOf(id));
-    return command === COM_STMT_EXECUTE && this.find(id) !== null;
+    if (command === com.COM_STMT_CLOSE) this.forget(this.#idOf(id));
+    return command === com.COM_STMT_EXECUTE && this.find(id) !== null;
   }
 
   /** The drop of an id or of a plain name. */
@@ -154,9 +148,9 @@ export class PreparedDrops {
 
   /** A command was sent to the server. */
   onCommand(command: number): void {
-    if (command === COM_STMT_PREPARE) this.#lastId = null;
-    const isReset = command === COM_RESET_CONNECTION && this.#hasReset;
-    if (isReset || command === COM_CHANGE_USER) this.forgetAll();
+    if (command === com.COM_STMT_PREPARE) this.#lastId = null;
+    const isReset = command === com.COM_RESET_CONNECTION && this.#hasReset;
+    if (isReset || command === com.COM_CHANGE_USER) this.forgetAll();
   }
 
   /** The server has forgotten them, or the session has ended. May be called twice. */

@@ -40,7 +40,7 @@ import {
 import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, isWide, notReadIn, readFacts, withoutNuls } from '../../steps/session/facts.js';
 import { listTables, type UserCommand, type UserFacts } from '../../steps/world.js';
-import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
 import { isOnOneNode, notOnOneNode } from './on-one-node.js';
 import {
@@ -200,7 +200,7 @@ export async function dynamic(
   if ('errno' in facts) return answeredWith(facts);
   if (value.kind === 'err') {
     // A syntax error would quote the part that undrop put around the expression.
-    if (value.errno === ER_PARSE_ERROR) return refuseUnclear(taken, 'no expression', options);
+    if (value.errno === ER.PARSE_ERROR) return refuseUnclear(taken, 'no expression', options);
     return answeredWith(value);
   }
   const row = value.kind === 'rows' ? value.rows[0] : undefined;
@@ -334,7 +334,7 @@ async function prepareByName(
   if (answer.kind === 'err') return answeredWith(answer);
   const [freed] = await userSession.run([deallocate(name)]);
   const isGone =
-    freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER_UNKNOWN_STMT_HANDLER);
+    freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER.UNKNOWN_STMT_HANDLER);
   // Ending the session is the only certain way to free the handle (a KILL QUERY hit the statement).
   if (!isGone) throw new Error('a prepared drop cannot be deallocated');
   prepared.remember(name, drop);

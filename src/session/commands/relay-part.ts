@@ -6,13 +6,8 @@
  * Invariant: no more is kept of a response than the head of a packet.
  */
 import { ResponseTracker } from '../../relay/response-tracker.js';
-import {
-  type Capabilities,
-  CLIENT_DEPRECATE_EOF,
-  hasFlag,
-  SERVER_MORE_RESULTS_EXISTS,
-} from '../../wire/capabilities.js';
-import { COM_QUERY } from '../../wire/commands.js';
+import * as caps from '../../wire/capabilities.js';
+import * as com from '../../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../../wire/framing.js';
 import { lenencBytes, MalformedPacketError } from '../../wire/packet-reader.js';
 
@@ -22,7 +17,7 @@ const OK_HEAD_BYTES = 21;
 const ERRNO_BYTES = 3;
 
 export interface StatementRelayOptions {
-  readonly capabilities: Capabilities;
+  readonly capabilities: caps.Capabilities;
   /** Sequence id of the first packet of the response. */
   readonly sequenceId: number;
   /**
@@ -59,9 +54,9 @@ export class StatementRelay {
   constructor(options: StatementRelayOptions) {
     this.#options = options;
     this.#sequenceId = options.sequenceId;
-    this.#deprecateEof = hasFlag(options.capabilities, CLIENT_DEPRECATE_EOF);
+    this.#deprecateEof = caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF);
     this.#tracker = new ResponseTracker(options.capabilities);
-    this.#tracker.expect(COM_QUERY);
+    this.#tracker.expect(com.COM_QUERY);
   }
 
   /** The server's next bytes. Changes them in place. */
@@ -155,5 +150,5 @@ function sayMore(head: Buffer, length: number): void {
     at += lenencBytes(head[at] ?? 0);
   }
   const status = head[at];
-  if (status !== undefined) head[at] = status | SERVER_MORE_RESULTS_EXISTS;
+  if (status !== undefined) head[at] = status | caps.SERVER_MORE_RESULTS_EXISTS;
 }

@@ -10,14 +10,7 @@
  */
 import type { Log } from '../../log.js';
 import { describeAddress, type ServerAddress } from '../../service/server-address.js';
-import {
-  ER_ACCESS_DENIED_ERROR,
-  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
-  ER_BAD_DB_ERROR,
-  ER_CON_COUNT_ERROR,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_HOST_IS_BLOCKED,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 
 /** The state of one address. */
 interface Count {
@@ -93,12 +86,12 @@ export class HostErrorReset {
  * costs one login of the service account.
  */
 const UNCOUNTED: readonly number[] = [
-  ER_CON_COUNT_ERROR,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_ACCESS_DENIED_ERROR,
-  ER_BAD_DB_ERROR,
-  ER_HOST_IS_BLOCKED,
-  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER.CON_COUNT_ERROR,
+  ER.DBACCESS_DENIED_ERROR,
+  ER.ACCESS_DENIED_ERROR,
+  ER.BAD_DB_ERROR,
+  ER.HOST_IS_BLOCKED,
+  ER.ACCESS_DENIED_NO_PASSWORD_ERROR,
 ];
 
 /**

@@ -27,14 +27,7 @@ import type { SessionGuess } from '../../steps/drop-options.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { UserFacts } from '../../steps/world.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import {
-  COM_CHANGE_USER,
-  COM_INIT_DB,
-  COM_QUERY,
-  COM_STMT_EXECUTE,
-  COM_STMT_PREPARE,
-  queryTextOffset,
-} from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import { decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
@@ -83,25 +76,25 @@ export function* classifyPacket(
   const { payload } = packet;
   const other = { packet, text: Buffer.alloc(0), verdict: null };
   switch (payload[0]) {
-    case COM_QUERY:
+    case com.COM_QUERY:
       break;
-    case COM_STMT_PREPARE:
+    case com.COM_STMT_PREPARE:
       return yield* classifyText(
         { packet, packetKind: 'prepare', text: payload.subarray(1) },
         options,
       );
-    case COM_INIT_DB:
-    case COM_CHANGE_USER: {
+    case com.COM_INIT_DB:
+    case com.COM_CHANGE_USER: {
       const text = schemaIn(payload);
       if (!isRecycleName(text)) return null;
       return { packet, packetKind: 'query', text, verdict: USE_OF_RECYCLE };
     }
-    case COM_STMT_EXECUTE:
+    case com.COM_STMT_EXECUTE:
       return { ...other, packetKind: 'handle' };
     default:
       return { ...other, packetKind: 'unknown' };
   }
-  const text = payload.subarray(queryTextOffset(payload, options.capabilities));
+  const text = payload.subarray(com.queryTextOffset(payload, options.capabilities));
   const taken = yield* classifyText({ packet, packetKind: 'query', text }, options);
   const { prepared, server, multiStatements } = options;
   if (!prepared.watchesNames || isMultiStatement(taken, options)) return taken;
@@ -117,7 +110,7 @@ export function* classifyPacket(
 
 /** The default schema that a command requests; empty: it is none of undrop's own. */
 function schemaIn(payload: Buffer): Buffer {
-  if (payload[0] === COM_INIT_DB) return payload.subarray(1);
+  if (payload[0] === com.COM_INIT_DB) return payload.subarray(1);
   return mentionsRecycle(payload) ? decodeComChangeUser(payload).schema : Buffer.alloc(0);
 }
 
@@ -170,10 +163,10 @@ export function isFree(
   head: Buffer,
   { capabilities, server, multiStatements }: ClassifyOptions,
 ): boolean {
-  const isQuery = head[0] === COM_QUERY;
+  const isQuery = head[0] === com.COM_QUERY;
   if (isQuery && multiStatements) return false;
   try {
-    return isFreeByHead(head.subarray(isQuery ? queryTextOffset(head, capabilities) : 1), server);
+    return isFreeByHead(head.subarray(isQuery ? com.queryTextOffset(head, capabilities) : 1), server);
   } catch (error) {
     // Query attributes before the text may be longer than the head.
     if (!(error instanceof MalformedPacketError)) throw error;

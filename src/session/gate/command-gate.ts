@@ -14,18 +14,7 @@
 import { UndropError } from '../../errors.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
 import type { Protected } from '../../sql/verdict.js';
-import {
-  COM_CHANGE_USER,
-  COM_DROP_DB,
-  COM_INIT_DB,
-  COM_QUERY,
-  COM_SLEEP,
-  COM_STMT_CLOSE,
-  COM_STMT_EXECUTE,
-  COM_STMT_PREPARE,
-  COM_STMT_SEND_LONG_DATA,
-  isRelayedCommand,
-} from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import {
   encodePacket,
   GrowingBuffer,
@@ -148,7 +137,7 @@ export class CommandGate {
       this.#long = null;
       this.#lastDataId = 0;
       if (!this.#owner.letThrough(packet)) return chunk;
-      this.#owner.onCommand(packet.payload[0] ?? COM_SLEEP);
+      this.#owner.onCommand(packet.payload[0] ?? com.COM_SLEEP);
       this.#owner.connections.toServer(encodePacket(packet.payload, 0));
     }
     let at = 0;
@@ -199,9 +188,9 @@ export class CommandGate {
     if (chunk[2] !== 0 || chunk[3] !== 0 || !this.atCommandEdge) return false;
     if (this.#lastDataId === 255) return false;
     const command = chunk[HEADER_BYTES] ?? 0;
-    const hasText = command === COM_QUERY || command === COM_STMT_PREPARE;
-    if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
-    if (command === COM_QUERY && this.#handles.watchesNames) return false;
+    const hasText = command === com.COM_QUERY || command === com.COM_STMT_PREPARE;
+    if (!hasText && (command !== com.COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
+    if (command === com.COM_QUERY && this.#handles.watchesNames) return false;
     if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#protect)) return false;
     this.#lastDataId = 0;
     this.#owner.onCommand(command);
@@ -237,8 +226,8 @@ export class CommandGate {
     }
     // Texts, schema changes, and commands that aren't relayed are read whole.
     const isText = TEXTS.includes(command);
-    const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
-    if (!isText && !leadsToSchema && isRelayedCommand(command)) return 0;
+    const leadsToSchema = command === com.COM_INIT_DB || command === com.COM_CHANGE_USER;
+    if (!isText && !leadsToSchema && com.isRelayedCommand(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
     if (isText) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
     throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
@@ -262,7 +251,7 @@ export class CommandGate {
     if (this.#nowMs() - this.#wrappedAtMs < SILENCE_MS) return 0;
     if (chunk.length - at <= HEADER_BYTES) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
-    const mayExecute = this.#handles.isWatching && command === COM_STMT_EXECUTE;
+    const mayExecute = this.#handles.isWatching && command === com.COM_STMT_EXECUTE;
     if (mayExecute || CAN_DROP.includes(command)) throw new MalformedPacketError(IN_AN_UPLOAD);
     return 0;
   }
@@ -272,7 +261,7 @@ export class CommandGate {
     const length = chunk.readUIntLE(at, 3);
     const sequenceId = chunk[at + 3] ?? 0;
     const isData = this.#isData(sequenceId);
-    const command = chunk[at + HEADER_BYTES] ?? COM_SLEEP;
+    const command = chunk[at + HEADER_BYTES] ?? com.COM_SLEEP;
     this.#passing = HEADER_BYTES + length;
     if (!isData) this.#owner.onCommand(command);
     this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
@@ -287,10 +276,10 @@ export class CommandGate {
   #inspect(framed: Buffer): boolean {
     this.#lastDataId = 0;
     const { length } = framed;
-    const command = length > HEADER_BYTES ? (framed[HEADER_BYTES] ?? COM_SLEEP) : COM_SLEEP;
+    const command = length > HEADER_BYTES ? (framed[HEADER_BYTES] ?? com.COM_SLEEP) : com.COM_SLEEP;
     const isInnocent =
       TEXTS.includes(command) &&
-      !(command === COM_QUERY && this.#handles.watchesNames) &&
+      !(command === com.COM_QUERY && this.#handles.watchesNames) &&
       !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#protect);
     if (length > HEADER_BYTES && !isInnocent) {
       const payload = Buffer.from(framed.subarray(HEADER_BYTES));
@@ -308,11 +297,11 @@ export function longBytesMax(firstPart: number): number {
 
 const IN_AN_UPLOAD = 'LOCAL INFILE: the data after a pause may be a command that drops tables.';
 /** Commands whose payload is the text of a statement. */
-const TEXTS: readonly number[] = [COM_QUERY, COM_STMT_PREPARE];
+const TEXTS: readonly number[] = [com.COM_QUERY, com.COM_STMT_PREPARE];
 /** Commands that can drop, or lead to a schema of undrop. */
-const CAN_DROP: readonly number[] = [COM_INIT_DB, COM_QUERY, COM_DROP_DB, COM_STMT_PREPARE];
+const CAN_DROP: readonly number[] = [com.COM_INIT_DB, com.COM_QUERY, com.COM_DROP_DB, com.COM_STMT_PREPARE];
 /** Commands with the id of a prepared statement that matter if it is a drop. */
-const ON_HANDLES: readonly number[] = [COM_STMT_EXECUTE, COM_STMT_CLOSE];
+const ON_HANDLES: readonly number[] = [com.COM_STMT_EXECUTE, com.COM_STMT_CLOSE];
 /** The command and the id after it. */
 const HANDLE_BYTES = 5;
 /** The same, with flags and an iteration count: the server returns an error for a shorter one. */
@@ -322,6 +311,6 @@ const SILENCE_MS = 250;
 
 /** Commands without a response, and their shortest length. */
 const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
-  [COM_STMT_CLOSE, 5],
-  [COM_STMT_SEND_LONG_DATA, 7],
+  [com.COM_STMT_CLOSE, 5],
+  [com.COM_STMT_SEND_LONG_DATA, 7],
 ]);

@@ -9,7 +9,7 @@
  * the OK waits for it; a response ahead of its request is refused.
  */
 import { UndropError } from '../../errors.js';
-import { COM_QUIT } from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import { type ComChangeUser, decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import { encodePacket, GrowingBuffer, type Packet, PacketAssembler } from '../../wire/framing.js';
 import { type AuthBridge, onward } from './auth-bridge.js';
@@ -119,7 +119,7 @@ export class AuthExchange {
   /** The client has gone: if the server waits for a response, it gets an empty one. */
   leave(): void {
     this.#options.bridge?.wipe();
-    if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
+    if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(com.COM_QUIT), 0));
     else if (this.waitsForClient) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
 

@@ -12,11 +12,11 @@ import type { KeyObject } from 'node:crypto';
 import { UndropError } from '../../errors.js';
 import type { ServerKeyPolicy } from '../../service/login/server-key.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import { encodeComQuery } from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
 import { type Result, type ResultReader, readingQueryResult } from '../../wire/response.js';
-import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 
 /** Properties of undrop by which a client could log in. */
 export interface LoginChecks {
@@ -64,7 +64,7 @@ export class LoginCheck {
   readonly #asked: { readonly verify: Question['verify']; readonly reader: ResultReader }[];
 
   constructor(questions: readonly Question[], capabilities: Capabilities) {
-    const texts = questions.map(({ text }) => encodeComQuery(Buffer.from(text), capabilities));
+    const texts = questions.map(({ text }) => com.encodeComQuery(Buffer.from(text), capabilities));
     this.question = Buffer.concat(texts.map((text) => encodePacket(text, 0)));
     this.#asked = questions.map(({ verify }) => {
       const reader = readingQueryResult(capabilities);
@@ -109,7 +109,7 @@ const OS_USER: readonly Question[] = [
     verify: (made) => {
       const text = textIn(made);
       if (BY_OS_USER.test(text)) throw ofOsUser();
-      const isMade = text.startsWith('CREATE USER ') || isError(made, ER_PARSE_ERROR);
+      const isMade = text.startsWith('CREATE USER ') || isError(made, ER.PARSE_ERROR);
       if (!isMade) throw ofOsUser(made);
     },
   },
@@ -168,7 +168,7 @@ const TRANSPORT: Question = {
   text: 'SELECT /* undrop login */ @@require_secure_transport',
   verify: (answer) => {
     // Before MySQL 5.7.8 and MariaDB 10.5 the variable doesn't exist.
-    if (textIn(answer) === '0' || isError(answer, ER_UNKNOWN_SYSTEM_VARIABLE)) return;
+    if (textIn(answer) === '0' || isError(answer, ER.UNKNOWN_SYSTEM_VARIABLE)) return;
     const isUnknown = textIn(answer) !== '1';
     const why = isUnknown
       ? `, and the server does not report that it is off${causeIn(answer)}`

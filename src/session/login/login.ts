@@ -11,14 +11,8 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
-import {
-  agreedCapabilities,
-  type Capabilities,
-  CLIENT_SSL,
-  hasFlag,
-  relayedCapabilities,
-} from '../../wire/capabilities.js';
-import { COM_QUIT } from '../../wire/commands.js';
+import * as caps from '../../wire/capabilities.js';
+import * as com from '../../wire/commands.js';
 import {
   anonymousResponse,
   decodeHandshakeResponse41,
@@ -56,7 +50,7 @@ export interface Login {
   /** Default schema, in the client's charset. */
   readonly schema: Buffer | null;
   /** The capabilities of both sides. */
-  readonly capabilities: Capabilities;
+  readonly capabilities: caps.Capabilities;
   /** The bridge for later changes of user; null if they can pass unread. */
   readonly bridge: AuthBridge | null;
   /** Properties of this process by which the client must not log in. */
@@ -270,7 +264,7 @@ export class LoginRelay {
 
   /** A further step towards the server's refusal. */
   #excuse({ payload, sequenceId }: Packet, onLeft: () => void): void {
-    if (payload[0] === 0x00) this.#owner.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
+    if (payload[0] === 0x00) this.#owner.toServer(encodePacket(Buffer.of(com.COM_QUIT), 0));
     if (payload[0] === 0x00 || payload[0] === 0xff) return onLeft();
     if (!isFastAuthOk(payload)) this.#answerWithNothing(sequenceId + 1);
   }
@@ -334,9 +328,9 @@ export class LoginRelay {
       // A copy, so that the session doesn't keep the rest of the packet.
       schema: response.schema === null ? null : Buffer.from(response.schema),
       threadId: greeting.threadId,
-      capabilities: agreedCapabilities(
-        relayedCapabilities(greeting.capabilities),
-        relayedCapabilities(response.capabilities),
+      capabilities: caps.agreedCapabilities(
+        caps.relayedCapabilities(greeting.capabilities),
+        caps.relayedCapabilities(response.capabilities),
       ),
       bridge,
       checks,
@@ -350,7 +344,7 @@ export class LoginRelay {
   #decideSecurity({ greeting, request }: Greeted): ConnectionPair {
     const { sockets, wantsTls } = this.#owner.security;
     const client = request === null ? sockets.client : 'tls';
-    const isOffered = hasFlag(greeting.capabilities, CLIENT_SSL);
+    const isOffered = caps.hasFlag(greeting.capabilities, caps.CLIENT_SSL);
     return { client, upstream: wantsTls({ client, isOffered }) ? 'tls' : sockets.upstream };
   }
 

@@ -14,7 +14,7 @@ import { note, sql } from '../../service/sql.js';
 import type { DropService } from '../../statements/intercepted.js';
 import type { SessionFacts } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { ER_KILL_DENIED_ERROR } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 
 /** A wait that two checks have seen is ended: undrop's own short waits are over before that. */
@@ -66,7 +66,7 @@ async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
     await pool.killQuery(threadId);
     return 'ended';
   } catch (error) {
-    if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
+    if (!isServerError(error, ER.KILL_DENIED_ERROR)) throw error;
     // It notices the end itself; recovery finishes what the session can't.
     if (server.flavour === 'mariadb') connections.endServerAtOnce();
     else log?.warn({ err: error, threadId }, NOT_ENDED);

@@ -11,7 +11,7 @@ import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { CommandSession, SessionCommand } from '../../steps/world.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import { COM_STMT_CLOSE, COM_STMT_PREPARE, encodeComQuery } from '../../wire/commands.js';
+import * as com from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import {
@@ -20,7 +20,7 @@ import {
   readingPrepareResult,
   readingQueryResult,
 } from '../../wire/response.js';
-import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 
 /** The longest response to a statement of undrop (a SHOW CREATE TABLE, mostly). */
@@ -118,7 +118,7 @@ export class WireUserSession implements CommandSession {
     const { capabilities, failsPrepare, tracker } = this.#options;
     this.#seeker = new MarkerSeeker(tracker);
     const { text } = this.#seeker;
-    const marker = encodePacket(encodeComQuery(text, capabilities), 0);
+    const marker = encodePacket(com.encodeComQuery(text, capabilities), 0);
     if (failsPrepare !== true) return [marker];
     const { payload, reader } = coded({ kind: 'prepare', text }, capabilities);
     this.#failing = reader;
@@ -149,7 +149,7 @@ function coded(
   capabilities: Capabilities,
 ): { readonly payload: Buffer; readonly reader: ResultReader | null } {
   if (command.kind === 'close') {
-    const payload = Buffer.of(COM_STMT_CLOSE, 0, 0, 0, 0);
+    const payload = Buffer.of(com.COM_STMT_CLOSE, 0, 0, 0, 0);
     payload.writeUInt32LE(command.statementId, 1);
     return { payload, reader: null };
   }
@@ -159,8 +159,8 @@ function coded(
   if (command.kind === 'packet') return { payload: command.payload, reader };
   const { text } = command;
   const payload = isPrepare
-    ? Buffer.concat([Buffer.of(COM_STMT_PREPARE), text])
-    : encodeComQuery(text, capabilities);
+    ? Buffer.concat([Buffer.of(com.COM_STMT_PREPARE), text])
+    : com.encodeComQuery(text, capabilities);
   return { payload, reader };
 }
 
@@ -267,7 +267,7 @@ export class MarkerSeeker {
 function isInterrupted(payload: Buffer): boolean {
   if (payload.length < 3) return false;
   const errno = payload.readUInt16LE(1);
-  return errno === ER_QUERY_INTERRUPTED || errno === ER_STATEMENT_TIMEOUT;
+  return errno === ER.QUERY_INTERRUPTED || errno === ER.STATEMENT_TIMEOUT;
 }
 
 /** The beginning of a syntax error whose text is cut off before its second letter. */

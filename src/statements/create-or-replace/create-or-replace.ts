@@ -39,18 +39,7 @@ import {
 } from '../../steps/world.js';
 import { REPLACE_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
-import {
-  DDL_FORBIDDEN,
-  ER_BAD_TABLE_ERROR,
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
-  ER_NO_SUCH_TABLE,
-  ER_TABLE_EXISTS_ERROR,
-  ER_TABLE_NOT_LOCKED,
-  ER_UPDATE_TABLE_USED,
-  ER_VIEW_INVALID,
-  GAVE_UP,
-  SAID_BY_PARSER,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { dropRecorded } from '../drop-table/drop-table.js';
 import type { PutBackPort } from './put-back-port.js';
 
@@ -58,8 +47,8 @@ import type { PutBackPort } from './put-back-port.js';
 const SERVERS_OWN = 'performance_schema';
 
 const OF_PARSER: ReadonlySet<number> = new Set([
-  ...SAID_BY_PARSER,
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ...ER.SAID_BY_PARSER,
+  ER.MAX_PREPARED_STMT_COUNT_REACHED,
 ]);
 
 /**
@@ -67,7 +56,7 @@ const OF_PARSER: ReadonlySet<number> = new Set([
  * (the old table itself, or a view of it), a lock that isn't granted, a KILL, a timeout. After
  * other errors the old table is gone.
  */
-const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_INVALID];
+const KEEPS_THE_OLD: readonly number[] = [...ER.GAVE_UP, ER.NO_SUCH_TABLE, ER.VIEW_INVALID];
 
 /** The state once the server has accepted the text. */
 interface Replacing {
@@ -116,7 +105,7 @@ async function checkSyntax(
   if (!OF_PARSER.has(prepared.errno)) {
     // The server reads tables after it has ended the transaction, and so does this.
     const [ended] = await ask(session, probeSql(name, request));
-    if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
+    if (ended?.kind === 'err' && ER.DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
   return syntaxError(session, request, prepared);
 }
@@ -133,7 +122,7 @@ async function createAtLast(replacing: Replacing): Promise<Answer> {
     for (let tries = 1; tries <= REPLACE_TRIES; tries++) {
       const [said] = await ask(world, create);
       assert(said?.kind === 'ok' || said?.kind === 'err', 'CREATE answers OK or ERR');
-      const isTaken = said.kind === 'err' && said.errno === ER_TABLE_EXISTS_ERROR;
+      const isTaken = said.kind === 'err' && said.errno === ER.TABLE_EXISTS_ERROR;
       if (!isTaken || table.schema.toLowerCase() === SERVERS_OWN) return answerWith(said);
       if (tries > 1) await port.pause();
       const reply = tries < REPLACE_TRIES ? await hold(replacing) : null;
@@ -153,7 +142,7 @@ async function createAtLast(replacing: Replacing): Promise<Answer> {
 /** Holds the table that has the name, unless it is gone. */
 async function hold({ world, request, facts, name, table }: Replacing): Promise<Reply> {
   const [own] = await prepare(world, ownLockSql(name, request));
-  if (own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED) {
+  if (own?.kind === 'err' && own.errno === ER.TABLE_NOT_LOCKED) {
     const how = 'by CREATE OR REPLACE under LOCK TABLES';
     return refuse(notDone(how, listTables(request.statement.names), 'Run UNLOCK TABLES first.'));
   }
@@ -178,7 +167,7 @@ function isOk({ payload }: Answer): boolean {
 /** The old table is gone or has changed. CREATE reports what has the name now. */
 function isInPassing({ payload, refusal }: Answer): boolean {
   if (refusal !== null) return refusal.code === 'UNDROP_CHANGED_MEANWHILE';
-  return decodeErr(payload).errno === ER_BAD_TABLE_ERROR;
+  return decodeErr(payload).errno === ER.BAD_TABLE_ERROR;
 }
 
 function keepLonger({ world, held, facts: { logged } }: Replacing) {
@@ -218,10 +207,10 @@ async function takeBack(replacing: Replacing, failed: Answer): Promise<Answer> {
   if (!isRenamedBack) return { ...failed, held };
   await makeMissing(replacing, failed);
   const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
-  if (errno !== ER_NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
+  if (errno !== ER.NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
   const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
   const said = await signal(world, {
-    errno: ER_UPDATE_TABLE_USED,
+    errno: ER.UPDATE_TABLE_USED,
     sqlState: 'HY000',
     message: words,
   });

@@ -18,13 +18,7 @@ import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { cleanSql } from '../../steps/session/user-session.js';
 import { ask, type UserSession } from '../../steps/world.js';
 import { BARRIER_KILL_PAUSE_MS, BARRIER_KILL_TRIES } from '../../tries.js';
-import {
-  ER_CONNECTION_KILLED,
-  ER_KILL_DENIED_ERROR,
-  ER_LOCK_WAIT_TIMEOUT,
-  ER_NO_SUCH_THREAD,
-  ER_QUERY_INTERRUPTED,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { findTables, isEmptied } from './read-schema.js';
 import {
   DROP_WAITS_S,
@@ -95,7 +89,7 @@ export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryE
   if (failure !== null) throw failure;
   // It would block the removal of the barrier table.
   await barrier.open();
-  const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
+  const isStopped = said.errno === ER.QUERY_INTERRUPTED || said.errno === ER.LOCK_WAIT_TIMEOUT;
   return mayDrop === false && isStopped ? { kind: 'again' } : { kind: 'failed', error: said };
 }
 
@@ -148,7 +142,7 @@ async function stop(pool: ServicePool, threadId: number): Promise<void> {
   try {
     await pool.killQuery(threadId);
   } catch (error) {
-    if (!isServerError(error, ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD)) throw error;
+    if (!isServerError(error, ER.KILL_DENIED_ERROR, ER.NO_SUCH_THREAD)) throw error;
   }
 }
 
@@ -288,7 +282,7 @@ export class Barrier {
       );
     } catch (error) {
       // The KILL that opens it, or an operator's.
-      if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
+      if (!isServerError(error, ER.QUERY_INTERRUPTED, ER.CONNECTION_KILLED)) throw error;
     }
     this.isIntact = false;
     // If it has ended by itself the table is held until the next statement here.

@@ -13,21 +13,9 @@ import { SERVER_SCHEMAS } from '../../names/names.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
 import { clean, signal } from '../../steps/session/user-session.js';
 import { answerWith, ask, refuse, type UserSession } from '../../steps/world.js';
-import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
+import * as caps from '../../wire/capabilities.js';
 import { okWithStatus } from '../../wire/response.js';
-import {
-  ABSENT_TO_DROP_VIEW,
-  DDL_FORBIDDEN,
-  ER_BAD_DB_ERROR,
-  ER_DB_DROP_EXISTS,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_LOCK_OR_ACTIVE_TRANSACTION,
-  ER_TABLEACCESS_DENIED_ERROR,
-  ER_TOO_LONG_IDENT,
-  ER_WRONG_DB_NAME,
-  GAVE_UP,
-  OWN_GLOBAL_LOCK,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import {
   deniedSignal,
   ENDING_SQL,
@@ -46,13 +34,13 @@ import type { SchemaPort } from './schema-port.js';
 
 /** DROP DATABASE would have ended with the same error, word for word. */
 const SAME_AS_DROP_DATABASE: readonly number[] = [
-  ...DDL_FORBIDDEN,
-  ...GAVE_UP,
-  ...OWN_GLOBAL_LOCK,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_TOO_LONG_IDENT,
-  ER_WRONG_DB_NAME,
-  ER_LOCK_OR_ACTIVE_TRANSACTION,
+  ...ER.DDL_FORBIDDEN,
+  ...ER.GAVE_UP,
+  ...ER.OWN_GLOBAL_LOCK,
+  ER.DBACCESS_DENIED_ERROR,
+  ER.TOO_LONG_IDENT,
+  ER.WRONG_DB_NAME,
+  ER.LOCK_OR_ACTIVE_TRANSACTION,
 ];
 
 /** No session can drop it, or have a transaction ended by a statement that names it. */
@@ -75,22 +63,22 @@ export async function checkRights(
   const [asked, shown] = await ask(session, schemaFactsSql(), showSchemaSql(request));
   const facts = readSchemaFacts(asked);
   if ('errno' in facts) return answerWith(facts);
-  const isAbsent = shown?.kind === 'err' && shown.errno === ER_BAD_DB_ERROR;
+  const isAbsent = shown?.kind === 'err' && shown.errno === ER.BAD_DB_ERROR;
   const refusal = isAbsent ? null : refusalOf(request);
   if (refusal !== null) return refuse(refusal);
   if (name === CLOSED_SCHEMA) await ask(session, ENDING_SQL);
   const [right] = await ask(session, maySchemaSql(request));
   assert(right?.kind === 'err', 'DROP VIEW of a view that can not exist fails');
   if (SAME_AS_DROP_DATABASE.includes(right.errno)) return answerWith(right);
-  if (right.errno === ER_TABLEACCESS_DENIED_ERROR) {
+  if (right.errno === ER.TABLEACCESS_DENIED_ERROR) {
     return answerWith(await signal(session, deniedSignal(name, facts.account)));
   }
-  if (!ABSENT_TO_DROP_VIEW.includes(right.errno)) {
+  if (!ER.ABSENT_TO_DROP_VIEW.includes(right.errno)) {
     const cause = `undrop cannot check the privilege to drop it: ${right.message.toString()}`;
     return refuse(notDropped(name, cause, 'Use a direct connection.'));
   }
   if (isAbsent) return sayAbsent(session, request, facts);
-  return right.errno === ER_BAD_DB_ERROR ? { kind: 'gone' } : findSchema(port, request, facts);
+  return right.errno === ER.BAD_DB_ERROR ? { kind: 'gone' } : findSchema(port, request, facts);
 }
 
 /** The refusal, whatever the user's privileges are; null: none. */
@@ -130,10 +118,10 @@ async function sayAbsent(
   { hasNotes }: SchemaFacts,
 ): Promise<SchemaAnswer> {
   const message = `Can't drop database '${name}'; database doesn't exist`;
-  const absent = { errno: ER_DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
+  const absent = { errno: ER.DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
   const isSilent = ifExists && !hasNotes;
   const said = isSilent ? await clean(session, { groupId }) : await signal(session, absent);
   if (said.kind !== 'ok') return answerWith(said);
-  const payload = okWithStatus(said.payload, SERVER_STATUS_DB_DROPPED);
+  const payload = okWithStatus(said.payload, caps.SERVER_STATUS_DB_DROPPED);
   return { ...answerWith(said), payload };
 }

@@ -26,11 +26,7 @@ import {
 } from '../../steps/world.js';
 import { SCHEMA_ROUNDS } from '../../tries.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
-import {
-  ER_BAD_DB_ERROR,
-  ER_LOCK_WAIT_TIMEOUT,
-  METADATA_LOCK_GRANTED,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { checkRights, type There } from './check-rights.js';
 import { holdTables, recordTables, type SchemaToEmpty } from './hold-tables.js';
 import {
@@ -225,15 +221,15 @@ async function makeBarrierTable(drop: Drop): Promise<string | Answer | Gone> {
   // that after a failover recovery can tell whether the DROP has reached them.
   const table = barrierTableName({ groupId, logged });
   const failed = await port.makeTable(schema, table);
-  if (failed?.errno === ER_BAD_DB_ERROR) return { kind: 'gone' };
+  if (failed?.errno === ER.BAD_DB_ERROR) return { kind: 'gone' };
   if (failed !== null) {
     const why = `the service account of undrop cannot create a table in it: ${rootCause(failed)}`;
-    const isLocked = failed.errno === ER_LOCK_WAIT_TIMEOUT;
+    const isLocked = failed.errno === ER.LOCK_WAIT_TIMEOUT;
     return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
   }
   const name = { schema: bytes, table: Buffer.from(table) };
   const [said] = await ask(world, waitForLockSql(name, { groupId, charset, wait: null }));
-  if (said?.kind !== 'err' || !METADATA_LOCK_GRANTED.includes(said.errno)) {
+  if (said?.kind !== 'err' || !ER.METADATA_LOCK_GRANTED.includes(said.errno)) {
     const cause = said?.kind === 'err' ? said.message.toString() : 'the server returned no error';
     const why = `your session cannot see the table that undrop created in it: ${cause}`;
     return refuse(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
@@ -289,7 +285,7 @@ async function dropEmptied(drop: Drop, row: SchemaRow, first: Emptied): Promise<
     // The DROP had less time than the session allows.
     waitedS += first.waitS;
     const isOver = waitedS >= drop.lockWaitS;
-    if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
+    if (end.error.errno !== ER.LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
   }
   return crowded(drop.schema, SCHEMA_ROUNDS);
 }

@@ -29,11 +29,7 @@ import {
   SCHEMA_RELOCATE_TRIES,
   SERVICE_RENAME_TRIES,
 } from '../../tries.js';
-import {
-  ABSENT_TO_RENAME,
-  ER_TOO_LONG_IDENT,
-  METADATA_LOCK_GRANTED,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { blockedParents, isBound, parentError } from '../drop-table/decide.js';
 import { renameGroups } from '../drop-table/rename.js';
 import { crowded, notDropped, type SchemaDropRequest } from './schema-drop.js';
@@ -198,7 +194,7 @@ async function take(drop: SchemaToEmpty, tables: readonly Recorded[]): Promise<A
           return outcome.isTimeout === true ? 'timeout' : 'busy';
         case 'denied':
         case 'failed': {
-          const isTooLong = outcome.kind === 'failed' && outcome.errno === ER_TOO_LONG_IDENT;
+          const isTooLong = outcome.kind === 'failed' && outcome.errno === ER.TOO_LONG_IDENT;
           if (isTooLong && tables.length > 1) return 'alone';
           if (tables.some(({ holdSchema }) => isRecycleSchema(holdSchema))) return 'unmoved';
           const why = `the service account of undrop cannot rename ${tables[0]?.table}: ${outcome.cause}`;
@@ -223,7 +219,7 @@ async function waitForLocks(
     const name = { schema, table: Buffer.from(table) };
     const [said] = await ask(world, waitForLockSql(name, { groupId, charset, wait: null }));
     assert(said?.kind === 'err', 'there is no such partition');
-    if (![...METADATA_LOCK_GRANTED, ...ABSENT_TO_RENAME].includes(said.errno)) {
+    if (![...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TO_RENAME].includes(said.errno)) {
       return answerWith(said);
     }
   }

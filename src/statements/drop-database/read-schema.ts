@@ -14,16 +14,8 @@ import { isSameName, parseBarrierTable, parseHoldName } from '../../names/names.
 import { listParts, showPart } from '../../restore/schema/schema-parts.js';
 import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import {
-  ident,
-  note,
-  numberOf,
-  processlistOf,
-  serverIdentity,
-  sql,
-  textOf,
-  textOrNullOf,
-} from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, processlistOf, serverIdentity, sql } from '../../service/sql.js';
 
 /** A row of information_schema.TABLES. */
 export interface Listed {
@@ -88,7 +80,7 @@ export async function findSchema(
           OR CAST(SCHEMA_NAME AS BINARY) = CAST(${name} AS BINARY))`,
   );
   const [row] = rows;
-  return row === undefined ? null : textOf(row, 'name');
+  return row === undefined ? null : col.text(row, 'name');
 }
 
 /** The user's session as the server of the service sees it, and that server's identity. */
@@ -101,7 +93,7 @@ export async function findSession(
     sql`SELECT ${note('owner')} ${serverIdentity(server)} AS identity,
         (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}) AS host`,
   );
-  return { sessionHost: textOrNullOf(row, 'host'), serverIdentity: textOf(row, 'identity') };
+  return { sessionHost: col.textOrNull(row, 'host'), serverIdentity: col.text(row, 'identity') };
 }
 
 /** Every table in it; answers at once, also while a DROP has the schema locked. */
@@ -115,8 +107,8 @@ export async function findTables(
         FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema}`,
   );
   const listed = rows.map((row) => ({
-    name: textOf(row, 'name'),
-    type: textOrNullOf(row, 'type') ?? '',
+    name: col.text(row, 'name'),
+    type: col.textOrNull(row, 'type') ?? '',
   }));
   return sortListed(listed, groupId, await readHeldIds(connection, schema, listed));
 }
@@ -162,7 +154,7 @@ export async function readSchemaDetails(pool: ServicePool, schema: string): Prom
         WHERE SCHEMA_NAME = ${schema}`,
   ]);
   const description = described[0] ?? {};
-  const bytesMax = Math.min(numberOf(description, 'packet') * PARTS_OF_PACKET, PARTS_BYTES_MAX);
+  const bytesMax = Math.min(col.number(description, 'packet') * PARTS_OF_PACKET, PARTS_BYTES_MAX);
   const parts: SchemaPart[] = [];
   let bytes = 0;
   for (const part of await listParts(pool, schema)) {
@@ -173,10 +165,10 @@ export async function readSchemaDetails(pool: ServicePool, schema: string): Prom
     parts.push({ ...part, statement: null, ...(isKept ? found : null) });
   }
   return {
-    charset: textOf(description, 'DEFAULT_CHARACTER_SET_NAME'),
-    collation: textOf(description, 'DEFAULT_COLLATION_NAME'),
-    comment: 'SCHEMA_COMMENT' in description ? textOrNullOf(description, 'SCHEMA_COMMENT') : null,
-    statement: textOf(shown[0] ?? {}, 'Create Database'),
+    charset: col.text(description, 'DEFAULT_CHARACTER_SET_NAME'),
+    collation: col.text(description, 'DEFAULT_COLLATION_NAME'),
+    comment: 'SCHEMA_COMMENT' in description ? col.textOrNull(description, 'SCHEMA_COMMENT') : null,
+    statement: col.text(shown[0] ?? {}, 'Create Database'),
     parts,
   };
 }

@@ -8,7 +8,7 @@ import { qualified, type Signal } from '../../steps/session/user-session.js';
 import { type Answer, type DropRequest, refuse, type UserFacts } from '../../steps/world.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { ErrPacket, OkPacket, Result } from '../../wire/response.js';
-import { ER_DBACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 
 /** Its statement names no tables: they are those of the schema. */
 export interface SchemaDropRequest extends DropRequest {
@@ -141,7 +141,7 @@ export function deniedSignal(name: string, account: string): Signal {
   const quoted = `'${account.slice(0, Math.max(at, 0))}'@'${account.slice(at + 1)}'`;
   const message = `Access denied for user ${quoted} to database '${name}'`;
   return {
-    errno: ER_DBACCESS_DENIED_ERROR,
+    errno: ER.DBACCESS_DENIED_ERROR,
     sqlState: '42000',
     message: Array.from(message).slice(0, 128).join(''),
   };

@@ -37,7 +37,7 @@ import { rootCause } from '../../steps/refusals/refusals.js';
 import type { ServerWorld } from '../../steps/run.js';
 import type { HeldTable } from '../../steps/world.js';
 import { LATE_MS } from '../../tries.js';
-import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { type ClosedBarrier, closeBarrier, dropAtBarrier, makeBarrierTable } from './barrier.js';
 import {
   type Found,
@@ -140,7 +140,7 @@ export class SchemaServer {
   async recordSchema(schema: string): Promise<SchemaRow | null> {
     const { pool, proxyId } = this.#options;
     const { text, session, facts, groupId } = this.#request;
-    const details = await unlessRefused(readSchemaDetails(pool, schema), null, ER_BAD_DB_ERROR);
+    const details = await unlessRefused(readSchemaDetails(pool, schema), null, ER.BAD_DB_ERROR);
     if (details === null) return null;
     this.#world.mayRename();
     const { threadId, clientAddress } = session;

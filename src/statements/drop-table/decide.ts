@@ -22,11 +22,7 @@ import {
   type UserFacts,
 } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import {
-  ER_FK_CANNOT_DROP_PARENT,
-  ER_ROW_IS_REFERENCED,
-  ER_ROW_IS_REFERENCED_2,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 
 /** All facts of a drop once its intents are in the ledger. */
 export interface Drop extends Seen {
@@ -191,13 +187,13 @@ const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key cons
 /** The error that the server gives for a parent. */
 export function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
   if (server.flavour === 'mariadb') {
-    return { errno: ER_ROW_IS_REFERENCED_2, sqlState: '23000', message: BEFORE_MYSQL_8 };
+    return { errno: ER.ROW_IS_REFERENCED_2, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }
   if (server.versionId < 80_000) {
-    return { errno: ER_ROW_IS_REFERENCED, sqlState: '23000', message: BEFORE_MYSQL_8 };
+    return { errno: ER.ROW_IS_REFERENCED, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }
   const message =
     `Cannot drop table '${table.table}' referenced by a foreign key constraint ` +
     `'${key.name}' on table '${key.table}'.`;
-  return { errno: ER_FK_CANNOT_DROP_PARENT, sqlState: 'HY000', message };
+  return { errno: ER.FK_CANNOT_DROP_PARENT, sqlState: 'HY000', message };
 }

@@ -36,7 +36,7 @@ import {
   type World,
 } from '../../steps/world.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
-import { checkDrop, type DropCheck } from './check-drop.js';
+import { type DropCheck, type Moved, checkDrop, rename } from './rename.js';
 import {
   type BlockedParent,
   type Drop,
@@ -47,7 +47,6 @@ import {
   namesToAsk,
   parentError,
 } from './decide.js';
-import { type Moved, rename } from './rename.js';
 
 export async function dropTable(world: World, request: DropRequest): Promise<Reply> {
   const seen = await inspectNames(world, request);

@@ -14,43 +14,11 @@ import { UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
 import { hasForeignKeys } from '../../steps/inspect-names.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
-import {
-  alterNameSql,
-  askToDrop,
-  clean,
-  cleanSql,
-  raise,
-  renameSql,
-  SAME_AS_DROP,
-  waitText,
-} from '../../steps/session/user-session.js';
-import {
-  type Answer,
-  again,
-  answerWith,
-  ask,
-  type DropRequest,
-  holdFailed,
-  namingOnly,
-  type Reply,
-  refuse,
-  sentenceStart,
-  type UserSession,
-  type World,
-} from '../../steps/world.js';
+import { type QualifiedName, SAME_AS_DROP, alterNameSql, askToDrop, clean, cleanSql, ownLockSql, raise, renameSql, waitText } from '../../steps/session/user-session.js';
+import { type Answer, type DropRequest, type Reply, type UserFacts, type UserSession, type World, again, answerWith, ask, holdFailed, namingOnly, refuse, sentenceStart } from '../../steps/world.js';
 import { SERVICE_RENAME_TRIES, SERVICE_RENAME_TRIES_FIRST } from '../../tries.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
-import {
-  ABSENT_TO_RENAME,
-  ER_BAD_LOG_STATEMENT,
-  ER_CANT_RENAME_LOG_TABLE,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_FK_NO_UNIQUE_INDEX_PARENT,
-  ER_TABLEACCESS_DENIED_ERROR,
-  ER_TOO_LONG_IDENT,
-  UNDER_LOCK_TABLES,
-} from '../../wire/server-errors.js';
-import { checkDrop, type DropCheck } from './check-drop.js';
+import * as ER from '../../wire/server-errors.js';
 import { type Drop as Decided, type Move, namesToAsk } from './decide.js';
 
 /** The renamed tables. */
@@ -187,14 +155,14 @@ async function renameGroup(drop: Drop, moves: Group): Promise<Renamed> {
   if (said.kind === 'ok') {
     return said.warnings === 0 ? said : withoutKeyWarnings(drop, moves, said);
   }
-  if (UNDER_LOCK_TABLES.includes(said.errno)) return 'locked';
+  if (ER.UNDER_LOCK_TABLES.includes(said.errno)) return 'locked';
   switch (said.errno) {
-    case ER_CANT_RENAME_LOG_TABLE:
+    case ER.CANT_RENAME_LOG_TABLE:
       return raise(world, request, LOG_TABLE);
-    case ER_TOO_LONG_IDENT:
+    case ER.TOO_LONG_IDENT:
       return 'alone';
-    case ER_TABLEACCESS_DENIED_ERROR:
-    case ER_FK_NO_UNIQUE_INDEX_PARENT:
+    case ER.TABLEACCESS_DENIED_ERROR:
+    case ER.FK_NO_UNIQUE_INDEX_PARENT:
       return renameForUser(drop, moves);
     default:
       return renameFailed(drop, said);
@@ -203,7 +171,7 @@ async function renameGroup(drop: Drop, moves: Group): Promise<Renamed> {
 
 /** A log table that is being written can be neither renamed alone (1581) nor dropped. */
 const LOG_TABLE = {
-  errno: ER_BAD_LOG_STATEMENT,
+  errno: ER.BAD_LOG_STATEMENT,
   sqlState: 'HY000',
   message: "You cannot 'DROP' a log table if logging is enabled",
 };
@@ -221,10 +189,10 @@ async function withoutKeyWarnings(
 }
 
 function renameFailed({ request }: Drop, error: ErrPacket): Reply {
-  if (SAME_AS_DROP.includes(error.errno) || error.errno === ER_DBACCESS_DENIED_ERROR) {
+  if (SAME_AS_DROP.includes(error.errno) || error.errno === ER.DBACCESS_DENIED_ERROR) {
     return answerWith(error);
   }
-  if (ABSENT_TO_RENAME.includes(error.errno)) return again(GONE);
+  if (ER.ABSENT_TO_RENAME.includes(error.errno)) return again(GONE);
   return holdFailed(request, error);
 }
 
@@ -342,7 +310,7 @@ async function renameByAlter(drop: Drop, [move]: Group): Promise<OkPacket | Repl
   const said = await drop.world.rename(text);
   if (said.kind === 'ok') return said;
   assert(said.kind === 'err', 'ALTER answers OK or ERR');
-  if (said.errno !== ER_TABLEACCESS_DENIED_ERROR) return renameFailed(drop, said);
+  if (said.errno !== ER.TABLEACCESS_DENIED_ERROR) return renameFailed(drop, said);
   return lockedTables(drop, 'that needs the privileges ALTER, CREATE and INSERT on it');
 }
 
@@ -409,4 +377,42 @@ export function renameGroups<T>(
     else last.push(table);
   }
   return groups;
+}
+
+// ── the check of the session ─────────────────────────────────────────────────────────────────────
+// Asks the user's session whether the server would drop its tables for the user, before the service
+// account renames them; mostly while their intents are recorded.
+
+/** Answers of the user's session before the service renames its tables. */
+export interface DropCheck {
+  /** Null: the server would drop all of them. */
+  readonly ended: Answer | null;
+  /** The session itself has one locked, and the service would never get the lock. */
+  readonly isLocked: boolean;
+  /**
+   * The response if the service renames them; nothing else is run in the session before it is
+   * there. Null: not asked for, because it reports the end of a transaction, and the response may
+   * be another one in the end.
+   */
+  readonly cleaned: Promise<OkPacket | null>;
+}
+
+/** Checks the privileges of the session, and waits there for the locks of others. */
+export async function checkDrop(
+  session: UserSession,
+  request: DropRequest,
+  { names, facts }: { readonly names: readonly QualifiedName[]; readonly facts: UserFacts },
+): Promise<DropCheck> {
+  let isLocked = false;
+  const ended = await askToDrop(session, request, names, {
+    before: names.map((name) => ({ kind: 'prepare' as const, text: ownLockSql(name, request) })),
+    onBefore: (said) => {
+      isLocked = said.some((one) => one.kind === 'err' && one.errno === ER.TABLE_NOT_LOCKED);
+    },
+  });
+  const mayClean = ended === null && !isLocked && !facts.inTransaction;
+  const cleaned = mayClean ? clean(session, request) : Promise.resolve(null);
+  // The session may break before it is awaited.
+  cleaned.catch(() => undefined);
+  return { ended, isLocked, cleaned };
 }

@@ -33,16 +33,9 @@ import {
 } from '../../steps/world.js';
 import { decodeErr, type Result } from '../../wire/response.js';
 import type { ResultSet } from '../../wire/result-set.js';
-import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
 import { checkRights } from '../drop-database/check-rights.js';
 import { findSchema, findTables } from '../drop-database/read-schema.js';
-import {
-  crowded,
-  lockWaitSql,
-  readSchemaFacts,
-  schemaFactsSql,
-  tablesOfSchema,
-} from '../drop-database/schema-drop.js';
+import { crowded, tablesOfSchema } from '../drop-database/schema-drop.js';
 import { namesToAsk } from '../drop-table/decide.js';
 import { type Interception, type InterceptOptions, refused } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from '../undrop/answer.js';
@@ -114,16 +107,9 @@ async function explainTables(
   const blockers = asked.shown.map((shown) => lastingBlocker(definitionIn(shown), server));
   const drop = { request, facts, names, kinds: asked.kinds, blockers, intent, rulings };
   const triggers = await rightsFor(intent, options);
-  const tablespaces = asked.shown.map((shown) => tablespaceIn(definitionIn(shown)));
-  const how = { destroys, service, locked: asked.locked, triggers, tablespaces };
+  const how = { destroys, service, triggers };
   const shown = { fates: fatesOfTables(drop, how), kinds: asked.kinds, logged: facts.logged };
   return explainRows(intent.tables, shown, options);
-}
-
-/** MySQL's general tablespace, as SHOW CREATE TABLE quotes it. */
-function tablespaceIn(definition: string): string | null {
-  const [, name = ''] = /^\) \/\*!\d+ TABLESPACE (`(?:[^`]|``)+`|\S+) /m.exec(definition) ?? [];
-  return name === '' || /^`?innodb_/.test(name) ? null : Buffer.from(name, 'latin1').toString();
 }
 
 async function explainSchema(
@@ -201,19 +187,15 @@ async function inspect(
 // user may drop them.
 //
 // Invariants: the server checks the privileges, with the errors of DROP, before anything else is
-// shown. No statement here can destroy anything; the check ends the transaction, as the drop does,
-// and waits for others' locks for a second at most.
+// shown. No statement here can destroy anything; the check ends the transaction and waits for
+// others' locks, as the drop does.
 
 interface MayDrop {
   readonly kind: 'may-drop';
   readonly kinds: readonly NameKind[];
   /** SHOW CREATE of each name. */
   readonly shown: readonly Result[];
-  /** Names that another session has locked. */
-  readonly locked: ReadonlySet<QualifiedName>;
 }
-
-const LOCK_WAIT_S = 1;
 
 /** An answer: the drop would end with it. */
 async function askRights(
@@ -221,31 +203,12 @@ async function askRights(
   request: DropRequest,
   names: readonly QualifiedName[],
 ): Promise<MayDrop | Answer> {
-  const { server, groupId, charset } = request;
-  const shows = names.map((name) => showCreateSql(name, charset));
-  const [first, ...shown] = await ask(session, schemaFactsSql(), ...shows);
-  const facts = readSchemaFacts(first);
-  if ('errno' in facts) return answerWith(facts);
+  const shown = await ask(session, ...names.map((name) => showCreateSql(name, request.charset)));
   const kinds: NameKind[] = [];
   for (const kind of shown.map(readKind)) {
     if (typeof kind === 'object') return answerWith(kind);
     kinds.push(kind);
   }
-  const isMysql = server.flavour === 'mysql';
-  const nowait = { ...request.statement, wait: { kind: 'nowait' } as const };
-  const asking = isMysql ? request : { ...request, statement: nowait };
-  const wait = (seconds: number) => lockWaitSql(seconds, groupId);
-  if (isMysql) await ask(session, wait(LOCK_WAIT_S));
-  const locked = new Set<QualifiedName>();
-  let ended: Answer | null = null;
-  for (const name of namesToAsk({ names, kinds })) {
-    const said = await askToDrop(session, asking, [name]);
-    if (said === null) continue;
-    ended = decodeErr(said.payload).errno === ER_LOCK_WAIT_TIMEOUT ? null : said;
-    if (ended !== null) break;
-    locked.add(name);
-  }
-  // Twice, because a late KILL may hit one.
-  if (isMysql) await ask(session, wait(facts.lockWaitS), wait(facts.lockWaitS));
-  return ended ?? { kind: 'may-drop', kinds, shown, locked };
+  const ended = await askToDrop(session, request, namesToAsk({ names, kinds }));
+  return ended ?? { kind: 'may-drop', kinds, shown };
 }

@@ -1,6 +1,6 @@
 /**
  * The rows of EXPLAIN DROP TABLE and EXPLAIN DROP DATABASE: the fate of each table, in words, with
- * its keys, size, last use and the views that name it.
+ * its keys, size and last use.
  *
  * Invariant: the hold name of a table isn't known before the drop, because it has the id of that
  * drop; it is shown with a gap.
@@ -13,7 +13,6 @@ import { type Field, printResultSet } from '../../printer.js';
 import { knownKind } from '../../steps/inspect-names.js';
 import { lastUse, readUse, type Use } from '../../steps/rules/rules.js';
 import type { NameKind } from '../../steps/session/facts.js';
-import { ask } from '../../steps/world.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import type { InterceptOptions } from '../intercepted.js';
 import type { Fate } from './fates.js';
@@ -26,8 +25,6 @@ interface Explained {
   readonly held: { readonly name: string; readonly until: string } | null;
   /** Null: not read. */
   readonly use: Use | null;
-  /** `schema.view` of the views that name it; null: not known. */
-  readonly views: readonly string[] | null;
 }
 
 const KINDS = {
@@ -50,7 +47,6 @@ const COLUMNS: readonly Field<Explained>[] = [
     json: (one) => ofBase(one, ({ triggers }) => triggers.length),
     isNumber: true,
   },
-  { title: 'Views', json: (one) => ofBase(one, () => one.views?.join(', ')) },
   { title: 'Rows', json: (one) => ofBase(one, ({ rowEstimate }) => rowEstimate), isNumber: true },
   {
     title: 'Bytes',
@@ -71,7 +67,7 @@ function kindOfBase({ kind }: IntentTable): string {
 
 export const NO_TABLES: ResultSet = printResultSet(COLUMNS, []);
 
-/** The maximum of tables whose use, and views, are read. */
+/** The maximum of tables whose use is read. */
 const FACTS_MAX = 50;
 
 /** `kinds`: as the session sees each name; without them, as the service does. */
@@ -87,14 +83,12 @@ export async function explainRows(
   const kindOf = (table: IntentTable) =>
     knownKind(how.kinds[tables.indexOf(table)] ?? 'denied', table);
   const looked = tables.filter((table) => kindOf(table) === 'base').slice(0, FACTS_MAX);
-  const views = await readViews(looked, options);
   const uses = await readUses(looked, options);
   const rows = tables.map((seen, index) => {
     const fate = how.fates[index];
     assert(fate !== undefined, 'a fate for each table');
-    const at = looked.indexOf(seen);
-    const known = { use: uses[at] ?? null, views: views?.[at] ?? null };
-    return { seen, kind: kindOf(seen), fate, held: heldAs(seen, fate, how), ...known };
+    const use = uses[looked.indexOf(seen)] ?? null;
+    return { seen, kind: kindOf(seen), fate, held: heldAs(seen, fate, how), use };
   });
   return printResultSet(COLUMNS, rows);
 }
@@ -134,46 +128,4 @@ async function readUses(
   const uses: Use[] = [];
   for (const table of tables) uses.push(await readUse(pool, table, how));
   return uses;
-}
-
-const VIEWS_MAX = 1_000;
-
-/**
- * For each table the views that name it, among those visible to the user; null: it took too long.
- * On servers that read files for it, only the schemas of the tables are searched.
- */
-async function readViews(
-  tables: readonly IntentTable[],
-  { userSession, server }: InterceptOptions,
-): Promise<readonly (readonly string[])[] | null> {
-  if (tables.length === 0) return [];
-  const readsFiles = server.flavour === 'mariadb' || server.versionId < 80_000;
-  const schemas = [...new Set(tables.map(({ schema }) => `_utf8 ${hex(schema)}`))].join(', ');
-  const found = tables.map((table) => `${namesIn(table)} > 0`);
-  const where = `${readsFiles ? `TABLE_SCHEMA IN (${schemas}) AND ` : ''}(${found.join(' OR ')})`;
-  const select = `SELECT /*+ MAX_EXECUTION_TIME(2000) */ /* undrop views */`;
-  const columns = ['CAST(TABLE_SCHEMA AS BINARY)', 'CAST(TABLE_NAME AS BINARY)', ...found];
-  const [said] = await ask(
-    userSession,
-    Buffer.from(
-      `${select} ${columns.join(', ')} FROM information_schema.VIEWS WHERE ${where}
-       ORDER BY 1, 2 LIMIT ${VIEWS_MAX}`,
-    ),
-  );
-  if (said?.kind !== 'rows') return null;
-  const { rows } = said;
-  return tables.map((_table, index) =>
-    rows.flatMap((row) => (`${row[2 + index]}` === '1' ? `${row[0]}.${row[1]}` : [])),
-  );
-}
-
-/** Where a definition names it; after a dot it is a table and a column of that. */
-function namesIn({ schema, table }: IntentTable): string {
-  const name = `\`${schema.replaceAll('`', '``')}\`.\`${table.replaceAll('`', '``')}\``;
-  const definition = `REPLACE(CAST(VIEW_DEFINITION AS BINARY), ${hex(`.${name}`)}, '')`;
-  return `LOCATE(${hex(name)}, ${definition})`;
-}
-
-function hex(text: string): string {
-  return `X'${Buffer.from(text).toString('hex')}'`;
 }

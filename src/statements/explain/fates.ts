@@ -19,7 +19,6 @@ import {
   refusalOfDestroying,
 } from '../../steps/inspect-names.js';
 import { notAllowed } from '../../steps/rules/hints.js';
-import type { QualifiedName } from '../../steps/session/user-session.js';
 import { type DropRequest, sentenceStart, type UserFacts } from '../../steps/world.js';
 import { blockedParents, type Drop, decide, type Name, parentError } from '../drop-table/decide.js';
 import type { DropService } from '../intercepted.js';
@@ -39,16 +38,12 @@ interface How {
   /** The hint destroy. */
   readonly destroys: boolean;
   readonly service: Service;
-  /** Names that other sessions have locked. */
-  readonly locked: ReadonlySet<QualifiedName>;
   /** The privileges of the service account on triggers; null: no table has one. */
   readonly triggers: TriggerRights | null;
-  /** The general tablespace of each table; null: it is in none. */
-  readonly tablespaces: readonly (string | null)[];
 }
 
 export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
-  const { request, intent, rulings, blockers, names } = drop;
+  const { request, intent, rulings, blockers } = drop;
   const all = (fate: Fate) => intent.tables.map(() => fate);
   const passed = passedFate(drop, how);
   if (passed !== null) return all(passed);
@@ -61,15 +56,9 @@ export function fatesOfTables(drop: Drop, how: How): readonly Fate[] {
   const { moves, blocked, named } = decision;
   return intent.tables.map((seen, index) => {
     if (moves.some((move) => move.index === index)) {
-      const name = names[index];
-      const isLocked = name !== undefined && how.locked.has(name);
       const blocker = blockerOfDrop(blockers[index] ?? null);
       const { stays, remark } = ofTriggers(seen, how.triggers);
-      const space = how.tablespaces[index] ?? null;
-      const kept =
-        space === null ? [] : [`tablespace ${space} cannot be dropped until the table is removed`];
-      const said = [...(remark === null ? [] : [remark]), ...kept].join('; ') || null;
-      return heldFate(rulings[index], { stays: blocker?.text ?? stays, remark: said, isLocked });
+      return heldFate(rulings[index], { stays: blocker?.text ?? stays, remark });
     }
     const parent = blocked.find(({ table }) => table === seen);
     if (parent !== undefined) return not(parentError(request.server, parent).message);
@@ -115,9 +104,7 @@ export function fatesOfSchema(
       not(`its table ${tables[staying]?.table} cannot be moved out of it (${TRIGGERS_STAY.text})`),
     );
   }
-  return each.map(({ remark }, index) =>
-    heldFate(rulings[index], { stays: null, remark, isLocked: false }),
-  );
+  return each.map(({ remark }, index) => heldFate(rulings[index], { stays: null, remark }));
 }
 
 /** Why they keep the table in its schema, or what happens to them; null: nothing to report. */
@@ -172,16 +159,14 @@ interface HeldHow {
   /** Why it stays in its own schema; null: it doesn't. */
   readonly stays: string | null;
   readonly remark: string | null;
-  readonly isLocked: boolean;
 }
 
-function heldFate(ruling: Ruling | undefined, { stays, remark, isLocked }: HeldHow): Fate {
+function heldFate(ruling: Ruling | undefined, { stays, remark }: HeldHow): Fate {
   const by = ruling?.by ?? null;
   const words = [
     by === null ? 'held' : `held (${by})`,
     ...(stays === null ? [] : [stays]),
     ...(remark === null ? [] : [remark]),
-    ...(isLocked ? ['once other sessions have unlocked it'] : []),
   ];
   return { what: words.join('; '), isHeld: true, stays: stays !== null };
 }

@@ -31,7 +31,7 @@ import { isKilled, LockWaitBudget, runWithTimeout } from '../../service/pool/sta
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
-import { ABSENT_TABLE, ABSENT_TO_RENAME, ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 
 export interface CopyPort {
   /** An empty copy of the table, under a hold name in the recycle schema. */
@@ -147,7 +147,7 @@ async function tryToCopy(
     return { kind: 'none', why };
   } catch (error) {
     if (!isServiceError(error)) throw error;
-    if (isKilled(error) || isServerError(error, ...ABSENT_TABLE, ...ABSENT_TO_RENAME)) {
+    if (isKilled(error) || isServerError(error, ...ER.ABSENT_TABLE, ...ER.ABSENT_TO_RENAME)) {
       return { kind: 'busy' };
     }
     return { kind: isServerError(error) ? 'failed' : 'unserved', cause: rootCause(error) };
@@ -164,7 +164,7 @@ async function createLike(
   try {
     await runWithTimeout(pool, create, { logged });
   } catch (error) {
-    if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
+    if (!isServerError(error, ER.BAD_DB_ERROR)) throw error;
     await createSchema(pool, schema);
     await runWithTimeout(pool, create, { logged });
   }

@@ -43,19 +43,7 @@ import {
 } from '../../steps/world.js';
 import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
-import {
-  ABSENT_TABLE,
-  ER_BAD_DB_ERROR,
-  ER_FK_DUP_NAME,
-  ER_ILLEGAL_HA,
-  ER_NO_SUCH_TABLE,
-  ER_TABLE_EXISTS_ERROR,
-  ER_TABLE_NOT_LOCKED,
-  ER_TRG_IN_WRONG_SCHEMA,
-  ER_TRUNCATE_ILLEGAL_FK,
-  ER_VERS_NOT_SUPPORTED,
-  METADATA_LOCK_GRANTED,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import type { CopyPort, NotMade } from './copy-port.js';
 
 /**
@@ -63,7 +51,7 @@ import type { CopyPort, NotMade } from './copy-port.js';
  * table still has a foreign key of the same name, which is about to be detached: MariaDB and MySQL
  * 5.6 report that as an existing table, but hold names are unique.
  */
-const PASSING: readonly number[] = [ER_TRG_IN_WRONG_SCHEMA, ER_FK_DUP_NAME, ER_TABLE_EXISTS_ERROR];
+const PASSING: readonly number[] = [ER.TRG_IN_WRONG_SCHEMA, ER.FK_DUP_NAME, ER.TABLE_EXISTS_ERROR];
 
 type End = Answer | 'held' | 'changed';
 type Tried = End | 'busy' | 'timeout';
@@ -133,10 +121,10 @@ async function waitForMetadataLock(it: Truncating): Promise<Answer | null> {
     query(waitForLockSql(name, { ...request, wait: null })),
   ]);
   assert(turn?.kind === 'err', 'there is no such partition');
-  if (turn.errno === ER_BAD_DB_ERROR) return raise(world, request, sayMissing(it.table));
-  if (!METADATA_LOCK_GRANTED.includes(turn.errno)) return answerWith(turn);
+  if (turn.errno === ER.BAD_DB_ERROR) return raise(world, request, sayMissing(it.table));
+  if (!ER.METADATA_LOCK_GRANTED.includes(turn.errno)) return answerWith(turn);
   if (seenAs === 'view') return raise(world, request, sayMissing(it.table));
-  it.isLocked = own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED;
+  it.isLocked = own?.kind === 'err' && own.errno === ER.TABLE_NOT_LOCKED;
   return null;
 }
 
@@ -257,7 +245,7 @@ async function replyTo({ world, table, held }: Truncating, end: End): Promise<An
 }
 
 function saysGone({ refusal, payload }: Answer): boolean {
-  return refusal === null && ABSENT_TABLE.includes(decodeErr(payload).errno);
+  return refusal === null && ER.ABSENT_TABLE.includes(decodeErr(payload).errno);
 }
 
 // ── refusals ─────────────────────────────────────────────────────────────────────────────────────
@@ -279,7 +267,7 @@ function whyNotTruncated(
   const { engine, triggers, kind } = seen;
   if (kind === 'sequence') {
     const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
-    return { errno: ER_ILLEGAL_HA, sqlState: 'HY000', message };
+    return { errno: ER.ILLEGAL_HA, sqlState: 'HY000', message };
   }
   // A held child was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
@@ -312,14 +300,14 @@ function notServed({ schema, table }: QualifiedTable, why: string): UndropError 
 const INSTEAD = 'Use DELETE, or a direct connection; neither of them holds the rows.';
 
 export const VERSIONED: Signal = {
-  errno: ER_VERS_NOT_SUPPORTED,
+  errno: ER.VERS_NOT_SUPPORTED,
   sqlState: 'HY000',
   message: 'System-versioned tables do not support TRUNCATE TABLE',
 };
 
 function sayMissing({ schema, table }: QualifiedTable): Signal {
   return {
-    errno: ER_NO_SUCH_TABLE,
+    errno: ER.NO_SUCH_TABLE,
     sqlState: '42S02',
     message: `Table '${schema}.${table}' doesn't exist`,
   };
@@ -328,7 +316,7 @@ function sayMissing({ schema, table }: QualifiedTable): Signal {
 function parentSignal({ schema, table, name }: ForeignKeyName): Signal {
   const what = `${inFull({ schema, table })}, CONSTRAINT ${quoted(name)}`;
   const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
-  return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
+  return { errno: ER.TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
 }
 
 function inFull({ schema, table }: QualifiedTable): string {

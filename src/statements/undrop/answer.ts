@@ -14,7 +14,7 @@ import {
   signalCharactersMax,
 } from '../../steps/session/user-session.js';
 import type { UserFacts } from '../../steps/world.js';
-import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
+import * as caps from '../../wire/capabilities.js';
 import type { ErrPacket, OkPacket, PreparedResult } from '../../wire/response.js';
 import {
   type Column,
@@ -23,7 +23,7 @@ import {
   type ResultSet,
   type ResultSetOptions,
 } from '../../wire/result-set.js';
-import { ER_UNKNOWN_ERROR } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { type Answered, type InterceptOptions, refused } from '../intercepted.js';
 
 /** The encoding of the response. */
@@ -72,7 +72,7 @@ function resultSetOptions(
   { facts, isBinary }: AnswerFormat,
   { capabilities, moreResults = false }: InterceptOptions,
 ): ResultSetOptions {
-  const more = moreResults ? SERVER_MORE_RESULTS_EXISTS : 0;
+  const more = moreResults ? caps.SERVER_MORE_RESULTS_EXISTS : 0;
   const charset = facts.resultsCharset;
   return { capabilities, statusFlags: statusFlags | more, warnings, isBinary, charset };
 }
@@ -98,7 +98,7 @@ export async function answerRefused(
   return answered;
 }
 
-const WARNING = { errno: ER_UNKNOWN_ERROR, sqlState: '01000' };
+const WARNING = { errno: ER.UNKNOWN_ERROR, sqlState: '01000' };
 
 async function sayOk(
   note: string | null,

@@ -21,13 +21,7 @@ import type { QualifiedName, Signal } from '../../steps/session/user-session.js'
 import type { UserFacts } from '../../steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import type { ErrPacket } from '../../wire/response.js';
-import {
-  ER_NO_DB_ERROR,
-  ER_NONUNIQ_TABLE,
-  ER_PARSE_ERROR,
-  ER_TOO_LONG_IDENT,
-  ER_WRONG_ARGUMENTS,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 
 /** Thrown for an error of the server: one that it has returned, or one to raise in the session. */
 export class SaidByServer extends Error {
@@ -182,7 +176,7 @@ function durationOf(value: Uint8Array, facts: UserFacts): number {
 
 function wrongArgument(clause: string, expected: string, found: string): Signal {
   const message = `Incorrect arguments to ${clause}: expected ${expected}, found '${found}'`;
-  return { errno: ER_WRONG_ARGUMENTS, sqlState: 'HY000', message };
+  return { errno: ER.WRONG_ARGUMENTS, sqlState: 'HY000', message };
 }
 
 function decodeText(bytes: Uint8Array, clause: string, facts: UserFacts): string {
@@ -212,7 +206,7 @@ const ANY_DAY = new Date(0);
 const CLOCK_EXPECTED = 'a time like 2026-11-24 14:00 or 14:00 (UTC)';
 
 const NO_SCHEMA: Signal = {
-  errno: ER_NO_DB_ERROR,
+  errno: ER.NO_DB_ERROR,
   sqlState: '3D000',
   message: 'No database selected',
 };
@@ -223,12 +217,12 @@ const TEXT_CHARACTERS_MAX = 256;
 
 function nameTooLong(name: readonly string[]): Signal {
   const message = `Identifier name '${name.join('')}' is too long`;
-  return { errno: ER_TOO_LONG_IDENT, sqlState: '42000', message };
+  return { errno: ER.TOO_LONG_IDENT, sqlState: '42000', message };
 }
 
 export function notUnique(table: string): Signal {
   const message = `Not unique table/alias: '${table}'`;
-  return { errno: ER_NONUNIQ_TABLE, sqlState: '42000', message };
+  return { errno: ER.NONUNIQ_TABLE, sqlState: '42000', message };
 }
 
 /** The forms, which the server's manual doesn't have. Many clients show 512 bytes of an error. */
@@ -261,7 +255,7 @@ function syntaxError(
   const message =
     'You have an error in your SQL syntax; check the manual that corresponds to your ' +
     `${product} server version for the right syntax to use near '${near}' at line ${line} (${FORMS[form]})`;
-  return { errno: ER_PARSE_ERROR, sqlState: '42000', message };
+  return { errno: ER.PARSE_ERROR, sqlState: '42000', message };
 }
 
 /** The first characters of a text; ASCII alone if it can't be decoded. */

@@ -31,7 +31,8 @@ import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
 import { tryEach } from '../../restore/restore.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readNow } from '../../service/server-facts.js';
-import { note, sql, textOf, valueList } from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { note, sql, valueList } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';
 import type { Answered, Interception, InterceptOptions } from '../intercepted.js';
@@ -229,7 +230,7 @@ async function lengthenedAmong(
     const [rows = []] = await pool.run(
       sql`SELECT ${note('read')} id FROM ${LEDGER} WHERE lengthened <> 0 AND id IN (${ids})`,
     );
-    for (const row of rows) found.add(textOf(row, 'id'));
+    for (const row of rows) found.add(col.text(row, 'id'));
   }
   return found;
 }

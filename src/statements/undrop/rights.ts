@@ -30,19 +30,7 @@ import {
   type UserSession,
 } from '../../steps/world.js';
 import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response.js';
-import {
-  ABSENT_TABLE,
-  ACCESS_DENIED,
-  BAD_NAME,
-  ER_BAD_DB_ERROR,
-  ER_BAD_FIELD_ERROR,
-  ER_CANT_DROP_FIELD_OR_KEY,
-  ER_DUP_FIELDNAME,
-  ER_TABLE_EXISTS_ERROR,
-  ER_WRONG_OBJECT,
-  METADATA_LOCK_GRANTED,
-  NO_PARTITION_TO_DROP,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { type BoundName, onSession, SaidByServer } from './bind.js';
 
 /** The context of the checks. */
@@ -54,12 +42,12 @@ export interface RightsAsker {
 }
 
 /** Two names of one column; the table is there; the schema is not (MySQL 8 and later). */
-const MAY_CREATE: readonly number[] = [ER_DUP_FIELDNAME, ER_TABLE_EXISTS_ERROR, ER_BAD_DB_ERROR];
-const MAY_FILL: readonly number[] = [ER_BAD_FIELD_ERROR];
-const MAY_DROP: readonly number[] = [...NO_PARTITION_TO_DROP, ...ABSENT_TABLE, ER_WRONG_OBJECT];
-const MAY_ALTER: readonly number[] = [ER_CANT_DROP_FIELD_OR_KEY, ...ABSENT_TABLE, ER_WRONG_OBJECT];
-const MAY_TAKE: readonly number[] = [...METADATA_LOCK_GRANTED, ...ABSENT_TABLE];
-const NOT_TO_BE_SEEN: readonly number[] = [...ACCESS_DENIED, ...BAD_NAME];
+const MAY_CREATE: readonly number[] = [ER.DUP_FIELDNAME, ER.TABLE_EXISTS_ERROR, ER.BAD_DB_ERROR];
+const MAY_FILL: readonly number[] = [ER.BAD_FIELD_ERROR];
+const MAY_DROP: readonly number[] = [...ER.NO_PARTITION_TO_DROP, ...ER.ABSENT_TABLE, ER.WRONG_OBJECT];
+const MAY_ALTER: readonly number[] = [ER.CANT_DROP_FIELD_OR_KEY, ...ER.ABSENT_TABLE, ER.WRONG_OBJECT];
+const MAY_TAKE: readonly number[] = [...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TABLE];
+const NOT_TO_BE_SEEN: readonly number[] = [...ER.ACCESS_DENIED, ...ER.BAD_NAME];
 
 /** Throws the error of a check. */
 export function assertGranted(said: ErrPacket | UndropError | null): void {
@@ -75,7 +63,7 @@ export async function askToCreate(name: BoundName, asked: RightsAsker): Promise<
   const own = onSession(name, asked.facts);
   const how = optionsOf(asked);
   const created = await askOne(asked, query(mayCreateSql(own, how)), MAY_CREATE);
-  if (created !== null && !ACCESS_DENIED.includes(created.errno)) return created;
+  if (created !== null && !ER.ACCESS_DENIED.includes(created.errno)) return created;
   // Last, because its error names both privileges.
   const filled = await askOne(asked, { kind: 'prepare', text: mayFillSql(own, how) }, MAY_FILL);
   return filled ?? created;
@@ -110,7 +98,7 @@ export async function askToDropName(
     return askOne(asked, query(text), MAY_TAKE);
   };
   const ofSchema = await askAbout(noneOf(asked));
-  if (ofSchema === null || !ACCESS_DENIED.includes(ofSchema.errno)) return ofSchema;
+  if (ofSchema === null || !ER.ACCESS_DENIED.includes(ofSchema.errno)) return ofSchema;
   const own = onSession({ schema, table }, asked.facts);
   return (await askAbout(table)) ?? refuseHidden({ schema, table }, own, asked);
 }

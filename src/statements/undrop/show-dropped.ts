@@ -19,7 +19,7 @@ import { unlessRefused } from '../../service/errors.js';
 import type { ShowDropped } from '../../sql/verdict.js';
 import { newId } from '../../steps/intents.js';
 import type { ResultSet } from '../../wire/result-set.js';
-import { ABSENT_TABLE } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import type { Interception, InterceptOptions } from '../intercepted.js';
 import { type AnswerFormat, answerRows } from './answer.js';
 import { findSeen, findServer, inQueue, type SeenFit } from './find-dropped.js';
@@ -95,7 +95,7 @@ async function showSchemas(
   const { facts } = format;
   const { pool } = options.service;
   const all = await inQueue(pool, `read ${facts.account}`, () =>
-    unlessRefused(findDroppedSchemas(pool, like === null ? 'all' : { like }), [], ...ABSENT_TABLE),
+    unlessRefused(findDroppedSchemas(pool, like === null ? 'all' : { like }), [], ...ER.ABSENT_TABLE),
   );
   const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>
     held > 0 || (tables === 0 && restoredAs === null);

@@ -197,7 +197,7 @@ async function bringBack(
   asked: BringingBack,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const { pool, note, onUnsettled } = options.service;
+  const { pool, note } = options.service;
   const { facts } = asked.run;
   const names = wanted.map(({ to }) => to);
   const begun = await readBegun(pool, names, { swaps: asked.swap });
@@ -227,8 +227,6 @@ async function bringBack(
     const told = isTold ? await explained(error, what, { facts, options }) : error;
     problems.push({ what, error: undropErrorOf(told) });
   }
-  const isToBeLooked = end.done.some((one) => one.brokenKeys.some(({ isSeen }) => !isSeen));
-  if (isToBeLooked) onUnsettled();
   const [problem] = problems;
   if (problem === undefined) {
     const { payload, ...ok } = await answerOk(noteOf(end.done), options);

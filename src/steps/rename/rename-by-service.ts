@@ -16,19 +16,17 @@ import { isServerError, isServiceError, tolerantly } from '../../service/errors.
 import type { Rows, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, numberOf, processlistOf, type SQLQuery, sql } from '../../service/sql.js';
-import {
-  ABSENT_TO_RENAME,
-  ER_LOCK_DEADLOCK,
-  ER_LOCK_WAIT_TIMEOUT,
-  ER_QUERY_INTERRUPTED,
-  ER_SUBQUERY_NO_1_ROW,
-  ER_TOO_LONG_IDENT,
-  SERVICE_DENIED,
-} from '../../wire/server-errors.js';
-import type { ServiceRename, ServiceRenameOutcome } from '../world.js';
-import { prepareAlter } from './rename-by-alter.js';
+import * as col from '../../service/columns.js';
+import { type SQLQuery, ident, note, processlistOf, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
+import type { ServiceRename, ServiceRenameOutcome, ServiceRenameTable } from '../world.js';
 import { INNODB_WAIT_S } from './take-by-service.js';
+import { dropKey } from '../../held/foreign-keys/add-keys.js';
+import { withOriginalNames } from '../../held/foreign-keys/detach.js';
+import { readTable } from '../../held/foreign-keys/read-table.js';
+import { isPlainCheck } from '../../held/relocate/checks.js';
+import { type HeldCheck, NOTHING_DETACHED, checksIn, recordDetached } from '../../ledger/detached/detached.js';
+import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 
 /**
  * A single text takes the intents over, renames, and looks for foreign keys on the tables. Rejects
@@ -53,7 +51,7 @@ export async function renameByService(
       const answers = await run([...takeOver, settings, statement, ...end]);
       isFree = look.length > 0 && answers.at(-1)?.length === 0;
     } catch (error) {
-      const [only] = tables.length === 1 && isServerError(error, ER_TOO_LONG_IDENT) ? tables : [];
+      const [only] = tables.length === 1 && isServerError(error, ER.TOO_LONG_IDENT) ? tables : [];
       const isAlone = only !== undefined && only.ghost === undefined;
       const alter = isAlone ? await prepareAlter(pool, only, { logged }) : null;
       if (alter === null) throw error;
@@ -87,7 +85,7 @@ async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Prom
     sql`SELECT ${note('look', tables[0]?.id)} COUNT(*) AS n FROM information_schema.TABLES
         WHERE ${sql.join(names, ' OR ')}`,
   );
-  return numberOf(rows[0] ?? {}, 'n') === tables.length;
+  return col.number(rows[0] ?? {}, 'n') === tables.length;
 }
 
 interface OwnedIntents {
@@ -138,7 +136,7 @@ async function asOwner(
       if (await isDone()) return { kind: 'renamed' };
     }
     await releaseIntents(pool, { ids, logged, sessionId });
-    return outcomeOf(error, ER_SUBQUERY_NO_1_ROW);
+    return outcomeOf(error, ER.SUBQUERY_NO_1_ROW);
   }
 }
 
@@ -195,10 +193,52 @@ function renameText(rename: ServiceRename): readonly [settings: SQLQuery, rename
 
 /** The outcome for the user, from an error of the server. */
 function outcomeOf(error: Error, ...gone: readonly number[]): ServiceRenameOutcome {
-  if (isServerError(error, ER_LOCK_WAIT_TIMEOUT)) return { kind: 'busy', isTimeout: true };
-  if (isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_DEADLOCK)) return { kind: 'busy' };
-  if (isServerError(error, ...ABSENT_TO_RENAME, ...gone)) return { kind: 'gone' };
+  if (isServerError(error, ER.LOCK_WAIT_TIMEOUT)) return { kind: 'busy', isTimeout: true };
+  if (isServerError(error, ER.QUERY_INTERRUPTED, ER.LOCK_DEADLOCK)) return { kind: 'busy' };
+  if (isServerError(error, ...ER.ABSENT_TO_RENAME, ...gone)) return { kind: 'gone' };
   const cause = error.message;
-  if (isServerError(error, ...SERVICE_DENIED)) return { kind: 'denied', cause };
+  if (isServerError(error, ...ER.SERVICE_DENIED)) return { kind: 'denied', cause };
   return { kind: 'failed', cause, ...(isServerError(error) ? { errno: error.errno } : {}) };
+}
+
+// ── names that become too long ───────────────────────────────────────────────────────────────────
+// The RENAME of one table to its hold name where the server refuses that (MySQL 8 and later, 1059):
+// it gives foreign keys and CHECKs whose names begin with the table's the new name as well, and one
+// of them would have more than 64 characters. A single ALTER TABLE, which copies no row and is
+// atomic there, drops them and renames the table.
+//
+// Invariant: the dropped parts are in the ledger before. Killed before the ALTER, the table is
+// unchanged and its intent is forgotten; killed after it, the table is held as any other.
+
+/** The ALTER; null: no part of the table has such a name, or it can't be dropped. */
+async function prepareAlter(
+  pool: ServicePool,
+  renamed: ServiceRenameTable,
+  { logged: rowLogged }: { readonly logged: boolean },
+): Promise<SQLQuery | null> {
+  const { id, schema, table, holdName, holdSchema = schema } = renamed;
+  const look = await readTable(pool, { id, schema, table });
+  if (typeof look === 'string' || look.keys === null) return null;
+  const checks = checksIn(look.definition).filter((check) => !isKept(check, renamed));
+  if (look.keys.length + checks.length === 0 || !checks.every(isPlainCheck)) return null;
+  const where = { table: { id, fromSchema: schema, holdName, table }, schema, tables: [] };
+  const keysOut = await Promise.all(look.keys.map((key) => withOriginalNames(pool, key, where)));
+  const detached = { ...NOTHING_DETACHED, keysOut, checks };
+  const { definition } = look;
+  if (!(await recordDetached(pool, { id, detached, definition, rowLogged }))) return null;
+  const changes = [
+    ...look.keys.map(({ name }) => dropKey(name)),
+    ...checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`),
+    sql`RENAME TO ${ident(holdSchema, holdName)}`,
+  ];
+  return sql`ALTER TABLE ${note('hold-by-alter', id)} ${ident(schema, table)}
+    ${sql.join(changes, ', ')}, ALGORITHM=INPLACE`;
+}
+
+/** An ALTER reads the rest after `_chk_` in such a name as a number, and turns a word into 0. */
+function isKept({ name }: HeldCheck, { table, holdName }: ServiceRenameTable): boolean {
+  const made = `${table}_chk_`;
+  if (!name.startsWith(made)) return true;
+  const number = name.slice(made.length);
+  return /^[1-9]\d*$/.test(number) && `${holdName}_chk_${number}`.length <= NAME_CHARACTERS_MAX;
 }

@@ -10,7 +10,7 @@
 
 import { SERVICE_RENAME_TRIES } from '../../tries.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import { factText } from '../session/facts.js';
 import { signal } from '../session/user-session.js';
 import { type Answer, answerWith, ask, type DropRequest, type UserSession } from '../world.js';
@@ -53,7 +53,7 @@ export async function takeByService<T>(
 }
 
 const TIMEOUT = {
-  errno: ER_LOCK_WAIT_TIMEOUT,
+  errno: ER.LOCK_WAIT_TIMEOUT,
   sqlState: 'HY000',
   message: 'Lock wait timeout exceeded; try restarting transaction',
 };

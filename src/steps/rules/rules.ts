@@ -21,19 +21,8 @@ import type { Hint, Rule } from '../../policy/rules.js';
 import { isServiceError, unlessRefused } from '../../service/errors.js';
 import type { Row, Rows, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import {
-  dateOf,
-  dateOrNullOf,
-  ident,
-  note,
-  numberOf,
-  numberOrNullOf,
-  quoteIdentifier,
-  type SQLQuery,
-  sql,
-  textOf,
-  textOrNullOf,
-} from '../../service/sql.js';
+import * as col from '../../service/columns.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
 import { BYTES } from '../../service/true-sizes.js';
 
 interface RuledName {
@@ -97,9 +86,9 @@ async function readTraits(
   );
   const [row] = rows;
   if (row === undefined) return NO_TRAITS;
-  const ageS = numberOrNullOf(row, 'ageS');
+  const ageS = col.numberOrNull(row, 'ageS');
   return {
-    bytes: numberOrNullOf(row, 'bytes'),
+    bytes: col.numberOrNull(row, 'bytes'),
     ageMs: knowsAge && ageS !== null ? ageS * 1_000 : null,
     isEmpty: empty && isReadable(row) ? await isEmptyTable(pool, schema, table) : null,
   };
@@ -109,8 +98,8 @@ async function readTraits(
 function isReadable(row: Row): boolean {
   // A SELECT doesn't see the history of a SYSTEM VERSIONED one.
   return (
-    textOf(row, 'type') === 'BASE TABLE' &&
-    ['InnoDB', 'MyISAM', 'Aria'].includes(textOrNullOf(row, 'engine') ?? '')
+    col.text(row, 'type') === 'BASE TABLE' &&
+    ['InnoDB', 'MyISAM', 'Aria'].includes(col.textOrNull(row, 'engine') ?? '')
   );
 }
 
@@ -172,19 +161,19 @@ export async function readUse(
       WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = ${stored.schema}
         AND OBJECT_NAME = ${stored.table}`,
   );
-  const utcNow = dateOf(facts, 'utcNow');
+  const utcNow = col.date(facts, 'utcNow');
   const use: Use = {
     utcNow,
-    startedAt: new Date(utcNow.getTime() - numberOf(status, 'Value') * 1_000),
-    writtenAt: dateOrNullOf(facts, 'writtenAt'),
+    startedAt: new Date(utcNow.getTime() - col.number(status, 'Value') * 1_000),
+    writtenAt: col.dateOrNull(facts, 'writtenAt'),
     namedAt: null,
-    reads: counts === undefined || ignoresReads ? null : numberOrNullOf(counts, 'readCount'),
-    writes: counts === undefined ? null : numberOrNullOf(counts, 'writeCount'),
+    reads: counts === undefined || ignoresReads ? null : col.numberOrNull(counts, 'readCount'),
+    writes: counts === undefined ? null : col.numberOrNull(counts, 'writeCount'),
   };
   // A statement that names it but wasn't counted may be about another table, or a column.
   if (countOf(use) === 0 || !asksStatements(use)) return use;
   const [last] = await told(pool, statementsSql(stored));
-  return { ...use, namedAt: last === undefined ? null : dateOrNullOf(last, 'namedAt') };
+  return { ...use, namedAt: last === undefined ? null : col.dateOrNull(last, 'namedAt') };
 }
 
 /** No rows if this server or its grants don't allow the query. */

@@ -6,24 +6,11 @@
 
 import { UndropError } from '../../errors.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
-import { SERVER_STATUS_IN_TRANS } from '../../wire/capabilities.js';
+import * as caps from '../../wire/capabilities.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
-import {
-  CANT_BE_OPENED,
-  ER_BAD_DB_ERROR,
-  ER_CRASHED_ON_REPAIR,
-  ER_CRASHED_ON_USAGE,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_NO_SUCH_TABLE,
-  ER_SPECIFIC_ACCESS_DENIED_ERROR,
-  ER_TABLE_NOT_LOCKED,
-  ER_TABLEACCESS_DENIED_ERROR,
-  ER_UNKNOWN_STORAGE_ENGINE,
-  ER_UNKNOWN_TABLE,
-  ER_WRONG_MRG_TABLE,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import type { UserFacts } from '../world.js';
 
 /**
@@ -123,7 +110,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     checksForeignKeys: checked !== '0',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
     tracksGtids: !['', 'OFF'].includes(tracked),
-    inTransaction: (result.statusFlags & SERVER_STATUS_IN_TRANS) !== 0,
+    inTransaction: (result.statusFlags & caps.SERVER_STATUS_IN_TRANS) !== 0,
     waitsForLocks: waitS !== '0',
     addsIfExists: addsIfExists === '1',
     // Blanks that go on behind the part that was read may end with a hint: refused as none.
@@ -185,15 +172,15 @@ export function definitionIn(result: Result): string {
 
 function kindOfError(error: ErrPacket): NameKind | ErrPacket {
   switch (error.errno) {
-    case ER_BAD_DB_ERROR:
-    case ER_UNKNOWN_TABLE: // in information_schema
-    case ER_NO_SUCH_TABLE:
+    case ER.BAD_DB_ERROR:
+    case ER.UNKNOWN_TABLE: // in information_schema
+    case ER.NO_SUCH_TABLE:
       return 'missing';
-    case ER_TABLE_NOT_LOCKED:
+    case ER.TABLE_NOT_LOCKED:
       return 'unlocked';
-    case ER_DBACCESS_DENIED_ERROR:
-    case ER_TABLEACCESS_DENIED_ERROR:
-    case ER_SPECIFIC_ACCESS_DENIED_ERROR:
+    case ER.DBACCESS_DENIED_ERROR:
+    case ER.TABLEACCESS_DENIED_ERROR:
+    case ER.SPECIFIC_ACCESS_DENIED_ERROR:
       return 'denied';
     default:
       return BROKEN_TABLE.includes(error.errno) ? 'base' : error;
@@ -202,9 +189,9 @@ function kindOfError(error: ErrPacket): NameKind | ErrPacket {
 
 /** The table exists, but can't be opened: the RENAME reports the error. */
 const BROKEN_TABLE: readonly number[] = [
-  ...CANT_BE_OPENED,
-  ER_WRONG_MRG_TABLE,
-  ER_CRASHED_ON_USAGE,
-  ER_CRASHED_ON_REPAIR,
-  ER_UNKNOWN_STORAGE_ENGINE,
+  ...ER.CANT_BE_OPENED,
+  ER.WRONG_MRG_TABLE,
+  ER.CRASHED_ON_USAGE,
+  ER.CRASHED_ON_REPAIR,
+  ER.UNKNOWN_STORAGE_ENGINE,
 ];

@@ -18,20 +18,7 @@ import {
   type OkPacket,
   type Result,
 } from '../../wire/response.js';
-import {
-  ABSENT_TABLE,
-  DDL_FORBIDDEN,
-  ER_BAD_LOG_STATEMENT,
-  ER_DBACCESS_DENIED_ERROR,
-  ER_IT_IS_A_VIEW,
-  ER_NOT_SEQUENCE2,
-  ER_SP_BAD_SQLSTATE,
-  ER_TABLE_NOT_LOCKED,
-  ER_TABLE_NOT_LOCKED_FOR_WRITE,
-  ER_TABLEACCESS_DENIED_ERROR,
-  GAVE_UP,
-  OWN_GLOBAL_LOCK,
-} from '../../wire/server-errors.js';
+import * as ER from '../../wire/server-errors.js';
 import {
   type Answer,
   answerWith,
@@ -235,13 +222,13 @@ export function cleanSql(groupId: string): Buffer {
 
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement causes. */
 export function viewSignal({ schema, table }: StoredName): Signal {
-  return { errno: ER_IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
+  return { errno: ER.IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
 }
 
 /** The same for a table in DROP SEQUENCE. */
 export function notSequenceSignal({ schema, table }: StoredName): Signal {
   const message = `'${schema}.${table}' is not a SEQUENCE`;
-  return { errno: ER_NOT_SEQUENCE2, sqlState: '42S02', message };
+  return { errno: ER.NOT_SEQUENCE2, sqlState: '42S02', message };
 }
 
 interface StoredName {
@@ -298,7 +285,7 @@ export async function clean(
 export async function signal(session: UserSession, signal: Signal): Promise<OkPacket | ErrPacket> {
   const [said] = await ask(session, signalSql(signal));
   assert(said?.kind === 'ok' || said?.kind === 'err', 'SIGNAL answers OK or ERR');
-  if (said.kind === 'ok' || said.errno !== ER_SP_BAD_SQLSTATE) return said;
+  if (said.kind === 'ok' || said.errno !== ER.SP_BAD_SQLSTATE) return said;
   if (signal.sqlState.startsWith('01')) return clean(session, { groupId: 'raise' });
   return decodeErr(encodeErr({ ...signal, message: Buffer.from(signal.message) }));
 }
@@ -334,18 +321,18 @@ export async function raise(
 
 /** Errors of a statement of undrop that the DROP would have returned too, word for word. */
 export const SAME_AS_DROP: readonly number[] = [
-  ...GAVE_UP,
-  ...OWN_GLOBAL_LOCK,
-  ...DDL_FORBIDDEN,
-  ER_BAD_LOG_STATEMENT,
+  ...ER.GAVE_UP,
+  ...ER.OWN_GLOBAL_LOCK,
+  ...ER.DDL_FORBIDDEN,
+  ER.BAD_LOG_STATEMENT,
 ];
 
 /** Errors of the check about the table, with the texts of DROP TABLE. */
 const NOT_TO_BE_DROPPED: readonly number[] = [
-  ER_DBACCESS_DENIED_ERROR,
-  ER_TABLEACCESS_DENIED_ERROR,
-  ER_TABLE_NOT_LOCKED_FOR_WRITE,
-  ER_TABLE_NOT_LOCKED,
+  ER.DBACCESS_DENIED_ERROR,
+  ER.TABLEACCESS_DENIED_ERROR,
+  ER.TABLE_NOT_LOCKED_FOR_WRITE,
+  ER.TABLE_NOT_LOCKED,
 ];
 
 /**
@@ -371,7 +358,7 @@ export async function askToDrop(
     assert(said?.kind === 'err', 'there is no such partition');
     const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
     if (isEnd) return answerWith(said);
-    if (ABSENT_TABLE.includes(said.errno)) onAbsent(name);
+    if (ER.ABSENT_TABLE.includes(said.errno)) onAbsent(name);
   }
   return null;
 }

@@ -6,22 +6,12 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_ssl_request.html
  */
-import {
-  type Capabilities,
-  CLIENT_CONNECT_WITH_DB,
-  CLIENT_LONG_PASSWORD,
-  CLIENT_PLUGIN_AUTH,
-  CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
-  CLIENT_PROTOCOL_41,
-  CLIENT_SECURE_CONNECTION,
-  CLIENT_SSL,
-  relayedCapabilities,
-} from '../capabilities.js';
+import * as caps from '../capabilities.js';
 import { PacketReader } from '../packet-reader.js';
 import { upToNul } from './auth-packets.js';
 
 export interface HandshakeResponse41 {
-  readonly capabilities: Capabilities;
+  readonly capabilities: caps.Capabilities;
   readonly user: string;
   /** Default schema as bytes in the client's charset, or null. */
   readonly schema: Buffer | null;
@@ -34,7 +24,7 @@ export interface HandshakeResponse41 {
 /** True if the client speaks the protocol of 4.1 and later, the only one that is relayed. */
 export function isProtocol41(payload: Buffer): boolean {
   return (
-    payload.length >= SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_PROTOCOL_41) !== 0
+    payload.length >= SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & caps.CLIENT_PROTOCOL_41) !== 0
   );
 }
 
@@ -48,19 +38,19 @@ export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 
   const user = reader.nulBytes('username').toString(); //              string<NUL>
   const authResponse = readAuthResponse(reader, flags);
   // A driver that sets the flag and ends the packet here means no schema.
-  const named = (flags & CLIENT_CONNECT_WITH_DB) !== 0 && reader.left > 0;
+  const named = (flags & caps.CLIENT_CONNECT_WITH_DB) !== 0 && reader.left > 0;
   const schema = named ? reader.nulBytes('database') : null; //        string<NUL>
-  const isNamed = (flags & CLIENT_PLUGIN_AUTH) !== 0 && reader.left > 0;
+  const isNamed = (flags & caps.CLIENT_PLUGIN_AUTH) !== 0 && reader.left > 0;
   const plugin = isNamed ? upToNul(reader.rest()) : ''; //             string<NUL>
-  const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
+  const mariadb = (flags & caps.CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
   return { capabilities: { flags, mariadb }, user, schema, plugin, authResponse };
 }
 
 function readAuthResponse(reader: PacketReader, flags: number): Buffer {
-  if ((flags & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) !== 0) {
+  if ((flags & caps.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) !== 0) {
     return reader.lenencBytes('auth_response'); //                     string<lenenc>
   }
-  if ((flags & CLIENT_SECURE_CONNECTION) !== 0) {
+  if ((flags & caps.CLIENT_SECURE_CONNECTION) !== 0) {
     return reader.bytes(reader.int(1, 'auth_response_length'), 'auth_response'); // string<length>
   }
   return reader.nulBytes('auth_response'); //                          string<NUL>
@@ -75,10 +65,10 @@ export function relayResponse(
   response: HandshakeResponse41,
   upstream: { readonly tls: boolean } = { tls: false },
 ): Buffer {
-  const relayed = relayedCapabilities(response.capabilities);
+  const relayed = caps.relayedCapabilities(response.capabilities);
   const copy = Buffer.from(payload);
-  copy.writeUInt32LE((relayed.flags | (upstream.tls ? CLIENT_SSL : 0)) >>> 0, 0);
-  if ((response.capabilities.flags & CLIENT_LONG_PASSWORD) === 0) {
+  copy.writeUInt32LE((relayed.flags | (upstream.tls ? caps.CLIENT_SSL : 0)) >>> 0, 0);
+  if ((response.capabilities.flags & caps.CLIENT_LONG_PASSWORD) === 0) {
     copy.writeUInt32LE(relayed.mariadb, 28);
   }
   return copy;
@@ -93,7 +83,7 @@ export function relayResponse(
 export function anonymousResponse(): Buffer {
   const payload = Buffer.alloc(SSL_REQUEST_BYTES + 2);
   payload.writeUInt32LE(
-    CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION | CLIENT_PLUGIN_AUTH,
+    caps.CLIENT_LONG_PASSWORD | caps.CLIENT_PROTOCOL_41 | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_PLUGIN_AUTH,
     0,
   );
   payload.writeUInt32LE(0x1000000, 4);
@@ -109,7 +99,7 @@ const TLS_HANDSHAKE = 0x16;
 
 /** True for a client that continues with TLS after this packet, whatever was offered. */
 export function isSslRequest(payload: Buffer): boolean {
-  return payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_SSL) !== 0;
+  return payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & caps.CLIENT_SSL) !== 0;
 }
 
 /** The request that goes before `response`, which is a HandshakeResponse41 with CLIENT_SSL set. */

@@ -5,13 +5,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html
  * https://mariadb.com/kb/en/connection/#initial-handshake-packet
  */
-import {
-  type Capabilities,
-  CLIENT_LONG_PASSWORD,
-  CLIENT_PROTOCOL_41,
-  CLIENT_SSL,
-  relayedCapabilities,
-} from '../capabilities.js';
+import * as caps from '../capabilities.js';
 import { MalformedPacketError, PacketReader } from '../packet-reader.js';
 import { type AuthChallenge, NONCE_BYTES, upToNul } from './auth-packets.js';
 
@@ -19,7 +13,7 @@ export interface HandshakeV10 {
   /** The server's own text; MariaDB before 11 puts `5.5.5-` in front. */
   readonly serverVersion: string;
   readonly threadId: number;
-  readonly capabilities: Capabilities;
+  readonly capabilities: caps.Capabilities;
   /** The nonce lies in two parts. */
   readonly challenge: AuthChallenge;
   /** Offsets of the three capability words, for `relayGreeting`. */
@@ -50,11 +44,11 @@ export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
   const extended = reader.int(4, 'mariadb_capabilities'); //            int<4>
   const rest = reader.rest(); // auth_plugin_data_part_2, auth_plugin_name
   const flags = ((high << 16) | low) >>> 0;
-  if ((flags & CLIENT_PROTOCOL_41) === 0) {
+  if ((flags & caps.CLIENT_PROTOCOL_41) === 0) {
     throw new MalformedPacketError('HandshakeV10: the server does not offer CLIENT_PROTOCOL_41.');
   }
   // The word belongs to MariaDB only if bit 0 is clear; MySQL sends zeros there.
-  const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
+  const mariadb = (flags & caps.CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
   return {
     serverVersion,
     threadId,
@@ -78,9 +72,9 @@ export function relayGreeting(
   greeting: HandshakeV10,
   offer: { readonly tls: boolean } = { tls: false },
 ): Buffer {
-  const relayed = relayedCapabilities(greeting.capabilities);
+  const relayed = caps.relayedCapabilities(greeting.capabilities);
   const copy = Buffer.from(payload);
-  const low = (relayed.flags & 0xffff) | (offer.tls ? CLIENT_SSL : 0);
+  const low = (relayed.flags & 0xffff) | (offer.tls ? caps.CLIENT_SSL : 0);
   copy.writeUInt16LE(low, greeting.lowOffset);
   copy.writeUInt16LE(relayed.flags >>> 16, greeting.highOffset);
   copy.writeUInt32LE(relayed.mariadb, greeting.mariadbOffset);

@@ -1,5 +1,4 @@
 /** Which server has the services of a proxy, by what its upstreams say of themselves. */
-import { describe, expect, test } from '@jest/globals';
 import { findLedgerServer } from '../../../src/cli/serve/ledger-server.js';
 import { UndropError } from '../../../src/errors.js';
 import { silentLog } from '../../../src/log.js';

@@ -1,8 +1,12 @@
 /** The policy as it goes to processes of other programs. */
-import { expect, test } from '@jest/globals';
 import { planOf, readPolicy } from '../../../src/cli/serve/plan.js';
 import { readProxySettings } from '../../../src/cli/settings.js';
 import { silentLog } from '../../../src/log.js';
+import type { Socket } from 'node:net';
+import { Balance } from '../../../src/cli/serve/proxy-process.js';
+import { autoWorkers, openFilesFor, openFilesMax, serviceConnectionsOf, sessionsByOpenFiles, sessionsOfEach } from '../../../src/cli/serve/limits.js';
+import type { Child } from '../../../src/cli/supervisor/child.js';
+import { Totals } from '../../../src/cli/supervisor/supervisor.js';
 
 const stderr = { write: () => undefined };
 
@@ -36,4 +40,79 @@ test('what outlives the processes is made once', async () => {
     ownCertificate: { cert: expect.stringMatching(/^-----BEGIN/) },
     serviceId: expect.stringMatching(/^[0-9a-f]{32}$/),
   });
+});
+
+// ── balance ──────────────────────────────────────────────────────────────────────────────────────
+// Which proxy serves a new client.
+
+test('a burst that one proxy accepts is shared, though the others are heard of later', () => {
+  let own = 0;
+  const passed = new Map<number, number>();
+  const balance = new Balance({
+    number: 1,
+    load: () => own,
+    tell: () => undefined,
+    pass: (to) => passed.set(to, (passed.get(to) ?? 0) + 1),
+  });
+  const accept = () => {
+    if (!balance.divert({} as Socket)) own++;
+  };
+  accept();
+  expect([own, passed.size]).toEqual([1, 0]);
+  balance.hear({ 1: 1, 2: 0, 3: 0 });
+  for (let nr = 0; nr < 8; nr++) accept();
+  expect([own, ...passed.values()]).toEqual([3, 3, 3]);
+});
+
+// ── limits ───────────────────────────────────────────────────────────────────────────────────────
+// Sessions by open files, processes by cores, and their service connections by the server.
+
+test('each session takes two, beside those of the process', () => {
+  expect(sessionsByOpenFiles(1_024)).toBe(480);
+  expect(openFilesFor(480)).toBe(1_024);
+  expect(openFilesFor(10_000)).toBe(20_064);
+});
+
+test('there is room for one in any case, and no limit where none is known', () => {
+  expect(sessionsByOpenFiles(10)).toBe(1);
+  expect(sessionsByOpenFiles(Number.POSITIVE_INFINITY)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('each process accepts its share, rounded up, as far as its open files are enough', () => {
+  expect([1, 2, 3].map((processes) => sessionsOfEach(10, processes))).toEqual([10, 5, 4]);
+  expect(sessionsOfEach(1_000_000_000, 1)).toBe(sessionsByOpenFiles());
+});
+
+test('this process has a limit', () => {
+  expect(openFilesMax()).toBeGreaterThan(100);
+});
+
+test('auto is half of the cores, from one to four', () => {
+  expect([1, 2, 3, 4, 6, 8, 64].map(autoWorkers)).toEqual([1, 1, 1, 2, 3, 4, 4]);
+});
+
+test('service connections are a fifth of what the server takes, from four to eight each', () => {
+  const each = [50, 151, 200, 1_000].map((serverMax) => serviceConnectionsOf(4, serverMax));
+  expect(each).toEqual([4, 5, 7, 8]);
+  expect(serviceConnectionsOf(2, 151)).toBe(8);
+  expect(serviceConnectionsOf(256, 151)).toBe(4);
+  expect(serviceConnectionsOf(2, null)).toBe(4);
+});
+
+// ── totals ───────────────────────────────────────────────────────────────────────────────────────
+// The counters of all processes, also those of programs that count something else.
+
+test('what an ended process has counted stays, and what it had open does not', () => {
+  const totals = new Totals(() => undefined);
+  const [one, other] = [{}, {}] as [Child, Child];
+  const gauges = ['open', 'delayMax'];
+  const of = (total: number, open: number, delayMax: number, held: number) => {
+    return { counters: { total, open, delayMax, audited: { held } }, gauges };
+  };
+  totals.set(one, of(5, 2, 30, 1));
+  totals.set(other, of(7, 1, 10, 2));
+  expect(totals.sum()).toEqual({ total: 12, open: 3, delayMax: 30, audited: { held: 3 } });
+  totals.end(one);
+  totals.set(other, { counters: { total: 8, open: 0, delayMax: 5, fresh: 1 }, gauges });
+  expect(totals.sum()).toEqual({ total: 13, open: 0, delayMax: 5, fresh: 1, audited: { held: 1 } });
 });

@@ -1,12 +1,13 @@
 /** The row of a running service: when it is written, and what happens where it can't be. */
-import { expect, test } from '@jest/globals';
-import { Presence } from '../../../src/cli/serve/presence.js';
+import { Presence } from '../../../src/cli/serve/control-plane.js';
 import { LEDGER_VERSION } from '../../../src/ledger/tables.js';
 import { silentLog } from '../../../src/log.js';
 import { ServerError } from '../../../src/service/errors.js';
 import type { Row, Rows, ServicePool } from '../../../src/service/pool/pools.js';
-import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
+import { type SQLQuery, renderQuery } from '../../../src/service/sql.js';
 import { until } from '../../support/poll.js';
+import { reportServices, serviceLines } from '../../../src/cli/commands/status/status.js';
+import type { RecordedService } from '../../../src/ledger/services.js';
 
 /** A server with a ledger; `refuses`: its error for changes. */
 class Ledger {
@@ -94,4 +95,45 @@ test('that the account may not write costs one warning', async () => {
   expect(ledger.warnings).toEqual([
     'cannot write the row of this service; `undrop status` may not list it',
   ]);
+});
+
+// ── services ─────────────────────────────────────────────────────────────────────────────────────
+// The section of `undrop status` on services: which run, which collects, and what differs.
+
+const NOW = new Date('2026-03-01T12:00:00Z');
+
+function service(id: string, more: Partial<RecordedService> = {}): RecordedService {
+  return {
+    ...{ id, host: id, listen: '0.0.0.0:3307', version: '1.0.0', processes: 3 },
+    startedAt: new Date('2026-03-01T08:00:00Z'),
+    seenAt: new Date('2026-03-01T11:59:30Z'),
+    collectorId: null,
+    dropsSent: 0,
+    ...more,
+  };
+}
+
+function report(...found: readonly RecordedService[]) {
+  const all = reportServices(found, { now: NOW, leaderId: 7 });
+  return serviceLines(all);
+}
+
+test('the one that collects is named', () => {
+  expect(report(service('a', { collectorId: 7 }), service('b', { collectorId: 6 }))).toEqual([
+    'a 0.0.0.0:3307: version 1.0.0, processes 3, started 2026-03-01 08:00:00 UTC, seen 2026-03-01 11:59:30 UTC, collects',
+    'b 0.0.0.0:3307: version 1.0.0, processes 3, started 2026-03-01 08:00:00 UTC, seen 2026-03-01 11:59:30 UTC',
+  ]);
+  expect(report()).toEqual(['none is listed']);
+});
+
+test('versions that differ are named', () => {
+  const lines = report(service('a'), service('b', { version: '1.1.0' }));
+  expect(lines.slice(2)).toEqual(['their versions differ: 1.0.0, 1.1.0']);
+});
+
+test('a service that was not seen for two minutes is listed, and not compared', () => {
+  const seenAt = new Date('2026-03-01T11:58:00Z');
+  const lines = report(service('a'), service('b', { seenAt, version: '0.9.0' }));
+  expect(lines).toHaveLength(2);
+  expect(lines[1]).toContain('not seen since 2026-03-01 11:58:00 UTC');
 });

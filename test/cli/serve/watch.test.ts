@@ -1,5 +1,4 @@
 /** What `/readyz` answers while the service account's connections are busy, delayed or refused. */
-import { afterEach, expect, test } from '@jest/globals';
 import { Watch } from '../../../src/cli/serve/watch.js';
 import { newCollectorFigures } from '../../../src/lifecycle/figures.js';
 import { silentLog } from '../../../src/log.js';

@@ -1,5 +1,4 @@
 /** New due times for what is about to be relocated: later ones, or none. */
-import { expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { renew } from '../../../src/held/relocate/due-times.js';
 import { parseHoldName } from '../../../src/names/names.js';

@@ -1,5 +1,4 @@
 /** The texts that run while the client waits: what they ask which server, and what they learn. */
-import { describe, expect, test } from '@jest/globals';
 import {
   intentTexts,
   readIntentFacts,

@@ -1,6 +1,5 @@
 /** Which tables go early, by what the limits say; in examples, and whatever is held. */
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
 import {
   chooseEarly,
   type LimitSettings,

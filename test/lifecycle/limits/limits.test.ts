@@ -1,6 +1,5 @@
 /** When something goes for a full disk, without a server. */
 import { statfs } from 'node:fs/promises';
-import { expect, test } from '@jest/globals';
 import { newCollectorFigures } from '../../../src/lifecycle/figures.js';
 import type { LimitSettings } from '../../../src/lifecycle/limits/choose-early.js';
 import { Limits } from '../../../src/lifecycle/limits/limits.js';

@@ -2,7 +2,6 @@
  * The pace of a purge, simulated: chunks come to the time that they should take, whatever a row
  * costs, and pauses follow the pressure.
  */
-import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   CHUNK_ROWS_MAX,

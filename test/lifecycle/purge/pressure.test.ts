@@ -3,7 +3,6 @@
  * clock in memory. On it, reads come later the more of the time rows are deleted, and some take
  * longer whatever the purge does.
  */
-import { describe, expect, test } from '@jest/globals';
 import type { Clock } from '../../../src/clock.js';
 import { COMMIT_SAMPLE, Pace } from '../../../src/lifecycle/purge/pace.js';
 import { PressureGauge } from '../../../src/lifecycle/purge/pressure.js';

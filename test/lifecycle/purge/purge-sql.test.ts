@@ -1,10 +1,5 @@
 /** The exact statements of the purge. */
-import { describe, expect, test } from '@jest/globals';
-import {
-  deleteAlong,
-  deleteRest,
-  type PurgeStatement,
-} from '../../../src/lifecycle/purge/purge-sql.js';
+import { type IndexColumn, type PurgeStatement, choosePurgeKey, deleteAlong, deleteRest } from '../../../src/lifecycle/purge/purge.js';
 import { renderQuery } from '../../../src/service/sql.js';
 
 const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a', partition: null };
@@ -65,5 +60,47 @@ describe('the statements of a purge', () => {
       expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) WHERE '),
       expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) LIMIT 50'),
     ]);
+  });
+});
+
+// ── purge key ────────────────────────────────────────────────────────────────────────────────────
+// Which index the purge walks along.
+
+const column = (index: string, name: string, more: Partial<IndexColumn> = {}): IndexColumn => ({
+  index,
+  unique: true,
+  column: name,
+  prefix: false,
+  nullable: false,
+  dataType: 'int',
+  ...more,
+});
+
+describe('the key that a purge walks along', () => {
+  test('is the primary key before any other', () => {
+    const columns = [column('a', 'x'), column('PRIMARY', 'y'), column('PRIMARY', 'z')];
+    expect(choosePurgeKey(columns)).toEqual({ index: 'PRIMARY', columns: ['y', 'z'] });
+  });
+
+  test('is else the unique key with the fewest columns', () => {
+    const columns = [column('ab', 'a'), column('ab', 'b'), column('c', 'c')];
+    expect(choosePurgeKey(columns)).toEqual({ index: 'c', columns: ['c'] });
+  });
+
+  test.each<[string, Partial<IndexColumn>]>([
+    ['is not unique', { unique: false }],
+    ['may be NULL', { nullable: true }],
+    ['has only the first characters', { prefix: true }],
+    ['is an expression', { column: null, dataType: null }],
+    ['is an ENUM, which is ordered by number and compared by text', { dataType: 'enum' }],
+    ['is a BIT', { dataType: 'bit' }],
+    ['is a FLOAT', { dataType: 'float' }],
+    ['is of a type that nobody tried', { dataType: 'vector' }],
+  ])('is none where a column of it %s', (_name, more) => {
+    expect(choosePurgeKey([column('a', 'x'), column('a', 'y', more)])).toBeNull();
+  });
+
+  test('is none where there is no index', () => {
+    expect(choosePurgeKey([])).toBeNull();
   });
 });

@@ -1,5 +1,4 @@
 /** Which tables have their turn in a round, and when those are tried again that were left. */
-import { describe, expect, test } from '@jest/globals';
 import type { Collectable } from '../../../src/lifecycle/collectable.js';
 import { nextDueTables, Retries } from '../../../src/lifecycle/rounds/act.js';
 import { silentLog } from '../../../src/log.js';

@@ -1,5 +1,4 @@
 /** What the collector waits for, by a clock of the test and servers that say what it wants. */
-import { describe, expect, test } from '@jest/globals';
 import {
   lagOf,
   Throttle,

@@ -1,5 +1,4 @@
 /** An advice by kind: what is wrong with the way, with TLS, or with the login. */
-import { expect, test } from '@jest/globals';
 import { connectError } from '../../../src/service/errors.js';
 
 test.each([

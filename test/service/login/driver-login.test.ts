@@ -3,7 +3,6 @@
  * with a key or a certificate of their own: they don't get the password. Real servers:
  * server/service-logins.test.ts.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { silentLog } from '../../../src/log.js';
 import type { ServiceTls } from '../../../src/service/login/driver-login.js';

@@ -2,19 +2,17 @@
  * How long a client waits for the sake of others: one budget over all tries, spent by what is seen
  * waiting and not by what works; and then nothing more is begun.
  */
-import { describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { ServerError, serverErrorOf } from '../../../src/service/errors.js';
 import type { Rows, ServicePool, TaskConnection } from '../../../src/service/pool/pools.js';
-import {
-  CHECK_MS,
-  isKilled,
-  LockWaitBudget,
-  runWithTimeout,
-  runWithTimeoutOn,
-  WAIT_MS,
-} from '../../../src/service/pool/statement-timeout.js';
-import { renderQuery, type SQLQuery, sql } from '../../../src/service/sql.js';
-import { ER_TABLE_WITHOUT_PK } from '../../../src/wire/server-errors.js';
+import { CHECK_MS, LockWaitBudget, WAIT_MS, isKilled, runWithTimeout, runWithTimeoutOn } from '../../../src/service/pool/statement-timeout.js';
+import { type SQLQuery, renderQuery, sql } from '../../../src/service/sql.js';
+import * as ER from '../../../src/wire/server-errors.js';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { silentLog } from '../../../src/log.js';
+import { PoolSet } from '../../../src/service/pool/pool-set.js';
+import { until } from '../../support/poll.js';
 
 const LOOKS = WAIT_MS / CHECK_MS;
 const NO_ROWS: readonly Rows[] = [];
@@ -136,7 +134,7 @@ test('a connection whose settings were loosened for a text is not used again', a
       sent.push(...all);
       if (all.some((text) => text === 'RENAME' && !all.some(isLoose))) {
         const strict = {
-          errno: ER_TABLE_WITHOUT_PK,
+          errno: ER.TABLE_WITHOUT_PK,
           code: 'ER_TABLE_WITHOUT_PK',
           sqlState: 'HY000',
         };
@@ -154,4 +152,25 @@ test('a connection whose settings were loosened for a text is not used again', a
   await runWithTimeoutOn(connection, pool, sql`RENAME`);
   expect(sent.map((text) => isLoose(text))).toEqual([false, false, true, false]);
   expect(discard).toHaveBeenCalledTimes(1);
+});
+
+// ── pool set ─────────────────────────────────────────────────────────────────────────────────────
+// A name whose addresses change for ever: those that nobody uses any more are forgotten.
+
+const ADDRESSES = 500;
+
+test('pools that nobody uses are forgotten, and those that somebody has are not', async () => {
+  const account = { user: 'undrop', password: '' };
+  const pools = new PoolSet({ ...account, upstream: [], connectionsMax: 2, log: silentLog });
+  const addressOf = (index: number) => ({ host: `192.0.2.${index % 250}`, port: 3306 + index });
+  const kept = pools.at(addressOf(0));
+  for (let index = 1; index < ADDRESSES; index++) pools.at(addressOf(index));
+  expect(pools.at(addressOf(0))).toBe(kept);
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  await until(() => {
+    collectGarbage();
+    return pools.size < ADDRESSES / 10;
+  }, 'most are forgotten');
+  expect(pools.at(addressOf(0))).toBe(kept);
 });

@@ -1,5 +1,5 @@
 /** When a long text of a session takes memory, and in whose name. */
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { textRoom } from '../../../src/session/gate/text-room.js';
 import { encodePacket } from '../../../src/wire/framing.js';
 import { exchange } from '../../support/conversation.js';

@@ -2,9 +2,8 @@
  * The response to a part of a text: as it came where it is the only one, with other sequence ids
  * and flags where it isn't, and the same however the network cut it.
  */
-import { describe, expect, test } from '@jest/globals';
 import { type PartEnd, StatementRelay } from '../../../src/session/commands/relay-part.js';
-import { COM_QUERY } from '../../../src/wire/commands.js';
+import * as com from '../../../src/wire/commands.js';
 import { encodePacket } from '../../../src/wire/framing.js';
 import { everySplit, lend, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
@@ -37,7 +36,7 @@ function relay(
 /** Answers to one COM_QUERY each, in every conversation that was captured. */
 const answers = conversations().flatMap(({ name, exchanges }) =>
   exchanges
-    .filter(({ commands }) => commands.length === 1 && commands[0] === COM_QUERY)
+    .filter(({ commands }) => commands.length === 1 && commands[0] === com.COM_QUERY)
     .filter(({ spoken }) => spoken.filter(({ by }) => by === 'client').length === 1)
     .filter(({ answer }) => answer.length > 0)
     .map(({ title, answer }) => ({ name, title, answer })),

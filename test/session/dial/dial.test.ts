@@ -2,7 +2,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { afterEach, describe, expect, test } from '@jest/globals';
 import {
   assertNotOwn,
   type Dialled,

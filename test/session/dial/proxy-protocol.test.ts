@@ -1,5 +1,4 @@
 /** Clients behind a load balancer that says who they are, on real sockets. */
-import { beforeAll, describe, expect, test } from '@jest/globals';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
 import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';

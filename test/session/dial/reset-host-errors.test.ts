@@ -1,5 +1,5 @@
 /** When the service account logs in to have the server's count of broken handshakes set back. */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import { silentLog } from '../../../src/log.js';
 import { HostErrorReset, isUncounted } from '../../../src/session/dial/reset-host-errors.js';
 import { encodeErr } from '../../../src/wire/response.js';

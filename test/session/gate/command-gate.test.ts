@@ -2,7 +2,6 @@
  * The gate: whatever isn't ours comes out as it went in, however it was cut; what is ours is taken
  * whole, and what comes behind it is given back.
  */
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import {
   CommandGate,

@@ -1,5 +1,5 @@
 /** Memory for long texts: bounded for all, for each account and address; no text waits forever. */
-import { expect, jest, test } from '@jest/globals';
+import { jest } from '@jest/globals';
 import type { UndropError } from '../../../src/errors.js';
 import { type TextOwner, TextRoom } from '../../../src/session/gate/text-room.js';
 

@@ -1,26 +1,16 @@
 /** The connection phase, played with the logins of four real servers, in every cut. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { type Login, LoginRelay } from '../../../src/session/login/login.js';
 import { PLAIN } from '../../../src/session/login/login-check.js';
-import {
-  CLIENT_COMPRESS,
-  CLIENT_SSL,
-  relayedCapabilities,
-} from '../../../src/wire/capabilities.js';
+import * as caps from '../../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../../src/wire/framing.js';
 import { everySplit, lend, singleBytes } from '../../support/chunks.js';
-import {
-  conversation,
-  conversations,
-  type Exchange,
-  exchange,
-  payload,
-} from '../../support/conversation.js';
+import { type Exchange, conversation, conversations, exchange, payload } from '../../support/conversation.js';
+import { AuthBridge } from '../../../src/session/login/auth-bridge.js';
 
 class Played {
   readonly toClient: Buffer[] = [];
@@ -106,7 +96,7 @@ describe.each(logins)('the login of $name', ({ name, login }) => {
     const { login: settled } = new Played().play(login.spoken, whole);
     if (isDenied) return expect(settled).toBeNull();
     const { agreed } = conversation(name);
-    const wanted = relayedCapabilities(agreed);
+    const wanted = caps.relayedCapabilities(agreed);
     expect(settled?.capabilities).toEqual(wanted);
     expect(settled?.threadId).toBe(greeting.threadId);
     expect(settled?.user).toBe(name.includes('/login') ? 'pass' : 'root');
@@ -130,14 +120,14 @@ describe('capabilities that are not relayed', () => {
     const asking = spoken.map(({ by, packet }) => {
       if (by === 'server') return { by, packet };
       const copy = Buffer.from(packet);
-      copy.writeUInt32LE((copy.readUInt32LE(4) | CLIENT_COMPRESS | (1 << 29)) >>> 0, 4);
+      copy.writeUInt32LE((copy.readUInt32LE(4) | caps.CLIENT_COMPRESS | (1 << 29)) >>> 0, 4);
       return { by, packet: copy };
     });
     const played = new Played().play(asking, whole);
     const offered = decodeHandshakeV10(payload(played.toClient[0] ?? Buffer.alloc(0)));
     const asked = decodeHandshakeResponse41(payload(played.toServer[0] ?? Buffer.alloc(0)));
     for (const { capabilities } of [offered, asked]) {
-      expect(capabilities.flags & (CLIENT_COMPRESS | CLIENT_SSL | (1 << 29))).toBe(0);
+      expect(capabilities.flags & (caps.CLIENT_COMPRESS | caps.CLIENT_SSL | (1 << 29))).toBe(0);
     }
     expect(played.login?.capabilities).toEqual(conversation('mysql-9.7/eof').agreed);
   });
@@ -296,4 +286,21 @@ test('an empty reply of the client is a packet like any other (wire 24)', () => 
   const empty = encodePacket(Buffer.alloc(0), 3);
   played.relay.feedClient(empty);
   expect(played.toServer.at(-1)?.equals(empty)).toBe(true);
+});
+
+// ── auth bridge ──────────────────────────────────────────────────────────────────────────────────
+// What the bridge does with packets that no honest server sends; the rest is in tls-logins.
+
+test.each([
+  ['as it is', [0x01, 0x04]],
+  ['with more behind it, which clients read over', [0x01, 0x04, 0x00]],
+])('a hint for the password %s never has it in clear on an insecure leg', (_how, hint) => {
+  const legs = { client: 'tls', upstream: 'plain' } as const;
+  const keys = { own: null, server: 'ask' } as const;
+  const nonce = Buffer.alloc(20, 'n');
+  const bridge = new AuthBridge(legs, keys, { plugin: 'caching_sha2_password', nonce });
+  bridge.fromServer(Buffer.from(hint));
+  const { payload } = bridge.fromClient(Buffer.from('secret\0'));
+  // A hint for the server's key.
+  expect(payload).toEqual(Buffer.from([0x02]));
 });

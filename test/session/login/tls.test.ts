@@ -1,11 +1,10 @@
 /** TLS between a fake client, the real session and a fake server, on real sockets. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { openProxyTls, type TlsSettings } from '../../../src/session/login/tls.js';
-import { CLIENT_SSL, hasFlag, relayedCapabilities } from '../../../src/wire/capabilities.js';
+import * as caps from '../../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../../src/wire/framing.js';
@@ -53,7 +52,7 @@ function userIn(response: Buffer): string {
 /** The client's response and its SSLRequest, with the flag set. */
 function inTls(): { readonly request: Buffer; readonly response: Buffer } {
   const response = Buffer.from(payload(RESPONSE));
-  response.writeUInt32LE((response.readUInt32LE(0) | CLIENT_SSL) >>> 0, 0);
+  response.writeUInt32LE((response.readUInt32LE(0) | caps.CLIENT_SSL) >>> 0, 0);
   return {
     request: encodePacket(response.subarray(0, 32), 1),
     response: encodePacket(response, 2),
@@ -64,8 +63,8 @@ function inTls(): { readonly request: Buffer; readonly response: Buffer } {
 function greetingWith(offersTls: boolean): Buffer {
   const copy = Buffer.from(GREETING);
   const { lowOffset } = decodeHandshakeV10(payload(GREETING));
-  const low = copy.readUInt16LE(4 + lowOffset) & ~CLIENT_SSL;
-  copy.writeUInt16LE(low | (offersTls ? CLIENT_SSL : 0), 4 + lowOffset);
+  const low = copy.readUInt16LE(4 + lowOffset) & ~caps.CLIENT_SSL;
+  copy.writeUInt16LE(low | (offersTls ? caps.CLIENT_SSL : 0), 4 + lowOffset);
   return copy;
 }
 
@@ -86,7 +85,7 @@ async function greeted(
   const sent = greetingWith(options.serverHasTls ?? true);
   server.send(sent);
   const seen = decodeHandshakeV10(payload(await client.take(sent.length)));
-  return { client, server, offersTls: hasFlag(seen.capabilities, CLIENT_SSL) };
+  return { client, server, offersTls: caps.hasFlag(seen.capabilities, caps.CLIENT_SSL) };
 }
 
 /** A client in TLS that has sent its request alone, before a server without TLS. */
@@ -119,7 +118,7 @@ async function answerQuestions(server: Peer, count: number): Promise<void> {
   const { capabilities } = decodeHandshakeResponse41(payload(RESPONSE));
   for (let answered = 0; answered < count; answered++) {
     const question = payload(await server.packet()).toString('latin1');
-    const packets = loginAnswer(question, relayedCapabilities(capabilities));
+    const packets = loginAnswer(question, caps.relayedCapabilities(capabilities));
     server.send(...packets.map((packet, index) => encodePacket(packet, index + 1)));
   }
 }
@@ -129,7 +128,7 @@ function expectSameResponse(packet: Buffer, sequenceId: number, wantsTls: boolea
   expect(packet[3]).toBe(sequenceId);
   expect(packet.subarray(8).equals(RESPONSE.subarray(8))).toBe(true);
   const { capabilities } = decodeHandshakeResponse41(payload(packet));
-  expect(hasFlag(capabilities, CLIENT_SSL)).toBe(wantsTls);
+  expect(caps.hasFlag(capabilities, caps.CLIENT_SSL)).toBe(wantsTls);
 }
 
 describe.each(WAYS)('by %s', (way) => {
@@ -241,7 +240,7 @@ describe.each(WAYS)('by %s', (way) => {
       client.send(RESPONSE);
       const request = await server.packet();
       expect([request.length, request[3]]).toEqual([36, 1]);
-      expect(request.readUInt32LE(4) & CLIENT_SSL).not.toBe(0);
+      expect(request.readUInt32LE(4) & caps.CLIENT_SSL).not.toBe(0);
       const secured = await acceptTls(server, files);
       expectSameResponse(await secured.packet(), 2, true);
       const finished = finishLogin({ client, server: secured }, { client: 2, server: 3 });

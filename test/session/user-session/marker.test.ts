@@ -1,8 +1,7 @@
 /** Where the stream becomes ours: armed anywhere, cut anywhere, behind any response. */
-import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../../src/relay/response-tracker.js';
 import { MarkerSeeker } from '../../../src/session/user-session/wire-user-session.js';
-import { COM_QUERY } from '../../../src/wire/commands.js';
+import * as com from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { encodeErr } from '../../../src/wire/response.js';
@@ -128,7 +127,7 @@ describe('errors of others', () => {
   ])('%s is theirs', (_name, foreign) => {
     const stream = Buffer.concat([foreign, marker, OWN]);
     for (const chunksOf of [singleBytes, whole]) {
-      const found = seek(name, { commands: [COM_QUERY], stream, armedAt: 0, chunksOf });
+      const found = seek(name, { commands: [com.COM_QUERY], stream, armedAt: 0, chunksOf });
       expect(found).toEqual({ foreign, own: OWN });
     }
   });
@@ -136,7 +135,7 @@ describe('errors of others', () => {
   test.each(['', 'Y'])('a text cut off to %j is ours where nothing is owed', (message) => {
     const theirs = err(message);
     const stream = Buffer.concat([theirs, theirs, err(message), OWN]);
-    const commands = [COM_QUERY, COM_QUERY];
+    const commands = [com.COM_QUERY, com.COM_QUERY];
     for (const chunksOf of [singleBytes, whole]) {
       const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
       expect(found).toEqual({ foreign: Buffer.concat([theirs, theirs]), own: OWN });
@@ -145,7 +144,7 @@ describe('errors of others', () => {
 
   test.each([1317, 1969])('an interruption (%i) is ours where nothing is owed', (errno) => {
     const theirs = err('Query execution was interrupted', errno);
-    const commands = [COM_QUERY, COM_QUERY];
+    const commands = [com.COM_QUERY, com.COM_QUERY];
     for (const last of [theirs, marker]) {
       const stream = Buffer.concat([theirs, theirs, last, OWN]);
       for (const chunksOf of [singleBytes, whole]) {
@@ -164,7 +163,7 @@ describe('errors of others', () => {
     ]);
     const stream = Buffer.concat([foreign, marker, OWN]);
     for (const chunksOf of [singleBytes, whole]) {
-      const found = seek(name, { commands: [COM_QUERY], stream, armedAt: 0, chunksOf });
+      const found = seek(name, { commands: [com.COM_QUERY], stream, armedAt: 0, chunksOf });
       expect(found).toEqual({ foreign, own: OWN });
     }
   });
@@ -180,7 +179,7 @@ describe('errors of others', () => {
   ])('the marker’s text may come in %s', (_charset, encode) => {
     const own = err(encode(`You have an error near '${TEXT}' at line 1`));
     const stream = Buffer.concat([exchange(name, 'an OK').answer, own, OWN]);
-    const commands = [COM_QUERY];
+    const commands = [com.COM_QUERY];
     const found = seek(name, { commands, stream, armedAt: 0, chunksOf: singleBytes });
     expect(found).toEqual({ foreign: exchange(name, 'an OK').answer, own: OWN });
   });
@@ -200,7 +199,7 @@ test('armed between the parts of a packet of 16 MiB, and in its continuation’s
   const edge = foreign.length - 11 - 11;
   const stream = Buffer.concat([foreign, marker, OWN]);
   for (let armedAt = edge - 3; armedAt <= edge + 6; armedAt++) {
-    const commands = [COM_QUERY];
+    const commands = [com.COM_QUERY];
     const found = seek(name, { commands, stream, armedAt, chunksOf: singleBytes });
     expect(found.foreign.equals(foreign)).toBe(true);
     expect(found.own.equals(OWN)).toBe(true);
@@ -216,7 +215,7 @@ test('each marker is another one, and no word of a statement', () => {
 
 test('a session that is not followed any more ends at an error that may be the marker', () => {
   const tracker = new ResponseTracker(conversation('mysql-9.7/eof').agreed);
-  for (let count = 0; count <= 100_000; count++) tracker.expect(COM_QUERY);
+  for (let count = 0; count <= 100_000; count++) tracker.expect(com.COM_QUERY);
   const seeker = new MarkerSeeker(tracker, TEXT);
   const wordless = Buffer.from('\xff\x28\x04#42000', 'latin1');
   expect(() => seeker.feed(encodePacket(wordless, 1))).toThrow(MalformedPacketError);

@@ -1,11 +1,10 @@
 /**
  * Statements of ours on the user's session: sent at once, read back in any cut, nothing mixed up.
  */
-import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../../src/relay/response-tracker.js';
 import { WireUserSession } from '../../../src/session/user-session/wire-user-session.js';
 import type { UserCommand } from '../../../src/steps/world.js';
-import { COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE } from '../../../src/wire/commands.js';
+import * as com from '../../../src/wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../../src/wire/framing.js';
 import { encodeErr, type Result } from '../../../src/wire/response.js';
 import { cut, everySplit, lend, singleBytes } from '../../support/chunks.js';
@@ -85,7 +84,7 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mysql-5.6/eof', 'mar
       const foreign = exchange(name, 'no rows').answer;
       const { length } = answers;
       for (let at = 0; at <= length; at += 7) {
-        const opened = new Opened(name, { commands: [COM_QUERY] });
+        const opened = new Opened(name, { commands: [com.COM_QUERY] });
         const running = opened.session.run(commands);
         expect(opened.toServer).toHaveLength(1);
         const stream = Buffer.concat([foreign, opened.markerAnswer(), answers]);
@@ -120,7 +119,7 @@ describe('on the wire', () => {
     expect(marker?.subarray(0, 3).toString('hex')).toBe('030001');
     expect(marker?.subarray(3).toString('latin1')).toMatch(/^\)undrop_[0-9a-f]{24}$/);
     expect(first?.toString('latin1')).toBe('\x03\x00\x01SELECT 1');
-    expect(close?.[0]).toBe(COM_STMT_CLOSE);
+    expect(close?.[0]).toBe(com.COM_STMT_CLOSE);
     opened.feed(opened.markerAnswer());
     opened.feed(exchange(name, 'no attributes').answer);
     expect(kinds(await running)).toEqual(['rows']);
@@ -136,9 +135,9 @@ describe('on the wire', () => {
     const opened = new Opened(name, { failsPrepare: true });
     const running = opened.session.run([query('SELECT 1')]);
     expect(opened.sent(0).map(([command]) => command)).toEqual([
-      COM_QUERY,
-      COM_STMT_PREPARE,
-      COM_QUERY,
+      com.COM_QUERY,
+      com.COM_STMT_PREPARE,
+      com.COM_QUERY,
     ]);
     // By whatever it fails: this is not the parser's error.
     const message = Buffer.from("Can't create more than max_prepared_stmt_count statements");
@@ -152,7 +151,7 @@ describe('on the wire', () => {
   });
 
   test('a run of nothing is done with the marker', async () => {
-    const opened = new Opened(name, { commands: [COM_QUERY] });
+    const opened = new Opened(name, { commands: [com.COM_QUERY] });
     const foreign = exchange(name, 'no attributes').answer;
     let isDone = false;
     const running = opened.session.run([]).then(() => {

@@ -3,7 +3,6 @@
  * there (UPDATE_GOLDEN=1 writes what happens now); and what happens in no world.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { barrierTableName } from '../../../src/names/names.js';
 import { isEmptied, sortListed } from '../../../src/statements/drop-database/read-schema.js';

@@ -3,16 +3,10 @@
  * (UPDATE_GOLDEN=1 writes what happens now); and what happens in no world.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
 import { breakEach } from '../../support/breaking-port.js';
-import {
-  type DropWorld,
-  dropBroken,
-  dropIn,
-  type End,
-  type WorldTable,
-} from '../../support/drop-world.js';
+import { type DropWorld, type End, type WorldTable, dropBroken, dropIn } from '../../support/drop-world.js';
 import fc from '../../support/properties.js';
+import { renameGroups } from '../../../src/statements/drop-table/rename.js';
 
 interface Case extends DropWorld {
   readonly comment: string;
@@ -104,4 +98,32 @@ describe('in no world', () => {
       { numRuns: 1_000 },
     );
   });
+});
+
+// ── rename groups ────────────────────────────────────────────────────────────────────────────────
+// Which tables one RENAME takes.
+
+const isUpper = (name: string) => name === name.toUpperCase();
+
+test.each([
+  ['abc', ['abc']],
+  ['Abc', ['A', 'bc']],
+  ['aBc', ['aB', 'c']],
+  ['abC', ['abC']],
+  ['ABC', ['A', 'B', 'C']],
+  ['aBCd', ['aB', 'C', 'd']],
+  ['', []],
+])('%j, those with triggers in capitals: %j', (tables, groups) => {
+  expect(renameGroups(tables.split(''), isUpper).map((group) => group.join(''))).toEqual(groups);
+});
+
+test('all of them in their order, and what has triggers is taken back by nothing behind it', () => {
+  const names = fc.array(fc.constantFrom('a', 'b', 'C', 'D'), { maxLength: 12 });
+  fc.assert(
+    fc.property(names, (tables) => {
+      const groups = renameGroups(tables, isUpper);
+      expect(groups.flat()).toEqual(tables);
+      for (const group of groups) expect(group.slice(0, -1).filter(isUpper)).toEqual([]);
+    }),
+  );
 });

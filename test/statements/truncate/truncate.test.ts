@@ -3,7 +3,6 @@
  * how often the session was asked for its turn.
  */
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
 import type { ForeignKey } from '../../../src/ledger/detached/detached.js';
 import type { CopyPort, SeenTable } from '../../../src/statements/truncate/copy-port.js';
 import { truncate } from '../../../src/statements/truncate/truncate.js';

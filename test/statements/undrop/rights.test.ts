@@ -1,6 +1,5 @@
 /** Of all errors that a server has, the questions take only those for a yes that mean it. */
 
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import type { LedgerRow } from '../../../src/ledger/entry.js';
 import { keyOf, type QualifiedTable } from '../../../src/names/names.js';
@@ -16,13 +15,13 @@ import {
 } from '../../../src/statements/undrop/rights.js';
 import type { UserFacts, UserSession } from '../../../src/steps/world.js';
 import { decodeErr, encodeErr } from '../../../src/wire/response.js';
-import * as errors from '../../../src/wire/server-errors.js';
+import * as ER from '../../../src/wire/server-errors.js';
 
 const facts = { charset: 'utf8mb4' } as UserFacts;
 type Question = Omit<RightsAsker, 'session'>;
 const question: Question = { facts, groupId: 'abc' };
 const name = { schema: 'd', table: 't' };
-const ALL = [...new Set(Object.values(errors).filter((one) => typeof one === 'number'))];
+const ALL = [...new Set(Object.values(ER).filter((one) => typeof one === 'number'))];
 
 const errorOf = (errno: number) =>
   decodeErr(encodeErr({ errno, sqlState: 'HY000', message: Buffer.from(`${errno}`) }));
@@ -55,13 +54,13 @@ async function run<T>(
 }
 
 const YES = {
-  'may-create': errors.ER_DUP_FIELDNAME,
-  'may-fill': errors.ER_BAD_FIELD_ERROR,
-  'may-rename': errors.ER_NO_SUCH_TABLE,
-  'may-rename-column': errors.ER_NO_SUCH_TABLE,
-  'may-view': errors.ER_BAD_FIELD_ERROR,
-  'wait-for-lock': errors.ER_NO_SUCH_TABLE,
-  kind: errors.ER_NO_SUCH_TABLE,
+  'may-create': ER.DUP_FIELDNAME,
+  'may-fill': ER.BAD_FIELD_ERROR,
+  'may-rename': ER.NO_SUCH_TABLE,
+  'may-rename-column': ER.NO_SUCH_TABLE,
+  'may-view': ER.BAD_FIELD_ERROR,
+  'wait-for-lock': ER.NO_SUCH_TABLE,
+  kind: ER.NO_SUCH_TABLE,
 };
 
 async function yesesOf(key: keyof typeof YES, ask: (asked: RightsAsker) => Promise<unknown>) {

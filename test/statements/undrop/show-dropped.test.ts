@@ -1,8 +1,9 @@
 /** What a row of SHOW FULL DROPPED TABLES says. */
-import { describe, expect, test } from '@jest/globals';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';
 import { type Dropped, TABLE_COLUMNS } from '../../../src/recycle/dropped.js';
+import type { ServicePool } from '../../../src/service/pool/pools.js';
+import { inQueue } from '../../../src/statements/undrop/find-dropped.js';
 
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');
@@ -58,4 +59,27 @@ describe('a row', () => {
     expect(said({ torn: true })).toMatchObject({ State: 'TORN' });
     expect(said({ unseen: true })['Next']).toContain('undrop doctor');
   });
+});
+
+// ── queue ────────────────────────────────────────────────────────────────────────────────────────
+// Who waits for whom.
+
+const pool = {} as ServicePool;
+
+test('a user waits for himself, and for nobody else, whatever became of it', async () => {
+  const done: string[] = [];
+  let end: () => void = () => undefined;
+  const never = new Promise<void>((_resolve, reject) => {
+    end = () => reject(new Error('over'));
+  });
+  const work = (what: string) => async () => void done.push(what);
+  const first = inQueue(pool, 'read hostile', () => never);
+  const second = inQueue(pool, 'read hostile', work('hostile'));
+  await inQueue(pool, 'read other', work('other'));
+  await inQueue(pool, 'restore hostile', work('restore'));
+  expect(done).toEqual(['other', 'restore']);
+  end();
+  await expect(first).rejects.toThrow('over');
+  await second;
+  expect(done).toEqual(['other', 'restore', 'hostile']);
 });

@@ -1,5 +1,4 @@
 /** Names of clients in UTF-8, out of the character sets that clients speak. */
-import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../../src/errors.js';
 import { decodeName } from '../../../src/steps/names/client-names.js';
 

@@ -1,6 +1,6 @@
 /** When a table counts as used, by what a server tells, and how that is said. */
-import { describe, expect, test } from '@jest/globals';
-import { lastUse, type Use, useWithin } from '../../../src/steps/rules/rules.js';
+import { type Use, lastUse, useWithin } from '../../../src/steps/rules/rules.js';
+import { mayHint } from '../../../src/steps/rules/hints.js';
 
 const DAY_MS = 86_400_000;
 const NOW = new Date('2026-11-24T12:00:00Z');
@@ -47,4 +47,24 @@ test.each<[Partial<Use>, string | null]>([
   ],
 ])('%j is shown as %s', (known, expected) => {
   expect(lastUse({ ...UNKNOWN, ...known })).toBe(expected);
+});
+
+// ── hints ────────────────────────────────────────────────────────────────────────────────────────
+// Which texts may say something to undrop: what is asked for them costs a question.
+
+test.each([
+  ['DROP TABLE t /* undrop: pin */', true],
+  ['DROP /*undrop:now*/ TABLE t', true],
+  ['DROP TABLE t /*undrop pin*/', true],
+  ['DROP TABLE t /* undrop=now */', true],
+  ['DROP TABLE t /* UNDROP hold = 7d */', true],
+  ['-- undrop pin\nDROP TABLE t', true],
+  ['DROP TABLE t # undrop destroy', true],
+  ['DROP TABLE t /* undrop insist */', true],
+  ['DROP TABLE t /* undrop now holds this */', false],
+  ["BEGIN NOT ATOMIC SELECT 'undrop hold'; DROP TABLE t; END", false],
+  ['BEGIN NOT ATOMIC SET undrop = NOW(); DROP TABLE t; END', false],
+  ['BEGIN NOT ATOMIC -- undrop now holds this\nDROP TABLE t; END', false],
+])('%s: %p', (text, expected) => {
+  expect(mayHint(Buffer.from(text))).toBe(expected);
 });

@@ -1,5 +1,4 @@
 /** Statements of ours on the user's session: exactly these bytes. */
-import { describe, expect, test } from '@jest/globals';
 import {
   dropTemporarySql,
   probeSql,

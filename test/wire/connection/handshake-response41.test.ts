@@ -1,16 +1,5 @@
 /** The client's answer to the greeting: what is read of it, and what is passed on. */
-import { describe, expect, test } from '@jest/globals';
-import {
-  CLIENT_COMPRESS,
-  CLIENT_CONNECT_ATTRS,
-  CLIENT_CONNECT_WITH_DB,
-  CLIENT_LONG_PASSWORD,
-  CLIENT_PLUGIN_AUTH,
-  CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
-  CLIENT_PROTOCOL_41,
-  CLIENT_SECURE_CONNECTION,
-  CLIENT_SSL,
-} from '../../../src/wire/capabilities.js';
+import * as caps from '../../../src/wire/capabilities.js';
 import {
   anonymousResponse,
   decodeHandshakeResponse41,
@@ -22,7 +11,7 @@ import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { truncations } from '../../support/chunks.js';
 import { conversations, payload } from '../../support/conversation.js';
 
-const BASE = CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41;
+const BASE = caps.CLIENT_LONG_PASSWORD | caps.CLIENT_PROTOCOL_41;
 
 function head(flags: number, mariadb = 0): Buffer {
   const bytes = Buffer.alloc(32);
@@ -43,7 +32,7 @@ describe('where the answer to the scramble stands', () => {
     [
       'behind a length of one byte',
       response(
-        BASE | CLIENT_SECURE_CONNECTION | CLIENT_CONNECT_WITH_DB,
+        BASE | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_CONNECT_WITH_DB,
         'me\0',
         `\x03${secret}`,
         'shop\0',
@@ -53,16 +42,16 @@ describe('where the answer to the scramble stands', () => {
       'behind a lenenc length',
       response(
         BASE |
-          CLIENT_SECURE_CONNECTION |
-          CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA |
-          CLIENT_CONNECT_WITH_DB,
+          caps.CLIENT_SECURE_CONNECTION |
+          caps.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA |
+          caps.CLIENT_CONNECT_WITH_DB,
         'me\0',
         Buffer.from('fc0300', 'hex'),
         secret,
         'shop\0',
       ),
     ],
-    ['before a NUL', response(BASE | CLIENT_CONNECT_WITH_DB, 'me\0', `${secret}\0`, 'shop\0')],
+    ['before a NUL', response(BASE | caps.CLIENT_CONNECT_WITH_DB, 'me\0', `${secret}\0`, 'shop\0')],
   ])('%s', (_name, bytes) => {
     const decoded = decodeHandshakeResponse41(bytes);
     expect(decoded.user).toBe('me');
@@ -71,35 +60,35 @@ describe('where the answer to the scramble stands', () => {
 });
 
 test('a client that names a schema by its flag alone has none', () => {
-  const bytes = response(BASE | CLIENT_SECURE_CONNECTION | CLIENT_CONNECT_WITH_DB, 'me\0', '\0');
+  const bytes = response(BASE | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_CONNECT_WITH_DB, 'me\0', '\0');
   expect(decodeHandshakeResponse41(bytes).schema).toBeNull();
 });
 
 test('a schema in another character set is kept as bytes', () => {
   const name = Buffer.from([0xd6, 0xd0]);
-  const bytes = response(BASE | CLIENT_CONNECT_WITH_DB, 'me\0', '\0', name, '\0');
+  const bytes = response(BASE | caps.CLIENT_CONNECT_WITH_DB, 'me\0', '\0', name, '\0');
   expect(decodeHandshakeResponse41(bytes).schema).toEqual(name);
 });
 
 test('MariaDB’s word counts only where bit 0 is clear', () => {
   const mysql = Buffer.concat([head(BASE, 0xffff), Buffer.from('me\0\0')]);
-  const mariadb = Buffer.concat([head(CLIENT_PROTOCOL_41, 0xffff), Buffer.from('me\0\0')]);
+  const mariadb = Buffer.concat([head(caps.CLIENT_PROTOCOL_41, 0xffff), Buffer.from('me\0\0')]);
   expect(decodeHandshakeResponse41(mysql).capabilities.mariadb).toBe(0);
   expect(decodeHandshakeResponse41(mariadb).capabilities.mariadb).toBe(0xffff);
 });
 
 describe('passed on', () => {
   test('it has lost what was not offered, and nothing else', () => {
-    const flags = BASE | CLIENT_COMPRESS | CLIENT_SSL | CLIENT_CONNECT_ATTRS;
+    const flags = BASE | caps.CLIENT_COMPRESS | caps.CLIENT_SSL | caps.CLIENT_CONNECT_ATTRS;
     const bytes = Buffer.concat([head(flags), Buffer.from('me\0secret\0attributes')]);
     const relayed = relayResponse(bytes, decodeHandshakeResponse41(bytes));
-    expect(relayed.readUInt32LE(0)).toBe(BASE | CLIENT_CONNECT_ATTRS);
+    expect(relayed.readUInt32LE(0)).toBe(BASE | caps.CLIENT_CONNECT_ATTRS);
     expect(relayed.subarray(4).equals(bytes.subarray(4))).toBe(true);
     expect(bytes.readUInt32LE(0)).toBe(flags);
   });
 
   test('it has lost COM_MULTI of MariaDB', () => {
-    const bytes = Buffer.concat([head(CLIENT_PROTOCOL_41, 0xff), Buffer.from('me\0\0')]);
+    const bytes = Buffer.concat([head(caps.CLIENT_PROTOCOL_41, 0xff), Buffer.from('me\0\0')]);
     const relayed = relayResponse(bytes, decodeHandshakeResponse41(bytes));
     expect(relayed.readUInt32LE(28)).toBe(0x3d);
   });
@@ -113,14 +102,14 @@ describe('passed on', () => {
 
 describe('of a client that', () => {
   test('goes on in TLS it is an SSLRequest of 32 bytes', () => {
-    expect(isSslRequest(head(BASE | CLIENT_SSL))).toBe(true);
+    expect(isSslRequest(head(BASE | caps.CLIENT_SSL))).toBe(true);
     expect(isSslRequest(head(BASE))).toBe(false);
-    expect(isSslRequest(response(BASE | CLIENT_SSL, 'me\0\0'))).toBe(false);
+    expect(isSslRequest(response(BASE | caps.CLIENT_SSL, 'me\0\0'))).toBe(false);
   });
 
   test('is older than 4.1 it is refused, whatever its length', () => {
     expect(isProtocol41(head(BASE))).toBe(true);
-    expect(isProtocol41(head(CLIENT_LONG_PASSWORD))).toBe(false);
+    expect(isProtocol41(head(caps.CLIENT_LONG_PASSWORD))).toBe(false);
     for (const cut of truncations(head(BASE))) expect(isProtocol41(cut)).toBe(false);
   });
 });
@@ -149,5 +138,5 @@ test('the response of nobody is one that servers can read', () => {
   expect(isSslRequest(bytes)).toBe(false);
   const { user, schema, capabilities } = decodeHandshakeResponse41(bytes);
   expect({ user, schema }).toEqual({ user: '', schema: null });
-  expect(capabilities.flags & CLIENT_PLUGIN_AUTH).not.toBe(0);
+  expect(capabilities.flags & caps.CLIENT_PLUGIN_AUTH).not.toBe(0);
 });

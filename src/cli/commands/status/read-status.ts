@@ -26,7 +26,7 @@ import type { ServicePool } from '../../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../../service/server-facts.js';
 import { limitSettings, type StatusSettings, throttleSettings } from '../../settings.js';
 import { type Finding, findingsOf, replicationFindings } from '../findings.js';
-import { reportServices, type ServicesReport } from './services.js';
+import { reportServices, type ServicesReport } from './status.js';
 
 export interface Status extends ServicesReport {
   readonly server: { readonly version: string; readonly readOnly: boolean; readonly now: Date };

@@ -4,7 +4,7 @@
  * attention.
  */
 import { timeText } from '../../../duration.js';
-import { readUses, type Uses } from '../../../ledger/history.js';
+import { type Uses, readUses } from '../../../ledger/history.js';
 import { readOverdue } from '../../../ledger/overview.js';
 import type { CollectorFigures } from '../../../lifecycle/figures.js';
 import { isPinned, shortId } from '../../../names/names.js';
@@ -17,8 +17,8 @@ import type { StatusSettings } from '../../settings.js';
 import type { Flags, Shell } from '../../shell.js';
 import { EXIT_CODES, resultOf } from '../findings.js';
 import { withServers } from '../with-pool.js';
-import { atText, nameOrId, readStatus, type Status } from './read-status.js';
-import { serviceLines } from './services.js';
+import { type Status, atText, nameOrId, readStatus } from './read-status.js';
+import { type RecordedService, isServiceRunning } from '../../../ledger/services.js';
 
 export function runStatus(
   settings: StatusSettings,
@@ -169,5 +169,50 @@ function heldLines({ held }: StatusReport): readonly string[] {
       const last = `the last at ${timeText(one.lastAt)} by ${one.who}`;
       return `statements use the held table ${one.table} (${shortId(one.id)}), statements ${one.count}, ${last}`;
     }),
+  ];
+}
+
+// ── the proxies ──────────────────────────────────────────────────────────────────────────────────
+// The section of `undrop status` on services: which ones run in front of the server, which of them
+// collects, and whether their versions differ. Pure.
+
+export interface ServicesReport {
+  readonly services: readonly (Omit<RecordedService, 'collectorId'> & {
+    /** It has renewed its row within two minutes. */
+    readonly isRunning: boolean;
+    readonly collects: boolean;
+  })[];
+  /** Of those that run, if they have several. */
+  readonly versions: readonly string[];
+}
+
+/** `leaderId`: the connection that collects. */
+export function reportServices(
+  found: readonly RecordedService[],
+  { now, leaderId }: { readonly now: Date; readonly leaderId: number | null },
+): ServicesReport {
+  const services = found.map(({ collectorId, ...service }) => ({
+    ...service,
+    isRunning: isServiceRunning(service, now),
+    collects: leaderId !== null && collectorId === leaderId,
+  }));
+  const running = services.filter(({ isRunning }) => isRunning);
+  const versions = [...new Set(running.map(({ version }) => version))].sort();
+  return { services, versions: versions.length > 1 ? versions : [] };
+}
+
+export function serviceLines({ services, versions }: ServicesReport): readonly string[] {
+  if (services.length === 0) return ['none is listed'];
+  return [
+    ...services.map((service) => {
+      const { host, listen, version, processes, startedAt, seenAt, isRunning } = service;
+      return [
+        `${host} ${listen}: version ${version}, processes ${processes}`,
+        `started ${timeText(startedAt)}`,
+        `${isRunning ? 'seen' : 'not seen since'} ${timeText(seenAt)}`,
+        ...(service.collects ? ['collects'] : []),
+      ].join(', ');
+    }),
+    ...(versions.length === 0 ? [] : [`their versions differ: ${versions.join(', ')}`]),
   ];
 }
