@@ -70,11 +70,10 @@ export const FORGET_TRIES = 3;
 
 // ── restores ───────────────────────────────────────────────────────────────────────────────────
 
-/** Marking a held table as being restored: its drop writes the outcome once. */
-export const RESTORE_MARK_TRIES = 3;
-
 /** UNDROP right after a DROP DATABASE, whose end is written after its response. */
 export const SCHEMA_DROP_END: PausePolicy = { pausesMs: [50], givenUpMs: 3_000 };
+/** Changing several rows of the ledger, which another writer may change in another order. */
+export const DEADLOCK_TRIES = 5;
 /** Renaming a table of a restored schema: another session may have it locked for a moment. */
 export const RESTORE_RENAME_TRIES = 5;
 /** Waiting for the end of a restore's owner, which may still be in the processlist if it died. */

@@ -5,9 +5,9 @@
 import { existsSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { fencesOf } from './support/docs-fences.js';
 import { projectFolder } from './support/folders.js';
 import { listFiles, readText } from './support/source-file.js';
-import { fencesOf } from './support/docs-fences.js';
 
 const pages = [...listFiles('.', ['.md'], { deep: false }), ...listFiles('docs', ['.md'])];
 

@@ -1,7 +1,8 @@
 /** What a person reads of the log on a terminal, and warnings that each client would repeat. */
-import { readableLine, silentLog, withSeldom } from '../src/log.js';
+
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { readableLine, silentLog, withSeldom } from '../src/log.js';
 
 test.each([
   [

@@ -3,13 +3,14 @@
  * files, settings and errors that docs/inside/architecture.md and docs/limits.md name are there,
  * and so are the differences that the latter promises to list.
  */
+
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SETTINGS, variableOf } from '../src/config/schema.js';
 import { ERRORS } from '../src/errors.js';
 import { projectFolder } from './support/folders.js';
 import { listFiles, readText } from './support/source-file.js';
-import { execFileSync } from 'node:child_process';
 
 interface PageBudgets {
   pageBudgets(): { readonly wrong: readonly string[] };

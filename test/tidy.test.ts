@@ -25,7 +25,7 @@ const DEMO = 'demo/';
 const ROOT_FILES = 'root';
 const PURE = ['wire', 'sql', 'names', 'policy'];
 const LEFT_OF_LEDGER = [ROOT_FILES, ...PURE, 'relay', 'service'];
-const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held', 'restore'];
+const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held', 'recycle'];
 const LEFT_OF_STEPS = [...LEFT_OF_RECOVERY, 'recovery'];
 const LEFT_OF_SESSION = [...LEFT_OF_STEPS, 'lifecycle', 'account', 'steps', 'statements'];
 
@@ -40,7 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   service: [ROOT_FILES, ...PURE],
   ledger: LEFT_OF_LEDGER,
   held: [...LEFT_OF_LEDGER, 'ledger'],
-  restore: [...LEFT_OF_LEDGER, 'ledger', 'held'],
+  recycle: [...LEFT_OF_LEDGER, 'ledger', 'held'],
   recovery: LEFT_OF_RECOVERY,
   lifecycle: [...LEFT_OF_RECOVERY, 'recovery'],
   account: [...LEFT_OF_RECOVERY, 'recovery'],

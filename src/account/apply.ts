@@ -3,10 +3,10 @@
  * run twice: it only adds privileges, and keeps the password of an existing account.
  */
 import { UndropError } from '../errors.js';
+import * as col from '../service/columns.js';
 import { causeText, isServerError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { hasPartialRevokes, missingSchemas, readSchemas, readStrictness } from './examine.js';

@@ -2,10 +2,11 @@
  * Finds the accounts whose drops undrop doesn't see, because their sessions come from elsewhere: a
  * session through undrop comes from a host where undrop runs. It changes nothing.
  */
+
+import * as col from '../service/columns.js';
 import { unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { ident, note, processlistOf, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 
@@ -61,7 +62,12 @@ async function readCounted(pool: ServicePool): Promise<readonly (Session & { dro
     WHERE EVENT_NAME IN ('statement/sql/drop_table', 'statement/sql/drop_db')
       AND USER IS NOT NULL AND HOST IS NOT NULL AND COUNT_STAR > 0
     GROUP BY USER, HOST ORDER BY drops DESC`;
-  const [rows = []] = await unlessRefused(pool.run(query), [], ...ER.ACCESS_DENIED, ...ER.ABSENT_TABLE);
+  const [rows = []] = await unlessRefused(
+    pool.run(query),
+    [],
+    ...ER.ACCESS_DENIED,
+    ...ER.ABSENT_TABLE,
+  );
   return rows.map((row) => ({
     user: col.text(row, 'user'),
     host: col.text(row, 'host'),

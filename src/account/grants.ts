@@ -75,7 +75,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['CREATE VIEW', NO_VIEWS],
   ['CREATE ROUTINE', NO_ROUTINES],
   // With these two the server grants nothing on a routine to who creates it
-  // (restore/schema/schema-parts.ts).
+  // (recycle/schema/schema-parts.ts).
   ['ALTER ROUTINE', NO_ROUTINES],
   ['EXECUTE', NO_ROUTINES],
   ['EVENT', NO_EVENTS],

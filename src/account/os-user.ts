@@ -6,11 +6,11 @@
 import { userInfo } from 'node:os';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
+import * as col from '../service/columns.js';
 import { unlessRefused } from '../service/errors.js';
 import type { PoolSet } from '../service/pool/pool-set.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { describeAddress, type ServerAddress } from '../service/server-address.js';
-import * as col from '../service/columns.js';
 import { note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 

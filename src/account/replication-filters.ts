@@ -4,10 +4,11 @@
  * such a filter leaves some of a drop's statements out, and the replica stops or differs.
  * https://dev.mysql.com/doc/refman/9.7/en/replication-rules-db-options.html
  */
+
+import * as col from '../service/columns.js';
 import { unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 
 /** A sentence without a final period; null: no such filter is seen. */

@@ -146,71 +146,216 @@ function metricOf(type: Metric['type']) {
 const [counter, gauge, timer] = [metricOf('counter'), metricOf('gauge'), metricOf('histogram')];
 
 export const METRICS: Readonly<Record<string, Metric>> = {
-  undrop_build_info: gauge('Always 1; the version is its label.', ({ version }) => [[1, version]], 'version'),
-  undrop_mode_info: gauge('Always 1; UNDROP_MODE is its label. Only the mode `hold` protects tables.', ({ mode }) => [[1, mode]], 'mode'),
+  undrop_build_info: gauge(
+    'Always 1; the version is its label.',
+    ({ version }) => [[1, version]],
+    'version',
+  ),
+  undrop_mode_info: gauge(
+    'Always 1; UNDROP_MODE is its label. Only the mode `hold` protects tables.',
+    ({ mode }) => [[1, mode]],
+    'mode',
+  ),
   undrop_sessions: gauge('Open sessions of clients.', ({ counters }) => [[counters.sessionsOpen]]),
-  undrop_sessions_total: counter('Sessions of clients that were started.', ({ counters }) => [[counters.sessionsTotal]]),
-  undrop_sessions_refused_total: counter('Clients that were refused because of UNDROP_MAX_CONNECTIONS.', ({ counters }) => [[counters.sessionsRefused]]),
-  undrop_sessions_untracked_total: counter('Sessions whose responses undrop could not follow: it relays them, and refuses their drops.', ({ counters }) => [[counters.sessionsUntracked]]),
-  undrop_logins_total: counter('Logins by result: ok; failed, during the login; unreached, because no server answered.', ({ counters }) => [
+  undrop_sessions_total: counter('Sessions of clients that were started.', ({ counters }) => [
+    [counters.sessionsTotal],
+  ]),
+  undrop_sessions_refused_total: counter(
+    'Clients that were refused because of UNDROP_MAX_CONNECTIONS.',
+    ({ counters }) => [[counters.sessionsRefused]],
+  ),
+  undrop_sessions_untracked_total: counter(
+    'Sessions whose responses undrop could not follow: it relays them, and refuses their drops.',
+    ({ counters }) => [[counters.sessionsUntracked]],
+  ),
+  undrop_logins_total: counter(
+    'Logins by result: ok; failed, during the login; unreached, because no server answered.',
+    ({ counters }) => [
       [counters.loginsOk, 'ok'],
       [counters.loginsFailed, 'failed'],
       [counters.loginsUnreached, 'unreached'],
-    ], 'outcome'),
-  undrop_commands_total: counter('Commands of clients of all kinds.', ({ counters }) => [[counters.commandsTotal]]),
-  undrop_login_seconds: timer('Time from the connection of a client to the end of its login, client and server included.', (from) => histogram(from, 'login')),
-  undrop_relayed_bytes_total: counter('Bytes received from clients and from servers.', ({ counters }) => [
+    ],
+    'outcome',
+  ),
+  undrop_commands_total: counter('Commands of clients of all kinds.', ({ counters }) => [
+    [counters.commandsTotal],
+  ]),
+  undrop_login_seconds: timer(
+    'Time from the connection of a client to the end of its login, client and server included.',
+    (from) => histogram(from, 'login'),
+  ),
+  undrop_relayed_bytes_total: counter(
+    'Bytes received from clients and from servers.',
+    ({ counters }) => [
       [counters.bytesFromClients, 'client'],
       [counters.bytesFromServers, 'server'],
-    ], 'from'),
-  undrop_relay_seconds: timer('Time that undrop takes to pass on a command and the first bytes of its response; one command in 61, without TLS and the wait for the event loop.', (from) => histogram(from, 'relay')),
-  undrop_event_loop_delay_seconds: gauge('Longest delay of the event loop in the last second, of the worst process; it adds to the time of a query.', ({ counters }) => [[counters.loopDelayMsMax / 1_000]]),
-  undrop_answers_total: counter('Packets that undrop handled itself: drops, and statements that it answers.', ({ counters }) => [[counters.answersTotal]]),
-  undrop_answers_seconds_total: counter('Total time for them.', ({ counters }) => [[counters.answersMs / 1_000]]),
-  undrop_held_total: counter('Tables that undrop held, by the statement that dropped them.', (from) => audited(from, 'held'), 'how'),
-  undrop_drop_seconds: timer('Time from a statement that dropped tables to its answer; without texts of several statements.', (from) => histogram(from, 'drop', 'how'), 'how'),
-  undrop_refused_total: counter('Refused statements, by the code of the error (docs/reference/errors.md).', (from) => audited(from, 'refused'), 'code'),
-  undrop_refused_by_fault_total: counter('The same statements, by the side that has to act.', (from) =>
-      ['client', 'upstream', 'operator', 'us'].map((fault) => [refused(from, fault), fault]), 'fault'),
-  undrop_passed_on_total: counter('Drops passed to the server by a rule, by the hint destroy, or by UNDROP_MODE=observe.', (from) =>
-      ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event), event]), 'why'),
-  undrop_restored_total: counter('Tables that clients of this proxy have restored.', (from) => [[sumOf(from, 'restored')]]),
-  undrop_recovered_total: counter('Interrupted drops that recovery completed.', (from) => [[sumOf(from, 'recovered')]]),
-  undrop_used_while_held_total: counter('Statements of clients that failed because they use a held table.', (from) => [[sumOf(from, 'used-while-held')]]),
-  undrop_upstream_up: gauge('Whether a server of UNDROP_UPSTREAM answers.', ({ isUpstreamReached }) => flag(isUpstreamReached)),
-  undrop_drops_ready: gauge('Whether undrop holds drops: the service account logs in, the ledger is ready, and UNDROP_MODE is hold. The same as `/readyz?drops`.', ({ areDropsHeld }) => flag(areDropsHeld)),
-  undrop_tls_not_after_timestamp_seconds: gauge('When a certificate of this proxy expires: for clients, or upstream, for the server.', ({ certificates }) =>
-      certificates.map(({ name, validTo }) => [Date.parse(validTo) / 1_000, name]), 'use'),
-  undrop_draining: gauge('Whether this proxy is shutting down.', ({ isDraining }) => flag(isDraining)),
-  undrop_collector_leader: gauge('Whether this proxy is the collector; one of all proxies of a server is. Only that one reports the metrics below.', ({ collector }) => flag(collector.leads)),
-  undrop_collector_last_look_timestamp_seconds: gauge('When it last read the names of the held tables.', ({ collector }) =>
-      known(collector.lastLookMs === null ? null : collector.lastLookMs / 1_000)),
-  undrop_collector_look_duration_seconds: gauge('How long its last full check of the held tables took.', ({ collector }) => known(collector.lookMs === null ? null : collector.lookMs / 1_000)),
-  undrop_collector_resting: gauge('Whether the collector waits, by reason; replica, query and window are the throttle.', ({ collector, restReasons }) =>
+    ],
+    'from',
+  ),
+  undrop_relay_seconds: timer(
+    'Time that undrop takes to pass on a command and the first bytes of its response; one command in 61, without TLS and the wait for the event loop.',
+    (from) => histogram(from, 'relay'),
+  ),
+  undrop_event_loop_delay_seconds: gauge(
+    'Longest delay of the event loop in the last second, of the worst process; it adds to the time of a query.',
+    ({ counters }) => [[counters.loopDelayMsMax / 1_000]],
+  ),
+  undrop_answers_total: counter(
+    'Packets that undrop handled itself: drops, and statements that it answers.',
+    ({ counters }) => [[counters.answersTotal]],
+  ),
+  undrop_answers_seconds_total: counter('Total time for them.', ({ counters }) => [
+    [counters.answersMs / 1_000],
+  ]),
+  undrop_held_total: counter(
+    'Tables that undrop held, by the statement that dropped them.',
+    (from) => audited(from, 'held'),
+    'how',
+  ),
+  undrop_drop_seconds: timer(
+    'Time from a statement that dropped tables to its answer; without texts of several statements.',
+    (from) => histogram(from, 'drop', 'how'),
+    'how',
+  ),
+  undrop_refused_total: counter(
+    'Refused statements, by the code of the error (docs/reference/errors.md).',
+    (from) => audited(from, 'refused'),
+    'code',
+  ),
+  undrop_refused_by_fault_total: counter(
+    'The same statements, by the side that has to act.',
+    (from) =>
+      ['client', 'upstream', 'operator', 'us'].map((fault) => [refused(from, fault), fault]),
+    'fault',
+  ),
+  undrop_passed_on_total: counter(
+    'Drops passed to the server by a rule, by the hint destroy, or by UNDROP_MODE=observe.',
+    (from) => ['native', 'destroyed', 'observed'].map((event) => [sumOf(from, event), event]),
+    'why',
+  ),
+  undrop_restored_total: counter('Tables that clients of this proxy have restored.', (from) => [
+    [sumOf(from, 'restored')],
+  ]),
+  undrop_recovered_total: counter('Interrupted drops that recovery completed.', (from) => [
+    [sumOf(from, 'recovered')],
+  ]),
+  undrop_used_while_held_total: counter(
+    'Statements of clients that failed because they use a held table.',
+    (from) => [[sumOf(from, 'used-while-held')]],
+  ),
+  undrop_upstream_up: gauge(
+    'Whether a server of UNDROP_UPSTREAM answers.',
+    ({ isUpstreamReached }) => flag(isUpstreamReached),
+  ),
+  undrop_drops_ready: gauge(
+    'Whether undrop holds drops: the service account logs in, the ledger is ready, and UNDROP_MODE is hold. The same as `/readyz?drops`.',
+    ({ areDropsHeld }) => flag(areDropsHeld),
+  ),
+  undrop_tls_not_after_timestamp_seconds: gauge(
+    'When a certificate of this proxy expires: for clients, or upstream, for the server.',
+    ({ certificates }) =>
+      certificates.map(({ name, validTo }) => [Date.parse(validTo) / 1_000, name]),
+    'use',
+  ),
+  undrop_draining: gauge('Whether this proxy is shutting down.', ({ isDraining }) =>
+    flag(isDraining),
+  ),
+  undrop_collector_leader: gauge(
+    'Whether this proxy is the collector; one of all proxies of a server is. Only that one reports the metrics below.',
+    ({ collector }) => flag(collector.leads),
+  ),
+  undrop_collector_last_look_timestamp_seconds: gauge(
+    'When it last read the names of the held tables.',
+    ({ collector }) => known(collector.lastLookMs === null ? null : collector.lastLookMs / 1_000),
+  ),
+  undrop_collector_look_duration_seconds: gauge(
+    'How long its last full check of the held tables took.',
+    ({ collector }) => known(collector.lookMs === null ? null : collector.lookMs / 1_000),
+  ),
+  undrop_collector_resting: gauge(
+    'Whether the collector waits, by reason; replica, query and window are the throttle.',
+    ({ collector, restReasons }) =>
       collector.leads
         ? restReasons.map((reason) => [collector.restsFor === reason ? 1 : 0, reason])
-        : [], 'reason'),
-  undrop_held_tables: gauge('Held tables, by state.', ({ collector }) => byState(collector.held), 'state'),
-  undrop_held_bytes: gauge('Size of the held tables in the ledger, as far as it is known; intent: drops in progress.', ({ collector }) => byState(collector.ledger?.bytes), 'state'),
-  undrop_limits_used_ratio: gauge('Used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, the highest of them; above 1, tables are removed early, after UNDROP_MIN_HOLD.', ({ collector }) => known(collector.room?.used)),
-  undrop_free_bytes: gauge('Free space on the file system of UNDROP_DATADIR.', ({ disk }) => known(disk?.freeBytes)),
-  undrop_disk_used_ratio: gauge('The used share of the file system of UNDROP_DATADIR.', ({ disk }) => known(disk?.used)),
-  undrop_due_bytes: gauge('Size of the tables in HOLD by days until they are due: 0 is today (UTC), 7 a week or more; without pinned ones.', ({ collector }) => byState(collector.ledger?.dueBytes), 'days'),
-  undrop_pinned_tables: gauge('Held tables without an end.', ({ collector }) => known(collector.ledger?.pinned)),
-  undrop_overdue_tables: gauge('Tables that are still in HOLD ten minutes after they were due.', ({ collector }) => known(collector.ledger?.overdue)),
-  undrop_server_drops_total: counter('DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects: an estimate, up to a minute late. Temporary tables count on MySQL before 8.0 or without performance_schema.', ({ collector }) => known(collector.dropsElsewhere)),
-  undrop_next_expiry_timestamp_seconds: gauge('When the next table leaves HOLD, by the clock of the server.', ({ collector }) => known(collector.nextDue && collector.nextDue.getTime() / 1_000)),
-  undrop_unsettled_intents: gauge('Drops that are not settled after a minute, at the last full check: interrupted, or very long.', ({ collector }) => known(collector.ledger?.intents)),
-  undrop_pending_relocations: gauge('Held tables that still have to move into the recycle schema, at the last full check.', ({ collector }) => known(collector.ledger?.relocations)),
-  undrop_transitions_total: counter('Transitions of tables from one state to the next.', (from) =>
+        : [],
+    'reason',
+  ),
+  undrop_held_tables: gauge(
+    'Held tables, by state.',
+    ({ collector }) => byState(collector.held),
+    'state',
+  ),
+  undrop_held_bytes: gauge(
+    'Size of the held tables in the ledger, as far as it is known; intent: drops in progress.',
+    ({ collector }) => byState(collector.ledger?.bytes),
+    'state',
+  ),
+  undrop_limits_used_ratio: gauge(
+    'Used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, the highest of them; above 1, tables are removed early, after UNDROP_MIN_HOLD.',
+    ({ collector }) => known(collector.room?.used),
+  ),
+  undrop_free_bytes: gauge('Free space on the file system of UNDROP_DATADIR.', ({ disk }) =>
+    known(disk?.freeBytes),
+  ),
+  undrop_disk_used_ratio: gauge(
+    'The used share of the file system of UNDROP_DATADIR.',
+    ({ disk }) => known(disk?.used),
+  ),
+  undrop_due_bytes: gauge(
+    'Size of the tables in HOLD by days until they are due: 0 is today (UTC), 7 a week or more; without pinned ones.',
+    ({ collector }) => byState(collector.ledger?.dueBytes),
+    'days',
+  ),
+  undrop_pinned_tables: gauge('Held tables without an end.', ({ collector }) =>
+    known(collector.ledger?.pinned),
+  ),
+  undrop_overdue_tables: gauge(
+    'Tables that are still in HOLD ten minutes after they were due.',
+    ({ collector }) => known(collector.ledger?.overdue),
+  ),
+  undrop_server_drops_total: counter(
+    'DROP TABLE and DROP DATABASE that reached the server without undrop, since this proxy collects: an estimate, up to a minute late. Temporary tables count on MySQL before 8.0 or without performance_schema.',
+    ({ collector }) => known(collector.dropsElsewhere),
+  ),
+  undrop_next_expiry_timestamp_seconds: gauge(
+    'When the next table leaves HOLD, by the clock of the server.',
+    ({ collector }) => known(collector.nextDue && collector.nextDue.getTime() / 1_000),
+  ),
+  undrop_unsettled_intents: gauge(
+    'Drops that are not settled after a minute, at the last full check: interrupted, or very long.',
+    ({ collector }) => known(collector.ledger?.intents),
+  ),
+  undrop_pending_relocations: gauge(
+    'Held tables that still have to move into the recycle schema, at the last full check.',
+    ({ collector }) => known(collector.ledger?.relocations),
+  ),
+  undrop_transitions_total: counter(
+    'Transitions of tables from one state to the next.',
+    (from) =>
       audited(from, 'transition').map(([count, ...states]) => [
         count,
         ...states.map((state) => state.toLowerCase()),
-      ]), 'from', 'to'),
-  undrop_removed_total: counter('Tables that were removed for good.', (from) => [[sumOf(from, 'removal')]]),
-  undrop_purged_rows_total: counter('Rows deleted in PURGE.', ({ collector }) => [[collector.rowsPurged]]),
-  undrop_purge_left_rows: gauge('Rows that are left of the table in PURGE, as the server estimates them.', (from) => known(purgeLeft(from)?.rows)),
-  undrop_purge_left_seconds: gauge('How long the rest takes at the pace so far.', (from) => known(purgeLeft(from)?.seconds)),
-  undrop_purge_chunks_total: counter('Chunks of rows deleted in PURGE.', ({ collector }) => [[collector.chunks]]),
-  undrop_purge_chunks_seconds_total: counter('Total time of these chunks.', ({ collector }) => [[collector.chunksMs / 1_000]]),
+      ]),
+    'from',
+    'to',
+  ),
+  undrop_removed_total: counter('Tables that were removed for good.', (from) => [
+    [sumOf(from, 'removal')],
+  ]),
+  undrop_purged_rows_total: counter('Rows deleted in PURGE.', ({ collector }) => [
+    [collector.rowsPurged],
+  ]),
+  undrop_purge_left_rows: gauge(
+    'Rows that are left of the table in PURGE, as the server estimates them.',
+    (from) => known(purgeLeft(from)?.rows),
+  ),
+  undrop_purge_left_seconds: gauge('How long the rest takes at the pace so far.', (from) =>
+    known(purgeLeft(from)?.seconds),
+  ),
+  undrop_purge_chunks_total: counter('Chunks of rows deleted in PURGE.', ({ collector }) => [
+    [collector.chunks],
+  ]),
+  undrop_purge_chunks_seconds_total: counter('Total time of these chunks.', ({ collector }) => [
+    [collector.chunksMs / 1_000],
+  ]),
 };

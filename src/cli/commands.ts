@@ -270,13 +270,17 @@ export const COMMANDS: readonly Command[] = [
     keys: INIT_KEYS,
     options: {
       apply: flag('run them with the account of --admin-user, and create the ledger'),
-      'account-host': text('where the account may log in from; default: this host, as the server sees it'),
+      'account-host': text(
+        'where the account may log in from; default: this host, as the server sees it',
+      ),
       'admin-user': {
         type: 'string',
         default: 'root',
         describe: 'the account that runs them',
       },
-      'admin-password-file': text('a file with its password; without it, init asks for the password'),
+      'admin-password-file': text(
+        'a file with its password; without it, init asks for the password',
+      ),
     },
     examples: [
       ['$0 init --upstream db:3306 --user undrop', 'print the statements for db'],

@@ -1,6 +1,8 @@
 /**
  * `undrop serve` runs a service until a signal ends it; SIGHUP reloads its program and settings.
  */
+
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
@@ -9,7 +11,6 @@ import type { Flags, Shell } from './shell.js';
 import { type ReceivedSignal, takeSignals } from './signals.js';
 import { ProcessFailedError } from './supervisor/child.js';
 import { Supervisor } from './supervisor/supervisor.js';
-import { spawn } from 'node:child_process';
 
 /** The time that the processes have for their own connections when all must end at once. */
 const HURRY_MS = 1_000;
@@ -114,9 +115,7 @@ class Signals {
 // The state of the service for systemd (`Type=notify`). Node has no datagrams on unix sockets, so
 // systemd-notify sends it; the unit has NotifyAccess=all for that (sd_notify(3)).
 
-function notifySystemd(
-  state: 'READY=1' | 'RELOADING=1' | 'STOPPING=1' | 'WATCHDOG=1',
-): void {
+function notifySystemd(state: 'READY=1' | 'RELOADING=1' | 'STOPPING=1' | 'WATCHDOG=1'): void {
   if (process.env['NOTIFY_SOCKET'] === undefined) return;
   const notifier = spawn('systemd-notify', [`--pid=${process.pid}`, state], { stdio: 'ignore' });
   // The service runs all the same; systemd says that it waits.

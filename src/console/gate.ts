@@ -9,7 +9,13 @@ import type { TLSSocket } from 'node:tls';
 import { type Log, report } from '../log.js';
 import * as ER from '../wire/server-errors.js';
 import type { FindTables } from './operator.js';
-import { type ConsoleSession, type ProxyDoor, type SignIn, errnoOf, openSession } from './session.js';
+import {
+  type ConsoleSession,
+  errnoOf,
+  openSession,
+  type ProxyDoor,
+  type SignIn,
+} from './session.js';
 
 export interface ConsoleGateOptions {
   readonly door: ProxyDoor;

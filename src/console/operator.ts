@@ -7,7 +7,7 @@ import type { HistoryFit, HistoryLine, Summary } from '../ledger/overview.js';
 import type { Selection, Sort } from '../ledger/selection.js';
 import type { Asker } from '../recycle/asker.js';
 import type { Dropped } from '../recycle/dropped.js';
-import type { HeldRows } from '../restore/show.js';
+import type { HeldRows } from '../recycle/show.js';
 
 export interface TableDetails {
   /** CREATE TABLE, as it was; null: not known. */
@@ -37,7 +37,7 @@ export interface StatusView {
   readonly services: readonly string[];
 }
 
-/** What the asker may see, of the first 10,000: at least `limit`, if there are as many. */
+/** Tables that the asker may see, of the first 10,000: at least `limit`, if there are as many. */
 export type FindTables = (
   selection: Selection,
   wanted: { readonly sort: Sort; readonly limit: number; readonly asker: Asker },

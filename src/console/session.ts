@@ -30,7 +30,7 @@ export interface SignIn {
 export type ConsoleRow = Readonly<Record<string, unknown>>;
 
 export interface ConsoleSession {
-  /** Of what this account may see, which is what it may restore. */
+  /** The tables that this account may see, which are those that it may restore. */
   find(
     selection: Selection,
     wanted: Omit<Parameters<FindTables>[1], 'asker'>,
@@ -72,12 +72,15 @@ export async function openSession(
     if (error.fatal) close();
     throw error;
   };
-  const query = async <T extends RowDataPacket[] | ResultSetHeader>(sql: string): Promise<T> => {
+  const whileOpen = <T>(ask: () => Promise<T>): Promise<T> => {
     if (!isOpen) throw new UndropError('UNDROP_API_AWAY', { cause: 'this session has ended' });
-    return (await connection.query<T>(sql).catch(fail))[0];
+    return ask().catch(fail);
+  };
+  const query = async <T extends RowDataPacket[] | ResultSetHeader>(sql: string): Promise<T> => {
+    return (await whileOpen(() => connection.query<T>(sql)))[0];
   };
   const rows = (sql: string) => query<RowDataPacket[]>(sql);
-  const asker = askerOf((sql) => connection.prepare(sql));
+  const asker = askerOf((sql) => whileOpen(() => connection.prepare(sql)));
   const session: ConsoleSession = {
     find: (selection, wanted) => find(selection, { ...wanted, asker }),
     rows,
@@ -123,7 +126,7 @@ function askerOf(prepare: (sql: string) => Promise<unknown>): Asker {
     for (const name of names) if (await mayRestore(name)) granted.add(keyOf(name));
     return granted;
   };
-  return person(ask, { inTurn: (work) => work(), isOwn: () => false });
+  return person(ask, { queued: (work) => work(), isOwn: () => false });
 }
 
 /** 0: it isn't of a server. */

@@ -4,10 +4,10 @@
  * lose the way back of a table that still exists.
  */
 import { fileNameOf } from '../ledger/intents/intent-text.js';
+import * as col from '../service/columns.js';
 import { isServerError } from '../service/errors.js';
 import type { ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { ident, note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 

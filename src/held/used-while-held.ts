@@ -12,10 +12,10 @@ import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';
 import { type Log, report } from '../log.js';
 import { placesOf } from '../names/names.js';
+import * as col from '../service/columns.js';
 import { isServiceError } from '../service/errors.js';
 import type { Row, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { note, sql } from '../service/sql.js';
 import { decodeErr } from '../wire/response.js';
 

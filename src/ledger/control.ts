@@ -8,10 +8,10 @@
  */
 import { UndropError } from '../errors.js';
 import { RECYCLE_SCHEMA } from '../names/names.js';
+import * as col from '../service/columns.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { ident, note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { createBeside, writeOrCreate } from './tables.js';

@@ -6,8 +6,9 @@
  * Invariant: no list decides about rows. It shows the ledger; recycle/list.ts compares a page
  * of it with the server.
  */
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
+
 import * as col from '../service/columns.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { readIfAny as read } from './read.js';
 import { isSelected, type Selection, type Sort } from './selection.js';

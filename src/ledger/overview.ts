@@ -3,8 +3,8 @@
  * reading of the live rows, or a page along an index.
  */
 import type { TableState } from '../names/names.js';
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import * as col from '../service/columns.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
 import { readIfAny as read } from './read.js';

@@ -4,14 +4,22 @@
  * Ids start again from 1 when the server does; id and port together don't recur, so an owner never
  * counts as gone because of a clock.
  */
+
+import * as col from '../service/columns.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
-import { note, processlistOf, type SQLQuery, serverIdentity, sql, valueList } from '../service/sql.js';
+import {
+  note,
+  processlistOf,
+  type SQLQuery,
+  serverIdentity,
+  sql,
+  valueList,
+} from '../service/sql.js';
 import type { LedgerRow } from './entry.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';
-import { IS_BROKEN } from './schema-restores.js';
+import { IS_RESTORING } from './schema-restores.js';
 import { LEDGER } from './tables.js';
 
 /**
@@ -157,8 +165,8 @@ async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
         FROM ${LEDGER} WHERE state IN ('intent', 'emptying', 'emptied', 'dropping')
         UNION ALL SELECT id, proxy_id, thread_id, upstream_port, dropped_at
         FROM ${LEDGER} WHERE ${IS_BROKEN_OFF}
-        UNION ALL SELECT id, proxy_id, 0, NULL, dropped_at
-        FROM ${LEDGER} WHERE ${IS_BROKEN}
+        UNION ALL SELECT id, proxy_id, thread_id, upstream_port, dropped_at
+        FROM ${LEDGER} WHERE ${IS_RESTORING}
         LIMIT ${ROWS_MAX}`,
   );
   return rows.map((row) => ({

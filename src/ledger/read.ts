@@ -2,9 +2,9 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { dropIdOf, parseHoldName, type QualifiedTable } from '../names/names.js';
+import * as col from '../service/columns.js';
 import { causeText, unlessRefused } from '../service/errors.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import * as col from '../service/columns.js';
 import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { type Detached, KEYS_CHARACTERS, keyPart, parseDetached } from './detached/detached.js';
@@ -214,7 +214,9 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
     relocations: sumOf('moves'),
     pinned: sumOf('pinned'),
     overdue: sumOf('overdue'),
-    dueBytes: Object.fromEntries(due.map((row) => [col.number(row, 'days'), col.number(row, 'bytes')])),
+    dueBytes: Object.fromEntries(
+      due.map((row) => [col.number(row, 'days'), col.number(row, 'bytes')]),
+    ),
   };
 }
 
@@ -333,7 +335,9 @@ function hasName({ schema, table }: { schema: string | null; table: string }): S
 function asFailure(row: Row): Failure | null {
   const text = col.textOrNull(row, 'failure');
   // Older versions searched later for rows that break a key of a restored table.
-  return text === null || row['todo'] === 'look' ? null : { todo: col.textOrNull(row, 'todo') as Todo | null, text };
+  return text === null || row['todo'] === 'look'
+    ? null
+    : { todo: col.textOrNull(row, 'todo') as Todo | null, text };
 }
 
 /** The column may have been changed by hand. */

@@ -15,9 +15,9 @@
 
 import { assert } from '../assert.js';
 import { dueDigits, isPinned, parseHoldName } from '../names/names.js';
+import * as col from '../service/columns.js';
 import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { note, processlistOf, type SQLQuery, sql, valueList } from '../service/sql.js';
 import {
   type DroppingStatement,

@@ -10,7 +10,7 @@ import { LEDGER, LIVE } from './tables.js';
 export interface Selection {
   /** Also those that are no longer held. */
   readonly withEnded?: boolean;
-  /** Those in HOLD, or the others. */
+  /** True: only in HOLD; false: only the others. */
   readonly isInHold?: boolean;
   readonly state?: string;
   /** In HOLD, and to be removed at its end. */

@@ -6,9 +6,10 @@
  * change of a row that a replica lacks would stop its replication. Therefore that is a part of the
  * key, and an account that gets or loses the privilege for sql_log_bin begins another row.
  */
+
+import * as col from '../service/columns.js';
 import { isServerError, unlessRefused } from '../service/errors.js';
 import type { Row, ServicePool } from '../service/pool/pools.js';
-import * as col from '../service/columns.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { mayUnlog, PROXIES } from './tables.js';
@@ -108,7 +109,12 @@ async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery)
 export async function readServices(pool: ServicePool): Promise<readonly RecordedService[]> {
   // A table of the previous version has fewer columns.
   const query = sql`SELECT ${note('service')} * FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
-  const [rows = []] = await unlessRefused(pool.run(query), [], ...ER.ABSENT_TABLE, ...ER.ACCESS_DENIED);
+  const [rows = []] = await unlessRefused(
+    pool.run(query),
+    [],
+    ...ER.ABSENT_TABLE,
+    ...ER.ACCESS_DENIED,
+  );
   // A service with two rows is the later row.
   return [...new Map(rows.map((row) => [col.text(row, 'id'), asService(row)])).values()];
 }

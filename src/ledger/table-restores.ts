@@ -1,55 +1,107 @@
 /**
- * The ledger's record of restoring a table: its target (`restored_as`), that it isn't complete
- * (`todo`), and the connection that restores it, as the owner of an intent.
+ * The ledger's record of restoring tables: the target of each (`restored_as`), that it isn't
+ * complete (`todo`), and the connection that restores it, as the owner of an intent.
  *
  * Invariants: the mark is written before the RENAME, and removed only when the table is complete,
  * or the missing parts can't be reattached. A restore is taken over only from an owner that is
  * gone, by one statement that changes the row only as it was read.
  */
-import { UndropError } from '../errors.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import { tolerantly } from '../service/errors.js';
+import { isServerError, tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { note, processlistOf, type SQLQuery, sql } from '../service/sql.js';
-import { RESTORE_MARK_TRIES } from '../tries.js';
+import { note, processlistOf, type SQLQuery, sql, valueList } from '../service/sql.js';
+import { DEADLOCK_TRIES } from '../tries.js';
+import * as ER from '../wire/server-errors.js';
 import { type Detached, hasDetached } from './detached/detached.js';
 import { type Failure, type LedgerRow, RESTORING } from './entry.js';
-import { findRows } from './read.js';
 import { LEDGER, PORT_OF_HOST } from './tables.js';
 import { assignFailure, shapeOf } from './write.js';
 
 type Row = Pick<LedgerRow, 'id' | 'rowLogged' | 'state'>;
 
+/** A table, and the name that it gets. */
+export interface Target {
+  readonly row: Pick<LedgerRow, 'id' | 'rowLogged' | 'failure'>;
+  readonly to: QualifiedTable;
+}
+
 /**
- * Records the target and the start of the restore in the ledger; `owner` is the id of its
- * connection. Resolves to a function that takes this back, for a table that stays held.
+ * Records the targets and the start of the restore in the ledger; `owner` is the id of its
+ * connection. An intent keeps its owner, the session that drops the table; one without detached
+ * parts gets no mark, because that session puts it back. May run twice.
  */
 export async function markRestoring(
   pool: ServicePool,
-  id: string,
-  { to, owner }: { readonly to: QualifiedTable; readonly owner: number },
-): Promise<() => Promise<void>> {
-  for (let tries = 1; ; tries++) {
-    const { value, error } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
-    if (error instanceof UndropError && error.code === 'UNDROP_LEDGER_ROW') throw error;
-    const [row] = value;
-    // An intent: the statement that dropped it has failed, and its session puts it back.
-    const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
-    const isPutBack = row?.state === 'intent' && !hasDetached(row.detached);
-    if (row === undefined || !isHeld || isPutBack) return async () => undefined;
-    const mark = assignFailure({ ...RESTORING, text: toCome(row.detached) });
-    const sets = sql`${mark}, restored_as = ${writtenName(to).slice(0, 255)}`;
-    let isOutdated = false;
-    await untold(async () => {
-      isOutdated = !(await change(pool, row, { sets, owner }));
-    });
-    // The outcome of its drop, for one, was written since.
-    if (isOutdated && tries < RESTORE_MARK_TRIES) continue;
-    const failure = row.failure?.todo === 'restoring' ? null : row.failure;
-    return async () => {
-      await untold(() => leaveRestore(pool, row, failure));
-    };
+  targets: readonly Target[],
+  owner: number,
+): Promise<void> {
+  await changeEach(pool, targets, owner, (ids, names) => {
+    return sql`SET ${assignFailure(RESTORING)}, restored_as = ELT(FIELD(id, ${ids}), ${names}),
+        ${ofOwner(owner)}
+      WHERE id IN (${ids}) AND (state = 'HOLD' OR (state = 'intent' AND detached IS NOT NULL))`;
+  });
+}
+
+/** The table stays held, and its row gets back what it had. */
+export async function unmarkRestoring(pool: ServicePool, { row, to }: Target): Promise<void> {
+  const before = row.failure?.todo === 'restoring' ? null : row.failure;
+  await changeEach(pool, [{ row, to }], 0, (ids) => {
+    return sql`SET ${assignFailure(before)}, ${ofOwner(0)}
+      WHERE id IN (${ids}) AND todo = 'restoring' AND state IN ('HOLD', 'intent')`;
+  });
+}
+
+/** The tables have their names; if nothing was detached, all is done. May run twice. */
+export async function recordRestored(pool: ServicePool, targets: readonly Target[]): Promise<void> {
+  await changeEach(pool, targets, null, (ids, names) => {
+    return sql`SET state_since = IF(state = 'restored', state_since, UTC_TIMESTAMP()),
+        state = 'restored', ended_at = COALESCE(ended_at, UTC_TIMESTAMP()),
+        restored_as = ELT(FIELD(id, ${ids}), ${names}),
+        failure = IF(detached IS NULL, NULL, failure), todo = IF(detached IS NULL, NULL, todo)
+      WHERE id IN (${ids})`;
+  });
+}
+
+/** `owner`: null if its address isn't needed. */
+async function changeEach(
+  pool: ServicePool,
+  targets: readonly Target[],
+  owner: number | null,
+  change: (ids: SQLQuery, names: SQLQuery) => SQLQuery,
+): Promise<void> {
+  const host = owner === null ? [] : [await hostOf(pool, owner)];
+  for (const logged of [true, false]) {
+    const some = targets.filter(({ row }) => row.rowLogged === logged);
+    if (some.length === 0) continue;
+    const ids = valueList(some.map(({ row }) => row.id));
+    const names = valueList(some.map(({ to }) => writtenName(to).slice(0, 255)));
+    const update = sql`UPDATE ${note('restore')} ${LEDGER} ${change(ids, names)}`;
+    await unlessDeadlocked(() => pool.run([...host, update], { logged }));
   }
+}
+
+/** Another writer may change the same rows in another order: the outcomes of their drop. */
+async function unlessDeadlocked(write: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await write();
+      return;
+    } catch (error) {
+      if (!isServerError(error, ER.LOCK_DEADLOCK) || tries === DEADLOCK_TRIES) throw error;
+    }
+  }
+}
+
+/** For `PORT_OF_HOST`. */
+export async function hostOf(pool: ServicePool, owner: number): Promise<SQLQuery> {
+  return sql`SET @undrop_host = (SELECT ${note('owner')} HOST
+    FROM ${processlistOf(await shapeOf(pool))} WHERE ID = ${owner})`;
+}
+
+/** The owner of an intent stays the session that drops the table. */
+function ofOwner(owner: number): SQLQuery {
+  return sql`thread_id = IF(state = 'intent', thread_id, ${owner}),
+    upstream_port = IF(state = 'intent', upstream_port, ${PORT_OF_HOST})`;
 }
 
 /** A table is restored even if the ledger can't be written. False: it could not. */
@@ -59,12 +111,12 @@ export async function untold(write: () => Promise<unknown>): Promise<boolean> {
 }
 
 /** False: it is over, or another proxy was faster. */
-export async function takeOverRestore(
+export function takeOverRestore(
   pool: ServicePool,
   row: Row & Pick<LedgerRow, 'threadId' | 'failure'>,
   owner: number,
 ): Promise<boolean> {
-  const where = sql` AND todo = ${row.failure?.todo ?? null} AND thread_id = ${row.threadId}`;
+  const where = sql` AND todo <=> ${row.failure?.todo ?? null} AND thread_id = ${row.threadId}`;
   return change(pool, row, { sets: sql`todo = todo`, owner, where });
 }
 
@@ -77,21 +129,16 @@ export async function leaveRestore(
   await change(pool, row, { sets: assignFailure(failure), owner: 0 });
 }
 
-/** The owner of an intent stays the session that drops the table. */
 async function change(
   pool: ServicePool,
   { id, state, rowLogged }: Row,
   what: { readonly sets: SQLQuery; readonly owner: number; readonly where?: SQLQuery },
 ): Promise<boolean> {
   const { sets, owner, where = sql`` } = what;
-  const own = (value: SQLQuery, kept: SQLQuery) =>
-    state === 'intent' ? sql`${kept} = ${kept}` : sql`${kept} = ${value}`;
   const [, changed] = await pool.run(
     [
-      sql`SET @undrop_host = (SELECT ${note('owner')} HOST
-            FROM ${processlistOf(await shapeOf(pool))} WHERE ID = ${owner})`,
-      sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets},
-            ${own(sql`${owner}`, sql`thread_id`)}, ${own(PORT_OF_HOST, sql`upstream_port`)}
+      await hostOf(pool, owner),
+      sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets}, ${ofOwner(owner)}
           WHERE id = ${id} AND state = ${state}${where}`,
     ],
     { logged: rowLogged },

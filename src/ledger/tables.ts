@@ -7,9 +7,9 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
+import * as col from '../service/columns.js';
 import { isConnectionLost, isServerError, unlessRefused } from '../service/errors.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import * as col from '../service/columns.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 
@@ -125,7 +125,11 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
  * written to it, and nothing collected by it. Null: there is none.
  */
 export async function assertLedgerKnown(connection: ServiceConnection): Promise<number | null> {
-  const [[row = {}] = []] = await unlessRefused(connection.run(READ_VERSION), [], ...ER.ABSENT_TABLE);
+  const [[row = {}] = []] = await unlessRefused(
+    connection.run(READ_VERSION),
+    [],
+    ...ER.ABSENT_TABLE,
+  );
   const version = 'version' in row ? col.numberOrNull(row, 'version') : null;
   if (version === null || (version >= LEDGER_VERSION && version <= NEWEST_VERSION)) {
     return version;
@@ -364,8 +368,8 @@ async function createLocal(connection: ServiceConnection): Promise<void> {
 }
 
 /**
- * All that is held, for reports by SQL: the server evaluates and guards it, by the privileges of
- * who reads it (docs/undo.md). Without it drops are held all the same.
+ * All that is held, for reports by SQL: the server evaluates it with the privileges of the account
+ * that reads it (docs/undo.md). Without it drops are held all the same.
  */
 async function createView(connection: ServiceConnection): Promise<void> {
   const view = sql`CREATE SQL SECURITY INVOKER VIEW ${ident(RECYCLE_SCHEMA, VIEW)} AS
@@ -397,4 +401,41 @@ export async function mayUnlog(pool: ServicePool): Promise<boolean> {
   const may = await unlessRefused(tried, false, ER.SPECIFIC_ACCESS_DENIED_ERROR);
   if (may) known.add(pool);
   return may;
+}
+
+// ── a ledger that is kept ────────────────────────────────────────────────────────────────────────
+// Puts the ledger out of reach, before undrop's own schemas are dropped: it has another name, and a
+// version that no proxy knows, so that none creates it anew. May be undone.
+//
+// Invariant: from `closeLedger` to `reopenLedger` no intent is written: an INSERT is in the ledger
+// before its RENAME, or fails.
+
+const RETIRED = ident(RECYCLE_SCHEMA, 'ledger_retired');
+/** Above any version. */
+const NO_VERSION = 1_000_000;
+
+export async function closeLedger(pool: ServicePool): Promise<void> {
+  const close = pool.run([
+    sql`INSERT ${note('retire')} IGNORE INTO ${VERSION_TABLE} (version, made_at)
+      VALUES (${NO_VERSION}, UTC_TIMESTAMP())`,
+    sql`RENAME ${note('retire')} TABLE ${LEDGER} TO ${RETIRED}`,
+  ]);
+  await unlessRefused(close, [], ...ER.ABSENT_TABLE);
+}
+
+/** Also of a command that was killed; if it isn't closed, this does nothing. */
+export async function reopenLedger(pool: ServicePool): Promise<void> {
+  const back = pool.run(sql`RENAME ${note('retire')} TABLE ${RETIRED} TO ${LEDGER}`);
+  await unlessRefused(back, [], ...ER.ABSENT_TABLE, ER.TABLE_EXISTS_ERROR);
+  const open = pool.run(sql`DELETE ${note('retire')} FROM ${VERSION_TABLE}
+    WHERE version = ${NO_VERSION}`);
+  await unlessRefused(open, [], ...ER.ABSENT_TABLE);
+}
+
+/** Whether the closed ledger has no table, and no schema, that is held or on its way. */
+export async function isLedgerIdle(pool: ServicePool): Promise<boolean> {
+  const look = pool.run(sql`SELECT ${note('retire')} COUNT(*) AS found FROM ${RETIRED}
+    WHERE ${LIVE} OR state IN ('emptying', 'emptied')`);
+  const [[row] = []] = await unlessRefused(look, [], ...ER.ABSENT_TABLE);
+  return row === undefined || col.number(row, 'found') === 0;
 }

@@ -13,10 +13,10 @@ import {
   type QualifiedTable,
 } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
+import * as col from '../service/columns.js';
 import { unlessRefused } from '../service/errors.js';
 import type { Rows, ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { ident, note, quoteIdentifier, type SQLQuery, sql, valueList } from '../service/sql.js';
 import {
   checksIn,

@@ -5,23 +5,39 @@
  * one table, that is logged and tried again later; it never stops the others.
  */
 import { assert, assertNever } from '../assert.js';
+import { UNLESS_PAUSED } from '../ledger/control.js';
+import { type LedgerRow, type LedgerState, LIVE_STATES } from '../ledger/entry.js';
+import { reportAndKeep } from '../ledger/history.js';
+import { findRows } from '../ledger/read.js';
 import { LEDGER } from '../ledger/tables.js';
+import { recordState } from '../ledger/write.js';
+import {
+  formatHoldName,
+  ghostIdOf,
+  isRecycleSchema,
+  isRetiredBarrier,
+  parseHoldName,
+  shownDue,
+} from '../names/names.js';
+import * as col from '../service/columns.js';
 import { isServerError, unlessRefused } from '../service/errors.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { ident, note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
 import type { Collectable } from './collectable.js';
-import { type StateChange, type TableFacts, nextStep } from './next-step.js';
-import { Purger, type WorkOptions, isEmpty } from './purge/purge.js';
-import { type CachedPages, POOL_UNKNOWN, type PoolFacts, isLostByEngine, isMuchDirty, readCachedPages, readPoolFacts, readTableFacts } from './table-facts.js';
-import { UNLESS_PAUSED } from '../ledger/control.js';
-import { LIVE_STATES, type LedgerRow, type LedgerState } from '../ledger/entry.js';
-import { reportAndKeep } from '../ledger/history.js';
-import { findRows } from '../ledger/read.js';
-import { recordState } from '../ledger/write.js';
-import { formatHoldName, ghostIdOf, isRecycleSchema, isRetiredBarrier, parseHoldName, shownDue } from '../names/names.js';
+import { nextStep, type StateChange, type TableFacts } from './next-step.js';
+import { isEmpty, Purger, type WorkOptions } from './purge/purge.js';
+import {
+  type CachedPages,
+  isLostByEngine,
+  isMuchDirty,
+  POOL_UNKNOWN,
+  type PoolFacts,
+  readCachedPages,
+  readPoolFacts,
+  readTableFacts,
+} from './table-facts.js';
 
 /** Multiples of the buffer pool. */
 const TURNOVER = 2;
@@ -79,7 +95,9 @@ export class Actions {
           FROM ${LEDGER} WHERE state = 'PURGE'`,
     );
     const [rows = []] = await unlessRefused(asked, [], ...ER.ABSENT_TABLE);
-    const byId = new Map(rows.map((row) => [col.text(row, 'id'), col.numberOrNull(row, 'worth') ?? 0]));
+    const byId = new Map(
+      rows.map((row) => [col.text(row, 'id'), col.numberOrNull(row, 'worth') ?? 0]),
+    );
     const worthOf = (table: Collectable) =>
       this.#purger.isUnderWay(table) ? Number.POSITIVE_INFINITY : (byId.get(table.id) ?? 0);
     const all = tables.map((table) => ({ table, worth: worthOf(table) }));

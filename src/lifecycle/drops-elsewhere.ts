@@ -8,10 +8,10 @@
 import type { Clock } from '../clock.js';
 import { isServiceRunning, readServices } from '../ledger/services.js';
 import type { Log } from '../log.js';
+import * as col from '../service/columns.js';
 import { isServiceError, unlessRefused } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, readStatusVariables } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import type { CollectorFigures } from './figures.js';
@@ -131,7 +131,12 @@ async function countByDigest(pool: ServicePool): Promise<number | null> {
     FROM performance_schema.events_statements_summary_by_digest
     WHERE DIGEST_TEXT LIKE 'DROP TABLE%' OR DIGEST_TEXT LIKE 'DROP SCHEMA%'
       OR DIGEST_TEXT LIKE 'DROP DATABASE%'`;
-  const [rows = []] = await unlessRefused(pool.run(query), [], ...ER.ACCESS_DENIED, ...ER.ABSENT_TABLE);
+  const [rows = []] = await unlessRefused(
+    pool.run(query),
+    [],
+    ...ER.ACCESS_DENIED,
+    ...ER.ABSENT_TABLE,
+  );
   const [row] = rows;
   return row === undefined ? null : col.number(row, 'found');
 }

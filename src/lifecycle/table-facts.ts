@@ -6,11 +6,11 @@
  */
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
+import * as col from '../service/columns.js';
 import { isServerError, unlessRefused } from '../service/errors.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../service/server-facts.js';
-import * as col from '../service/columns.js';
 import { ident, note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { isDropDear, type RemovalFacts, type TableFacts } from './next-step.js';
@@ -38,7 +38,9 @@ export async function readTableFacts(
   const isRecycled = isRecycleSchema(schema);
   const obstacles = [
     ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
-    ...(isRecycled ? list(triggers) : []).map((row) => `it has the trigger ${col.text(row, 'name')}`),
+    ...(isRecycled ? list(triggers) : []).map(
+      (row) => `it has the trigger ${col.text(row, 'name')}`,
+    ),
     ...list(foreignKeys?.filter((row) => isOfAnother(row, table, server))).map(formatKey),
   ];
   const engine = col.textOrNull(found, 'engine');

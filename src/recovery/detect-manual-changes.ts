@@ -13,7 +13,7 @@ import { findPage, findRows, type LedgerCursor } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/names.js';
-import { findRenamed, isRestored } from '../restore/rename-back.js';
+import { findRenamed, isRestored } from '../recycle/rename-back.js';
 import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, idsAmong, isHeldAnywhere, mapHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';

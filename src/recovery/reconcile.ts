@@ -12,15 +12,15 @@ import { withinMs } from '../clock.js';
 import { retryPending } from '../held/relocate/pending.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { isRenaming, liveOwners, writtenElsewhere } from '../ledger/owner.js';
+import { isRenaming, liveOwners } from '../ledger/owner.js';
 import { findRows, type LedgerCursor } from '../ledger/read.js';
-import { findBrokenRestores } from '../ledger/schema-restores.js';
+import { type DroppedSchema, findDroppedSchemas } from '../ledger/schema-restores.js';
 import { asRestorer, leaveRestore, takeOverRestore, toCome } from '../ledger/table-restores.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { addWaitingKeys, finishRestore } from '../restore/make-whole.js';
-import { findRenamed, findRestoring } from '../restore/rename-back.js';
-import { finishSchemaRestore } from '../restore/schema/restore-schema.js';
+import { addWaitingKeys, finishRestore } from '../recycle/make-whole.js';
+import { findRenamed, findRestoring } from '../recycle/rename-back.js';
+import { finishSchemaRestore } from '../recycle/schema/restore-schema.js';
 import { isRowLevelError, unlessRefused } from '../service/errors.js';
 import { isHeldAnywhere } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -180,15 +180,14 @@ export function finishing(pool: ServicePool, recover: Reconcile): Reconcile {
 
 /** Ids of restores to try again. Rejects if the server can't be reached. */
 export async function finishAll(pool: ServicePool, log: Log): Promise<readonly string[]> {
-  const found = await unlessRefused(findBrokenRestores(pool), [], ...ER.ABSENT_TABLE);
-  const elsewhere = await writtenElsewhere(pool, found);
+  const found = await unlessRefused(findBrokenSchemas(pool), [], ...ER.ABSENT_TABLE);
   const left: string[] = [];
-  for (const restore of found) {
-    const { id, groupId, schema, to } = restore;
-    if (elsewhere.has(id) || (await readServerFacts(pool)).readOnly) continue;
+  for (const drop of found) {
+    const { id, groupId, schema, restoredAs } = drop;
+    if ((await readServerFacts(pool)).readOnly) continue;
     try {
-      const isComplete = await finishSchemaRestore(pool, restore);
-      const what = { groupId, schema, restoredAs: to };
+      const isComplete = await finishSchemaRestore(pool, drop);
+      const what = { groupId, schema, restoredAs };
       if (isComplete === true) log.info(what, 'finished an interrupted restore of a schema');
       if (isComplete === false)
         log.warn(what, 'ended an interrupted restore of a schema; some parts are missing');
@@ -208,6 +207,13 @@ export async function finishAll(pool: ServicePool, log: Log): Promise<readonly s
     else log.warn({ table, key: name, problem }, 'cannot add a foreign key; its parent is back');
   }
   return left;
+}
+
+/** Restores of schemas without an owner; the drops of a replica's source have theirs there. */
+async function findBrokenSchemas(pool: ServicePool): Promise<readonly DroppedSchema[]> {
+  const begun = await findDroppedSchemas(pool, 'restoring');
+  const owned = await liveOwners(pool, begun);
+  return begun.filter(({ id }) => !owned.has(id));
 }
 
 /** Resolves to the ids of those to try again. The pool needs two connections. */
@@ -250,10 +256,10 @@ export interface Unfinished {
 
 /** Incomplete restores without an owner. Changes nothing. */
 export async function findUnfinishedRestores(pool: ServicePool): Promise<readonly Unfinished[]> {
-  const schemas = await findBrokenRestores(pool);
+  const schemas = await findBrokenSchemas(pool);
   const tables = await findBrokenOff(pool);
-  const found: Unfinished[] = schemas.map(({ id, to }) => {
-    return { id, what: `schema ${to}`, missing: 'its restore was interrupted' };
+  const found: Unfinished[] = schemas.map(({ id, restoredAs }) => {
+    return { id, what: `schema ${restoredAs}`, missing: 'its restore was interrupted' };
   });
   for (const row of tables) {
     const { id, restoredAs, failure } = row;

@@ -14,23 +14,36 @@ import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
-import { type SchemaDropKey, type SchemaDropRow, endSchemaDrop, endSchemaFailure, findSchemaDrops, hasOwner, leaveSchemaDrop } from '../ledger/schema-drops.js';
+import {
+  endSchemaDrop,
+  endSchemaFailure,
+  findSchemaDrops,
+  hasOwner,
+  leaveSchemaDrop,
+  type SchemaDropKey,
+  type SchemaDropRow,
+} from '../ledger/schema-drops.js';
+import { ensureLedger } from '../ledger/tables.js';
 import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { NOTHING_REATTACHED, makeWhole, problemsOf } from '../restore/make-whole.js';
-import { renameBack } from '../restore/rename-back.js';
-import { listParts, restoreParts } from '../restore/schema/schema-parts.js';
+import {
+  formatHoldName,
+  parseBarrierTable,
+  RETIRED_BARRIER_DUE,
+  recycleSchemaFor,
+} from '../names/names.js';
+import { makeWhole, NOTHING_REATTACHED, problemsOf } from '../recycle/make-whole.js';
+import { renameBack } from '../recycle/rename-back.js';
+import { listParts, restoreParts } from '../recycle/schema/schema-parts.js';
+import * as col from '../service/columns.js';
 import { isRowLevelError, isServerError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import * as col from '../service/columns.js';
+import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
+import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, processlistOf, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { hasNotHappened, isTorn, keepTorn, resolve } from './resolve-intents.js';
-import { ensureLedger } from '../ledger/tables.js';
-import { RETIRED_BARRIER_DUE, formatHoldName, parseBarrierTable, recycleSchemaFor } from '../names/names.js';
-import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
-import { readServerFacts } from '../service/server-facts.js';
 
 export interface RecoveredSchemas {
   /** Names of schemas that exist as before. */

@@ -1,7 +1,7 @@
 /**
- * Who asks for dropped tables: an operator by the service account, or a person, whose rights the
- * server judges on that person's own connection. A person may see a table that it may restore:
- * where it may create and fill one of that name.
+ * Dropped tables are asked for by an operator with the service account, or by a person, whose
+ * rights the server checks on that person's own connection. A person may see a table that it may
+ * restore: where it may create and fill one of that name.
  */
 import { randomBytes } from 'node:crypto';
 import type { LedgerRow } from '../ledger/entry.js';
@@ -11,19 +11,19 @@ export interface Asker {
   /** The rows of a page, at least: the asker may not see all of them. */
   readonly rowsMin: number;
   /** Work of one account is done one after the other. */
-  inTurn<T>(work: () => Promise<T>): Promise<T>;
+  queued<T>(work: () => Promise<T>): Promise<T>;
   /** For one list: what the server has answered about a name holds for all its pages. */
-  judge(): Judge;
+  filter(): Filter;
 }
 
 /** The rows that the asker may see, without the statements that it may not. */
-type Judge = (rows: readonly LedgerRow[]) => Promise<readonly LedgerRow[]>;
+type Filter = (rows: readonly LedgerRow[]) => Promise<readonly LedgerRow[]>;
 
 /** Sees all. */
 export const OPERATOR: Asker = {
   rowsMin: 1,
-  inTurn: (work) => work(),
-  judge: () => async (rows) => rows,
+  queued: (work) => work(),
+  filter: () => async (rows) => rows,
 };
 
 /** By `keyOf`: those of the names that the person may restore. */
@@ -37,9 +37,9 @@ const OF_SERVER = { schema: 'mysql', table: 'user' };
 /** `isOwn`: whether the person's very connection has dropped it, and so sees it in any case. */
 export function person(
   ask: AskNames,
-  { inTurn, isOwn }: Pick<Asker, 'inTurn'> & { isOwn(row: LedgerRow): boolean },
+  { queued, isOwn }: Pick<Asker, 'queued'> & { isOwn(row: LedgerRow): boolean },
 ): Asker {
-  const judge = (): Judge => {
+  const filter = (): Filter => {
     const granted = new Map<string, boolean>();
     const has = (name: QualifiedTable) => granted.get(keyOf(name)) === true;
     const learn = async (names: readonly QualifiedTable[]) => {
@@ -64,5 +64,5 @@ export function person(
       });
     };
   };
-  return { rowsMin: ROWS_MIN, inTurn, judge };
+  return { rowsMin: ROWS_MIN, queued, filter };
 }

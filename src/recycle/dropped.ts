@@ -1,9 +1,9 @@
-/** What is shown of a held table: the columns of SHOW DROPPED TABLES, and of SHOW DROPPED DATABASES. */
+/** The columns of SHOW DROPPED TABLES, and of SHOW DROPPED DATABASES. */
 import { utcText } from '../duration.js';
 import type { DroppedSchema } from '../ledger/schema-restores.js';
 import { isPinned, type QualifiedTable } from '../names/names.js';
 import type { Field } from '../printer.js';
-import type { ListedTable } from '../restore/held-tables.js';
+import type { ListedTable } from './held-tables.js';
 
 /** A held table whose original name is in the ledger. */
 export type Dropped = ListedTable & { readonly origin: QualifiedTable };

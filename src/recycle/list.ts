@@ -12,6 +12,11 @@ import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { findPage, findRowsIfAny, type LedgerCursor } from '../ledger/read.js';
 import type { Selection, Sort } from '../ledger/selection.js';
 import { inBatches } from '../names/names.js';
+import { unlessRefused } from '../service/errors.js';
+import type { ServiceConnection } from '../service/pool/pools.js';
+import * as ER from '../wire/server-errors.js';
+import { type Asker, OPERATOR } from './asker.js';
+import { type Dropped, isNamed } from './dropped.js';
 import {
   type DroppedTable,
   describeEnded,
@@ -23,12 +28,7 @@ import {
   listUnknown,
   NAMED_MAX,
   withWhatIsLeft,
-} from '../restore/held-tables.js';
-import { unlessRefused } from '../service/errors.js';
-import type { ServiceConnection } from '../service/pool/pools.js';
-import * as ER from '../wire/server-errors.js';
-import { type Asker, OPERATOR } from './asker.js';
-import { type Dropped, isNamed } from './dropped.js';
+} from './held-tables.js';
 
 /** A line: one table, or what the ledger has of several. */
 export type ListedDrop =
@@ -103,7 +103,7 @@ export async function* listDroppedTables(
 ): AsyncGenerator<ListPage<ListedTable | EndedTable>> {
   const filter = { by: 'selection', sort, ...selection } as const;
   const cursor: LedgerCursor = { after: null };
-  const mayBeSeen = asker.judge();
+  const mayBeSeen = asker.filter();
   const isOperator = asker === OPERATOR;
   const pageMax = isOperator && sort !== 'dropped' ? SORTED_MAX : PAGE_ROWS;
   let left = limit ?? Number.POSITIVE_INFINITY;
@@ -111,7 +111,7 @@ export async function* listDroppedTables(
   for (let isLast = false; !isLast && left > 0; ) {
     const rowsMax = Math.min(isOperator ? left : Math.max(left, asker.rowsMin), pageMax);
     const page = { cursor, rowsMax };
-    const rows = await asker.inTurn(() =>
+    const rows = await asker.queued(() =>
       unlessRefused(findPage(connection, filter, page), [], ...ER.ABSENT_TABLE),
     );
     isLast = rows.length < rowsMax;
@@ -121,7 +121,7 @@ export async function* listDroppedTables(
     // A few are located by their names, which costs the same among any number.
     for (const some of inBatches(seen, isLong ? seen.length : NAMED_MAX)) {
       if (lines.length < left)
-        lines.push(...(await asker.inTurn(() => look(connection, some, isLong))));
+        lines.push(...(await asker.queued(() => look(connection, some, isLong))));
     }
     left -= isOperator ? rows.length : lines.length;
     yield { lines, ledger: { lines: rows.length, tables: rows.length }, isLast };

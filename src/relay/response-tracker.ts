@@ -30,10 +30,20 @@ const FETCH = 7;
 
 /** The grammar of the response to each command. */
 const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
-for (const command of [com.COM_QUIT, com.COM_STMT_CLOSE, com.COM_STMT_SEND_LONG_DATA, com.SEMI_SYNC_ACK]) {
+for (const command of [
+  com.COM_QUIT,
+  com.COM_STMT_CLOSE,
+  com.COM_STMT_SEND_LONG_DATA,
+  com.SEMI_SYNC_ACK,
+]) {
   GRAMMARS[command] = NO_PACKET;
 }
-for (const command of [com.COM_QUERY, com.COM_STMT_EXECUTE, com.COM_STMT_BULK_EXECUTE, com.COM_PROCESS_INFO]) {
+for (const command of [
+  com.COM_QUERY,
+  com.COM_STMT_EXECUTE,
+  com.COM_STMT_BULK_EXECUTE,
+  com.COM_PROCESS_INFO,
+]) {
   GRAMMARS[command] = RESULT_SETS;
 }
 GRAMMARS[com.COM_FIELD_LIST] = FIELD_LIST;

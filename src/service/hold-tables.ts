@@ -10,8 +10,8 @@ import {
   parseDueDigits,
   parseHoldName,
 } from '../names/names.js';
-import type { ServiceConnection } from './pool/pools.js';
 import * as col from './columns.js';
+import type { ServiceConnection } from './pool/pools.js';
 import { note, type SQLQuery, sql } from './sql.js';
 
 export interface HoldTable extends HoldName {

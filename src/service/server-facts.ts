@@ -4,8 +4,8 @@
  */
 import { UndropError } from '../errors.js';
 import { parseServerVersion } from '../wire/connection/handshake-v10.js';
-import type { RunOptions, ServiceConnection, ServicePool } from './pool/pools.js';
 import * as col from './columns.js';
+import type { RunOptions, ServiceConnection, ServicePool } from './pool/pools.js';
 import { ident, note, sql, valueList } from './sql.js';
 
 export interface ServerFacts {

@@ -14,7 +14,6 @@ import { UndropError } from '../errors.js';
 import { NAME_CHARACTERS_MAX } from '../names/names.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../wire/connection/handshake-v10.js';
 import { databasesSql } from './databases.js';
-import type { Row } from './pool/pools.js';
 
 export type { SQLQuery };
 /** The tag of @databases. */

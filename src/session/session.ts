@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 import type { ClientWho } from '../audit.js';
-import { UndropError, toClientError } from '../errors.js';
+import { toClientError, UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';
@@ -22,10 +22,10 @@ import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
-import type { DialStop, Dialled } from './dial/dial.js';
+import type { Dialled, DialStop } from './dial/dial.js';
 import { type Login, LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
-import { SessionReport, finalError } from './session-report.js';
+import { finalError, SessionReport } from './session-report.js';
 
 /** Shared by all sessions of a process. */
 export interface SessionSurroundings {

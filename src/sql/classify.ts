@@ -15,8 +15,14 @@ import {
   parsePrepare,
 } from './grammar/dynamic-sql.js';
 import { unescapeLiteral } from './grammar/literal.js';
-import { explainVerdict, holdVerdict, purgeVerdict, showVerdict, undropVerdict } from './grammar/undrop.js';
 import { type Source, takeTexts } from './grammar/table-name.js';
+import {
+  explainVerdict,
+  holdVerdict,
+  purgeVerdict,
+  showVerdict,
+  undropVerdict,
+} from './grammar/undrop.js';
 import {
   hypotheses,
   isFullyKnown,

@@ -15,15 +15,15 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { inOrder, type SchemaPart } from '../ledger/schema-details.js';
 import { findDroppedSchemas, readDetails } from '../ledger/schema-restores.js';
-import { isRestored } from '../restore/rename-back.js';
-import type { SchemaReport } from '../restore/schema/restore-schema.js';
+import { isRestored } from '../recycle/rename-back.js';
+import type { SchemaReport } from '../recycle/schema/restore-schema.js';
 import {
   isRoutine,
   partKey,
   partSettings,
   probesOf,
   qualifiedPart,
-} from '../restore/schema/schema-parts.js';
+} from '../recycle/schema/schema-parts.js';
 import { tolerantly } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { renderQuery } from '../service/sql.js';

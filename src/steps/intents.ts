@@ -25,7 +25,7 @@ import { newHoldId, type QualifiedTable, shownDue } from '../names/names.js';
 import type { Ruling } from '../policy/decide.js';
 import { type HoldTime, isInsistence } from '../policy/rules.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
-import { finishRestore } from '../restore/make-whole.js';
+import { finishRestore } from '../recycle/make-whole.js';
 import { commentTags } from '../sql/comment-tags.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../tries.js';
 import type { DropOptions } from './drop-options.js';
@@ -133,7 +133,7 @@ export class Intents {
     return this.#recorded?.rulings[this.#request.ids.indexOf(id)];
   }
 
-  /** Those of the statement's own tables. */
+  /** Records the intents of the statement's own tables. */
   async record<T>(facts: UserFacts, meanwhile: () => Promise<T>): Promise<Recording<T>> {
     this.beganMs = performance.now();
     this.#logged = facts.logged;

@@ -20,8 +20,8 @@ import { type LockedTable, readSessionLocks } from '../ledger/intents/session-lo
 import { type Log, silentLog } from '../log.js';
 import type { QualifiedTable } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
-import { problemsOf } from '../restore/make-whole.js';
-import { restore } from '../restore/restore.js';
+import { problemsOf } from '../recycle/make-whole.js';
+import { restore } from '../recycle/restore.js';
 import { isServiceError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';

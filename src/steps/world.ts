@@ -69,7 +69,7 @@ export interface RelocateHow {
 }
 
 export interface Recording<T> {
-  /** Of what was done meanwhile. */
+  /** The result of what was done meanwhile. */
   readonly done: T;
   /** True: the intents wait for a lock; false: they are written, or failed. */
   readonly isStuck: boolean;

@@ -58,7 +58,9 @@ export function encodeResultSet(
       assert(row.length === columns.length, 'a row has a value for each column');
       return encodeRow(row, options);
     }),
-    caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF) ? okAtTheEnd(options) : eof(options),
+    caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF)
+      ? okAtTheEnd(options)
+      : eof(options),
   ];
 }
 
@@ -93,7 +95,9 @@ function columnCount(count: number, { capabilities }: ResultSetOptions): Buffer 
 /** The definitions, and the EOF that ends them unless that is deprecated. */
 function definitions(columns: readonly Column[], options: ResultSetOptions): readonly Buffer[] {
   const all = columns.map((column) => definition(column, options));
-  return caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF) ? all : [...all, eof(options)];
+  return caps.hasFlag(options.capabilities, caps.CLIENT_DEPRECATE_EOF)
+    ? all
+    : [...all, eof(options)];
 }
 
 function definition({ name, type }: Column, options: ResultSetOptions): Buffer {

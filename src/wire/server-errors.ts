@@ -166,11 +166,7 @@ export const CANT_BE_OPENED: readonly number[] = [
 export const LOCK_NOT_GRANTED: readonly number[] = [LOCK_WAIT_TIMEOUT, LOCK_DEADLOCK];
 
 /** A KILL QUERY or a time limit ended the statement. */
-export const INTERRUPTED: readonly number[] = [
-  QUERY_INTERRUPTED,
-  STATEMENT_TIMEOUT,
-  QUERY_TIMEOUT,
-];
+export const INTERRUPTED: readonly number[] = [QUERY_INTERRUPTED, STATEMENT_TIMEOUT, QUERY_TIMEOUT];
 
 /** The same statement may succeed a moment later. */
 export const GAVE_UP: readonly number[] = [...LOCK_NOT_GRANTED, ...INTERRUPTED];
@@ -194,10 +190,7 @@ export const SERVICE_DENIED: readonly number[] = [
 ];
 
 /** `read_only`, `super_read_only`, `innodb_read_only` and the like. */
-export const READ_ONLY_SERVER: readonly number[] = [
-  OPTION_PREVENTS_STATEMENT,
-  READ_ONLY_MODE,
-];
+export const READ_ONLY_SERVER: readonly number[] = [OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE];
 
 /** The name of a schema or table is too long, has invalid characters, or isn't in its charset. */
 export const BAD_NAME: readonly number[] = [
@@ -214,11 +207,7 @@ export const ALGORITHM_NOT_SUPPORTED: readonly number[] = [
 ];
 
 /** A DROP VIEW found no such view or schema, so the session has the privilege to drop it. */
-export const ABSENT_TO_DROP_VIEW: readonly number[] = [
-  BAD_DB_ERROR,
-  BAD_TABLE_ERROR,
-  UNKNOWN_VIEW,
-];
+export const ABSENT_TO_DROP_VIEW: readonly number[] = [BAD_DB_ERROR, BAD_TABLE_ERROR, UNKNOWN_VIEW];
 
 /**
  * An ALTER TABLE named a partition that doesn't exist: it got the metadata lock, and changed

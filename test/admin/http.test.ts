@@ -45,8 +45,10 @@ beforeEach(async () => {
 afterEach(() => listener.close());
 
 describe('answers', () => {
-  test('that the process is alive', async () => {
+  test('that the process is alive, and its metrics', async () => {
     expect(await ask('/healthz')).toMatchObject({ status: 200, text: 'ok\n' });
+    const type = 'text/plain; version=0.0.4';
+    expect(await ask('/metrics')).toEqual({ status: 200, text: 'a 1\n', type });
   });
 
   test('whether clients can come, and why not', async () => {
@@ -62,11 +64,6 @@ describe('answers', () => {
       expect(await ask(`/readyz?${query}`)).toMatchObject(refused);
     }
     expect(await ask('/readyz?drop&x=drops')).toMatchObject({ status: 200 });
-  });
-
-  test('its metrics', async () => {
-    const type = 'text/plain; version=0.0.4';
-    expect(await ask('/metrics')).toEqual({ status: 200, text: 'a 1\n', type });
   });
 
   test('HEAD without a body, and nothing but reads', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { loadSettings, readConfigFile, SECRET_KEYS, type Sources } from '../../src/config/load.js';
 import { REMOVED_SETTINGS } from '../../src/config/removed.js';
 import { SETTINGS, type SettingKey, type Settings, variableOf } from '../../src/config/schema.js';
-import { UndropError } from '../../src/errors.js';
+import { refusal } from '../support/refusal.js';
 
 const KEYS = Object.keys(SETTINGS) as SettingKey[];
 // The folder for temporary files is open to all.
@@ -24,15 +24,10 @@ function load(given: Partial<Sources>): Settings {
 }
 
 function problemsOf(run: () => unknown): readonly string[] {
-  try {
-    run();
-  } catch (error) {
-    if (!(error instanceof UndropError)) throw error;
-    expect(error.code).toBe('UNDROP_CONFIG');
-    const [problems = ''] = error.message.split(' Run the command with `--help`');
-    return problems.split('\n');
-  }
-  throw new Error('expected a mistake to be found');
+  const error = refusal(run);
+  expect(error?.code).toBe('UNDROP_CONFIG');
+  const [problems = ''] = error?.message.split(' Run the command with `--help`') ?? [];
+  return problems.split('\n');
 }
 
 describe('the defaults', () => {

@@ -1,6 +1,7 @@
 /** How many tries to sign in reach the server. */
-import { SignInTries } from '../../src/console/gate.js';
+
 import fc from 'fast-check';
+import { SignInTries } from '../../src/console/gate.js';
 import { html } from '../../src/console/web/html.js';
 import { listFiles, readSource } from '../support/source-file.js';
 

@@ -14,7 +14,7 @@
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
-import { restore } from '../../src/restore/restore.js';
+import { restore } from '../../src/recycle/restore.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
@@ -37,38 +37,9 @@ export type Fault = (typeof FAULTS)[number];
 /** Where a fault strikes: at the event of which this first is true. */
 export type IsAt = (event: TapEvent) => boolean;
 
-export interface RigProxy extends Target {
-  /** What it logged so far. */
-  readonly lines: readonly Readonly<Record<string, unknown>>[];
-  /** Resolves when it has been killed. */
-  readonly killed: Promise<void>;
-}
-
-export interface FaultRig {
-  readonly server: KillableServer;
-  readonly schema: string;
-  /** Clients go here; another one where the proxy was killed. */
-  readonly proxy: RigProxy;
-  /** As root, around the proxy, in the schema; another one where the server was killed. */
-  readonly direct: Session;
-  /** What did not come back with it, and why; `to`: under that name. */
-  restore(id: string, to?: string): Promise<readonly string[]>;
-  /** A recovery, as the proxy does it, which may have lived on. */
-  recover(): Promise<ReconcileReport>;
-  /** The proxy, or a recovery here, has logged such an event. */
-  hasLogged(event: string): boolean;
-  /** What was sent has ended on the server, also where nobody waits for it any more. */
-  ended(how: { readonly isLost: boolean; readonly isKilled: boolean }): Promise<void>;
-  /** Drops of these schemas (by default: its own) are over with all that follows their answers. */
-  settled(how?: Settling): Promise<void>;
-  /** From now on events count. */
-  arm(fault: Fault | null, isAt: IsAt): void;
-  /** Nothing strikes any more; null where nothing did. Events since `arm`, without the last. */
-  disarm(): { readonly struck: TapEvent | null; readonly seen: readonly TapEvent[] };
-  readonly struck: TapEvent | null;
-  /** After the client's answer: what was killed is started again, the account let in again. */
-  mend(): Promise<void>;
-  close(): Promise<void>;
+interface Ended {
+  readonly isLost: boolean;
+  readonly isKilled: boolean;
 }
 
 interface Settling {
@@ -84,7 +55,7 @@ const PROCESS_EVERY = 10;
 
 /** `variables`: of the proxy, beside what a rig wants. */
 export async function openFaultRig(name: string, variables: Variables = {}): Promise<FaultRig> {
-  const rig = new Rig(await startKillable(name), variables);
+  const rig = new FaultRig(await startKillable(name), variables);
   try {
     await rig.open();
     return rig;
@@ -94,7 +65,7 @@ export async function openFaultRig(name: string, variables: Variables = {}): Pro
   }
 }
 
-class Rig implements FaultRig {
+export class FaultRig {
   readonly server: KillableServer;
   readonly #pool: ServicePool;
   readonly #variables: Variables;
@@ -122,10 +93,12 @@ class Rig implements FaultRig {
     return this.#schema;
   }
 
+  /** Clients go here; another one where the proxy was killed. */
   get proxy(): KillableProxy {
     return there(this.#proxy);
   }
 
+  /** As root, around the proxy, in the schema; another one where the server was killed. */
   get direct(): Session {
     return there(this.#direct);
   }
@@ -141,17 +114,20 @@ class Rig implements FaultRig {
     await this.#startProxy();
   }
 
+  /** From now on events count. */
   arm(fault: Fault | null, isAt: IsAt): void {
     this.#seen = [];
     this.#struck = null;
     this.#armed = { fault: fault ?? null, isAt };
   }
 
+  /** Nothing strikes any more; null where nothing did. Events since `arm`, without the last. */
   disarm(): { readonly struck: TapEvent | null; readonly seen: readonly TapEvent[] } {
     this.#armed = null;
     return { struck: this.struck, seen: this.#seen };
   }
 
+  /** After the client's answer: what was killed is started again, the account let in again. */
   async mend(): Promise<void> {
     switch (this.#struck?.fault) {
       case 'proxy killed':
@@ -169,6 +145,7 @@ class Rig implements FaultRig {
     }
   }
 
+  /** What did not come back with it, and why; `to`: under that name. */
   async restore(id: string, to?: string): Promise<readonly string[]> {
     const request = { target: id, ...(to === undefined ? {} : { to }) };
     const { foreignKeys, triggers } = await restore(this.#pool, request);
@@ -177,17 +154,20 @@ class Rig implements FaultRig {
     );
   }
 
+  /** A recovery, as the proxy does it, which may have lived on. */
   recover(): Promise<ReconcileReport> {
     const warn = (fields: object) => this.#warned.push(Reflect.get(fields, 'event'));
     const log: Log = Object.assign(Object.create(silentLog), { warn });
     return reconcile(this.#pool, { proxyId: 'test', activeIds: new Set(), log });
   }
 
+  /** The proxy, or a recovery here, has logged such an event. */
   hasLogged(event: string): boolean {
     return [...this.proxy.lines.map((line) => line['event']), ...this.#warned].includes(event);
   }
 
-  async ended({ isLost, isKilled }: Parameters<FaultRig['ended']>[0]): Promise<void> {
+  /** What was sent has ended on the server, also where nobody waits for it any more. */
+  async ended({ isLost, isKilled }: Ended): Promise<void> {
     const ours = isKilled ? "INFO LIKE '%/* undrop %'" : "INFO LIKE '%/* undrop hold%'";
     const ofClients = `DB = '${this.#schema}' AND USER <> '${SERVICE_ACCOUNT.user}'`;
     const running = `ID <> CONNECTION_ID() AND (${ours}${isLost ? ` OR ${ofClients}` : ''})`;
@@ -195,6 +175,7 @@ class Rig implements FaultRig {
     await until(isOver, 'the sessions of the drop are gone', SETTLED_MS);
   }
 
+  /** Drops of these schemas (by default: its own) are over with all that follows their answers. */
   async settled({ orStruck = false, schemas = [this.#schema] }: Settling = {}): Promise<void> {
     let looks = 0;
     const isSettled = async () => {
@@ -298,7 +279,11 @@ class Rig implements FaultRig {
   }
 }
 
-interface KillableProxy extends RigProxy {
+interface KillableProxy extends Target {
+  /** What it logged so far. */
+  readonly lines: readonly Readonly<Record<string, unknown>>[];
+  /** Resolves when it has been killed. */
+  readonly killed: Promise<void>;
   readonly tap: WireTap;
   /** At once, with all its connections. */
   kill(): void;
@@ -327,7 +312,7 @@ async function inMemory(tap: WireTap, variables: Variables): Promise<KillablePro
 }
 
 function killable(
-  { host, port, user, password, lines }: Omit<RigProxy, 'killed'>,
+  { host, port, user, password, lines }: Target & Pick<KillableProxy, 'lines'>,
   tap: WireTap,
   { kill, ended }: { kill(): void; ended(): Promise<void> },
 ): KillableProxy {

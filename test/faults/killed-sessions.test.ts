@@ -15,7 +15,7 @@ import { type TapEvent, wireTap } from '../support/wire-tap.js';
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
 /** At one of so many events; odd, so that each kind has its turn. */
-const EVERY = rounds(1, 25);
+const EVERY = rounds(3, 25);
 /** The session, or its connection, was killed. */
 const KILLED = new Set([1317, 1053, 1927, 3169]);
 const NO_SUCH_SESSION = 1094;

@@ -232,7 +232,7 @@ export class ModelServer {
   }
 }
 
-export function idOf(index: number): string {
+function idOf(index: number): string {
   return `0199${'0'.repeat(8)}7abc8${index.toString(16).padStart(15, '0')}`;
 }
 
@@ -241,7 +241,7 @@ function wholeSecond(ms: number): Date {
 }
 
 /** Names that are nearly ours; all would be due. */
-export function decoysOf(id: string): readonly string[] {
+function decoysOf(id: string): readonly string[] {
   return [
     `_vt_HOLD_${id}_20260230000000`,
     `_vt_DROP_${id}_20200101240000`,

@@ -1,8 +1,24 @@
 /** Names of held tables: the round trip, and what is never mistaken for one. */
-import { InvariantError } from '../../src/assert.js';
-import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, barrierTableName, foldName, formatHoldName, idTimeMs, isHoldId, isLocalSchema, isRecycleSchema, isSameName, newHoldId, parseBarrierTable, parseHoldName, recycleSchemaFor } from '../../src/names/names.js';
-import fc from '../support/properties.js';
+
 import { randomBytes } from 'node:crypto';
+import { InvariantError } from '../../src/assert.js';
+import {
+  barrierTableName,
+  foldName,
+  formatHoldName,
+  idTimeMs,
+  isHoldId,
+  isLocalSchema,
+  isRecycleSchema,
+  isSameName,
+  newHoldId,
+  parseBarrierTable,
+  parseHoldName,
+  RECYCLE_SCHEMA,
+  RECYCLE_SCHEMA_LOCAL,
+  recycleSchemaFor,
+} from '../../src/names/names.js';
+import fc from '../support/properties.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const DUE = new Date('2026-11-20T08:09:10Z');
@@ -22,22 +38,15 @@ describe('the name of a held table', () => {
     expect(parseHoldName(NAME)).toEqual({ state: 'HOLD', id: ID, due: DUE });
   });
 
-  test('comes back the same from every state, id and due time', () => {
+  test('comes back the same from every state, id and due time, in any case', () => {
     fc.assert(
       fc.property(states, ids, dues, (state, id, due) => {
         const name = formatHoldName({ state, id, due });
-        expect(parseHoldName(name)).toEqual({ state, id, due });
         expect(name.length).toBeLessThanOrEqual(57);
-      }),
-    );
-  });
-
-  test('matches in lower case, as lower_case_table_names=1 stores it', () => {
-    fc.assert(
-      fc.property(states, ids, dues, (state, id, due) => {
-        const name = formatHoldName({ state, id, due });
-        expect(parseHoldName(name.toLowerCase())).toEqual({ state, id, due });
-        expect(parseHoldName(name.toUpperCase())).toEqual({ state, id, due });
+        // With lower_case_table_names=1 it is stored in lower case.
+        for (const one of [name, name.toLowerCase(), name.toUpperCase()]) {
+          expect(parseHoldName(one)).toEqual({ state, id, due });
+        }
       }),
     );
   });

@@ -1,7 +1,9 @@
 /**
- * Commands that don't wait for answers: with a drop among them, behind a PREPARE that is refused,
- * and behind the login. What a client receives is, byte for byte, what the server would have sent.
+ * Clients that don't wait: commands with a drop among them, behind a PREPARE that is refused, and
+ * behind the login; and logins that come before the greeting, as HAProxy's `option mysql-check user
+ * …` sends them. What a client receives is, byte for byte, what the server would have sent.
  */
+import { once } from 'node:events';
 import net from 'node:net';
 import { heldRows } from '../support/client-held.js';
 import { conversations, exchange } from '../support/conversation.js';
@@ -16,6 +18,7 @@ import {
   type TestServer,
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
+import { packetsOf } from '../support/wire-talk.js';
 
 const COM_QUIT = 0x01;
 const COM_INIT_DB = 0x02;
@@ -31,6 +34,8 @@ onServers('clients that pipeline, on $name', (server, on) => {
   const { beforeEach, test } = on;
   let schema = '';
   const proxy = on.proxy({ NOTE: 'off' });
+  // Known, so that the server doesn't ask for another plugin before it says no.
+  on.account('toor', { password: 'x' });
   beforeEach(async () => {
     schema = on.each.keep(await freshSchema(server, 'pipe')).name;
     await fill();
@@ -156,15 +161,11 @@ onServers('clients that pipeline, on $name', (server, on) => {
   );
 
   test('[29] a query sent with a login that is denied is dropped (wire 29)', async () => {
-    // Known, so that the server doesn't ask for another plugin before it says no.
-    const account = `'toor'@'%'`;
-    await query(server, `CREATE USER ${account} IDENTIFIED BY 'x'`);
     const text = queryOf('eof');
     const commands = [text(`DROP TABLE ${schema}.a`), text(`DROP DATABASE ${schema}`)];
     const [direct, through] = await onBoth((target) =>
       talk(target, 'eof', [], Buffer.concat(commands), 'toor'),
     );
-    await query(server, `DROP USER ${account}`);
     expect(packets(through)).toEqual(packets(direct));
     expect(direct.toString('latin1')).toContain("Access denied for user 'toor'@");
     expect(await query(server, `SELECT COUNT(*) AS n FROM ${schema}.a`)).toEqual([{ n: 3 }]);
@@ -206,3 +207,65 @@ function packets(bytes: Buffer): readonly string[] {
   }
   return found;
 }
+
+const QUIT = command(COM_QUIT);
+
+/** As HAProxy composes it, with `post-41` (its default) and with `pre-41`. */
+function checkOf(user: string, kind: 'post-41' | 'pre-41'): Buffer {
+  const name = Buffer.concat([Buffer.from(user), Buffer.of(0, 0)]);
+  const head =
+    kind === 'pre-41'
+      ? Buffer.from('0080000001', 'hex')
+      : Buffer.concat([Buffer.from('008200000080000121', 'hex'), Buffer.alloc(23)]);
+  return Buffer.concat([frame(Buffer.concat([head, name]), 1), QUIT]);
+}
+
+/** A server that refuses leaves it unread, and what it closes then may lose its last words. */
+function withoutQuit(check: Buffer): Buffer {
+  return check.subarray(0, -QUIT.length);
+}
+
+/** First bytes and error numbers of all packets until the end. */
+async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly string[]> {
+  const socket = net.connect({ host, port });
+  socket.write(bytes);
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('error', () => undefined);
+  await once(socket, 'close');
+  return packetsOf(Buffer.concat(chunks)).map(({ payload, sequenceId }) => {
+    const isErr = payload[0] === 0xff;
+    return `${sequenceId} ${payload[0]}${isErr ? ` ${payload.readUInt16LE(1)}` : ''}`;
+  });
+}
+
+onServers('a login that comes before the greeting, on $name', (server, on) => {
+  const { test } = on;
+  const user = 'haproxy_check';
+  const isModern = server.name === 'mysql-9.7';
+
+  on.account(user);
+  const proxy = on.proxy();
+
+  test('is answered as by the server', async () => {
+    const whole = checkOf(user, 'post-41');
+    const check = isModern ? withoutQuit(whole) : whole;
+    const direct = await heard(server, check);
+    expect(await heard(proxy, check)).toEqual(direct);
+    if (!isModern) expect(direct).toEqual(['0 10', '2 0']);
+  });
+
+  test('by nobody whom the server knows, too', async () => {
+    const check = withoutQuit(checkOf('no_such_user', 'post-41'));
+    expect(await heard(proxy, check)).toEqual(await heard(server, check));
+  });
+
+  test('of an older protocol is told so behind the greeting', async () => {
+    expect(await heard(proxy, checkOf(user, 'pre-41'))).toEqual(['0 10', '2 255 1043']);
+  });
+
+  test('is bounded', async () => {
+    const said = await heard(proxy, frame(Buffer.alloc(70_000, 7), 1));
+    expect(said.at(-1)).toMatch(/255 1835$/);
+  });
+});

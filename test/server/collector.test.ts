@@ -1,19 +1,35 @@
-/** What the collector may touch, must not touch, and when it keeps still, on real servers. */
+/**
+ * The collector on real servers: what it may touch, must not touch, and when it keeps still; its
+ * idea of the server's clock; who else may have its lock; and what its one connection is left as,
+ * for which the leader is imported, as no command shows that.
+ */
+import { systemClock } from '../../src/clock.js';
+import { createTrigger, showTriggers } from '../../src/held/triggers/definition.js';
+import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
+import { leadWhenever } from '../../src/lifecycle/leader/leader.js';
+import { silentLog } from '../../src/log.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { sql } from '../../src/service/sql.js';
 import {
   type Collecting,
   type CollectSettings,
   countRows,
   type Held,
   holdTable,
+  serverTime,
   startCollecting,
   until,
   untilGone,
   whereIs,
 } from '../lifecycle/collecting.js';
-import { freshLedger } from '../support/fresh-ledger.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { ledgerInsert } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
-import { connect, query } from '../support/servers.js';
+import { runUndrop } from '../support/proxy.js';
+import { openRelay } from '../support/relay.js';
+import { connect, generalLog, query, type Session } from '../support/servers.js';
+import { type PoolTap, tapBy, tappedPool } from '../support/tapped-pool.js';
+import { newId } from './service-fixture.js';
 
 const ID = '0195a1b2c3d4700080000000000000ff';
 /** Of each kind some; all of them are in test/names/hold-name.test.ts. */
@@ -370,3 +386,248 @@ onServersAtOnce('the collector on $name', (server, on) => {
     return events.map(({ Info }) => Info);
   }
 });
+
+/**
+ * The question for the server's clock may take long to get there; then the answer is younger than
+ * the question, and a table must not leave HOLD because of it.
+ */
+onServersAtOnce('on a slow way to $name', (server, on) => {
+  const { beforeEach, test } = on;
+  beforeEach(() => freshLedger(server));
+
+  /** When the server was told to rename that table, by the server's own clock, in whole seconds. */
+  async function movedAt(id: string): Promise<readonly string[]> {
+    const rows = await query<{ at: string }>(
+      server,
+      "SET time_zone = '+00:00'",
+      `SELECT DATE_FORMAT(event_time, '%Y%m%d%H%i%s') AS at FROM mysql.general_log
+       WHERE argument LIKE '%RENAME /* undrop move ${id}%'
+       AND argument NOT LIKE '%general_log%' ORDER BY event_time`,
+    );
+    return rows.map(({ at }) => at);
+  }
+
+  test('no table leaves HOLD before its due time by the clock of the server', async () => {
+    on.each.keep(await generalLog(server));
+    const held = await holdTable(server, { dueInSeconds: 6 });
+    // The question for the clock arrives two seconds before the due time; it was asked four before.
+    const arrival = await serverTime(server, 4);
+    let heldBack = 0;
+    await using relay = await openRelay(server, (chunk) => {
+      if (heldBack > 0 || !chunk.includes('UTC_TIMESTAMP() AS utcNow')) return null;
+      heldBack += 1;
+      return until('the clock is there', async () => (await serverTime(server, 0)) >= arrival);
+    });
+    on.each.keep(startCollecting(relay, { lifecycle: ['HOLD'], holdMs: 3_600_000 }));
+    await untilGone(server, held);
+    expect(heldBack).toBe(1);
+    const [due] = /\d{14}$/.exec(held.name) ?? [];
+    const [first, ...more] = await movedAt(held.id);
+    expect(more).toEqual([]);
+    expect(Number(first)).toBeGreaterThanOrEqual(Number(due));
+  });
+
+  test('a clock that jumps while nobody leads is seen by the next leader', async () => {
+    await holdTable(server, { dueInSeconds: 3_600 });
+    let [aheadMs, leaderships] = [0, 0];
+    const onLock: PoolTap = (send, texts) => {
+      if (texts.some((text) => text.includes('GET_LOCK('))) leaderships += 1;
+      if (leaderships > 1) aheadMs = -120_000;
+      return send();
+    };
+    const settings = { graceMs: 1_000, holdMs: 3_600_000 };
+    const clock = () => performance.now() + aheadMs;
+    const collecting = on.each.keep(
+      startCollecting(server, settings, tapBy(onLock), undefined, clock),
+    );
+    await collecting.looked();
+    const [lock] = await query<{ id: number }>(
+      server,
+      "SELECT IS_USED_LOCK(CONCAT('undrop:collector:', nonce)) AS id FROM _undrop.leader",
+    );
+    await query(server, `KILL ${lock?.id}`);
+    await until('it is said', () =>
+      collecting.said.some(({ fields }) => fields['because'] === "the server's clock jumped"),
+    );
+    // A leader that is held up may lose the lock by itself.
+    expect(leaderships).toBeGreaterThanOrEqual(2);
+  });
+
+  test('a clock that jumps while no proxy runs is seen by the next, by its own clock', async () => {
+    const settings = { graceMs: 3_600_000, holdMs: 36_000_000 };
+    const collecting = on.each.keep(startCollecting(server, settings));
+    await collecting.looked();
+    await collecting.stop();
+    // As if the server's clock had gone ten minutes ahead since.
+    await query(server, 'UPDATE _undrop.collector SET last_look = last_look - INTERVAL 10 MINUTE');
+    const held = await holdTable(server);
+    const again = on.each.keep(startCollecting(server, settings));
+    await again.looked();
+    expect(await whereIs(server, held.id)).toHaveLength(1);
+    const said = again.said.map(({ fields }) => fields['because']);
+    expect(said).toContain("the server's clock, or the proxy's, jumped since the last round");
+  });
+});
+
+const KNOWN = 'undrop:collector';
+const COLLECTS = 'became the collector of this server';
+
+/**
+ * GET_LOCK takes no right: nobody who is no proxy of ours keeps tables from being collected, and
+ * whoever tries is named.
+ */
+onServersAtOnce('the collector’s lock on $name', (server, on) => {
+  const { afterAll, afterEach, beforeEach, test } = on;
+  const running: Collecting[] = [];
+  const intruders: Session[] = [];
+  afterAll(() => dropRecycleSchemas(server));
+  on.account('lock_it', { password: 'l0ck' });
+  beforeEach(() => freshLedger(server));
+  afterEach(async () => {
+    await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
+    await stopAll();
+  });
+
+  const collect = () => {
+    const one = startCollecting(server, { lifecycle: ['HOLD'] });
+    running.push(one);
+    return one;
+  };
+  const stopAll = () => Promise.all(running.splice(0).map((one) => one.stop()));
+  const messages = (one: Collecting) => one.said.map(({ message }) => message);
+  const leads = (one: Collecting) => until('it collects', () => messages(one).includes(COLLECTS));
+
+  /** A session of an account that may log in, and nothing else; or of our own. */
+  async function withLock(name: string, account: object = { user: 'lock_it', password: 'l0ck' }) {
+    const intruder = await connect({ ...server, ...account });
+    intruders.push(intruder);
+    const [rows] = await intruder.query('SELECT GET_LOCK(?, 0) AS got', [name]);
+    expect(rows).toEqual([{ got: 1 }]);
+    return intruder;
+  }
+
+  const secretName = async () => {
+    const [row] = await query<{ nonce: string }>(server, 'SELECT nonce FROM _undrop.leader');
+    return `${KNOWN}:${row?.nonce}`;
+  };
+
+  test('under the name of the last leadership is not waited for either', async () => {
+    const first = collect();
+    await leads(first);
+    const name = await secretName();
+    await stopAll();
+    const { threadId } = await withLock(name);
+    const held = await holdTable(server);
+    const next = collect();
+    await untilGone(server, held);
+    const warning = next.said.find(({ message }) =>
+      message.startsWith('ignored the collector lock'),
+    );
+    expect(warning?.fields['who']).toMatch(new RegExp(`^${threadId} lock_it@\\S+ has ${name}$`));
+    expect(await secretName()).not.toBe(name);
+    await stopAll();
+    await withLock(await secretName());
+    expect((await runUndrop(server, ['doctor'])).stdout).toContain(' lock_it@');
+    await until('nobody is named any more', async () => {
+      await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
+      return !(await runUndrop(server, ['doctor'])).stdout.includes('lock_it@');
+    });
+  });
+
+  test('has one of several proxies that begin at once, whoever else tries, and then another', async () => {
+    await withLock(KNOWN);
+    const all = [collect(), collect(), collect(), collect()];
+    await until('each has tried', () => all.every(({ said }) => said.length > 0));
+    const ends = all.map((one) => messages(one).filter((said) => / collect(s|or of)/.test(said)));
+    expect(ends.map(([said]) => said).sort()).toEqual([
+      ...Array.from({ length: 3 }, () => 'another proxy collects on this server'),
+      COLLECTS,
+    ]);
+    await all.find((one) => messages(one).includes(COLLECTS))?.stop();
+    await until('another takes over', () => {
+      return all.filter((one) => messages(one).includes(COLLECTS)).length === 2;
+    });
+  });
+
+  test('is given up where its row is lost, and had again', async () => {
+    const one = collect();
+    await leads(one);
+    await query(server, 'DROP TABLE _undrop.leader');
+    const times = () => messages(one).filter((said) => said === COLLECTS).length;
+    await until('it collects again', () => times() === 2);
+  });
+});
+
+/**
+ * It has no default schema, which each of its later statements would have in the binary log (`use`,
+ * of a schema that may be gone by then); and what it does on another connection is not done without
+ * its lock.
+ */
+onServersAtOnce('a collector’s session on $name', (server, on) => {
+  const { test } = on;
+
+  const pool = on.pool();
+  const schema = on.schema('leads');
+
+  /** No schema is in its text, so one must be used. */
+  const aTrigger = async (table: string) => {
+    await query(server, `CREATE TABLE ${schema.name}.${table} (n INT)`);
+    const [head, tail] = [
+      `CREATE TRIGGER tr_${table} BEFORE INSERT ON `,
+      ' FOR EACH ROW SET NEW.n = 7',
+    ];
+    const trigger: HeldTrigger = {
+      ...{ name: `tr_${table}`, event: 'BEFORE INSERT', order: 1, definer: 'a@b', sqlMode: '' },
+      ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin', quote: '`' },
+      ...{ databaseCollation: 'utf8mb4_bin', shownHead: head, shownTail: tail },
+      head: Buffer.from(head).toString('base64'),
+      tail: Buffer.from(tail).toString('base64'),
+    };
+    return { to: { id: newId(), schema: schema.name, table }, trigger };
+  };
+
+  test('has no default schema behind a trigger that it made', async () => {
+    const { to, trigger } = await aTrigger('one');
+    const seen: unknown[] = [];
+    await lead(pool, async (connection) => {
+      await createTrigger(connection, to, { trigger, logged: true });
+      const [rows] = await connection.run(sql`SELECT DATABASE() AS at`);
+      seen.push(rows?.[0]?.['at'], (await showTriggers(connection, to)).length);
+    });
+    expect(seen).toEqual([null, 1]);
+  });
+
+  for (const when of ['before it looks', 'behind its look'] as const) {
+    test(`makes no trigger where the lock is lost ${when}`, async () => {
+      const { to, trigger } = await aTrigger(when.slice(0, 4));
+      let unlock = async () => {};
+      const losing = tappedPool(pool, async (send, texts) => {
+        if (texts.some((text) => text.includes('UNION SELECT'))) await unlock();
+        return send();
+      });
+      const seen: unknown[] = [];
+      await lead(losing, async (connection) => {
+        const release = sql`DO RELEASE_LOCK(
+          (SELECT CONCAT('undrop:collector:', nonce) FROM _undrop.leader))`;
+        unlock = async () => void (await connection.run(release));
+        if (when === 'before it looks') await unlock();
+        const making = createTrigger(connection, to, { trigger, logged: true });
+        seen.push(await making.catch((error: { readonly code?: string }) => error.code));
+      });
+      expect(seen).toEqual(['UNDROP_NOT_COLLECTOR']);
+      expect(await showTriggers(pool, to)).toEqual([]);
+    });
+  }
+});
+
+async function lead(pool: ServicePool, work: (connection: ServicePool) => Promise<void>) {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  await leadWhenever({ pool, clock: systemClock, log: silentLog, signal }, async (lease) => {
+    try {
+      await work(lease.connection);
+    } finally {
+      stopping.abort();
+    }
+  });
+}

@@ -31,17 +31,15 @@ interface Told extends Omit<ToldByConsole, 'text'> {
 }
 
 onServers('the API of the console on $name', (server, on) => {
-  const { afterAll, beforeAll, test } = on;
+  const { test } = on;
   on.freshLedger();
   const schema = on.each.schema('api');
   const account = on.each.accounts(PASSWORD);
   const owner = 'console_owner';
-  let proxy: Awaited<ReturnType<typeof spawnProxy>>;
-  beforeAll(async () => {
+  const proxy = on.open(() => {
     const here = { ADMIN_LISTEN: '127.0.0.1:0', CONSOLE: 'on', ADMIN_HOSTS: 'undrop.example' };
-    proxy = await spawnProxy(server, { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', ...here });
+    return spawnProxy(server, { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', ...here });
   });
-  afterAll(() => proxy.stop());
 
   const drop = (...names: readonly string[]) => makeAndDrop({ server, proxy }, schema.name, names);
   const tables = () => tablesIn(server, schema.name);

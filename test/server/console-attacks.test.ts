@@ -3,15 +3,15 @@
  * none of it does anything, or keeps others from their pages.
  */
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { type AskedOfConsole, askConsole, tablesIn } from '../support/console.js';
+import { temporaryFolder } from '../support/folders.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { adminOf, spawnProxy } from '../support/proxy.js';
+import { adminOf, reloadBySignal, spawnProxy } from '../support/proxy.js';
 import { connect, query } from '../support/servers.js';
 
 const PASSWORD = 'a secret of the test';
@@ -25,16 +25,14 @@ interface Asked extends AskedOfConsole {
 type Proxy = Awaited<ReturnType<typeof spawnProxy>>;
 
 onServers('attacks on the console on $name', (server, on) => {
-  const { afterAll, beforeAll, beforeEach, test } = on;
+  const { beforeEach, test } = on;
   on.freshLedger();
   const schema = on.each.schema('attacked');
   const account = on.each.accounts(PASSWORD);
-  let proxy: Proxy;
+  const spawn = (more = {}) =>
+    spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0', ...more });
+  const proxy = on.open(spawn);
   let id = '';
-  beforeAll(async () => {
-    proxy = await spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0' });
-  });
-  afterAll(() => proxy.stop());
   beforeEach(async () => {
     await account(OWNER, `ALL ON ${schema.name}.*`);
     await query(server, `CREATE TABLE ${schema.name}.a (id INT)`);
@@ -128,10 +126,12 @@ onServers('attacks on the console on $name', (server, on) => {
     expect(await restored()).toBe(true);
   });
 
-  test("another user's table is not there, by its id or its drop", async () => {
-    await account('console_stranger');
+  test("another user's table is not there, by its id or its drop, with DROP alone", async () => {
+    await account('console_stranger', `DROP ON ${schema.name}.*`);
     const { cookie, token } = await signIn('console_stranger');
     const headers = { cookie };
+    const { text } = await ask('/console/tables', { headers });
+    expect(text).toContain('Nothing is held that this account could bring back.');
     expect((await ask(`/console/tables/${id}`, { headers })).status).toBe(404);
     for (const action of ['restore', 'hold']) {
       const form = { token, for: '9d' };
@@ -145,16 +145,11 @@ onServers('attacks on the console on $name', (server, on) => {
   });
 
   test('a cookie of another proxy, and of one that was signed out, lets nobody in', async () => {
-    const second = await spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0' });
-    try {
-      const { cookie } = await signIn(OWNER, second);
-      const value = cookie.split('=')[1];
-      const [, port] = adminOf(proxy).split(':');
-      for (const one of [cookie, `undrop_session_${port}=${value}`]) {
-        expect((await ask('/console/tables', { headers: { cookie: one } })).status).toBe(303);
-      }
-    } finally {
-      await second.stop();
+    await using second = await spawn();
+    const { cookie: other } = await signIn(OWNER, second);
+    const [, port] = adminOf(proxy).split(':');
+    for (const one of [other, `undrop_session_${port}=${other.split('=')[1]}`]) {
+      expect((await ask('/console/tables', { headers: { cookie: one } })).status).toBe(303);
     }
     const { cookie, token } = await signIn();
     await ask('/console/sign-out', { headers: { cookie }, form: { token } });
@@ -252,31 +247,21 @@ onServers('attacks on the console on $name', (server, on) => {
   });
 
   test('a refused sign-in is in the audit, without the password', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'undrop-audit-'));
-    try {
-      const file = join(folder, 'audit.log');
-      await using other = await spawnProxy(server, {
-        ADMIN_LISTEN: '127.0.0.1:0',
-        AUDIT_FILE: file,
-      });
-      const form = { user: 'console_nobody', password: 'a wrong one', next: '/console' };
-      expect((await ask('/console/sign-in', { form, of: other })).status).toBe(401);
-      const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
-      const told = lines.map((line) => JSON.parse(line) as object);
-      const who = { user: 'console_nobody', client: '127.0.0.1' };
-      expect(told).toContainEqual(expect.objectContaining({ event: 'sign-in-refused', ...who }));
-      expect(lines.join()).not.toContain('a wrong one');
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    await using folder = await temporaryFolder('audit');
+    const file = join(folder.path, 'audit.log');
+    await using other = await spawn({ AUDIT_FILE: file });
+    const form = { user: 'console_nobody', password: 'a wrong one', next: '/console' };
+    expect((await ask('/console/sign-in', { form, of: other })).status).toBe(401);
+    const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+    const told = lines.map((line) => JSON.parse(line) as object);
+    const who = { user: 'console_nobody', client: '127.0.0.1' };
+    expect(told).toContainEqual(expect.objectContaining({ event: 'sign-in-refused', ...who }));
+    expect(lines.join()).not.toContain('a wrong one');
   });
 
   test('after a reload people sign in again', async () => {
     const { cookie } = await signIn();
-    const reloads = () => proxy.lines.filter(({ event }) => event === 'reload').length;
-    const before = reloads();
-    proxy.kill('SIGHUP');
-    await until(() => reloads() > before, 'the reload is over');
+    await reloadBySignal(proxy);
     const { status, headers } = await ask('/console/tables', { headers: { cookie } });
     expect([status, headers.location]).toEqual([303, '/console/sign-in?next=%2Fconsole%2Ftables']);
     await signIn();

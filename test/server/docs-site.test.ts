@@ -5,16 +5,20 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import { runCommand } from '../../throwaway-servers/run-command.js';
-import { type Browser, type BrowserContext, openChromium, type Page } from '../support/chromium.js';
+import {
+  type Browser,
+  type BrowserContext,
+  findingsOf,
+  openChromium,
+  type Page,
+} from '../support/chromium.js';
 import { projectFolder } from '../support/folders.js';
 import { sample } from '../support/sample.js';
 import { listFiles } from '../support/source-file.js';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SITE = join(projectFolder, 'build/docs');
 const BUILD_MS = 240_000;
 const TYPES: Readonly<Record<string, string>> = {
@@ -80,33 +84,12 @@ describe('the site of the docs', () => {
     await page.waitForLoadState('networkidle');
   }
 
-  async function look(at: string): Promise<void> {
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      for (const width of [1280, 360]) {
-        await page.setViewportSize({ width, height: 900 });
-        const wide = Number(await page.evaluate('document.documentElement.scrollWidth'));
-        if (wide > width) found.push(`${at}, ${width}: ${wide} wide`);
-        const { violations } = (await page.evaluate(`${AXE}; axe.run()`)) as {
-          readonly violations: readonly {
-            readonly id: string;
-            readonly nodes: readonly { readonly html: string }[];
-          }[];
-        };
-        for (const { id, nodes } of violations) {
-          found.push(`${at}, ${colorScheme}, ${width}: ${id}: ${nodes[0]?.html}`);
-        }
-      }
-    }
-  }
-
   const some = sample(pages, { name: 'pages', count: 1 });
   test.each(['index', ...some.filter((path) => path !== 'index')])(
     '%s needs no network, and has no error and no finding of axe-core',
     async (path) => {
       await open(path);
-      await look(path);
-      expect(found).toEqual([]);
+      expect([...(await findingsOf(page, path)), ...found]).toEqual([]);
     },
   );
 

@@ -6,28 +6,31 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collectNow } from '../lifecycle/collecting.js';
+import { heldRows } from '../support/client-held.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, spawnProxy } from '../support/proxy.js';
 import { RawClient, resultText } from '../support/raw-client.js';
 import { schemaState } from '../support/schema-state.js';
-import { connect, freshSchema } from '../support/servers.js';
+import { connect } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { listed, restored } from '../support/undrop-cli.js';
 import { wireTap } from '../support/wire-tap.js';
 
 onServers('a DROP DATABASE on $name', (server, on) => {
   const { beforeEach, test } = on;
-  let client: RawClient;
   let name = '';
   const root = on.session();
   const proxy = on.proxy();
   /** Where what isn't dropped stands. */
   const beside = on.schema('beside').name;
 
-  beforeEach(async () => {
-    name = (await freshSchema(server, 'dropped')).name;
-    client = on.each.keep(await RawClient.open(proxy, { schema: name }));
+  const schema = on.each.schema('dropped');
+  const client = on.each.client({ to: proxy, schema });
+  const account = on.each.accounts('');
+  beforeEach(() => {
+    name = schema.name;
   });
 
   const count = (table: string) => root.count(table);
@@ -75,27 +78,27 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     root.count(`_undrop.ledger WHERE schema_name = '${schema}'
       AND state IN ('intent', 'emptying', 'emptied', 'HOLD')`);
 
+  /** It is gone then, so many tables and views are said to have been in it, and none is lost. */
+  async function expectHeld(count: number, called = name, quoted = called): Promise<void> {
+    const survival = new Survival(root, [called]);
+    await survival.remember();
+    expect(await say(`DROP DATABASE ${quoted}`)).toBe(`OK ${count}`);
+    expect(await isThere(called)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+  }
+
   test('tables with keys and triggers are held and come back whole', async () => {
     await fill(name);
-    const survival = new Survival(root, [name]);
-    await survival.remember();
-    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
-    expect(await isThere(name)).toBe(false);
-    expect(await survival.findLost()).toEqual([]);
+    await expectHeld(3);
     expect(await client.rows('SELECT DATABASE()')).toEqual([[null]]);
     expect(await client.rows('SHOW WARNINGS')).toEqual([]);
-    await until(async () => {
-      const rows = await root.rows(
-        'SELECT state FROM _undrop.ledger WHERE schema_name = ? ORDER BY table_name',
-        [name],
-      );
-      return rows.map((row) => row['state']).join() === 'removed,HOLD,HOLD';
-    }, 'the outcome is in the ledger');
+    const states = `SELECT state FROM _undrop.ledger WHERE schema_name = '${name}' ORDER BY table_name`;
+    const isWritten = async () => (await root.column(states)).join() === 'removed,HOLD,HOLD';
+    await until(isWritten, 'the outcome is in the ledger');
     await root.query(`CREATE DATABASE ${name}`);
     for (const table of ['parent', 'child']) await restored(server, `${name}.${table}`);
     await root.query(`CREATE VIEW ${name}.seen AS SELECT 1 AS one`);
     await expectWhole(name);
-    await root.query(`DROP DATABASE ${name}`);
   });
 
   test('views are counted and not held; sequences and tables with history are', async () => {
@@ -107,11 +110,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
         ? ['CREATE SEQUENCE s', 'CREATE TABLE h (id INT) WITH SYSTEM VERSIONING']
         : ['CREATE TABLE s (id INT)', 'CREATE TABLE h (id INT) PARTITION BY KEY (id) PARTITIONS 2'];
     await root.run(`CREATE DATABASE ${name}`, `USE ${name}`, ...texts, 'USE mysql');
-    const survival = new Survival(root, [name]);
-    await survival.remember();
-    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 2');
-    expect(await isThere(name)).toBe(false);
-    expect(await survival.findLost()).toEqual([]);
+    await expectHeld(2);
   });
 
   test.each(['dröp ` "x"', 'select', '名前'])('a schema called %s', async (called) => {
@@ -120,12 +119,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await client.run(['SET NAMES utf8', `CREATE DATABASE ${quoted}`]);
     await client.run([`CREATE TABLE ${quoted}.\`tä\` (id INT)`]);
     await client.run([`INSERT INTO ${quoted}.\`tä\` VALUES (1)`]);
-    const survival = new Survival(root, [odd]);
-    await survival.remember();
-    expect(await say(`DROP DATABASE ${quoted}`)).toBe('OK 1');
-    expect(await isThere(odd)).toBe(false);
-    expect(await survival.findLost()).toEqual([]);
-    await root.query(`DROP DATABASE ${name}`);
+    await expectHeld(1, odd, quoted);
   });
 
   test('a KILL of a connection that holds it up: what came in the last moment is held', async () => {
@@ -152,7 +146,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     expect(await say(`DROP DATABASE ${name}`, session)).toBe('OK 4');
     expect(step).toBe('done');
     expect(await isThere(name)).toBe(false);
-    expect(await heldRows(name, 'late')).toBe(1);
+    expect(await heldRows(server, name)).toMatchObject({ late: 1 });
   });
 
   /** The connection, not its statement. */
@@ -164,23 +158,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     );
     await root.query(`KILL ${found?.['id']}`);
     await until(async () => !(await root.hasProcess(`ID = ${found?.['id']}`)), 'it is gone');
-  }
-
-  async function heldRows(schema: string, table: string): Promise<number> {
-    const rows = await root.rows(
-      'SELECT id FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?',
-      [schema, table],
-    );
-    let most = -1;
-    for (const row of rows) {
-      const held = await root.rows(
-        `SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES
-         WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE ?`,
-        [`%${row['id']}%`],
-      );
-      for (const one of held) most = Math.max(most, await count(`\`${one['s']}\`.\`${one['t']}\``));
-    }
-    return most;
   }
 
   test('a client that goes away meanwhile: recovery puts all of it back', async () => {
@@ -200,7 +177,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
       return (await open(name)) === 0;
     }, 'the drop was brought to an end');
     await expectWhole(name);
-    await root.query(`DROP DATABASE ${name}`);
   });
 
   test('a parent of a table elsewhere: nothing is dropped', async () => {
@@ -220,8 +196,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
   test('who may drop the schema and nothing else drops it; DROP on its tables is not enough', async () => {
     await fill(name);
     const user = `u_${name.slice(-8)}`;
-    await root.query(`CREATE USER ${user}@'%' IDENTIFIED BY ''`);
-    await root.query(`GRANT DROP ON ${name}.parent TO ${user}@'%'`);
+    await account(user, `DROP ON ${name}.parent`);
     await root.run("DELETE FROM mysql.user WHERE user = ''", 'FLUSH PRIVILEGES');
     const few = await RawClient.open({ ...proxy, user });
     expect(await say(`DROP DATABASE ${name}`, few)).toBe(
@@ -234,7 +209,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     expect(await say(`DROP DATABASE ${name}`, more)).toBe('OK 3');
     await more.quit();
     expect(await isThere(name)).toBe(false);
-    await root.query(`DROP USER ${user}@'%'`);
   });
 
   test('a table in use: 1205 after the session’s own time, and all is as before', async () => {
@@ -261,7 +235,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await Promise.race([untilItWaits(client), said]);
     await other.query('COMMIT');
     expect(await said).toBe('OK 1');
-    expect(await heldRows(name, 'tä')).toBe(2);
+    expect(await heldRows(server, name)).toMatchObject({ tä: 2 });
   });
 
   test('in a session that waits for no lock: it is dropped, as directly', async () => {
@@ -287,7 +261,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await other.end();
     await root.run(`DROP TABLE ${name}.more`, `DROP VIEW ${name}.only`);
     await expectWhole(name);
-    await root.query(`DROP DATABASE ${name}`);
   });
 
   test('that waits for longer than the hold: nothing is collected before it has ended', async () => {
@@ -305,9 +278,9 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     await untilItWaits(session);
     // It is held later than the others, and the collector goes by due times.
     expect(await say(`DROP TABLE ${beside}.canary`, canary)).toBe('OK 0');
-    const removed = `SELECT 1 FROM _undrop.ledger
-      WHERE schema_name = '${beside}' AND table_name = 'canary' AND state = 'removed'`;
-    await until(async () => (await root.rows(removed)).length > 0, 'the canary is removed');
+    const removed = { schema: beside, table: 'canary', state: 'removed' };
+    const isRemoved = async () => (await ledgerRows(root, removed)).length > 0;
+    await until(isRemoved, 'the canary is removed');
     // Every two seconds it begins to wait anew, and a KILL between the two is lost.
     let isOver = false;
     const said = saying.finally(() => {
@@ -399,7 +372,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     expect(await say(`UNDROP DATABASE ${name}`, undone)).toMatch(/^OK /);
     await undone.quit();
     expect(await state()).toEqual(before);
-    await root.query(`DROP DATABASE ${name}`);
   });
 
   test('of 150 tables all comes back from the answer on, also if the proxy is killed then', async () => {
@@ -446,10 +418,7 @@ onServers('a DROP DATABASE on $name', (server, on) => {
   test('with sql_log_bin=0 its tables are held out of the binary log', async () => {
     await fill(name);
     await client.run(['SET sql_log_bin=0']);
-    const survival = new Survival(root, [name]);
-    await survival.remember();
-    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
-    expect(await survival.findLost()).toEqual([]);
+    await expectHeld(3);
     expect((await tablesOf('_undrop_local')).length).toBeGreaterThan(0);
   });
 
@@ -485,7 +454,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     );
     await root.run(`DROP TABLE ${name}.${hold}`, `DELETE FROM _undrop.ledger WHERE id = '${id}'`);
     await expectWhole(name);
-    await root.query(`DROP DATABASE ${name}`);
   });
 
   test.each(['mysql', '_undrop', '_UNDROP_LOCAL'])('%s stays', async (schema) => {
@@ -493,7 +461,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
     expect(said).toMatch(/^(1235 UNDROP_|1008 |3552 )/);
     expect(await isThere('mysql')).toBe(true);
     expect(await isThere('_undrop')).toBe(true);
-    await root.query(`DROP DATABASE ${name}`);
   });
 
   test.each(['MYSQL', 'Sys'])(

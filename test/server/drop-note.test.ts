@@ -4,7 +4,7 @@ import { runDrops } from '../support/debian-tools.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { freshSchema, query } from '../support/servers.js';
-import { infoOf, withoutUndoInfo } from '../support/undo-info.js';
+import { infoOf } from '../support/undo-info.js';
 
 const PROTECT = 'drop-table,drop-database,create-or-replace,truncate';
 
@@ -142,30 +142,5 @@ onServers('in the info text on $name', (server, on) => {
       await undo(text);
       expect(await countOf(`${schema.name}.${name}`)).toBe(2);
     }
-  });
-
-  test.each([
-    ['neither', 0],
-    ['session tracking', CLIENT.SESSION_TRACK],
-    ['no EOFs', CLIENT.DEPRECATE_EOF],
-    ['both', MODERN],
-  ])('a client with %s has the same packets but for the text', async (_name, flags) => {
-    const beginning = [
-      'SET @@session.autocommit = 0',
-      ...(server.name !== 'mysql-5.6' ? ["SET session_track_transaction_info = 'STATE'"] : []),
-      'START TRANSACTION',
-      'SELECT * FROM t',
-    ];
-    const answers: (readonly Buffer[])[] = [];
-    for (const target of [off, proxy]) {
-      await create();
-      await using one = await open(flags, target);
-      await one.run(beginning);
-      const { packets } = await one.query('DROP TABLE t');
-      answers.push(packets.map(({ payload }) => payload));
-    }
-    const [silent = [], told = []] = answers;
-    expect(told).not.toEqual(silent);
-    expect(told.map(withoutUndoInfo)).toEqual(silent);
   });
 });

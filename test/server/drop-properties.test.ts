@@ -19,7 +19,7 @@ import { type TestServer, testServers } from '../support/servers.js';
 import { type Outcome, type TwinOutcome, TwinRuns } from '../support/twin-runs.js';
 
 /** How many of each kind, for each server. */
-const COUNT = rounds(2_000, 50);
+const COUNT = rounds(1_000, 50);
 /** A run that finds more than this ends: it has said enough. */
 const PROBLEMS_MAX = 10;
 /** Of so many statements that the server takes one may be refused, by chance some more. */

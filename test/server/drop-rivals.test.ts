@@ -3,14 +3,13 @@
  * say, one of which comes first; each table has one row in the ledger and is held whole.
  */
 import { jest } from '@jest/globals';
-import type { RowDataPacket } from 'mysql2/promise';
 import { inLanes } from '../support/lanes.js';
 import { onServer } from '../support/on-servers.js';
-import { until } from '../support/poll.js';
 import type { ProxyTarget } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { rounds } from '../support/sample.js';
 import { type Session, type TestServer, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 
 /** For each server. */
 const ROUNDS = rounds(50, 8);
@@ -124,15 +123,12 @@ async function outcomeOf(client: RawClient, text: string, schema: string): Promi
 /** One row for each of the two tables, and all its rows where that row says. */
 async function notHeldOnce({ root, schema }: Place, round: number): Promise<readonly string[]> {
   const tables = [`a${round}`, `b${round}`];
-  let found: RowDataPacket[] = [];
-  await until(async () => {
-    found = await root.rows(
-      `SELECT table_name AS name, state AS state, hold_schema AS place, hold_name AS held
-       FROM _undrop.ledger WHERE schema_name = ? AND table_name IN (?) ORDER BY table_name`,
-      [schema, tables],
-    );
-    return found.every(({ state }) => state !== 'intent');
-  }, 'no intent is left');
+  await intentsSettled(root, [schema]);
+  const found = await root.rows(
+    `SELECT table_name AS name, state AS state, hold_schema AS place, hold_name AS held
+     FROM _undrop.ledger WHERE schema_name = ? AND table_name IN (?) ORDER BY table_name`,
+    [schema, tables],
+  );
   const names = found.map(({ name }) => String(name));
   if (JSON.stringify(names) !== JSON.stringify(tables)) {
     return [`round ${round}: the ledger has ${JSON.stringify(found)}`];

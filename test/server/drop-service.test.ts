@@ -2,6 +2,7 @@
  * What a drop does while the service account or the ledger fails: it is refused in clear words, the
  * table is still there and the session goes on; when the reason has gone, drops are held again.
  */
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { Survival } from '../support/survival.js';
@@ -90,9 +91,7 @@ onServers('a drop whose service connections break, on $name', (server, on) => {
   /** Before the drop there is no ledger to be looked at. */
   async function expectHeldAnew(): Promise<void> {
     expect(await drop()).toBe('OK 0');
-    const rows = await root.rows('SELECT id, hold_name FROM _undrop.ledger WHERE schema_name = ?', [
-      schema,
-    ]);
+    const rows = await ledgerRows(root, { schema });
     expect(rows).toHaveLength(1);
     const held = await root.rows(`SHOW TABLES FROM _undrop LIKE '%${rows[0]?.['id']}%'`);
     expect(held).toHaveLength(1);

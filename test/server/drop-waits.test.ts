@@ -70,12 +70,12 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
   async function dropWhileRead(
     target: Target,
     meanwhile: (client: RawClient) => Promise<void>,
-    before: readonly string[] = [],
+    before = '',
   ): Promise<readonly string[]> {
     await make('a', 'b');
     const other = await reader('a');
     await using client = await open(target);
-    await client.run(before);
+    if (before !== '') await client.run([before]);
     let isOver = false;
     const answering = client.query('DROP TABLE b, a').finally(() => {
       isOver = true;
@@ -90,22 +90,15 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     return [...answer, ...warnings];
   }
 
-  test('KILL QUERY ends a drop that waits, in the words of the server', async () => {
-    const kill = async ({ threadId }: RawClient) => {
-      await root.query(`KILL QUERY ${threadId}`);
-    };
-    const direct = await dropWhileRead(server, kill);
-    expect(direct[0]).toContain('ERR 1317');
-    expect(await dropWhileRead(proxy, kill)).toEqual(direct);
-    await settled();
-  });
-
-  test('a drop waits as long as the session says, and not longer', async () => {
-    const wait = async () => undefined;
-    const session = ['SET lock_wait_timeout = 1'];
-    const direct = await dropWhileRead(server, wait, session);
-    expect(direct[0]).toContain('ERR 1205');
-    expect(await dropWhileRead(proxy, wait, session)).toEqual(direct);
+  const kill = ({ threadId }: RawClient) => root.run(`KILL QUERY ${threadId}`);
+  const wait = async () => undefined;
+  test.each([
+    ['KILL QUERY ends a drop that waits', 'ERR 1317', kill, ''],
+    ['a drop waits as long as the session says', 'ERR 1205', wait, 'SET lock_wait_timeout = 1'],
+  ] as const)('%s, in the words of the server: %s', async (_what, error, meanwhile, before) => {
+    const direct = await dropWhileRead(server, meanwhile, before);
+    expect(direct[0]).toContain(error);
+    expect(await dropWhileRead(proxy, meanwhile, before)).toEqual(direct);
     await settled();
   });
 
@@ -134,19 +127,6 @@ inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
     expect(row?.name.slice(-14)).toBe(row?.due);
     // A table that is renamed once has no second name for less.
     expect(Number(row?.until) * 1_000).toBeGreaterThanOrEqual(released.getTime() + 0.99 * HOLD_MS);
-  });
-
-  test('a client that leaves while its drop waits leaves no half of it', async () => {
-    await make('a', 'b');
-    const other = await reader('a');
-    const client = await open();
-    client.write([client.queryPayload('DROP TABLE b, a')]);
-    await until(() => isWaiting(client.threadId), 'the drop waits for the lock');
-    client.close();
-    await other.quit();
-    await settled();
-    const left = await live();
-    expect(left.includes('a')).toBe(left.includes('b'));
   });
 
   test('a client that leaves at any moment leaves no half of it (wire 51)', async () => {

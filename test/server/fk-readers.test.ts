@@ -4,11 +4,11 @@
  * drop is answered when the native one is, but for that of a parent whose child is read: it waits
  * for seconds, and is refused.
  */
-import type { RowDataPacket } from 'mysql2/promise';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { RawClient } from '../support/raw-client.js';
 import type { Target } from '../support/servers.js';
+import { ledgerRowOf } from './service-fixture.js';
 
 const ROWS = 3;
 /** UNDROP_HOLD_FAILED: the table has its own name again. */
@@ -101,28 +101,21 @@ onServersAtOnce('a parent dropped beside readers on $name', (server, on) => {
     const waits = (told: string) => told.endsWith(LOCK_WAIT);
     expect(direct.others).toEqual(expect.arrayContaining(proxied.others.filter(waits)));
     if (!isRefused) return expectPaid(drop.slice(-1));
-    const counts = await root.rows('SELECT COUNT(*) AS n FROM p');
-    expect(counts[0]?.['n']).toBe(ROWS);
+    expect(await root.count('p')).toBe(ROWS);
+    expect(await root.show('c')).toContain('REFERENCES `p` (`id`)');
   });
 
   /** In the recycle schema with all rows, nothing bound to it, and the child led home. */
   async function expectPaid(table: string): Promise<void> {
-    let row: RowDataPacket | undefined;
+    let name = '';
     const isPaid = async () => {
-      const rows = await root.rows(
-        `SELECT state AS state, relocated AS relocated, hold_schema AS place, hold_name AS held
-         FROM _undrop.ledger WHERE schema_name = ? AND table_name = ? ORDER BY id DESC LIMIT 1`,
-        [schema.name, table],
-      );
-      row = rows[0];
+      const row = await ledgerRowOf(root, { schema: schema.name, table });
+      name = `${row?.['hold_schema']}.${row?.['hold_name']}`;
       return row?.['state'] === 'HOLD' && row['relocated'] === 1;
     };
     await until(isPaid, 'the debt is paid');
-    const name = `${row?.['place']}.${row?.['held']}`;
-    const counts = await root.rows(`SELECT COUNT(*) AS n FROM ${name}`);
-    expect(counts[0]?.['n']).toBe(ROWS);
-    const shown = await root.rows(`SHOW CREATE TABLE ${table === 'p' ? 'c' : name}`);
-    const definition = String(shown[0]?.['Create Table']);
+    expect(await root.count(name)).toBe(ROWS);
+    const definition = await root.show(table === 'p' ? 'c' : name);
     if (table === 'p') expect(definition).toContain('REFERENCES `p` (`id`)');
     else expect(definition).not.toContain('FOREIGN KEY');
   }

@@ -11,7 +11,7 @@ import { RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
 import { query, startServer } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
-import { TwoSchemas } from '../support/two-schemas.js';
+import { openTwoSchemas } from '../support/two-schemas.js';
 import { listed, restored } from '../support/undrop-cli.js';
 
 const FAMILY = [
@@ -24,6 +24,18 @@ const FAMILY = [
 /** `OTHER` is another schema with the same tables `a` and `b`, in upper case. */
 const TALKS: readonly (readonly [string, readonly string[]])[] = [
   ['a schema in another case', ['DROP TABLE OTHER.A, OTHER.b', 'SHOW WARNINGS', 'SHOW TABLES']],
+  [
+    'one twice, missing ones, and one that was made in capitals',
+    [
+      ...['DROP TABLE a, A', 'SHOW WARNINGS', 'DROP TABLE OTHER.a, OTHER.ZZ', 'SHOW WARNINGS'],
+      ...['CREATE TABLE BIG (i INT)', 'DROP TABLE Big, `B`', 'DROP TABLE IF EXISTS ZZ, A, Yy'],
+      ...['SHOW WARNINGS', 'SHOW TABLES'],
+    ],
+  ],
+  [
+    'a temporary table over it',
+    ['CREATE TEMPORARY TABLE A (x INT)', 'DROP TABLE a', 'SELECT COUNT(*) FROM a', 'SHOW TABLES'],
+  ],
   ['a parent', [...FAMILY, 'DROP TABLE p', 'SHOW TABLES', 'DROP TABLE C', 'DROP TABLE P']],
   [
     'a parent in letters that JavaScript folds otherwise',
@@ -51,12 +63,13 @@ const TALKS: readonly (readonly [string, readonly string[]])[] = [
 ];
 
 /** A short run has one of them. */
-const SERVERS = sample(['mysql-5.6', 'mariadb-11.8'], { name: 'folded', count: 1 });
+const FOLDING = ['mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
+const SERVERS = sample(FOLDING, { name: 'folded', count: 1 });
 
 describe.each(SERVERS)('on %s', (name) => {
   const { beforeEach, open } = inHooks();
   const server = open(() => startServer(name, ['--lower-case-table-names=1']));
-  const two = open(() => TwoSchemas.open(server));
+  const two = open(() => openTwoSchemas(server));
   beforeEach(() => two.fill());
 
   test.each(TALKS)('%s: the same bytes, and nothing is lost', async (_name, texts) => {

@@ -27,6 +27,7 @@ onServers('foreign keys on $name', (server, on) => {
   const schema = on.schema('fk');
   const far = on.schema('far');
   const direct = on.session({ schema });
+  const account = on.each.accounts('narrow');
 
   const run = (...texts: readonly string[]) => direct.run(...texts);
   const errnoOf = (text: string) => direct.errnoOf(text);
@@ -210,33 +211,23 @@ onServers('foreign keys on $name', (server, on) => {
   test('of a child are not taken off by an account that could not add them again', async () => {
     await makeFamily();
     const before = byLines(await show('c'));
-    const account = `fk_${server.flavour}@'%'`;
-    await run(
-      `CREATE USER ${account} IDENTIFIED BY 'narrow'`,
-      `GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, TRIGGER, PROCESS ON *.* TO ${account}`,
-    );
-    await using narrow = await proxyInFront({
-      ...server,
-      user: `fk_${server.flavour}`,
-      password: 'narrow',
-    });
-    try {
-      const target = { ...narrow, user: server.user, password: server.password };
-      const dropped = drop('DROP TABLE p', ['SET foreign_key_checks = 0'], target);
-      // Only there is the right asked for: the key stays, so the parent stays as well.
-      if (server.name === 'mysql-9.7') {
-        await expect(dropped).rejects.toThrow(/UNDROP_HOLD_FAILED: .*REFERENCES/);
-      } else {
-        await dropped;
-        await relocated('p');
-        expect(byLines(await show('c'))).toEqual(before);
-        await back('p');
-      }
+    const login = { user: `fk_${server.flavour}`, password: 'narrow' };
+    const rights = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, TRIGGER, PROCESS';
+    await account(login.user, `${rights} ON *.*`);
+    await using narrow = await proxyInFront({ ...server, ...login });
+    const target = { ...narrow, user: server.user, password: server.password };
+    const dropped = drop('DROP TABLE p', ['SET foreign_key_checks = 0'], target);
+    // Only there is the right asked for: the key stays, so the parent stays as well.
+    if (server.name === 'mysql-9.7') {
+      await expect(dropped).rejects.toThrow(/UNDROP_HOLD_FAILED: .*REFERENCES/);
+    } else {
+      await dropped;
+      await relocated('p');
       expect(byLines(await show('c'))).toEqual(before);
-      expect([await count('p'), await count('c')]).toEqual([2, 3]);
-    } finally {
-      await run(`DROP USER ${account}`);
+      await back('p');
     }
+    expect(byLines(await show('c'))).toEqual(before);
+    expect([await count('p'), await count('c')]).toEqual([2, 3]);
   });
 
   test('are nothing that keeps held tables from being removed in their time', async () => {

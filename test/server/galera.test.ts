@@ -144,27 +144,23 @@ describe('a Galera cluster', () => {
       services.push(each.keep(await startDeployed('galera/undrop', node, own)));
     }
     const balanced = services.map(({ proxy }) => ({ ...proxy, admin: adminOf(proxy) }));
-    const haproxy = await startHaproxy(balanced, 'galera/haproxy');
+    await using haproxy = await startHaproxy(balanced, 'galera/haproxy');
     const through = { ...first(cluster.nodes), host: haproxy.host, port: haproxy.port };
-    try {
-      await using before = await connect(through);
-      await before.run('CREATE TABLE app.balanced (id INT PRIMARY KEY)');
-      await before.run('INSERT INTO app.balanced VALUES (1), (2)', 'DROP TABLE app.balanced');
-      await using crowd = new Crowd(through);
-      const killed = first(services).proxy;
-      killed.kill('SIGKILL');
-      await until(async () => !(await listens(killed.port)), 'nothing listens at its address');
-      const since = crowd.come;
-      await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
-      await crowd.goesOn(CLIENTS);
-      await using after = await session(through);
-      await after.run('UNDROP TABLE app.balanced');
-      expect(await after.count('app.balanced')).toBe(2);
-      expect(crowd.refusedSince(since)).toEqual([]);
-      await after.run('DROP TABLE app.balanced');
-    } finally {
-      await haproxy.stop();
-    }
+    await using before = await connect(through);
+    await before.run('CREATE TABLE app.balanced (id INT PRIMARY KEY)');
+    await before.run('INSERT INTO app.balanced VALUES (1), (2)', 'DROP TABLE app.balanced');
+    await using crowd = new Crowd(through);
+    const killed = first(services).proxy;
+    killed.kill('SIGKILL');
+    await until(async () => !(await listens(killed.port)), 'nothing listens at its address');
+    const since = crowd.come;
+    await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
+    await crowd.goesOn(CLIENTS);
+    await using after = await session(through);
+    await after.run('UNDROP TABLE app.balanced');
+    expect(await after.count('app.balanced')).toBe(2);
+    expect(crowd.refusedSince(since)).toEqual([]);
+    await after.run('DROP TABLE app.balanced');
   });
 
   const removalsOf = ({ lines }: ProxyProcess) =>

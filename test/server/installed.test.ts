@@ -3,7 +3,7 @@
  * started, upgraded under load, removed and purged, by apt and systemctl; the .rpm has the same
  * files. It needs root, so `npm test` leaves it out, unless it is named.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { copyFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
@@ -11,32 +11,25 @@ import { cacheFolder } from '../../throwaway-servers/cache.js';
 import { freePort } from '../../throwaway-servers/launch.js';
 import { runCommand } from '../../throwaway-servers/run-command.js';
 import { type BootedDebian, bootDebian, makeWrapper } from '../support/booted-debian.js';
-import { projectFolder, temporaryFolder } from '../support/folders.js';
+import { cloneProject, projectFolder, temporaryFolder } from '../support/folders.js';
 import { goOn, startLoad } from '../support/load.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, type FreshSchema, freshSchema, query, testServer } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { listed, restored } from '../support/undrop-cli.js';
 
-const PARTS = [
-  ...['src', 'demo', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging', 'package.json'],
-  ...['package-lock.json', 'tsconfig.json', 'tsconfig.src.json', 'undrop.example.conf', 'LICENSE'],
-];
 const NEXT_VERSION = '99.0.0';
 /** xz takes half a minute for each package. */
 const BUILD_MS = 600_000;
 
-let temporary: Awaited<ReturnType<typeof temporaryFolder>>;
+const temporary = inHooks().open(() => temporaryFolder('installed'));
 let clone = '';
 let env: Readonly<Record<string, string>> = {};
 
 beforeAll(async () => {
-  temporary = await temporaryFolder('installed');
   clone = join(temporary.path, 'clone');
-  for (const part of PARTS) {
-    cpSync(join(projectFolder, part), join(clone, part), { recursive: true });
-  }
-  symlinkSync(join(projectFolder, 'node_modules'), join(clone, 'node_modules'));
+  await cloneProject(clone);
   // The downloads of Node.js.
   mkdirSync(join(projectFolder, 'build/node'), { recursive: true });
   mkdirSync(join(clone, 'build'));
@@ -45,9 +38,6 @@ beforeAll(async () => {
   const options = { cwd: clone, env, deadlineMs: BUILD_MS };
   await runCommand([process.execPath, 'scripts/package.mjs', 'amd64'], options);
 }, BUILD_MS);
-afterAll(async () => {
-  await temporary?.[Symbol.asyncDispose]();
-});
 
 describe('the .deb', () => {
   const server = testServer('mysql-9.7');

@@ -13,12 +13,12 @@ import { onServer } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
 import { type Family, quoted, randomFamily } from '../support/random-keys.js';
 import { rounds, seedFor } from '../support/sample.js';
-import { connect, testServers } from '../support/servers.js';
+import { testServers } from '../support/servers.js';
 import { intentsSettled, relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
 
 /** Drops on each server. */
-const COUNT = rounds(250, 40);
+const COUNT = rounds(150, 40);
 const LONGEST_MS = 300_000 + COUNT * 1_000;
 /** A run that finds more than this ends: it has said enough. */
 const PROBLEMS_MAX = 5;
@@ -164,27 +164,6 @@ inLanes(
       if (is) await restored(server, (await heldOf('t')).id);
       else await expect(heldOf('t')).rejects.toThrow('is not held');
       expect(await show('t')).toBe(before);
-    });
-
-    test('a table is not dropped while a key of another that is locked would lead to it', async () => {
-      await run(
-        'CREATE TABLE p (id INT PRIMARY KEY)',
-        'INSERT INTO p VALUES (1)',
-        `CREATE TABLE c (c INT, ${KEY})`,
-      );
-      const before = [await show('p'), await show('c')];
-      const reader = await connect(server, { database: schema.name });
-      await reader.run('BEGIN', 'SELECT * FROM c');
-      await client.query('SET lock_wait_timeout = 3, foreign_key_checks = 0');
-      // MySQL 9.7 waits for the child itself, natively as well.
-      const errno = server.name === 'mysql-9.7' ? 1205 : 1105;
-      await expect(client.query('DROP TABLE p')).rejects.toMatchObject({ errno });
-      expect([await show('p'), await show('c')]).toEqual(before);
-      await reader.query('COMMIT');
-      await reader.end();
-      await drop('DROP TABLE p', 0);
-      expect(await keysOfHeld()).toEqual([]);
-      expect(await show('c')).toBe(before[1]);
     });
 
     lane.test('a table with a key that is not understood is not dropped', async () => {

@@ -1,49 +1,49 @@
 /**
  * Foreign keys and triggers that are taken off held tables by two at once (the recoveries of two
  * proxies), one of which may die in the middle: what the one has written down or led back the other
- * leaves, and everything comes back. Keys that others make meanwhile: late-keys.
+ * leaves, and everything comes back. The key of a live child that is led back to its parent's own
+ * name keeps its index, and the binary log has of it what it has of the parent's drop. Keys that
+ * others make meanwhile: late-renames.
  *
  * Imports what takes them off from src: nothing else can stop one of the two between two statements
  * while the other goes on.
  */
+import { jest } from '@jest/globals';
+import { repointForeignKey } from '../../src/held/foreign-keys/add-keys.js';
+import { detach } from '../../src/held/foreign-keys/detach.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
 import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
+import { ensureLedger } from '../../src/ledger/tables.js';
+import { recordOutcome } from '../../src/ledger/write.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { renderText } from '../../src/service/sql.js';
+import { readServerFacts } from '../../src/service/server-facts.js';
 import { onServers } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
 import { connect } from '../support/servers.js';
+import { tappedPool } from '../support/tapped-pool.js';
 import { restored } from '../support/undrop-cli.js';
-import { endSession, intend, newId, recoverOnce, renameAway } from './service-fixture.js';
+import {
+  binlogEnd,
+  binlogSince,
+  endSession,
+  intend,
+  newId,
+  recoverOnce,
+  renameAway,
+} from './service-fixture.js';
 
 type Between = (text: string) => Promise<void>;
 
 /** A pool with something to happen before and behind each of its texts. */
 function interposed(pool: ServicePool, { before = none, behind = none }): ServicePool {
-  const around = (run: ServicePool['run']): ServicePool['run'] => {
-    return async (query, options) => {
-      const queries = Array.isArray(query) ? query : [query];
-      const text = renderText(queries, { logged: true }).text.replaceAll(/\s+/g, ' ');
-      await before(text);
-      const answers = await run(query, options);
-      await behind(text);
-      return answers;
-    };
-  };
-  return {
-    run: around((query, options) => pool.run(query, options)),
-    task: (work) =>
-      pool.task((connection) =>
-        work({
-          threadId: connection.threadId,
-          discard: () => connection.discard(),
-          run: around((query, options) => connection.run(query, options)),
-        }),
-      ),
-    killQuery: (threadId) => pool.killQuery(threadId),
-    isWaiting: (threadId) => pool.isWaiting(threadId),
-    dispose: () => pool.dispose(),
-  };
+  return tappedPool(pool, async (send, texts) => {
+    const text = texts.join('; ');
+    await before(text);
+    const answers = await send();
+    await behind(text);
+    return answers;
+  });
 }
 
 const none: Between = () => Promise.resolve();
@@ -65,10 +65,11 @@ function dies(): Promise<never> {
 }
 
 onServers('at once on $name', (server, on) => {
-  const { afterEach, beforeEach, test } = on;
+  const { afterEach, beforeAll, beforeEach, test } = on;
   let family: readonly string[];
 
   const pool = on.pool(6);
+  beforeAll(() => ensureLedger(pool));
   const schema = on.each.schema('once');
   const direct = on.each.session({ schema });
   beforeEach(async () => {
@@ -161,5 +162,90 @@ onServers('at once on $name', (server, on) => {
     };
     expect(await dropTriggers(pool, held, { triggers: [recorded], logged: true })).toBe(null);
     expect(await show()).toEqual(family);
+  });
+
+  test('a key of a child is led back as it was where another takes it off right before', async () => {
+    await direct.run(
+      'CREATE TABLE b (id INT PRIMARY KEY)',
+      'CREATE TABLE kid (bid INT, FOREIGN KEY (bid) REFERENCES b (id))',
+    );
+    const before = await direct.show('kid');
+    await direct.query('RENAME TABLE b TO away');
+    const between = tappedPool(pool, async (send, texts) => {
+      const alters = texts.some((text) => text.startsWith('ALTER TABLE'));
+      if (alters && (await direct.show('kid')).includes('`away`')) {
+        await direct.query('ALTER TABLE kid DROP FOREIGN KEY kid_ibfk_1');
+      }
+      return send();
+    });
+    const key = {
+      ...{ name: 'kid_ibfk_1', columns: ['bid'], parentSchema: schema.name, parentTable: 'b' },
+      ...{ parentColumns: ['id'], onDelete: null, onUpdate: null, index: 'bid' },
+    };
+    const child = { childSchema: schema.name, childTable: 'kid', key, isDone: false };
+    const away = { schema: schema.name, table: 'away' };
+    const facts = await readServerFacts(pool);
+    await repointForeignKey(between, child, { id: newId(), away, server: facts, logged: true });
+    expect(await direct.show('kid')).toBe(before);
+  });
+
+  test.each([
+    { sqlLogBin: 1, holdSchema: '_undrop', steps: ['DROP FOREIGN KEY', 'ADD CONSTRAINT'] },
+    { sqlLogBin: 0, holdSchema: '_undrop_local', steps: [] },
+  ])(
+    'a key of a child is in the binary log as its parent was dropped in it: sql_log_bin=$sqlLogBin',
+    async ({ sqlLogBin, holdSchema, steps }) => {
+      await direct.run(
+        'CREATE TABLE b (id INT PRIMARY KEY)',
+        'CREATE TABLE kid (pid INT, CONSTRAINT kid_key FOREIGN KEY (pid) REFERENCES b (id))',
+      );
+      const drop = { schema: schema.name, tables: ['b'], sqlLogBin: sqlLogBin === 1 };
+      const { facts, holdNames } = await intend(pool, direct, drop);
+      const [[{ id } = { id: '' }], [holdName = '']] = [facts.tables, holdNames];
+      await direct.query(`SET sql_log_bin = ${sqlLogBin}`);
+      await direct.run(`RENAME TABLE b TO ${holdSchema}.${holdName}`, 'SET sql_log_bin = 1');
+      const held = { id, holdSchema, holdName, relocated: true };
+      await recordOutcome(pool, { tables: [held] });
+      expect(await direct.show('kid')).toContain(`REFERENCES \`${holdSchema}\`.\`${holdName}\``);
+      const before = await binlogEnd(direct);
+      // On a busy machine its time may be over before it has begun.
+      const isRestored = async () => {
+        const table = { id, fromSchema: holdSchema, holdName, table: 'b' };
+        await detach(pool, [table], { logged: sqlLogBin === 1 });
+        return (await direct.show('kid')).includes('REFERENCES `b` (`id`)');
+      };
+      await until(isRestored, 'the key is led back');
+      const written = (await binlogSince(direct, before)).map((row) => String(row['Info']));
+      expect(written.length > 0).toBe(sqlLogBin === 1);
+      const isWritten = (step: string) => written.some((text) => text.includes(step));
+      expect(['DROP FOREIGN KEY', 'ADD CONSTRAINT'].filter(isWritten)).toEqual(steps);
+    },
+  );
+
+  test('a key of a child is led back by a debt’s payer however long the looks before it took', async () => {
+    await direct.run(
+      'CREATE TABLE b (id INT PRIMARY KEY)',
+      'CREATE TABLE kid (pid INT, CONSTRAINT kid_key FOREIGN KEY (pid) REFERENCES b (id))',
+    );
+    const drop = await intend(pool, direct, { schema: schema.name, tables: ['b'] });
+    await renameAway(direct, drop);
+    const [{ id } = { id: '' }] = drop.facts.tables;
+    const [holdName = ''] = drop.holdNames;
+    const now = performance.now.bind(performance);
+    let lateMs = 0;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => now() + lateMs);
+    const slow = tappedPool(pool, async (send, texts) => {
+      const answer = await send();
+      if (texts.some((text) => text.includes('information_schema.TRIGGERS'))) lateMs = 5_000;
+      return answer;
+    });
+    try {
+      const table = { id, fromSchema: schema.name, holdName, table: 'b' };
+      expect(await detach(slow, [table], { logged: true })).toEqual([null]);
+      expect(lateMs).toBe(5_000);
+    } finally {
+      clock.mockRestore();
+    }
+    expect(await direct.show('kid')).toContain('REFERENCES `b` (`id`)');
   });
 });

@@ -11,7 +11,7 @@ import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { rounds, seedFor } from '../support/sample.js';
 import { schemaState } from '../support/schema-state.js';
-import { connect, freshSchema, type Session } from '../support/servers.js';
+import { connect, type Session } from '../support/servers.js';
 
 jest.setTimeout(3_600_000);
 
@@ -49,43 +49,39 @@ const OPEN = `SELECT id FROM _undrop.ledger WHERE relocated = 0 AND state = 'HOL
   OR state IN ('intent', 'emptying', 'emptied')`;
 
 onServers('a proxy that is killed on $name', (server, on) => {
-  const { afterEach, beforeEach } = on;
+  const { afterEach } = on;
   const dice = new Dice(seededRandom(seedFor(server.name)));
   let victim: ProxyProcess | null = null;
-  let schema = '';
 
   on.freshLedger();
   const collecting = on.proxy({ COLLECT: 'auto' });
   const root = on.session();
+  const fresh = on.each.schema('killed');
 
-  beforeEach(async () => {
-    schema = (await freshSchema(server, 'killed')).name;
-  });
   afterEach(async () => {
     victim?.kill('SIGKILL');
     await victim?.ended;
     victim = null;
-    await root.run('SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${schema}`);
   });
 
   const rowsOf = (text: string) => root.rows(text);
   const fill = async () => {
-    await root.run(`CREATE DATABASE IF NOT EXISTS ${schema}`, `USE ${schema}`, ...FAMILY);
+    await root.run(`CREATE DATABASE IF NOT EXISTS ${fresh.name}`, `USE ${fresh.name}`, ...FAMILY);
   };
   const clear = async () => {
-    await root.run('SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${schema}`);
+    await root.run('SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${fresh.name}`);
     await root.query('SET foreign_key_checks = 1');
     await freshLedger(server);
   };
   const settled = async (client: Session, texts: readonly string[]) => {
     for (const text of texts) {
       await until(async () => (await rowsOf(OPEN)).length === 0, 'what came before is settled');
-      await client.query(text.replaceAll('$', schema));
+      await client.query(text.replaceAll('$', fresh.name));
     }
   };
   const state = async () => {
-    const isThere = (await rowsOf(`SHOW DATABASES LIKE '${schema}'`)).length > 0;
-    return isThere ? schemaState(server, schema) : [];
+    const isThere = (await rowsOf(`SHOW DATABASES LIKE '${fresh.name}'`)).length > 0;
+    return isThere ? schemaState(server, fresh.name) : [];
   };
   /** Nothing of a restore or a swap is to be done any more. */
   const isAllDone = async () => (await rowsOf(`${OPEN} OR todo = 'restoring'`)).length === 0;
@@ -99,10 +95,10 @@ onServers('a proxy that is killed on $name', (server, on) => {
         await clear();
         await fill();
         victim ??= await spawnProxy(server);
-        const client = await connect(victim, { database: schema });
+        const client = await connect(victim, { database: fresh.name });
         await client.query('SET foreign_key_checks = 0');
         await settled(client, texts.slice(0, -1));
-        const [last = ''] = texts.slice(-1).map((text) => text.replaceAll('$', schema));
+        const [last = ''] = texts.slice(-1).map((text) => text.replaceAll('$', fresh.name));
         const startMs = performance.now();
         const answered = client.query(last).then(
           () => undefined,
@@ -128,7 +124,10 @@ onServers('a proxy that is killed on $name', (server, on) => {
         } else if ((await state()).join() !== wanted.join()) {
           // It did not happen; whoever says it again is not told that the name is taken.
           const again = await connect(collecting);
-          await again.run(`USE ${texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : schema}`, last);
+          await again.run(
+            `USE ${texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : fresh.name}`,
+            last,
+          );
           await again.end();
           await until(isAllDone, `${last}: all is whole`);
         }

@@ -69,32 +69,20 @@ const KINDS: readonly Kind[] = [
     ],
   ),
   kind(
-    'a spatial index of MyISAM',
-    { look: [`SELECT id FROM a WHERE ST_Contains(${POLYGON}, g)`] },
+    'generated columns, CHECKs, and defaults with names and expressions',
+    { only: NOT_56, look: ['SELECT id FROM a WHERE half = 3'] },
     [
-      'CREATE TABLE a (id INT PRIMARY KEY, g POINT NOT NULL, SPATIAL KEY s (g)) ENGINE=MyISAM',
-      'INSERT INTO a VALUES (1, POINT(1, 1)), (2, POINT(20, 20))',
+      `CREATE TABLE a (id INT PRIMARY KEY, twice INT AS (id * 2) STORED, half INT AS (id DIV 2)
+        VIRTUAL, note CHAR(36) DEFAULT (UUID()), KEY v (half), CONSTRAINT positive CHECK (id > 0),
+        CHECK (id < 100))`,
+      'INSERT INTO a (id) VALUES (1), (7)',
     ],
   ),
-  kind('generated columns', { only: NOT_56, look: ['SELECT id FROM a WHERE half = 3'] }, [
-    `CREATE TABLE a (id INT PRIMARY KEY, twice INT AS (id * 2) STORED, half INT AS (id DIV 2)
-        VIRTUAL, KEY v (half))`,
-    'INSERT INTO a (id) VALUES (1), (7)',
-  ]),
   kind(
     'an index of an expression',
     { only: /mysql-9/, look: ['SELECT id FROM a WHERE id + 1 = 8'] },
     ['CREATE TABLE a (id INT, KEY f ((id + 1)))', 'INSERT INTO a VALUES (1), (7)'],
   ),
-  kind('a CHECK and defaults with names and expressions', { only: NOT_56 }, [
-    `CREATE TABLE a (id INT, note CHAR(36) DEFAULT (UUID()), CONSTRAINT positive CHECK (id > 0),
-        CHECK (id < 100))`,
-    'INSERT INTO a (id) VALUES (1), (7)',
-  ]),
-  kind('AUTO_INCREMENT', [
-    'CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT=100',
-    'INSERT INTO a VALUES (NULL), (NULL), (NULL)',
-  ]),
   kind(
     'system versioning',
     { only: MARIADB, look: ['SELECT COUNT(*) FROM a FOR SYSTEM_TIME ALL'] },
@@ -164,12 +152,21 @@ const KINDS: readonly Kind[] = [
     "INSERT INTO a VALUES (1, 'x'), (1, 'x'), (2, NULL)",
   ]),
   kind(
-    'keys of prefixes, of several columns, and unique ones with NULLs',
-    { look: ['SELECT x FROM a FORCE INDEX (u) WHERE x = 2'] },
+    'keys of prefixes, of several columns, and unique ones with NULLs; charsets and collations',
+    {
+      look: [
+        'SELECT x FROM a FORCE INDEX (u) WHERE x = 2',
+        "SELECT x FROM a WHERE one = 'STRASSE'",
+      ],
+    },
     [
-      `CREATE TABLE a (x INT, y VARCHAR(50), z BLOB, PRIMARY KEY (y, x), UNIQUE KEY u (x),
-        KEY prefix (z(7), y(3)) COMMENT 'of two') COMMENT='with keys'`,
-      "INSERT INTO a VALUES (1, 'one', NULL), (2, 'two', x'00ff')",
+      `CREATE TABLE a (x INT, y VARCHAR(50), z BLOB,
+        one VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german2_ci,
+        two VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, three TEXT CHARACTER SET ucs2,
+        PRIMARY KEY (y, x), UNIQUE KEY u (x), KEY prefix (z(7), y(3)) COMMENT 'of two')
+        COMMENT='with keys' DEFAULT CHARSET=cp1251 COLLATE=cp1251_general_cs`,
+      "INSERT INTO a VALUES (1, 'one', NULL, 'Straße', '表', 'ü')",
+      "INSERT INTO a VALUES (2, 'two', x'00ff', NULL, NULL, NULL)",
     ],
   ),
   kind('columns of many types', [
@@ -181,35 +178,28 @@ const KINDS: readonly Kind[] = [
         '-838:59:59', '2020-02-29 01:02:03.456789', 1999, 'b''c', 'x,y', x'000102', REPEAT('t', 70000),
         POINT(1, 2))`,
   ]),
-  kind('a time that sets itself', [
-    `CREATE TABLE a (id INT PRIMARY KEY,
-        at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6))`,
-    'INSERT INTO a (id) VALUES (1), (2)',
-  ]),
-  kind(
-    'charsets and collations of its own and of columns',
-    { look: ["SELECT id FROM a WHERE one = 'STRASSE'"] },
-    [
-      `CREATE TABLE a (id INT PRIMARY KEY, one VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german2_ci,
-        two VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, three TEXT CHARACTER SET ucs2)
-        DEFAULT CHARSET=cp1251 COLLATE=cp1251_general_cs`,
-      "INSERT INTO a VALUES (1, 'Straße', '表', 'ü')",
-    ],
-  ),
   ...['COMPACT', 'REDUNDANT'].map((format) => ({
-    name: `rows in the format ${format}`,
+    name: `rows in the format ${format}, AUTO_INCREMENT, and a time that sets itself`,
     make: [
-      `CREATE TABLE a (id INT PRIMARY KEY, t TEXT) ENGINE=InnoDB ROW_FORMAT=${format}`,
-      "INSERT INTO a VALUES (1, REPEAT('x', 20000)), (2, '')",
+      `CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, t TEXT,
+        at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6))
+        ENGINE=InnoDB ROW_FORMAT=${format} AUTO_INCREMENT=100`,
+      "INSERT INTO a (t) VALUES (REPEAT('x', 20000)), ('')",
     ],
   })),
   kind(
-    'the options of MyISAM, and a full-text index of its',
-    { look: ["SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)"] },
+    'the options of MyISAM, and a full-text and a spatial index of its',
+    {
+      look: [
+        "SELECT id FROM a WHERE MATCH (t) AGAINST ('cherry' IN BOOLEAN MODE)",
+        `SELECT id FROM a WHERE ST_Contains(${POLYGON}, g)`,
+      ],
+    },
     [
-      `CREATE TABLE a (id INT PRIMARY KEY, t TEXT, FULLTEXT KEY f (t)) ENGINE=MyISAM CHECKSUM=1
+      `CREATE TABLE a (id INT PRIMARY KEY, t TEXT, g POINT NOT NULL, FULLTEXT KEY f (t),
+        SPATIAL KEY s (g)) ENGINE=MyISAM CHECKSUM=1
         DELAY_KEY_WRITE=1 PACK_KEYS=1 MAX_ROWS=1000 AVG_ROW_LENGTH=20 ROW_FORMAT=DYNAMIC`,
-      "INSERT INTO a VALUES (1, 'apple pie'), (2, 'cherry cake')",
+      "INSERT INTO a VALUES (1, 'apple pie', POINT(1, 1)), (2, 'cherry cake', POINT(20, 20))",
     ],
   ),
   ...[

@@ -3,8 +3,8 @@
  * the restore, to see all that goes over its connections and nothing else.
  */
 import { inspect } from 'node:util';
-import { restore } from '../../src/restore/restore.js';
-import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
+import { restore } from '../../src/recycle/restore.js';
+import { restoreSchema } from '../../src/recycle/schema/restore-schema.js';
 import { definitionsOfSchema } from '../../src/steps/definitions-to-make.js';
 import type { UserFacts } from '../../src/steps/world.js';
 import { onServers } from '../support/on-servers.js';

@@ -5,6 +5,7 @@
  * 8.0, end of mysql_execute_command): no held table is without its row, and the answer of a RENAME
  * that the service did comes to its user.
  */
+import { whereIs } from '../lifecycle/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';
@@ -25,6 +26,7 @@ onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
 
   const schema = on.schema('late');
   const direct = on.session({ schema });
+  const account = on.each.accounts('');
   const tap = on.open(() =>
     wireTap(server, async ({ moment, command }) => {
       if (moment === 'before statement' && command.includes('RENAME /* undrop hold')) {
@@ -79,16 +81,11 @@ onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
   });
 
   test('a KILL of a RENAME for the user is no error for the user', async () => {
-    await query(
-      server,
-      "CREATE USER dropper@'127.0.0.1'",
-      `GRANT DROP ON ${schema.name}.* TO dropper@'127.0.0.1'`,
-    );
+    await account('dropper', `DROP ON ${schema.name}.*`);
     late = 'hold-by-service';
     expect(await errnoOf('DROP TABLE a', 'dropper')).toBe(0);
     expect(late).toBe(null);
     await expectHeld();
-    await query(server, "DROP USER dropper@'127.0.0.1'");
   });
 
   test('a KILL of a TRUNCATE is none either, and what was there is held once', async () => {
@@ -97,11 +94,7 @@ onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
     expect(late).toBe(null);
     await expectHeld();
     expect(await direct.count('a')).toBe(0);
-    const id = (await row())?.['id'];
-    const held = await direct.rows(
-      `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_NAME LIKE '%${id}%'`,
-    );
-    expect(held).toHaveLength(1);
+    expect(await whereIs(server, String((await row())?.['id']))).toHaveLength(1);
   });
 
   test('a KILL of a restore is none: the table is back', async () => {

@@ -7,47 +7,41 @@ import { findRows } from '../../src/ledger/read.js';
 import { asRestorer, markRestoring } from '../../src/ledger/table-restores.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { forgetIntents, recordOutcome, recordState } from '../../src/ledger/write.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
-import { intend, localPortOf, newId, PROXY_ID, renameAway } from './service-fixture.js';
+import { binlogEnd, intend, localPortOf, newId, PROXY_ID, renameAway } from './service-fixture.js';
 
 onServers('the ledger on $name', (server, on) => {
   const { test } = on;
   const own = ownSession(server, on);
+  const account = on.each.accounts('');
 
   const intended = (...tables: readonly string[]) =>
     intend(own.pool, own.session, { schema: own.schema.name, tables });
 
   const factsOf = async (...tables: readonly string[]) => (await intended(...tables)).facts.tables;
 
-  async function binlogPosition(): Promise<string> {
-    const isNew = server.name === 'mysql-9.7';
-    const rows = await query(server, isNew ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS');
-    return JSON.stringify(rows);
-  }
+  const logEnd = () => binlogEnd(own.session);
 
   test('is made by two proxies at once, and not again: nothing more is logged', async () => {
     await query(server, 'DROP DATABASE _undrop', 'DROP DATABASE _undrop_local');
     await Promise.all([ensureLedger(own.pool), ensureLedger(own.pool)]);
-    const before = await binlogPosition();
+    const before = await logEnd();
     await ensureLedger(own.pool);
-    expect(await binlogPosition()).toBe(before);
+    expect(await logEnd()).toEqual(before);
     expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
   });
 
   test('is not ready for an account that may not write to it', async () => {
-    await query(server, "CREATE USER only_reads@'%'", "GRANT SELECT ON *.* TO only_reads@'%'");
+    await account('only_reads', 'SELECT ON *.*');
     await using pool = poolOn({ ...server, user: 'only_reads' });
-    try {
-      await expect(ensureLedger(pool)).rejects.toMatchObject({
-        code: 'UNDROP_LEDGER_UNAVAILABLE',
-        message: expect.stringMatching(/INSERT command denied/),
-      });
-    } finally {
-      await query(server, "DROP USER only_reads@'%'");
-    }
+    await expect(ensureLedger(pool)).rejects.toMatchObject({
+      code: 'UNDROP_LEDGER_UNAVAILABLE',
+      message: expect.stringMatching(/INSERT command denied/),
+    });
   });
 
   test('records an intent with everything that people will ask for', async () => {
@@ -76,9 +70,8 @@ onServers('the ledger on $name', (server, on) => {
       sqlLogBin: true,
       rowLogged: true,
     });
-    expect(await query(server, 'SELECT statement_text FROM _undrop.ledger')).toEqual([
-      { statement_text: 'DROP TABLE Ünï "1"' },
-    ]);
+    const statement_text = 'DROP TABLE Ünï "1"';
+    expect(await ledgerRows(own.session)).toMatchObject([{ statement_text }]);
     expect(row?.holdUntil).toEqual(table?.holdUntil);
     const heldMs = (row?.holdUntil.getTime() ?? 0) - (row?.droppedAt.getTime() ?? 0);
     expect(heldMs).toBe(91_000);
@@ -87,12 +80,12 @@ onServers('the ledger on $name', (server, on) => {
   test('costs no row, and nothing in the binary log, where there is nothing to hold', async () => {
     await own.session.query('CREATE VIEW v AS SELECT 1 AS a');
     await factsOf('missing');
-    const before = await binlogPosition();
+    const before = await logEnd();
     const [missing, view] = await factsOf('missing', 'v');
     expect(missing).toMatchObject({ kind: 'missing', table: 'missing', holdUntil: null });
     expect(view).toMatchObject({ kind: 'view', holdUntil: null });
     expect(await findRows(own.pool, { by: 'intent' })).toEqual([]);
-    expect(await binlogPosition()).toBe(before);
+    expect(await logEnd()).toEqual(before);
   });
 
   test('tells names apart as the server does', async () => {
@@ -132,11 +125,8 @@ onServers('the ledger on $name', (server, on) => {
     await own.session.query('CREATE TABLE t (a INT)');
     const { intent, facts } = await intended('t');
     expect(facts.sessionHost).toMatch(new RegExp(`:${localPortOf(own.session)}$`));
-    const [row] = await query<{ readonly upstream_port: number }>(
-      server,
-      `SELECT upstream_port FROM _undrop.ledger WHERE id = '${intent.tables[0]?.id}'`,
-    );
-    expect(row?.upstream_port).toBe(localPortOf(own.session));
+    const [row] = await ledgerRows(own.session, { id: String(intent.tables[0]?.id) });
+    expect(row?.['upstream_port']).toBe(localPortOf(own.session));
     const tables = [{ id: newId(), schema: own.schema.name, table: 't' }];
     const threadId = own.session.threadId + 100_000;
     const found = await recordIntent(own.pool, { ...intent, threadId, tables });
@@ -184,8 +174,8 @@ onServers('the ledger on $name', (server, on) => {
     const { intent } = await intended('missing');
     const tables = [{ id: newId(), schema: own.schema.name, table: 't' }];
     await recordIntent(own.pool, { ...intent, statementText, tables });
-    const rows = await query(server, 'SELECT statement_text FROM _undrop.ledger');
-    expect(rows).toEqual([{ statement_text: statementText.slice(0, 4_096) }]);
+    const rows = await ledgerRows(own.session);
+    expect(rows).toMatchObject([{ statement_text: statementText.slice(0, 4_096) }]);
   });
 
   test('records the outcome with a script that brings the table back by hand', async () => {
@@ -205,11 +195,8 @@ onServers('the ledger on $name', (server, on) => {
     expect(row).toMatchObject({ id, state: 'HOLD', holdName, relocated: false, failure });
     expect(row?.definition).toMatch(/^CREATE TABLE `a``b` \(/);
     expect(await findRows(own.pool, { by: 'pending' })).toHaveLength(1);
-    const [written] = await query<{ restore_script: string }>(
-      server,
-      'SELECT restore_script FROM _undrop.ledger',
-    );
-    for (const statement of (written?.restore_script ?? '').split(/^--.*$|;$/m)) {
+    const [written] = await ledgerRows(own.session);
+    for (const statement of String(written?.['restore_script']).split(/^--.*$|;$/m)) {
       if (statement.trim() !== '') await own.session.query(statement);
     }
     const [rows] = await own.session.query('SELECT * FROM `a``b`');
@@ -225,7 +212,8 @@ onServers('the ledger on $name', (server, on) => {
     const to = { schema: own.schema.name, table: 't' };
     const place = { id, holdSchema: own.schema.name, holdName };
     await recordOutcome(own.pool, { tables: [{ ...place, relocated: false }] });
-    await asRestorer(own.pool, (owner) => markRestoring(own.pool, id, { to, owner }));
+    const row0 = { id, rowLogged: true, failure: null };
+    await asRestorer(own.pool, (owner) => markRestoring(own.pool, [{ row: row0, to }], owner));
     await recordOutcome(own.pool, { tables: [{ ...place, relocated: true }] });
     const [row] = await findRows(own.pool, { by: 'id', prefix: id });
     expect(row).toMatchObject({ relocated: true, failure: { todo: 'restoring' } });
@@ -258,7 +246,7 @@ onServers('the ledger on $name', (server, on) => {
     await factsOf('missing');
     const unlogged = { schema: own.schema.name, tables: ['a'], sqlLogBin: false };
     await intend(own.pool, own.session, unlogged);
-    const before = await binlogPosition();
+    const before = await logEnd();
     const drop = await intend(own.pool, own.session, unlogged);
     const [id = ''] = drop.intent.tables.map((table) => table.id);
     const [row] = await findRows(own.pool, { by: 'id', prefix: id });
@@ -269,7 +257,7 @@ onServers('the ledger on $name', (server, on) => {
     const held = { id, holdSchema: own.schema.name, holdName, relocated: false };
     await recordOutcome(own.pool, { tables: [held] });
     await recordState(own.pool, { id, state: 'removed', rowLogged: false });
-    expect(await binlogPosition()).toBe(before);
+    expect(await logEnd()).toEqual(before);
     expect((await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state).toBe('removed');
   });
 });

@@ -73,6 +73,14 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     expect(await survival.findLost()).toEqual([]);
   }
 
+  /** Directly that error comes first, and all of it is the same through the proxy. */
+  async function hearsAlike(errno: number, hear: (target: Target) => Promise<readonly string[]>) {
+    const direct = await hear(server);
+    expect(direct[0]).toContain(`ERR ${errno}`);
+    expect(await hear(proxy)).toEqual(direct);
+    await settled();
+  }
+
   test('a transaction that has read it with locks is named, and nothing is dropped', async () => {
     await make();
     const isMysql8 = server.name === 'mysql-9.7';
@@ -163,16 +171,11 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     'a drop beside such a session ends when the client says how long it waits: %s',
     async (_who, user) => {
       await make();
-      const hear = async (target: Target) => {
+      await hearsAlike(1205, async (target) => {
         await using client = await RawClient.open(target, { schema, user });
         await client.run(['SET lock_wait_timeout = 1']);
-        const heard = await besideHolder(() => client.query('DROP TABLE a, b'));
-        return describeAnswer(heard);
-      };
-      const direct = await hear(server);
-      expect(direct[0]).toContain('ERR 1205');
-      expect(await hear(proxy)).toEqual(direct);
-      await settled();
+        return describeAnswer(await besideHolder(() => client.query('DROP TABLE a, b')));
+      });
     },
   );
 
@@ -180,7 +183,7 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     'KILL QUERY ends a drop that waits beside such a session: %s',
     async (_who, user) => {
       await make();
-      const hear = async (target: Target) => {
+      await hearsAlike(1317, async (target) => {
         await using client = await RawClient.open(target, { schema, user });
         let heard: readonly string[] = [];
         await besideHolder(async () => {
@@ -193,11 +196,7 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
           await answering;
         });
         return heard;
-      };
-      const direct = await hear(server);
-      expect(direct[0]).toContain('ERR 1317');
-      expect(await hear(proxy)).toEqual(direct);
-      await settled();
+      });
     },
   );
 
@@ -227,16 +226,11 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
   test('who may not drop the first of the tables hears so beside such a session', async () => {
     await make();
     await root.query('CREATE TABLE c (id INT PRIMARY KEY)');
-    const hear = async (target: Target) => {
+    await hearsAlike(1142, async (target) => {
       await using client = await RawClient.open(target, { schema, user: 'locked_t' });
-      const heard = await besideHolder(() => client.query('DROP TABLE c, a'));
-      return describeAnswer(heard);
-    };
-    const direct = await hear(server);
-    expect(direct[0]).toContain('ERR 1142');
-    expect(await hear(proxy)).toEqual(direct);
+      return describeAnswer(await besideHolder(() => client.query('DROP TABLE c, a')));
+    });
     await root.query('DROP TABLE c');
-    await settled();
   });
 
   test('an intent that can not be forgotten at once is forgotten a moment later', async () => {

@@ -11,7 +11,7 @@ import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
 import { resolveIntents } from '../../src/recovery/resolve-intents.js';
-import { renameBack } from '../../src/restore/rename-back.js';
+import { renameBack } from '../../src/recycle/rename-back.js';
 import { isServerError } from '../../src/service/errors.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { renameByService } from '../../src/steps/rename/rename-by-service.js';

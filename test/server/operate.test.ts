@@ -120,13 +120,8 @@ onServersAtOnce('the operator on $name', (server, on) => {
       "SELECT event FROM _undrop.history WHERE event IN ('paused', 'resumed') ORDER BY seq",
     );
     expect(rows.map(({ event }) => event)).toEqual(['paused', 'resumed']);
-    for (const wrong of ['2', 'soon', '0']) {
-      const refused = await undrop('pause', '--for', wrong);
-      expect([refused.code, refused.stderr]).toEqual([
-        2,
-        expect.stringContaining('--for: expected'),
-      ]);
-    }
+    const refused = await undrop('pause', '--for', '0');
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--for: expected') });
   });
 
   test('gc --dry-run says what is due, and does nothing', async () => {
@@ -145,10 +140,8 @@ onServersAtOnce('the operator on $name', (server, on) => {
     const { resting, tables } = JSON.parse(json.stdout);
     expect(resting).toBeNull();
     expect(tables).toContainEqual(expect.objectContaining({ id: later.id, steps: [] }));
-    for (const wrong of [['gc'], ['gc', '--once', '--dry-run']]) {
-      const refused = await undrop(...wrong);
-      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('COLLECT=auto') });
-    }
+    const refused = await undrop('gc');
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('COLLECT=auto') });
   });
 
   test('status names the proxy that collects, and resume wakes it', async () => {

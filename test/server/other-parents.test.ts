@@ -1,13 +1,16 @@
 /**
- * A child that comes back where another table has the name of its parent, on real servers: its key
- * waits for the old parent, unless it is asked for.
+ * Children and parents that have changed while a table of theirs was away, on real servers. Where
+ * another table has the name of its parent by now, the key of a child waits for the old parent,
+ * unless it is asked for; of rows that break a key the restore says so when the table is back, with
+ * a query that lists them.
  */
 import { collectNow } from '../lifecycle/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { runUndrop, spawnProxy } from '../support/proxy.js';
-import { connect } from '../support/servers.js';
-import { sayTo } from './service-fixture.js';
+import { proxyInFront, runUndrop, spawnProxy } from '../support/proxy.js';
+import { connect, type Target } from '../support/servers.js';
+import { wireTap } from '../support/wire-tap.js';
+import { ledgerRowOf, sayTo } from './service-fixture.js';
 
 const PARENT = 'CREATE TABLE p (id INT PRIMARY KEY)';
 const FAMILY = [
@@ -47,11 +50,22 @@ const DUMP = [
 /** Counted by the rows of `ANOTHER`. */
 const ROWS = { withParent: 1, withoutParent: 2 };
 
+/** A key of two columns. */
+const PAIR = [
+  'CREATE TABLE p (a INT, b INT, PRIMARY KEY (a, b))',
+  `CREATE TABLE c (id INT PRIMARY KEY, a INT, b INT, up INT,
+    CONSTRAINT \`to p\` FOREIGN KEY (a, b) REFERENCES p (a, b),
+    CONSTRAINT up FOREIGN KEY (up) REFERENCES c (id))`,
+  'INSERT INTO p VALUES (1, 1), (2, 2)',
+  'INSERT INTO c VALUES (1, 1, 1, NULL), (2, 2, 2, 1), (3, NULL, 9, NULL)',
+];
+
 /** Of the answer of `undrop restore --json`. */
 interface Report {
   readonly foreignKeys: readonly { readonly rows: object | null }[];
   readonly brokenKeys: readonly {
     readonly name: string;
+    readonly table: string;
     readonly query: string;
     readonly isSeen: boolean;
   }[];
@@ -76,10 +90,7 @@ onServers('another parent on $name', (server, on) => {
   };
   /** The newest drop of the table. */
   const rowOf = async (table: string) => {
-    const [row] = await direct.rows(
-      `SELECT id, todo, failure FROM _undrop.ledger
-       WHERE table_name = '${table}' ORDER BY id DESC LIMIT 1`,
-    );
+    const row = await ledgerRowOf(direct, { schema: schema.name, table });
     return { id: String(row?.['id']), todo: row?.['todo'], failure: row?.['failure'] };
   };
   const undrop = async (...args: readonly string[]) => {
@@ -89,6 +100,12 @@ onServers('another parent on $name', (server, on) => {
     return stdout;
   };
   const named = (table: string) => `${schema.name}.${table}`;
+  /** Of an UNDROP through a proxy. */
+  const warningsOf = async (tables = 'c', target: Target = proxy) => {
+    await using client = await connect(target, { database: schema.name });
+    await client.query(`UNDROP TABLE ${tables}`);
+    return (await client.rows('SHOW WARNINGS')).map(({ Message }) => String(Message));
+  };
   const restored = async (what: string, ...args: readonly string[]) =>
     JSON.parse(await undrop('restore', what, '--json', ...args)) as Report;
 
@@ -154,11 +171,9 @@ onServers('another parent on $name', (server, on) => {
   test('UNDROP has a warning of it', async () => {
     await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER);
     const { id } = await rowOf('c');
-    await using client = await connect(proxy, { database: schema.name });
-    await client.query('UNDROP TABLE c');
-    const [warning] = await client.rows('SHOW WARNINGS');
     const text = `${named('c')}: foreign key to_p: its parent was replaced; `;
-    expect(warning?.['Message']).toContain(`${text}\`undrop restore ${id} --keys\``);
+    const [warning] = await warningsOf();
+    expect(warning).toContain(`${text}\`undrop restore ${id} --keys\``);
     expect(await keysOf('c')).toEqual(['up']);
   });
 
@@ -184,17 +199,17 @@ onServers('another parent on $name', (server, on) => {
     await collectNow(server);
     expect(await keysOf('c')).toEqual(['up']);
     expect(await rowOf('c')).toMatchObject({ todo: 'keys' });
-    const old = await rowOf('p');
-    const [held] = await direct.rows(`SELECT hold_name FROM _undrop.ledger WHERE id = '${old.id}'`);
+    const old = await ledgerRowOf(direct, { schema: schema.name, table: 'p' });
     await direct.run(
       'DROP TABLE p',
-      `RENAME TABLE _undrop.${String(held?.['hold_name'])} TO ${named('p')}`,
+      `RENAME TABLE _undrop.${old?.['hold_name']} TO ${named('p')}`,
       `UPDATE _undrop.ledger SET state = 'restored', ended_at = UTC_TIMESTAMP(),
-         restored_as = '${named('p')}' WHERE id = '${old.id}'`,
+         restored_as = '${named('p')}' WHERE id = '${old?.['id']}'`,
     );
     // Another process has not tried yet.
     await using _other = await spawnProxy(server, { COLLECT: 'auto', CHECK_INTERVAL: '1s' });
-    await until(async () => (await rowOf('c'))['todo'] === null, 'its key is added');
+    const isAdded = async () => (await rowOf('c'))['todo'] === null;
+    await until(isAdded, 'its key is added');
     expect(await keysOf('c')).toEqual(['to_p', 'up']);
   });
 
@@ -203,17 +218,6 @@ onServers('another parent on $name', (server, on) => {
     await direct.run('ALTER TABLE c ADD COLUMN more INT');
     await undrop('restore', named('p'), '--swap');
     expect(await keysOf('c')).toEqual(['up']);
-  });
-
-  test('tables of one statement refer to each other as before', async () => {
-    const before = await direct.show('c');
-    await say('DROP TABLE c, p');
-    const { id } = await rowOf('c');
-    expect(await undrop('restore', '--drop', id)).not.toContain('Foreign key');
-    expect(await direct.show('c')).toBe(before);
-    // The child alone: no table has the name of its parent.
-    await say('DROP TABLE c, p', 'UNDROP TABLE c', 'UNDROP TABLE p');
-    expect(await direct.show('c')).toBe(before);
   });
 
   const UNCHECKED = 'SET foreign_key_checks = 0';
@@ -260,11 +264,7 @@ onServers('another parent on $name', (server, on) => {
       await say(...dump);
       return before;
     };
-    const swapped = async (names: string) => {
-      await using client = await connect(proxy, { database: schema.name });
-      await client.query(`UNDROP TABLE ${names} SWAP`);
-      return (await client.rows('SHOW WARNINGS')).map((row) => String(row['Message']));
-    };
+    const swapped = (names: string) => warningsOf(`${names} SWAP`);
 
     test('is undone with all keys by one UNDROP, and so is that', async () => {
       const before = await loaded();
@@ -303,8 +303,7 @@ onServers('another parent on $name', (server, on) => {
 
     test('is undone with all keys by the user and the time', async () => {
       const before = await loaded();
-      const [row] = await direct.rows('SELECT user_name FROM _undrop.ledger LIMIT 1');
-      const user = String(row?.['user_name']);
+      const [user = ''] = await direct.column('SELECT user_name FROM _undrop.ledger LIMIT 1');
       const said = await undrop('restore', '--dropped-by', user, '--since', '1h', '--swap');
       expect(await shown()).toEqual(before);
       expect(said).not.toMatch(/was not restored|Rows break/);
@@ -323,5 +322,55 @@ onServers('another parent on $name', (server, on) => {
     expect(await keysOf('c')).toEqual(['up']);
     await runUndrop(server, [...args, '--keys']);
     expect(await keysOf('c')).toEqual(['to_p', 'up']);
+  });
+
+  const makePair = () => direct.run('DROP TABLE c, p', ...PAIR);
+  /** By the command; restored again where the server is too slow for a look. */
+  const brokenKeysOf = async (table: string, meanwhile = 'DO 0') => {
+    let keys: Report['brokenKeys'] = [];
+    await until(async () => {
+      await say('SET foreign_key_checks = 0', `DROP TABLE ${table}`);
+      await direct.query(meanwhile);
+      ({ brokenKeys: keys } = await restored(named(table)));
+      return keys.every(({ isSeen }) => isSeen);
+    }, 'all keys are looked at');
+    return keys;
+  };
+
+  test('rows that break a key are told of by the command, with a query that lists them', async () => {
+    await makePair();
+    for (const table of ['p', 'c']) expect(await brokenKeysOf(table)).toEqual([]);
+    const keys = await brokenKeysOf('c', 'DELETE FROM p WHERE a = 2');
+    expect(keys).toMatchObject([{ name: 'to p', table: named('c') }]);
+    const rows = await direct.rows(keys[0]?.query ?? '');
+    expect(rows.map(({ id }) => id)).toEqual([2]);
+    // The parent is looked at by the keys of its children.
+    expect(await brokenKeysOf('p')).toMatchObject([{ name: 'to p' }]);
+  });
+
+  test('rows that break a key are a warning of UNDROP', async () => {
+    await makePair();
+    let messages: readonly string[] = [];
+    // Restored again where the server is too slow for a look.
+    await until(async () => {
+      await say('DROP TABLE c');
+      await direct.query('DELETE FROM p WHERE a = 2');
+      messages = await warningsOf();
+      return !messages.join().includes('did not check whether rows');
+    }, 'all keys are looked at');
+    expect(messages).toEqual([`${named('c')}: rows break foreign key to p.`]);
+  });
+
+  test('UNDROP says that it did not look for rows that break a key', async () => {
+    await makePair();
+    await say('DROP TABLE c');
+    // Each look is killed, as if its time were over.
+    const killed = Buffer.from('\xff\x25\x05#70100interrupted', 'latin1');
+    await using tap = await wireTap(server, ({ moment, command }) => {
+      const isLook = moment === 'before answer' && command.includes('undrop broken');
+      return isLook ? { ends: killed } : true;
+    });
+    await using hasty = await proxyInFront(tap);
+    expect((await warningsOf('c', hasty)).join()).toContain('did not check whether rows');
   });
 });

@@ -4,50 +4,36 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
-import { projectFolder } from '../support/folders.js';
+import { cloneProject, projectFolder, temporaryFolder } from '../support/folders.js';
 import { nodeProgram, nodeVersions } from '../support/node-versions.js';
+import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { environment } from '../support/proxy.js';
 import { connect, freshSchema, query, testServer } from '../support/servers.js';
 
 const BYTES_MAX = 8 * 2 ** 20;
 const ROW_BYTES = 3 * 2 ** 20;
-const PARTS = [
-  'src',
-  'demo',
-  'throwaway-servers',
-  'scripts',
-  'docs',
-  'package.json',
-  'package-lock.json',
-  'CHANGELOG.md',
-];
 
-let temporary = '';
+const temporary = inHooks().open(() => temporaryFolder('packed'));
 let undrop = '';
 
 beforeAll(async () => {
-  temporary = mkdtempSync(join(tmpdir(), 'undrop-packed-'));
-  const clone = join(temporary, 'clone');
-  for (const part of [...PARTS, 'LICENSE', 'README.md', 'tsconfig.json', 'tsconfig.src.json']) {
-    cpSync(join(projectFolder, part), join(clone, part), { recursive: true });
-  }
-  symlinkSync(join(projectFolder, 'node_modules'), join(clone, 'node_modules'));
-  await runCommand(['npm', 'pack', '--pack-destination', temporary], { cwd: clone });
-  const archive = readdirSync(temporary).find((name) => name.endsWith('.tgz')) ?? '';
-  const prefix = join(temporary, 'elsewhere');
+  const { path } = temporary;
+  const clone = join(path, 'clone');
+  await cloneProject(clone);
+  await runCommand(['npm', 'pack', '--pack-destination', path], { cwd: clone });
+  const archive = readdirSync(path).find((name) => name.endsWith('.tgz')) ?? '';
+  const prefix = join(path, 'elsewhere');
   const options = ['--global', '--offline', '--no-audit', '--no-fund', '--prefix', prefix];
-  await runCommand(['npm', 'install', ...options, join(temporary, archive)], { cwd: temporary });
+  await runCommand(['npm', 'install', ...options, join(path, archive)], { cwd: path });
   undrop = join(prefix, 'bin/undrop');
 }, 120_000);
-afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
 test('it is one program and its demo, with nothing else to install, and small', () => {
-  const modules = join(temporary, 'elsewhere/lib/node_modules');
+  const modules = join(temporary.path, 'elsewhere/lib/node_modules');
   const folders = readdirSync(modules, { recursive: true, withFileTypes: true });
   const files = folders.filter((entry) => entry.isFile());
   expect(readdirSync(modules)).toEqual(['undrop']);
@@ -74,7 +60,7 @@ test('it names the packages that are in it, by a command and in a bill of materi
   expect(version).toBe(lock.version);
   expect(packages).toContain(`mysql2 ${lock.packages['node_modules/mysql2']?.version}`);
   expect(packages.join()).not.toMatch(/\b(jest|typescript|esbuild|mariadb) /);
-  const file = join(temporary, 'elsewhere/lib/node_modules/undrop/build/undrop.cdx.json');
+  const file = join(temporary.path, 'elsewhere/lib/node_modules/undrop/build/undrop.cdx.json');
   const { components } = JSON.parse(readFileSync(file, 'utf8')) as {
     components: readonly { readonly name: string; readonly version: string }[];
   };

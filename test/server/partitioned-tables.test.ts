@@ -4,9 +4,11 @@
  * that is killed finds one place at most to tear the table, and nobody sees it in its schema.
  */
 import type { RowDataPacket } from 'mysql2/promise';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { intentsSettled, relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
+import { type BinlogPlace, binlogEnd, binlogSince } from './service-fixture.js';
 
 const PARTITIONS = `PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10),
   PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30))`;
@@ -26,20 +28,21 @@ onServers('a table with partitions on $name', (server, on) => {
 
   async function heldOf(table: string, from = schema): Promise<RowDataPacket> {
     await relocationsSettled(root, schemas());
-    const rows = await root.rows(
-      `SELECT id, hold_schema AS place, hold_name AS name, relocated, todo FROM _undrop.ledger
-       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,
-      [from, table],
-    );
-    const [row] = rows;
+    const row = (await ledgerRows(root, { schema: from, table, state: 'HOLD' })).at(-1);
     if (row === undefined) throw new Error(`${table} is not held`);
-    const counted = await root.rows(`SELECT COUNT(*) AS n FROM ${row['place']}.${row['name']}`);
-    expect(counted).toEqual([{ n: 3 }]);
+    expect(await root.count(`${row['hold_schema']}.${row['hold_name']}`)).toBe(3);
     return row;
   }
 
+  /** By the drop of a schema. */
+  async function heldFrom(name: string): Promise<readonly RowDataPacket[]> {
+    await intentsSettled(root, schemas());
+    const rows = await ledgerRows(root, { schema: name, state: 'HOLD' });
+    return rows.filter((row) => row['kind'] === 'base');
+  }
+
   /** As an earlier version of undrop held it. */
-  async function holdInPlace({ id, name }: RowDataPacket, own: string): Promise<void> {
+  async function holdInPlace({ id, hold_name: name }: RowDataPacket, own: string): Promise<void> {
     await root.query(`RENAME TABLE _undrop.${name} TO ${own}.${name}`);
     await root.query(
       `UPDATE _undrop.ledger SET hold_schema = ?, relocated = 0, todo = 'blocked_by_partitions',
@@ -49,22 +52,15 @@ onServers('a table with partitions on $name', (server, on) => {
   }
 
   /** Since `from`, those that name the table of that id. */
-  async function renamesOf(id: string, from: RowDataPacket): Promise<number> {
-    const events = await root.rows(
-      `SHOW BINLOG EVENTS IN '${from['File']}' FROM ${from['Position']}`,
-    );
+  async function renamesOf(id: string, from: BinlogPlace): Promise<number> {
+    const events = await binlogSince(root, from);
     // What MariaDB notes of rows of the ledger has the restore script in it.
     const isRename = ({ Event_type: type, Info: text }: RowDataPacket) =>
       type === 'Query' && /RENAME/.test(text) && String(text).includes(id);
     return events.filter(isRename).length;
   }
 
-  async function here(): Promise<RowDataPacket> {
-    const text = server.name === 'mysql-9.7' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS';
-    const [status] = await root.rows(text);
-    if (status === undefined) throw new Error('the binary log is off');
-    return status;
-  }
+  const here = () => binlogEnd(root);
 
   async function said(text: string): Promise<readonly string[]> {
     const { results } = await client.query(text);
@@ -78,7 +74,7 @@ onServers('a table with partitions on $name', (server, on) => {
     const from = await here();
     expect(await said('DROP TABLE t')).toEqual(['ok']);
     const held = await heldOf('t');
-    expect(held).toMatchObject({ place: '_undrop', relocated: 1, todo: null });
+    expect(held).toMatchObject({ hold_schema: '_undrop', relocated: 1, todo: null });
     expect(await renamesOf(String(held['id']), from)).toBe(1);
     await restored(server, String(held['id']));
     const rows = await root.rows('SELECT id FROM t ORDER BY id');
@@ -98,7 +94,7 @@ onServers('a table with partitions on $name', (server, on) => {
       const from = await here();
       expect(await said('DROP TABLE t')).toEqual(['ok']);
       const held = await heldOf('t');
-      expect(held).toMatchObject({ place: '_undrop', relocated: 1, todo: null });
+      expect(held).toMatchObject({ hold_schema: '_undrop', relocated: 1, todo: null });
       const found = await renamesOf(String(held['id']), from);
       expect({ before, renames: found }).toEqual({ before, renames });
       await said("SET sql_mode = ''");
@@ -119,14 +115,13 @@ onServers('a table with partitions on $name', (server, on) => {
     for (const table of ['parent', 'child', 't']) {
       const held = await heldOf(table);
       ids.push(String(held['id']));
-      expect(held).toMatchObject({ place: '_undrop', relocated: 1, todo: null });
+      expect(held).toMatchObject({ hold_schema: '_undrop', relocated: 1, todo: null });
       const renames = await renamesOf(String(held['id']), from);
       const isOnce = table === 't' && server.name !== 'mysql-9.7';
       expect({ table, renames }).toEqual({ table, renames: isOnce ? 1 : 2 });
     }
     for (const target of ids) await restored(server, target);
-    const shown = await root.rows('SHOW CREATE TABLE child');
-    expect(shown[0]?.['Create Table']).toContain('REFERENCES `parent`');
+    expect(await root.show('child')).toContain('REFERENCES `parent`');
     await root.query('DROP TABLE t, child, parent');
   });
 
@@ -135,7 +130,7 @@ onServers('a table with partitions on $name', (server, on) => {
     // Of the session itself; the RENAME ends it, as a native drop does.
     expect(await said('HANDLER t OPEN')).toEqual(['ok']);
     expect(await said('DROP TABLE t')).toEqual(['ok']);
-    expect(await heldOf('t')).toMatchObject({ place: '_undrop', relocated: 1, todo: null });
+    expect(await heldOf('t')).toMatchObject({ hold_schema: '_undrop', relocated: 1, todo: null });
   });
 
   test('into the schema that no replica sees, if it is not logged', async () => {
@@ -146,7 +141,7 @@ onServers('a table with partitions on $name', (server, on) => {
       expect(await said('DROP TABLE t')).toEqual(['ok']);
       expect(await said('SET sql_log_bin = 1')).toEqual(['ok']);
       const held = await heldOf('t');
-      expect(held).toMatchObject({ place: '_undrop_local', relocated: 1, todo: null });
+      expect(held).toMatchObject({ hold_schema: '_undrop_local', relocated: 1, todo: null });
       expect(await renamesOf(String(held['id']), from)).toBe(0);
     }
   });
@@ -160,20 +155,10 @@ onServers('a table with partitions on $name', (server, on) => {
     await holdInPlace(await heldOf('early', name), name);
     const from = await here();
     expect(await said(`DROP DATABASE ${name}`)).toEqual(['ok']);
-    await intentsSettled(root, schemas());
-    const rows = await root.rows(
-      `SELECT id, table_name AS own, hold_schema AS place, hold_name AS name FROM _undrop.ledger
-       WHERE schema_name = ? AND kind = 'base' AND state = 'HOLD' ORDER BY table_name`,
-      [name],
-    );
-    expect(rows.map(({ own, place }) => [own, place])).toEqual([
-      ['early', '_undrop'],
-      ['late', '_undrop'],
-    ]);
-    for (const { name: held } of rows) {
-      const [counted] = await root.query(`SELECT COUNT(*) AS n FROM _undrop.${held}`);
-      expect(counted).toEqual([{ n: 3 }]);
-    }
+    const rows = await heldFrom(name);
+    const places = rows.map((row) => `${row['table_name']} in ${row['hold_schema']}`);
+    expect(places).toEqual(['early in _undrop', 'late in _undrop']);
+    for (const row of rows) expect(await root.count(`_undrop.${row['hold_name']}`)).toBe(3);
     const late = String(rows[1]?.['id']);
     expect(await renamesOf(late, from)).toBe(1);
   });
@@ -192,18 +177,10 @@ onServers('a table with partitions on $name', (server, on) => {
     );
     const [refused = ''] = await said(`DROP DATABASE ${name}`);
     expect(refused).not.toBe('ok');
-    for (const table of ['plain', 'bound']) {
-      const [counted] = await root.query(`SELECT COUNT(*) AS n FROM ${name}.${table}`);
-      expect(counted).toEqual([{ n: 3 }]);
-    }
+    for (const table of ['plain', 'bound']) expect(await root.count(`${name}.${table}`)).toBe(3);
     await root.query('DROP TABLE child');
     expect(await said(`DROP DATABASE ${name}`)).toEqual(['ok']);
-    await intentsSettled(root, schemas());
-    const places = await root.rows(
-      `SELECT DISTINCT hold_schema AS place FROM _undrop.ledger
-       WHERE schema_name = ? AND kind = 'base' AND state = 'HOLD'`,
-      [name],
-    );
-    expect(places).toEqual([{ place: '_undrop' }]);
+    const places = (await heldFrom(name)).map((row) => row['hold_schema']);
+    expect(new Set(places)).toEqual(new Set(['_undrop']));
   });
 });

@@ -11,6 +11,7 @@ import { newRecoveryCursors, reconcile } from '../../src/recovery/reconcile.js';
 import { ServerError } from '../../src/service/errors.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
@@ -169,11 +170,7 @@ onServers('recovery on $name', (server, on) => {
     await own.session.query('UPDATE _undrop.ledger SET ? WHERE id = ?', [to, id]);
   }
 
-  async function stateById(id: string): Promise<string | undefined> {
-    const text = `SELECT state FROM _undrop.ledger WHERE id = '${id}'`;
-    const [row] = await query<{ readonly state: string }>(server, text);
-    return row?.state;
-  }
+  const stateById = async (id: string) => (await ledgerRows(own.session, { id }))[0]?.['state'];
 
   /** As one proxy does, time and again. */
   async function recoverTimes(times: number, pool = own.pool): Promise<void> {

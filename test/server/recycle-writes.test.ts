@@ -17,36 +17,27 @@ const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
 /** Above what is held of a text, as what a literal is filled with. */
 const LONG = 300_000;
 
-/** `%` is a held table; `LIVE` a live one of the same kind, in the schema `NEAR`. */
+/**
+ * `%` is a held table; `LIVE` a live one of the same kind, in the schema `NEAR`. Each form of
+ * statement and each way to write the name: sql/trigger-scan.
+ */
 const WRITES = [
-  ...['INSERT INTO % VALUES (9)', 'REPLACE INTO % VALUES (9)', 'UPDATE % SET id = 9'],
-  ...['DELETE FROM %', 'TRUNCATE TABLE %', 'ALTER TABLE % ADD b INT', 'RENAME TABLE % TO NEAR.b'],
-  ...['DELETE h FROM % AS h JOIN LIVE AS l ON TRUE', 'CREATE INDEX i ON % (id)', 'ANALYZE TABLE %'],
-  ...['INSERT INTO LIVE SELECT * FROM %', 'CREATE TABLE NEAR.c LIKE %', 'OPTIMIZE TABLE %'],
-  ...['CREATE TABLE _undrop.c (id INT)', 'CREATE TABLE _undrop.c LIKE LIVE', 'CHECK TABLE %'],
-  ...['RENAME TABLE LIVE TO _undrop.c', 'ALTER TABLE LIVE RENAME TO _undrop.c', 'HANDLER % OPEN'],
-  ...['CREATE VIEW _undrop.c AS SELECT 1', 'CREATE VIEW NEAR.c AS SELECT * FROM %'],
+  ...['INSERT INTO % VALUES (9)', 'UPDATE % SET id = 9', 'DELETE FROM %', 'TRUNCATE TABLE %'],
+  ...['ALTER TABLE % ADD b INT', 'RENAME TABLE % TO NEAR.b', 'RENAME TABLE LIVE TO _undrop.c'],
+  ...['DELETE h FROM % AS h JOIN LIVE AS l ON TRUE', 'INSERT INTO LIVE SELECT * FROM %'],
+  ...['CREATE TABLE _undrop.c (id INT)', 'CREATE TABLE NEAR.c LIKE %', 'HANDLER % OPEN'],
+  ...['CREATE VIEW NEAR.c AS SELECT * FROM %', 'CREATE PROCEDURE NEAR.c() DELETE FROM %'],
   ...['CREATE TRIGGER _undrop.c BEFORE INSERT ON % FOR EACH ROW SET @a = 1'],
-  ...['CREATE PROCEDURE _undrop.c() SELECT 1', 'CREATE PROCEDURE NEAR.c() DELETE FROM %'],
-  ...['CREATE EVENT _undrop.c ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1', 'LOCK TABLES % WRITE'],
-  ...['LOCK TABLES % READ', 'SELECT 1 FROM % FOR UPDATE', 'SELECT 1 FROM % LOCK IN SHARE MODE'],
-  ...[
-    'CREATE DATABASE _undrop_31',
-    'ALTER DATABASE _undrop CHARACTER SET latin1',
-    'DO (SELECT 1 FROM %)',
-  ],
+  ...['CREATE EVENT _undrop.c ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1', 'OPTIMIZE TABLE %'],
+  ...['LOCK TABLES % WRITE', 'SELECT 1 FROM % FOR UPDATE', 'SET @a = (SELECT COUNT(*) FROM %)'],
+  ...['CREATE DATABASE _undrop_31', 'ALTER DATABASE _undrop CHARACTER SET latin1'],
   ...['GRANT SELECT ON % TO CURRENT_USER', 'GRANT SELECT ON `\\_undrop`.* TO CURRENT_USER'],
-  ...['FLUSH TABLES % WITH READ LOCK', 'SET @a = (SELECT COUNT(*) FROM %)'],
   ...['INSERT INTO /*!50000 _undrop */ . ledger_version VALUES (99, NOW())'],
-  ...['DELETE FROM `_undrop` /* x */ . `ledger`', "LOAD DATA INFILE 'no_such_file' INTO TABLE %"],
+  ...["LOAD DATA INFILE 'no_such_file' INTO TABLE %", 'FLUSH TABLES % WITH READ LOCK'],
 ];
 const OF_MARIADB = [
-  ...[
-    'BEGIN NOT ATOMIC DELETE FROM %; END',
-    'SET STATEMENT max_statement_time=9 FOR DELETE FROM %',
-  ],
-  ...["EXECUTE IMMEDIATE 'DELETE FROM %'", 'CREATE OR REPLACE TABLE _undrop.c (id INT)'],
-  'CREATE SEQUENCE _undrop.c',
+  ...['BEGIN NOT ATOMIC DELETE FROM %; END', "EXECUTE IMMEDIATE 'DELETE FROM %'"],
+  ...['SET STATEMENT max_statement_time=9 FOR DELETE FROM %', 'CREATE SEQUENCE _undrop.c'],
   "BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'DELETE FROM %'; END",
 ];
 const BY_PREPARE = [
@@ -64,13 +55,7 @@ const READS = [
 
 /** Texts that make a schema of undrop's own the default schema, each by itself. */
 const USES = [
-  ...[
-    'USE _undrop',
-    'use `_UNDROP`',
-    'USE _undrop_local',
-    '/*!50000 USE _undrop */',
-    'USE _undrop_2',
-  ],
+  ...['USE _undrop', 'use `_UNDROP`', 'USE _undrop_local', 'USE _undrop_2'],
   ...['USE /* x */ /*!50000 `_undrop` */ -- x', "SET @a = '\\\\'; USE _undrop; SET @b = 1"],
   ...['DO 1; USE mysql; USE NEAR; USE _undrop; DELETE FROM ledger', 'USE `#mysql50#_undrop`'],
   ...['SET sql_mode = \'ANSI_QUOTES\'; USE "_undrop"', `USE /* ${' '.repeat(LONG)} */ _undrop`],

@@ -5,8 +5,7 @@
 import { join } from 'node:path';
 import { temporaryFolder } from '../support/folders.js';
 import { onServersAtOnce } from '../support/on-servers.js';
-import { until } from '../support/poll.js';
-import { runUndrop } from '../support/proxy.js';
+import { reloadBySignal, runUndrop } from '../support/proxy.js';
 import { openRelay } from '../support/relay.js';
 import { connect, query, type Session } from '../support/servers.js';
 import { startService } from '../support/service.js';
@@ -26,10 +25,8 @@ onServersAtOnce('a reload in front of $name', (server, on) => {
     const { proxy } = service;
     const lastOf = (event: string) => proxy.lines.filter((line) => line['event'] === event).at(-1);
     const reload = async (settings: object) => {
-      const before = service.logged({ event: 'reload' }).length;
       await service.set(settings);
-      proxy.kill('SIGHUP');
-      await until(() => service.logged({ event: 'reload' }).length > before, 'a reload');
+      await reloadBySignal(proxy);
     };
     const held = () =>
       root.column(

@@ -6,11 +6,10 @@
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { finishAll } from '../../src/recovery/reconcile.js';
-import { listAll } from '../../src/restore/held-tables.js';
-import { problemsOf } from '../../src/restore/make-whole.js';
-import { restore } from '../../src/restore/restore.js';
-import { restoreSchema } from '../../src/restore/schema/restore-schema.js';
-import { swap } from '../../src/restore/swap.js';
+import { listAll } from '../../src/recycle/held-tables.js';
+import { problemsOf } from '../../src/recycle/make-whole.js';
+import { restore } from '../../src/recycle/restore.js';
+import { restoreSchema } from '../../src/recycle/schema/restore-schema.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
@@ -20,7 +19,7 @@ import { dumpOf } from '../support/rental-shop.js';
 import { isLong } from '../support/sample.js';
 import { connect, freshSchema } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
-import { callsToKill, FaultyPool, ledgerRowOf, recoverOnce, sayTo } from './service-fixture.js';
+import { callsToKill, faultyPool, ledgerRowOf, recoverOnce, sayTo } from './service-fixture.js';
 
 const FAMILY = [
   'CREATE TABLE p (id INT PRIMARY KEY)',
@@ -49,6 +48,13 @@ const BY = {
   hold: 600_000,
 };
 
+const LOST = new UndropError('UNDROP_SERVICE_FAILED', { step: 'run', server: 'it', cause: 'lost' });
+const BREAKS = {
+  'the process dies before it': { moment: 'before' },
+  'the process dies after it': { moment: 'after' },
+  'its statement alone is lost': { moment: 'before', alone: LOST },
+  'its answer alone is lost': { moment: 'after', alone: LOST },
+} as const;
 const WAYS = [
   ['the process dies before it', 'at once'],
   ['the process dies after it', 'at once'],
@@ -57,26 +63,6 @@ const WAYS = [
   ['its statement alone is lost', 'at once'],
   ['its answer alone is lost', 'at once'],
 ] as const;
-type Break = (typeof WAYS)[number][0];
-
-/** `call`: to the server, counted from 1. */
-function breakingPool(pool: ServicePool, call: number, how: Break) {
-  if (how === 'the process dies before it') return new FaultyPool(pool, { call, moment: 'before' });
-  if (how === 'the process dies after it') return new FaultyPool(pool, { call, moment: 'after' });
-  let calls = 0;
-  const tapped = tappedPool(pool, async (send) => {
-    calls += 1;
-    if (calls !== call) return send();
-    if (how === 'its answer alone is lost') await send();
-    throw new UndropError('UNDROP_SERVICE_FAILED', { step: 'run', server: 'it', cause: 'lost' });
-  });
-  return {
-    ...tapped,
-    get calls() {
-      return calls;
-    },
-  };
-}
 
 onServers('a restore that breaks off on $name', (server, on) => {
   const { test } = on;
@@ -140,7 +126,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
     const finished: boolean[] = [];
     const isFinished = async (call: number) => {
       const before = await droppedFamily();
-      const broken = breakingPool(pool, call, what);
+      const broken = faultyPool(pool, { call, ...BREAKS[what] });
       await restore(broken, request).catch(() => undefined);
       if (when === 'behind a recovery') {
         await finish();
@@ -224,7 +210,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
       await droppedFamily();
       await run('DROP TABLE kid', ...FAMILY.slice(1, 2));
       const [definition] = await rowsOf('SHOW CREATE TABLE c');
-      const faulty = new FaultyPool(pool, { call, moment: 'after' });
+      const faulty = faultyPool(pool, { call, moment: 'after' });
       await restore(faulty, renamed).catch(() => undefined);
       await ownerIsGone();
       await recover();
@@ -275,7 +261,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
       const open = "SELECT id FROM _undrop.ledger WHERE state = 'intent'";
       const triggers = async () =>
         (await rowsOf('SHOW TRIGGERS')).map((row) => `${row['Trigger']} ${row['Table']}`);
-      const swapIt = (on: ServicePool) => swap(on, { ...request, by: BY });
+      const swapIt = (on: ServicePool) => restore(on, { ...request, swapBy: () => BY });
       const survives = async (call: number) => {
         await clear();
         await freshLedger(server);
@@ -283,7 +269,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
         const before = await direct.show('c');
         await dropped();
         await run(...swapped('(1, 1), (2, 1), (3, NULL)'));
-        const faulty = new FaultyPool(pool, { call, moment });
+        const faulty = faultyPool(pool, { call, moment });
         await swapIt(faulty).catch(() => undefined);
         const isSettled = async () => {
           await recover();
@@ -307,7 +293,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
       };
       const calls = await survives(Number.POSITIVE_INFINITY);
       const all = callsToKill(calls, `swap ${moment}`);
-      const some = all.filter((call, at) => (isLong ? call % 3 === 0 : at < 2));
+      const some = all.filter((call, at) => (isLong ? call % 6 === 0 : at < 2));
       for (const call of some) await survives(call);
     },
   );
@@ -324,9 +310,10 @@ onServers('a restore that breaks off on $name', (server, on) => {
       const diesAt = async (call: number) => {
         await sayTo(proxy, { schema: name, texts: [`DROP DATABASE ${name}`] });
         await until(isNone("state IN ('intent', 'emptying', 'emptied')"), 'the drop is recorded');
-        const faulty = new FaultyPool(pool, { call, moment });
+        const faulty = faultyPool(pool, { call, moment });
         await restoreSchema(faulty, { schema: name }).catch(() => undefined);
-        const owned = "kind = 'schema' AND IS_FREE_LOCK(CONCAT('undrop:restore:', group_id)) = 0";
+        const ids = 'SELECT ID FROM information_schema.PROCESSLIST';
+        const owned = `kind = 'schema' AND todo = 'restoring' AND thread_id IN (${ids})`;
         await until(isNone(owned), 'its owner is gone');
         const { isComplete, tables } = await restoreSchema(pool, { schema: name });
         const problems = tables.flatMap((table) => table.problems);

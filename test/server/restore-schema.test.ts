@@ -197,13 +197,6 @@ onServers('a dropped schema on $name', (server, on) => {
     expect(refused.length).toBeLessThan(2);
     expect(await dumpOf(server, schema)).toEqual(before);
   });
-
-  test('is said not to be there', async () => {
-    const { code, stderr } = await runUndrop(server, ['restore', '--schema', 'never_there']);
-    expect([code, stderr]).toEqual([1, expect.stringContaining('UNDROP_NO_SUCH_SCHEMA')]);
-    const both = await runUndrop(server, ['restore', 't', '--schema', 'd']);
-    expect(both.code).toBe(2);
-  });
 });
 
 describe.each(testServerNames().filter((name) => name !== 'mysql-5.6'))(

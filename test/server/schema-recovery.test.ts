@@ -17,7 +17,7 @@ import {
 import { silentLog } from '../../src/log.js';
 import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
 import { putSchemaBack } from '../../src/recovery/recover-drop-database.js';
-import { restore } from '../../src/restore/restore.js';
+import { restore } from '../../src/recycle/restore.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { ledgerRows } from '../support/ledger-rows.js';
@@ -28,7 +28,7 @@ import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import {
   callsToKill,
-  FaultyPool,
+  faultyPool,
   localPortOf,
   newId,
   PROXY_ID,
@@ -169,13 +169,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
     }
-    const scripts = await query<{ restore_script: string }>(
-      server,
-      `SELECT restore_script FROM _undrop.ledger
-       WHERE group_id = '${drop.groupId}' AND state = 'HOLD'`,
-    );
-    expect(scripts).toHaveLength(TABLES.length);
-    for (const row of scripts) expect(row.restore_script).toContain('RENAME TABLE');
+    const held = await ledgerRows(root, { state: 'HOLD' });
+    expect(held.map((row) => row['group_id'])).toEqual(TABLES.map(() => drop.groupId));
+    for (const row of held) expect(row['restore_script']).toContain('RENAME TABLE');
     expect(await findSchemaDrops(own.pool)).toEqual([]);
     expect(Object.values(await recover()).flat()).toEqual([]);
     for (const { id } of drop.tables) await restore(own.pool, { target: id });
@@ -504,7 +500,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
           await emptied();
           await own.die();
         }
-        const faulty = new FaultyPool(own.pool, { call, moment });
+        const faulty = faultyPool(own.pool, { call, moment });
         await recover(faulty).catch(() => undefined);
         const open = await findSchemaDrops(own.pool);
         const wanted = open.length > 0 ? [schema] : [];

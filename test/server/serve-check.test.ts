@@ -1,11 +1,15 @@
 /**
  * `undrop serve --check` on each server: what it finds of the server and the account, beside a
- * proxy and before the first, and that the server is as it was.
+ * proxy and before the first, and that the server is as it was. And the commands as processes in a
+ * shell: a pipe that closes; a proxy in the place of a server.
  */
+import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import {
+  environment,
+  MAIN,
   proxyInFront,
   runUndrop,
   spawnProxy,
@@ -58,43 +62,37 @@ onServers('undrop serve --check on $name', (server, on) => {
     expect(await client.column('SELECT 1')).toHaveLength(1);
   });
 
-  test.each([
-    ['lacks privileges', { USER: user, PASSWORD: 'ch3ck' }, 1, /^warning +account +missing /m],
-    ['is refused', { PASSWORD: 'another' }, 2, /^failed +server +.*refuses the service account/m],
-    ['is unknown', { USER: 'nobody_at_all' }, 2, /^failed +server +/m],
-  ])('finds that the account %s', async (_what, variables: Variables, code, line) => {
-    const done = await check(variables);
-    expect([done.code, done.stdout]).toEqual([code, expect.stringMatching(line)]);
-  });
-
-  test('warns of a variable that is no setting', async () => {
-    const { code, stdout } = await check({ HODL: '3d' });
-    expect([code, stdout]).toEqual([1, expect.stringMatching(/^warning +settings .*UNDROP_HODL/m)]);
-  });
-
-  test.each([
-    ['SELECT no_such', 'UNDROP_THROTTLE_QUERY failed: '],
-    ['SELECT 1 LIMIT 0', 'UNDROP_THROTTLE_QUERY returned no row'],
-  ])('runs the query of the throttle: %s', async (THROTTLE_QUERY, words) => {
-    const { code, stdout } = await check({ THROTTLE_QUERY });
-    const line = `^warning +throttle +the collector would wait: ${words}`;
-    expect([code, stdout]).toEqual([1, expect.stringMatching(new RegExp(line, 'm'))]);
-  });
-
-  test('lets the query of the throttle make the collector wait', async () => {
-    const { code, stdout } = await check({ THROTTLE_QUERY: 'SELECT 1' });
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/would start and hold drops/)]);
-  });
-
-  test('reads the lag of the replicas', async () => {
-    const REPLICAS = `127.0.0.1:1,${server.host}:${server.port}`;
-    const { code, stdout } = await check({ REPLICAS });
-    expect([code, stdout]).toEqual([
+  const waits = (why: string) =>
+    new RegExp(`^warning +throttle +the collector would wait: UNDROP_THROTTLE_QUERY ${why}`, 'm');
+  const both = `127.0.0.1:1,${server.host}:${server.port}`;
+  const FINDS: readonly (readonly [string, Variables, number, ...RegExp[]])[] = [
+    ['no privileges', { USER: user, PASSWORD: 'ch3ck' }, 1, /^warning +account +missing /m],
+    ['a refusal', { PASSWORD: 'another' }, 2, /^failed +server +.*refuses the service account/m],
+    ['no such account', { USER: 'nobody_at_all' }, 2, /^failed +server +/m],
+    ['a variable that is no setting', { HODL: '3d' }, 1, /^warning +settings .*UNDROP_HODL/m],
+    ['a query that fails', { THROTTLE_QUERY: 'SELECT no_such' }, 1, waits('failed: ')],
+    ['one of no row', { THROTTLE_QUERY: 'SELECT 1 LIMIT 0' }, 1, waits('returned no row')],
+    ['one that is true', { THROTTLE_QUERY: 'SELECT 1' }, 0, /would start and hold drops/],
+    [
+      'replicas without a lag',
+      { REPLICAS: both },
       1,
-      expect.stringMatching(/of the replica 127\.0\.0\.1:1 is not/),
-    ]);
-    const why = /(: it does not replicate|you need .* MONITOR privilege.*)$/m;
-    expect(stdout).toMatch(why);
+      /of the replica 127\.0\.0\.1:1 is not/,
+      /(: it does not replicate|you need .* MONITOR privilege.*)$/m,
+    ],
+    [
+      'a server of UNDROP_UPSTREAM that is not there',
+      { UPSTREAM: both },
+      1,
+      /^warning +server +127\.0\.0\.1:1: /m,
+      /^ok +account +undrop@%/m,
+    ],
+  ];
+  test.each(FINDS)('finds %s', async (_what, variables, code, ...lines) => {
+    const done = await check(variables);
+    for (const line of lines) {
+      expect([done.code, done.stdout]).toEqual([code, expect.stringMatching(line)]);
+    }
   });
 
   test('warns at the start of a query of the throttle that fails', async () => {
@@ -106,17 +104,24 @@ onServers('undrop serve --check on $name', (server, on) => {
     expect(proxy.lines.find(isSaid)).toMatchObject({ level: 40, event: 'collector' });
   });
 
-  test('looks at each server of UNDROP_UPSTREAM', async () => {
-    const UPSTREAM = `127.0.0.1:1,${server.host}:${server.port}`;
-    const { code, stdout } = await check({ UPSTREAM });
-    expect([code, stdout]).toEqual([
-      1,
-      expect.stringMatching(/^warning +server +127\.0\.0\.1:1: /m),
-    ]);
-    expect(stdout).toMatch(/^ok +account +undrop@%/m);
+  test('a command whose reader has gone ends quietly, with its own exit code', async () => {
+    const text = '"$0" "$@" | true; exit $PIPESTATUS';
+    const argv = ['bash', '-c', text, process.execPath, MAIN, 'list'];
+    const ended = await tryCommand(argv, { env: environment(server, {}) });
+    expect(ended).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  test('tells a proxy from a server', async () => {
+  test.each([
+    ['restore', ['restore', 'nothing']],
+    ['doctor', ['doctor']],
+  ])('%s tells a proxy from a server', async (_command, args) => {
+    await using proxy = await proxyInFront(server);
+    const { code, stdout, stderr } = await spawnUndrop({ ...proxy, user: 'root' }, args);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/UNDROP_UPSTREAM 127\.0\.0\.1:\d+ is a proxy of undrop/);
+  });
+
+  test('serve --check tells a proxy from a server', async () => {
     await using proxy = await proxyInFront(server);
     const { code, stdout } = await check({ UPSTREAM: `${proxy.host}:${proxy.port}` });
     expect([code, stdout]).toEqual([2, expect.stringMatching(/^failed .* is a proxy of undrop/m)]);

@@ -1,21 +1,23 @@
 /**
- * What the tests of the service folders share: a user session that drops the way a proxy does, and
- * a relay that goes silent without a FIN. Imports what writes an intent, and recovery: a drop that
- * has got no further than that can't be had from a proxy.
+ * What the tests of the service folders share: a user session that drops the way a proxy does.
+ * Imports what writes an intent, and recovery: a drop that has got no further than that can't be
+ * had from a proxy.
  */
 import { randomBytes } from 'node:crypto';
-import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { Socket } from 'node:net';
+import type { RowDataPacket } from 'mysql2/promise';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { type DropIntent, type IntentFacts, recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName, newHoldId } from '../../src/names/names.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { connect, hasProcess, type Session, type Target } from '../support/servers.js';
+import { tappedPool } from '../support/tapped-pool.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
 
@@ -125,120 +127,43 @@ export async function rowCounts(
   return counts;
 }
 
-/** A TCP relay in front of a server. */
-export interface Relay extends AsyncDisposable {
-  readonly target: Target;
-  /** From now on every byte is swallowed, in both directions; nothing is closed. */
-  silence(): void;
-  /** New connections go through again; those that were silenced stay so. */
-  speak(): void;
-  close(): Promise<void>;
-}
-
-export async function relayTo(target: Target): Promise<Relay> {
-  let isSilent = false;
-  const pairs = new Set<{ isDeaf: boolean; readonly sockets: readonly Socket[] }>();
-  const server: Server = createServer({ noDelay: true }, (client) => {
-    const upstream = new Socket().setNoDelay();
-    upstream.connect(target.port, target.host);
-    const pair = { isDeaf: isSilent, sockets: [client, upstream] };
-    pairs.add(pair);
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      from.on('data', (bytes) => pair.isDeaf || to.write(bytes));
-      from.on('close', () => pair.isDeaf || to.destroy());
-      from.on('error', () => undefined);
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const close = () =>
-    new Promise<void>((resolve) => {
-      for (const { sockets } of pairs) for (const socket of sockets) socket.destroy();
-      server.close(() => resolve());
-    });
-  return {
-    target: { ...target, host: '127.0.0.1', port },
-    silence: () => {
-      isSilent = true;
-      for (const pair of pairs) pair.isDeaf = true;
-    },
-    speak: () => {
-      isSilent = false;
-    },
-    close,
-    [Symbol.asyncDispose]: close,
-  };
-}
-
 /** Calls to the server at which a test kills: each of them in a long run, otherwise some. */
 export function callsToKill(count: number, name: string): readonly number[] {
   const calls = Array.from({ length: count }, (_none, index) => index + 1);
   return sample(calls, { name, count: 4 });
 }
 
-/**
- * A pool whose process dies at the given call to the server, counted from 1: before the text is
- * sent, or before its answer is seen. From then on nothing works.
- */
-export class FaultyPool implements ServicePool {
-  readonly #pool: ServicePool;
-  readonly #dies: { readonly call: number; readonly moment: 'before' | 'after' };
-  #calls = 0;
-
-  constructor(
-    pool: ServicePool,
-    dies: { readonly call: number; readonly moment: 'before' | 'after' },
-  ) {
-    this.#pool = pool;
-    this.#dies = dies;
-  }
-
-  /** So far. */
-  get calls(): number {
-    return this.#calls;
-  }
-
-  run(...args: Parameters<ServicePool['run']>): ReturnType<ServicePool['run']> {
-    return this.#call(() => this.#pool.run(...args));
-  }
-
-  task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T> {
-    return this.#pool.task((connection) =>
-      fn({
-        threadId: connection.threadId,
-        discard: () => connection.discard(),
-        run: (...args) => this.#call(() => connection.run(...args)),
-      }),
-    );
-  }
-
-  killQuery(threadId: number): Promise<void> {
-    return this.#pool.killQuery(threadId);
-  }
-
-  isWaiting(threadId: number): Promise<boolean> {
-    return this.#pool.isWaiting(threadId);
-  }
-
-  dispose(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  async #call<T>(send: () => Promise<T>): Promise<T> {
-    this.#calls += 1;
-    const { call, moment } = this.#dies;
-    if (this.#calls > call || (this.#calls === call && moment === 'before')) throw died();
-    const answer = await send();
-    if (this.#calls >= call) throw died();
-    return answer;
-  }
+export interface PoolFault {
+  /** To the server, counted from 1. */
+  readonly call: number;
+  /** Before the text is sent, or before its answer is seen. */
+  readonly moment: 'before' | 'after';
+  /** How that call alone fails; default: the process dies there, and nothing works any more. */
+  readonly alone?: Error;
 }
 
-function died(): Error {
-  return new Error('The process has died here.');
+/** A pool that fails; `calls`: so far. */
+export function faultyPool(
+  pool: ServicePool,
+  { call, moment, alone }: PoolFault,
+): ServicePool & { readonly calls: number } {
+  let calls = 0;
+  const tapped = tappedPool(pool, async (send) => {
+    calls += 1;
+    const isAt = calls === call;
+    const fails = () => isAt || (alone === undefined && calls >= call);
+    const error = alone ?? new Error('The process has died here.');
+    if (fails() && !(isAt && moment === 'after')) throw error;
+    const answer = await send();
+    if (fails()) throw error;
+    return answer;
+  });
+  return {
+    ...tapped,
+    get calls() {
+      return calls;
+    },
+  };
 }
 
 /** Says each text in a session of its own. */
@@ -252,13 +177,30 @@ export async function sayTo(
 
 /** The newest row of the ledger for a table. */
 export async function ledgerRowOf(
-  connection: Connection,
-  { schema, table }: { readonly schema: string; readonly table: string },
+  session: Session,
+  table: { readonly schema: string; readonly table: string },
 ): Promise<RowDataPacket | undefined> {
-  const [rows] = await connection.query<RowDataPacket[]>(
-    `SELECT * FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?
-     ORDER BY id DESC LIMIT 1`,
-    [schema, table],
-  );
-  return rows[0];
+  return (await ledgerRows(session, table)).at(-1);
+}
+
+export interface BinlogPlace {
+  readonly file: string;
+  readonly position: number;
+}
+
+/** Where the binary log ends. */
+export async function binlogEnd(session: Session): Promise<BinlogPlace> {
+  // MySQL 9.7 knows no other words for it, and no other server knows these.
+  const [row] = await session
+    .rows('SHOW BINARY LOG STATUS')
+    .catch(() => session.rows('SHOW MASTER STATUS'));
+  return { file: String(row?.['File']), position: Number(row?.['Position']) };
+}
+
+/** Its events since then. */
+export async function binlogSince(session: Session, from: BinlogPlace): Promise<RowDataPacket[]> {
+  const end = await binlogEnd(session);
+  expect(end.file).toBe(from.file);
+  if (end.position === from.position) return [];
+  return session.rows(`SHOW BINLOG EVENTS IN '${from.file}' FROM ${from.position}`);
 }

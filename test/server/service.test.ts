@@ -1,23 +1,43 @@
 /**
- * The service pool on real servers: settings, values, errors, deadlines. It calls the pool, which
- * no command shows.
+ * The service pool on real servers: settings, values, errors, deadlines; and how its account logs
+ * in, by a key that is known, and by no other, and by a password file that changes meanwhile. It
+ * calls the pool, which no command shows. With somebody on the way to the server:
+ * service/login/driver-login.test.ts. By a client certificate: lent-tls.test.ts.
  */
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
+import * as col from '../../src/service/columns.js';
 import { isServerError } from '../../src/service/errors.js';
-import { openServicePool } from '../../src/service/pool/open-pool.js';
+import { spkiOf } from '../../src/service/login/server-key.js';
+import { openServicePool, type ServicePoolOptions } from '../../src/service/pool/open-pool.js';
+import { greet } from '../../src/service/pool/pool-set.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
-import * as col from '../../src/service/columns.js';
 import { ident, sql } from '../../src/service/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../src/service/true-sizes.js';
+import { temporaryFolder } from '../support/folders.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { connect, hasProcess, query, type Session } from '../support/servers.js';
+import { openRelay } from '../support/relay.js';
+import {
+  connect,
+  freshSchema,
+  hasProcess,
+  query,
+  type Session,
+  testServers,
+} from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { relayTo } from './service-fixture.js';
 
+const PASSWORD = 'pa$$ wörd;';
+const UNCHECKED = {
+  ...{ isOptional: false, ca: null, identity: null },
+  ...{ verifies: false, verifiesName: false },
+};
 const DEADLINE = expect.objectContaining({ code: 'UNDROP_DEADLINE' });
 
 onServers('the service pool on $name', (server, on) => {
@@ -188,17 +208,17 @@ onServers('the service pool on $name', (server, on) => {
   });
 
   test('never hangs on a way that swallows bytes, and works again when there is one', async () => {
-    await using relay = await relayTo(server);
-    await using far = poolOn(relay.target);
+    await using relay = await openRelay(server);
+    await using far = poolOn(relay);
     await Promise.all([far.run(sql`SELECT SLEEP(0.05)`), far.run(sql`SELECT SLEEP(0.05)`)]);
     const task = far.task(async (connection) => {
       await connection.run(sql`SELECT 1`);
-      relay.silence();
+      relay.swallow();
       await connection.run(sql`SELECT 2`, { deadlineMs: 150 });
     });
     await expect(task).rejects.toEqual(DEADLINE);
     await expect(far.run(sql`SELECT 3`, { deadlineMs: 150 })).rejects.toEqual(DEADLINE);
-    relay.speak();
+    relay.resume();
     expect(await settings(far)).toContain('utf8mb4');
   }, 180_000);
 
@@ -264,4 +284,151 @@ test('a server that is not there is unreachable, whoever would log in', async ()
   expect(isServerError(error)).toBe(false);
   expect(error).toMatchObject({ code: 'UNDROP_UPSTREAM_UNREACHABLE' });
   await pool.dispose();
+});
+
+describe.each(testServers())('logins of the service account on $name', (server) => {
+  const { name, host, port } = server;
+
+  async function withPool<T>(
+    options: Partial<ServicePoolOptions>,
+    work: (pool: ReturnType<typeof openServicePool>) => Promise<T>,
+  ): Promise<T> {
+    const pool = openServicePool({
+      ...{ address: { host, port }, user: 'key_of_it', password: PASSWORD },
+      ...{ connectionsMax: 3, log: silentLog, ...options },
+    });
+    try {
+      return await work(pool);
+    } finally {
+      await pool.dispose();
+    }
+  }
+
+  test('a password file is read for each connection', async () => {
+    await using folder = await temporaryFolder('password');
+    const passwordFile = join(folder.path, 'password');
+    writeFileSync(passwordFile, 'old\n');
+    await query(server, "CREATE USER rotated@'%' IDENTIFIED BY 'old'");
+    try {
+      const user = 'rotated';
+      await withPool({ user, password: 'old', passwordFile }, async (pool) => {
+        await pool.task(async (first) => {
+          await first.run(sql`SELECT 1`);
+          const change = name === 'mysql-5.6' ? 'SET PASSWORD FOR' : 'ALTER USER';
+          const to = name === 'mysql-5.6' ? "= PASSWORD('new')" : "IDENTIFIED BY 'new'";
+          await query(server, `${change} rotated@'%' ${to}`);
+          // MySQL 9.7 lets the old password in from its cache until the new one was used.
+          const another = await connect({ host, port, user, password: 'new' });
+          await another.end();
+          writeFileSync(passwordFile, 'new\n');
+          // The first connection is taken, so this is another one.
+          await pool.run(sql`SELECT 1`);
+          // In the middle of a rotation it may be gone for a moment.
+          rmSync(passwordFile);
+          await pool.task(async (third) => {
+            await third.run(sql`SELECT 1`);
+            await first.run(sql`SELECT 1`);
+          });
+        });
+      });
+    } finally {
+      await query(server, "DROP USER rotated@'%'");
+    }
+  });
+
+  if (name !== 'mysql-9.7') return;
+
+  describe('caching_sha2_password', () => {
+    const plugin = 'caching_sha2_password';
+
+    beforeAll(async () => {
+      await query(server, `CREATE USER key_of_it@'%' IDENTIFIED WITH ${plugin} BY '${PASSWORD}'`);
+    });
+
+    afterAll(() => query(server, "DROP USER key_of_it@'%'"));
+
+    let changes = 0;
+
+    /** What it asks for is the password itself: nothing of it is in its cache. */
+    const coldLogin = async (options: Partial<ServicePoolOptions>): Promise<string> => {
+      const password = `${PASSWORD}${changes++}`;
+      await query(server, `ALTER USER key_of_it@'%' IDENTIFIED WITH ${plugin} BY '${password}'`);
+      return withPool({ password, ...options }, (pool) =>
+        greet(pool, { host, port }).then(
+          () => 'in',
+          (error: unknown) => (error instanceof UndropError ? error.code : 'another error'),
+        ),
+      );
+    };
+
+    test('lets the account in by the key that is pinned, and by no other', async () => {
+      const [status] = await query<{ Value: string }>(
+        server,
+        "SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'",
+      );
+      const key = createPublicKey(status?.Value ?? '');
+      expect(await coldLogin({ serverKey: { pinned: spkiOf(key) } })).toBe('in');
+      const other = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+      const refused = await coldLogin({ serverKey: { pinned: spkiOf(other) } });
+      expect(refused).toBe('UNDROP_SERVER_KEY');
+    });
+
+    test('lets it in in TLS, and on this machine without', async () => {
+      expect(await coldLogin({ tls: UNCHECKED })).toBe('in');
+      expect(await coldLogin({})).toBe('in');
+      expect(await coldLogin({ password: 'another' })).toBe('UNDROP_ACCOUNT');
+    });
+  });
+
+  test('sha256_password is refused in TLS too', async () => {
+    const account = `old_plugin@'%' IDENTIFIED WITH sha256_password BY '${PASSWORD}'`;
+    await query(server, `CREATE USER ${account}`);
+    const options = { user: 'old_plugin', tls: UNCHECKED };
+    const greeting = withPool(options, (pool) => greet(pool, { host, port }));
+    await expect(greeting).rejects.toMatchObject({ code: 'UNDROP_SERVER_KEY' });
+    await query(server, "DROP USER old_plugin@'%'");
+  });
+});
+
+test.each(testServers())('a lock is waited for, and nothing else, on $name', async (server) => {
+  const { name: schema, drop } = await freshSchema(server, 'waits');
+  const pool = poolOn(server, 2);
+  const [was] = await query<{ was: string }>(server, 'SELECT @@GLOBAL.event_scheduler AS was');
+  await query(
+    server,
+    `CREATE EVENT ${schema}.later ON SCHEDULE EVERY 1 DAY STARTS NOW() + INTERVAL 1 DAY DO DO 0`,
+    'SET GLOBAL event_scheduler = ON',
+    `CREATE TABLE ${schema}.t (id INT)`,
+  );
+  // It waits for its next event, which no KILL brings.
+  const scheduler = await stateOf("USER = 'event_scheduler'");
+  expect(scheduler.state).toMatch(/^Waiting for next activation/);
+  expect(await pool.isWaiting(scheduler.id)).toBe(false);
+  const reader = await connect(server, { database: schema });
+  await reader.run('BEGIN', 'SELECT * FROM t');
+  const waiter = await connect(server, { database: schema });
+  const answered = waiter.query('RENAME TABLE t TO u');
+  const locked = await stateOf(`ID = ${waiter.threadId}`);
+  expect(locked.state).toMatch(/^Waiting for .* lock/);
+  expect(await pool.isWaiting(locked.id)).toBe(true);
+  await reader.query('ROLLBACK');
+  await answered;
+  for (const connection of [reader, waiter]) await connection.end();
+  await query(server, `SET GLOBAL event_scheduler = ${was?.was ?? 'OFF'}`);
+  await pool.dispose();
+  await drop();
+
+  async function stateOf(who: string): Promise<{ readonly id: number; readonly state: string }> {
+    let found = { id: 0, state: '' };
+    await until(async () => {
+      const [row] = await query<{ id: number; state: string }>(
+        server,
+        `SELECT ID AS id, STATE AS state FROM information_schema.PROCESSLIST
+         WHERE ${who} AND STATE LIKE 'Waiting for %'`,
+      );
+      found = row ?? found;
+      return row !== undefined;
+    }, `${who} waits`);
+    return found;
+  }
 });

@@ -5,7 +5,13 @@
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
+import {
+  type ProxyProcess,
+  reloadBySignal,
+  runUndrop,
+  spawnProxy,
+  type Variables,
+} from '../support/proxy.js';
 import { query } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 
@@ -69,9 +75,7 @@ onServersAtOnce('the services in front of $name', (server, on) => {
 
     await second.stop();
     await untilListed(first);
-    first.kill('SIGHUP');
-    const isReloaded = () => first.lines.some(({ event }) => event === 'reload');
-    await until(isReloaded, 'it is reloaded');
+    await reloadBySignal(first);
     const [before] = services;
     await until(async () => {
       const [row] = (await status()).services;

@@ -1,25 +1,37 @@
 /**
- * Three proxies on one server, of which one is killed, ended, frozen or cut off every moment, while
- * clients of all drop and undrop, and what is held is collected. Nobody but the clients of that one
- * sees an error; what was said to be dropped or brought back is; and nothing is removed twice.
+ * Several proxies on one server, and some of them are lost. Of three one is killed, ended, frozen
+ * or cut off every moment, while clients of all drop and undrop, and what is held is collected.
+ * Nobody but the clients of that one sees an error; what was said to be dropped or brought back is;
+ * and nothing is removed twice. Of two the one that collects is lost: the other takes over, and the
+ * first does nothing stale when it wakes, by the server's own log of what each connection said.
  */
-
 import { jest } from '@jest/globals';
+import { countRows, holdTable, whereIs } from '../lifecycle/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
 import { LATE } from '../support/load.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { onServer } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { openRelay, type Relay } from '../support/relay.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
-import { connect, type Session, type TestServer, testServers } from '../support/servers.js';
+import {
+  connect,
+  generalLog,
+  type LoggedCommand,
+  type Session,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(1_200_000);
 
 /** For each server. */
-const LASTS_MS = rounds(60_000, 0);
+const LASTS_MS = rounds(30_000, 0);
 /** At least. */
 const MISHAPS = 4;
 const [PROXIES, CLIENTS, ROWS] = [3, 1, 3];
@@ -207,3 +219,114 @@ describe.each(servers)('three proxies on $name', (server) => {
       `_undrop.ledger WHERE schema_name = '${schema}' AND state IN ('HOLD', 'PURGE', 'EVAC', 'DROP')`,
     );
 });
+
+/** Twice what was promised, because a busy machine is slow. */
+const TAKEOVER_MS = 180_000;
+const TAKEN_OVER = {
+  COLLECT: 'auto',
+  GRACE: '0s',
+  FAST_DROP: 'never',
+  EVAC: '0s',
+  CHECK_INTERVAL: '1s',
+};
+/** More than a few chunks. */
+const BIG_ROWS = 50_000;
+const COLLECTS = 'became the collector of this server';
+const IDLE = 'another proxy collects on this server';
+
+/** Takes the collecting proxy away, and brings it back. */
+interface Loss {
+  lose(first: ProxyProcess): void;
+  wake(first: ProxyProcess): void;
+}
+
+const LOSSES: Readonly<Record<string, (server: TestServer) => Promise<void>>> = {
+  'by SIGSTOP is taken over from, and does nothing stale after SIGCONT': (server) =>
+    takeOver(server, server, {
+      lose: (first) => first.kill('SIGSTOP'),
+      wake: (first) => first.kill('SIGCONT'),
+    }),
+  'by a network that swallows its bytes is taken over from, and does nothing stale': async (
+    server,
+  ) => {
+    await using relay = await openRelay(server);
+    await takeOver(server, relay, { lose: () => relay.swallow(), wake: () => relay.resume() });
+  },
+};
+
+/** Servers wait at the same time; a run that is not long has each loss on one of them. */
+inLanes(
+  testServers(),
+  'a collector on $name that is lost',
+  (server, lane) => {
+    const test = testOnOne(server, lane);
+    lane.afterAll(() => dropRecycleSchemas(server));
+    for (const [loss, run] of Object.entries(LOSSES)) test(loss, () => run(server));
+  },
+  600_000,
+);
+
+/** `way` is how the first proxy reaches the server. */
+async function takeOver(server: TestServer, way: Parameters<typeof spawnProxy>[0], loss: Loss) {
+  await freshLedger(server);
+  await using log = await generalLog(server);
+  const started: ProxyProcess[] = [];
+  const untilOf = (what: string, check: () => boolean | Promise<boolean>, withinMs?: number) =>
+    until(check, `${server.name}: ${what}`, withinMs);
+  try {
+    const first = await spawnProxy(way, TAKEN_OVER);
+    started.push(first);
+    await untilOf('the first collects', () => says(first, COLLECTS));
+    const second = await spawnProxy(server, TAKEN_OVER);
+    started.push(second);
+    await untilOf('the second keeps still', () => says(second, IDLE));
+
+    // In the middle of a purge, so that the first has much left to do.
+    const big = await holdTable(server, { state: 'PURGE', rows: BIG_ROWS });
+    const small = await holdTable(server);
+    const isPurging = async () => (await countRows(server, big.quoted)) < BIG_ROWS;
+    await untilOf('started to delete the rows of a held table', isPurging);
+    loss.lose(first);
+    await untilOf('takeover', () => says(second, COLLECTS), TAKEOVER_MS);
+    loss.wake(first);
+    await untilOf('the first is awake', () => says(first, IDLE), TAKEOVER_MS);
+    const late = await holdTable(server);
+    const areGone = async () => {
+      const places = [big, small, late].map(({ id }) => whereIs(server, id));
+      return (await Promise.all(places)).flat().length === 0;
+    };
+    await untilOf('all tables are gone', areGone, TAKEOVER_MS);
+    expectOneAtATime(await log.read(), threadsOf(first), threadsOf(second));
+  } finally {
+    for (const proxy of started) proxy.kill('SIGKILL');
+    await Promise.all(started.map(({ ended }) => ended));
+  }
+}
+
+/** Once a connection of the second has done a collector's work, none of the first's ever does. */
+function expectOneAtATime(
+  commands: readonly LoggedCommand[],
+  first: ReadonlySet<number>,
+  second: ReadonlySet<number>,
+): void {
+  const work = commands.filter(
+    ({ command, text }) =>
+      command === 'Query' && /(RENAME|DROP|DELETE) \/\* undrop (move|remove|purge)/.test(text),
+  );
+  const owners = work.map(({ threadId }) =>
+    first.has(threadId) ? 'first' : second.has(threadId) ? 'second' : `somebody: ${threadId}`,
+  );
+  expect([...new Set(owners)]).toEqual(['first', 'second']);
+  expect(owners.lastIndexOf('first')).toBeLessThan(owners.indexOf('second'));
+}
+
+/** The connections on which a proxy had the lock. */
+function threadsOf({ lines }: ProxyProcess): ReadonlySet<number> {
+  return new Set(
+    lines.filter(({ msg }) => msg === COLLECTS).map((line) => Number(line['threadId'])),
+  );
+}
+
+function says({ lines }: ProxyProcess, message: string): boolean {
+  return lines.some(({ msg }) => msg === message);
+}

@@ -103,16 +103,10 @@ function situationsOf(name: string): readonly Situation[] {
 }
 
 test('the legal logins are 762, each with a cold cache and with a warm one', () => {
-  const counts = Object.keys(LOGIN_PLUGINS).map(
-    (name) => [name, cellsOf(name).length * situationsOf(name).length] as const,
-  );
-  process.stdout.write(`logins over every pair of legs: ${JSON.stringify(counts)}\n`);
-  expect(Object.fromEntries(counts)).toEqual({
-    'mysql-9.7': 216,
-    'mysql-5.6': 60,
-    'mariadb-10.11': 162,
-    'mariadb-11.8': 324,
-  });
+  const countOf = (name: string) => cellsOf(name).length * situationsOf(name).length;
+  const names = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
+  expect(Object.keys(LOGIN_PLUGINS)).toEqual(names);
+  expect(names.map(countOf)).toEqual([216, 60, 162, 324]);
 });
 
 describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)', (name) => {

@@ -1,22 +1,36 @@
 /**
  * TLS with real clients and servers, beyond the logins (tls-logins.test.ts): what command-line
- * clients see of it, accounts that insist on it, certificates that are renewed, clients that ask
- * for it and don't do it, and that no log has a password.
+ * clients see of it, with a certificate that is given, that of the server, or none; accounts that
+ * insist on it; certificates that are renewed, and that all workers show; UNDROP_TLS=required; and
+ * sessions that resume the TLS that an earlier one had with the server, where that lets them.
  */
-import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { makeCertificates } from '../support/certificates.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { runClient } from '../support/clients.js';
+import { startKillable } from '../support/killable-server.js';
 import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
+import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
-import { inHooks } from '../support/on-servers.js';
-import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { inHooks, onServers } from '../support/on-servers.js';
+import {
+  proxyInFront,
+  reloadBySignal,
+  runUndrop,
+  spawnProxy,
+  type Variables,
+} from '../support/proxy.js';
 import {
   connect,
   freshSchema,
   query,
   startServer,
   type Target,
+  testServerNames,
   testServers,
 } from '../support/servers.js';
 
@@ -24,18 +38,12 @@ const PASSWORD = 'pa$$ word;';
 const CLIS: readonly CliName[] = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'];
 /** MySQL 9 has left behind the logins of the other servers. */
 const clisFor = (name: string) => CLIS.filter((cli) => cli !== 'mysql-9.7' || name === 'mysql-9.7');
+const IN_TLS = { ssl: { rejectUnauthorized: false } };
+/** Those that have TLS without being told. */
+const SAMPLED = testServerNames().filter((name) => ['mysql-9.7', 'mariadb-11.8'].includes(name));
+const WITH_TLS = SAMPLED.length === 0 ? (['mysql-9.7'] as const) : SAMPLED;
 
-let files: Certificates;
-
-beforeAll(() => {
-  files = makeCertificates();
-});
-
-afterAll(() => files.remove());
-
-function withCertificate(): Variables {
-  return { TLS_CERT: files.cert, TLS_KEY: files.key };
-}
+const files = inHooks().open(makeCertificates);
 
 describe.each(testServers())('TLS on $name', ({ name }) => {
   const test = testOnOne({ name });
@@ -43,9 +51,10 @@ describe.each(testServers())('TLS on $name', ({ name }) => {
   const account = { user: 'app', password: PASSWORD };
   const insisting = { user: 'insists', password: PASSWORD };
   const { beforeAll, keep, open } = inHooks();
+  const certified = () => ({ TLS_CERT: files.cert, TLS_KEY: files.key });
   const server = open(() => startServer(name, hasTls ? tlsOptions(name, files) : []));
   /** With a certificate, and without TLS. */
-  const proxy = open(() => proxyInFront(server, withCertificate()));
+  const proxy = open(() => proxyInFront(server, certified()));
   const bare = open(() => proxyInFront(server, { TLS: 'off' }));
 
   beforeAll(async () => {
@@ -108,9 +117,8 @@ describe.each(testServers())('TLS on $name', ({ name }) => {
 
   test('an account with REQUIRE SSL logs in as it does directly: in TLS, where the server has it', async () => {
     const outcome = async (target: Target, tls: boolean): Promise<unknown> => {
-      const ssl = tls ? { ssl: { rejectUnauthorized: false } } : {};
       try {
-        const connection = await connect({ ...target, ...insisting }, ssl);
+        const connection = await connect({ ...target, ...insisting }, tls ? IN_TLS : {});
         connection.destroy();
         return 'in';
       } catch (error) {
@@ -161,4 +169,171 @@ describe.each(testServers())('TLS on $name', ({ name }) => {
         : [expect.any(Number), expect.stringContaining('not support secure connection')],
     );
   });
+});
+
+onServers('TLS without a setting on $name', (server, on) => {
+  const { test } = on;
+  const schema = on.schema();
+  const proxyWith = async (variables: Variables) => on.keep(await proxyInFront(server, variables));
+
+  /** Of an account that nobody has used yet; `options` on top of none at all. */
+  async function say(cli: CliName, to: Target, options: readonly string[] = []): Promise<string> {
+    const user = `fresh_${randomBytes(4).toString('hex')}`;
+    await query(server, `CREATE USER ${user}@'%' IDENTIFIED BY '${PASSWORD}'`);
+    const args = [...options, '--batch', '-N', '-e', 'SELECT 42'];
+    const { host, port } = to;
+    const said = await runClient(cli, { host, port, user, password: PASSWORD }, args);
+    await query(server, `DROP USER ${user}@'%'`);
+    return `${said.stdout}${said.stderr.replace(/^mysql: \[Warning\] .*\n/, '')}`;
+  }
+
+  test.each(clisFor(server.name))('%s logs in as it comes, with a cold cache', async (cli) => {
+    expect(await say(cli, await proxyWith({}))).toBe('42\n');
+  });
+
+  test('mariadb 11.8 wants to be told at any other host, as nobody vouches for us (wire 28)', async () => {
+    const remote = await proxyWith({ LISTEN: '127.0.0.2:0' });
+    expect(await say('mariadb-11.8', remote)).toMatch(/^ERROR 2026 .*(NOT trusted|self-signed)/);
+    expect(await say('mariadb-11.8', remote, ['--skip-ssl-verify-server-cert'])).toBe('42\n');
+  });
+
+  test('required refuses clients without TLS as a server does, and not those on a socket', async () => {
+    const path = join(files.folder, 'required.sock');
+    const proxy = await proxyWith({ TLS: 'required', LISTEN: `127.0.0.1:0,${path}` });
+    const { user, password } = server;
+    const refused = { errno: 3159, sqlState: 'HY000' };
+    await expect(connect(proxy)).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringMatching(/^UNDROP_TLS_REQUIRED: Connections using insecure transport/),
+    });
+    const inTls = await connect(proxy, IN_TLS);
+    await inTls.end();
+    const local = await createMariadb({ socketPath: path, user, password });
+    await local.end();
+  });
+
+  test('all workers show one certificate, also behind a reload', async () => {
+    await using proxy = await spawnProxy(server, { WORKERS: '2' });
+    const first = await shownBy(proxy);
+    expect(first).toHaveLength(1);
+    await reloadBySignal(proxy);
+    expect(await shownBy(proxy)).toEqual(first);
+  });
+
+  test('SIGHUP renews the certificate, and not by a key of another', async () => {
+    const own = { TLS_CERT: join(files.folder, 'own.pem'), TLS_KEY: join(files.folder, 'own-key') };
+    const install = (cert: string, key: string) => {
+      copyFileSync(cert, own.TLS_CERT);
+      copyFileSync(key, own.TLS_KEY);
+    };
+    install(files.cert, files.key);
+    await using proxy = await spawnProxy(server, { ...own, WORKERS: '2' });
+    await using live = await connect(proxy, { ...IN_TLS, database: schema.name });
+    await live.run('CREATE TABLE t AS SELECT 1 AS a');
+    const first = await shownBy(proxy);
+    install(files.renewedCert, files.renewedKey);
+    expect(await shownBy(proxy)).toEqual(first);
+    await reloadBySignal(proxy);
+    const second = await shownBy(proxy);
+    expect(second).toHaveLength(1);
+    expect(second).not.toEqual(first);
+    install(files.cert, files.ecKey);
+    expect(await reloadBySignal(proxy)).toMatchObject({ err: { code: 'UNDROP_CONFIG' } });
+    expect(await shownBy(proxy)).toEqual(second);
+    // The session that was open all the while goes on.
+    await live.run('DROP TABLE t');
+    expect(await heldRows(server, schema.name)).toEqual({ t: 1 });
+  });
+});
+
+/** The certificates that new clients are shown; workers take clients in turn. */
+async function shownBy(proxy: Target): Promise<readonly string[]> {
+  const seen = new Set<string>();
+  for (let count = 0; count < 4; count++) seen.add(await fingerprintAt(proxy));
+  return [...seen];
+}
+
+async function fingerprintAt(target: Target): Promise<string> {
+  // mysql2 resumes by the object of its options, and a resumed connection shows no certificate.
+  await using connection = await connect(target, { ssl: { ...IN_TLS.ssl } });
+  const { stream } = (connection as unknown as { connection: { stream: TLSSocket } }).connection;
+  const { fingerprint256 } = stream.getPeerCertificate();
+  return fingerprint256;
+}
+
+/**
+ * MariaDB's client 11.8 looks at certificates without being told to: it takes one that it trusts,
+ * or one that the server proves by the password of the account.
+ */
+describe('mariadb-11.8 at a proxy with a certificate', () => {
+  const { beforeAll, open } = inHooks();
+  const server = open(() => {
+    const { cert, key } = selfSigned();
+    return startServer('mariadb-11.8', [`--ssl-cert=${cert}`, `--ssl-key=${key}`]);
+  });
+  beforeAll(() => query(server, `CREATE USER app@'%' IDENTIFIED BY '${PASSWORD}'`));
+
+  /** Of nobody but itself. */
+  const selfSigned = () => ({ cert: files.otherCa, key: join(files.folder, 'other-ca-key.pem') });
+
+  /** What the client says; at 127.0.0.1 it would take anything. */
+  async function say(
+    own: { readonly cert: string; readonly key: string },
+    options: readonly string[] = [],
+  ): Promise<string> {
+    const at = { LISTEN: '127.0.0.2:0', TLS_CERT: own.cert, TLS_KEY: own.key };
+    await using proxy = await proxyInFront(server, at);
+    const args = ['--ssl', ...options, '-N', '-e', 'SELECT 42'];
+    const target = { ...proxy, user: 'app', password: PASSWORD };
+    const { stdout, stderr } = await runClient('mariadb-11.8', target, args);
+    return `${stdout}${stderr}`;
+  }
+
+  test('takes that of the server, whose password proves it (wire 28)', async () => {
+    expect(await say(selfSigned())).toBe('42\n');
+  });
+
+  test('takes one of an authority, known to it or not (wire 28)', async () => {
+    const own = { cert: files.renewedCert, key: files.renewedKey };
+    expect(await say(own)).toBe('42\n');
+    expect(await say(own, [`--ssl-ca=${files.ca}`])).toBe('42\n');
+  });
+});
+
+/** Whether TLS with the server was resumed, of sessions one after another. */
+async function resumedBy(proxy: Target, sessions: number): Promise<readonly string[]> {
+  const values: string[] = [];
+  for (let count = 0; count < sessions; count++) {
+    const client = await connect(proxy);
+    const shown = await client.rows("SHOW SESSION STATUS LIKE 'Ssl_sessions_reused'");
+    values.push(String(shown[0]?.['Value']));
+    await client.end();
+  }
+  return values;
+}
+
+test.each(WITH_TLS)('TLS with %s', async (name) => {
+  await using server = await startKillable(name);
+  await using proxy = await proxyInFront(server, { UPSTREAM_TLS: 'required' });
+  const isKept = name === 'mysql-9.7';
+  expect(await resumedBy(proxy, 3)).toEqual(isKept ? ['0', '1', '1'] : ['0', '0', '0']);
+  server.kill();
+  await server.restart();
+  expect(await resumedBy(proxy, 3)).toEqual(isKept ? ['0', '0', '1'] : ['0', '0', '0']);
+});
+
+test.each(WITH_TLS)('a certificate of %s that is checked, with its name', async (name) => {
+  await using server = await startServer(name, [
+    ...[`--ssl-ca=${files.ca}`, `--ssl-cert=${files.cert}`, `--ssl-key=${files.key}`],
+  ]);
+  const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
+  await using proxy = await proxyInFront(server, checked);
+  expect(await resumedBy(proxy, 3)).toEqual(
+    name === 'mysql-9.7' ? ['0', '1', '1'] : ['0', '0', '0'],
+  );
+  const distrusting = { ...checked, UPSTREAM_CA: files.otherCa };
+  await using wary = await proxyInFront(server, distrusting);
+  for (let tries = 0; tries < 2; tries++) {
+    await expect(resumedBy(wary, 1)).rejects.toThrow(/UNDROP_UPSTREAM_TLS/);
+  }
 });

@@ -1,21 +1,24 @@
 /**
  * The files of deploy/ and docs/topologies.md, run as they stand with only addresses replaced: two
- * proxies behind HAProxy that are killed and upgraded while clients come, the PROXY protocol,
- * people through undrop and applications beside it, several servers. Further files are in
- * load-balancer, galera, keepalived and mysql-router.
+ * proxies behind HAProxy of which one is killed while clients come, the PROXY protocol,
+ * people through undrop and applications beside it, several servers, and MySQL Router in front of
+ * two proxies and between a proxy and its server. Further files are in load-balancer, galera and
+ * keepalived.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../../throwaway-servers/launch.js';
 import { heldRows } from '../support/client-held.js';
 import { Crowd } from '../support/crowd.js';
 import { runPromtool } from '../support/debian-tools.js';
 import { deployedSettings, startDeployed } from '../support/deployed.js';
 import { projectFolder, temporaryFolder } from '../support/folders.js';
 import { type Haproxy, type HaproxyFile, startHaproxy } from '../support/haproxy.js';
-import { onServers } from '../support/on-servers.js';
+import { startRouter } from '../support/mysql-router.js';
+import { onServer, onServers } from '../support/on-servers.js';
 import { listens, until } from '../support/poll.js';
-import { adminOf, runUndrop, type Variables } from '../support/proxy.js';
+import { adminOf, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { connect, query, type Target, type TestServer, testServer } from '../support/servers.js';
 import type { Service } from '../support/service.js';
@@ -29,11 +32,15 @@ const CLIENTS = 50;
 const ADMIN = { ADMIN_LISTEN: '127.0.0.1:0' };
 
 async function startPair(server: TestServer, settings: string, file: HaproxyFile, own = {}) {
-  const pair: Service[] = [];
-  for (const _ of ['a', 'b'])
-    pair.push(await startDeployed(settings, server, { ...ADMIN, ...own }));
+  const start = () => startDeployed(settings, server, { ...ADMIN, ...own });
+  const pair = [await start(), await start()] as const;
   const balanced = pair.map(({ proxy }) => ({ ...proxy, admin: adminOf(proxy) }));
-  return { pair, haproxy: await startHaproxy(balanced, file) };
+  const haproxy = await startHaproxy(balanced, file);
+  const end = async () => {
+    await haproxy.stop();
+    for (const service of pair) await service[Symbol.asyncDispose]();
+  };
+  return { pair, haproxy, [Symbol.asyncDispose]: end };
 }
 
 onServers('the files of deploy, in front of $name', (server, on) => {
@@ -65,45 +72,25 @@ onServers('the files of deploy, in front of $name', (server, on) => {
   });
 
   test('haproxy: a proxy that is killed costs no later client its connection', async () => {
-    const { pair, haproxy } = await startPair(server, 'haproxy/undrop', 'haproxy/haproxy');
-    try {
-      const [killed, other] = both(pair);
-      await using crowd = new Crowd(through(haproxy));
-      await crowd.goesOn(CLIENTS);
-      const { port } = killed.proxy;
-      killed.proxy.kill('SIGKILL');
-      await until(async () => !(await listens(port)), 'nothing listens at its address');
-      // Those before may have been in the proxy as it died.
-      const since = crowd.come;
-      await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
-      await crowd.goesOn(CLIENTS);
-      await dropHeld(through(haproxy), 'after_a_kill');
-      await other.says({ event: 'held' });
-      expect(other.logged({ event: 'held' })).toHaveLength(1);
-      await using _again = await startDeployed('haproxy/undrop', server, placeOf(killed));
-      await haproxy.checkedTimes(CHECKS, 'and it is back');
-      await crowd.goesOn(CLIENTS);
-      expect(crowd.refusedSince(since)).toEqual([]);
-    } finally {
-      await endPair(pair, haproxy);
-    }
-  });
-
-  test('haproxy: an upgrade of one proxy after the other refuses no client', async () => {
-    const { pair, haproxy } = await startPair(server, 'haproxy/undrop', 'haproxy/haproxy');
-    try {
-      await using crowd = new Crowd(through(haproxy));
-      for (const service of pair) {
-        await service.install('1.0.1');
-        const { code, stdout } = await service.command('reload');
-        expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('1.0.1') });
-        await crowd.goesOn(CLIENTS);
-      }
-      expect(crowd.refusedSince(0)).toEqual([]);
-      await dropHeld(through(haproxy), 'after_an_upgrade');
-    } finally {
-      await endPair(pair, haproxy);
-    }
+    await using started = await startPair(server, 'haproxy/undrop', 'haproxy/haproxy');
+    const { pair, haproxy } = started;
+    const [killed, other] = pair;
+    await using crowd = new Crowd(through(haproxy));
+    await crowd.goesOn(CLIENTS);
+    const { port } = killed.proxy;
+    killed.proxy.kill('SIGKILL');
+    await until(async () => !(await listens(port)), 'nothing listens at its address');
+    // Those before may have been in the proxy as it died.
+    const since = crowd.come;
+    await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
+    await crowd.goesOn(CLIENTS);
+    await dropHeld(through(haproxy), 'after_a_kill');
+    await other.says({ event: 'held' });
+    expect(other.logged({ event: 'held' })).toHaveLength(1);
+    await using _again = await startDeployed('haproxy/undrop', server, placeOf(killed));
+    await haproxy.checkedTimes(CHECKS, 'and it is back');
+    await crowd.goesOn(CLIENTS);
+    expect(crowd.refusedSince(since)).toEqual([]);
   });
 
   test('haproxy: by the PROXY protocol the audit has the address of the client', async () => {
@@ -111,42 +98,22 @@ onServers('the files of deploy, in front of $name', (server, on) => {
     const auditFile = join(folder.path, 'audit.json');
     const own = { PROXY_PROTOCOL: '127.0.0.1', AUDIT_FILE: auditFile };
     const file = 'haproxy/haproxy-proxy-protocol';
-    const { pair, haproxy } = await startPair(server, 'haproxy/undrop-proxy-protocol', file, own);
-    try {
-      const { host, port } = haproxy;
-      const socket = net.connect({ host, port, localAddress: '127.0.0.7' });
-      await dropHeld(through(haproxy), 'by_somebody', socket);
-      const [line = ''] = (await readFile(auditFile, 'utf8')).split('\n');
-      const from = expect.stringMatching(/^127\.0\.0\.7:\d+$/);
-      expect(JSON.parse(line)).toMatchObject({ event: 'held', client: from });
-      const [row] = await query(
-        server,
-        `SELECT client_address AS client FROM _undrop.ledger WHERE table_name = 'by_somebody'`,
-      );
-      expect(row).toEqual({ client: expect.stringContaining('127.0.0.7') });
-    } finally {
-      await endPair(pair, haproxy);
-    }
-  });
-
-  test('kubernetes: both probes are answered with 200', async () => {
-    await using service = await startDeployed('haproxy/undrop', server, ADMIN);
-    const text = readText('deploy/kubernetes/probes.yaml');
-    const paths = [...text.matchAll(/path: (\S+?),/g)].map(([, path = '']) => path);
-    expect(paths).toEqual(['/healthz', '/readyz']);
-    for (const path of paths) {
-      await until(async () => (await service.status(path)) === 200, `${path} is answered with 200`);
-    }
+    await using started = await startPair(server, 'haproxy/undrop-proxy-protocol', file, own);
+    const { host, port } = started.haproxy;
+    const socket = net.connect({ host, port, localAddress: '127.0.0.7' });
+    await dropHeld(through(started.haproxy), 'by_somebody', socket);
+    const [line = ''] = (await readFile(auditFile, 'utf8')).split('\n');
+    const from = expect.stringMatching(/^127\.0\.0\.7:\d+$/);
+    expect(JSON.parse(line)).toMatchObject({ event: 'held', client: from });
+    const [row] = await query(
+      server,
+      `SELECT client_address AS client FROM _undrop.ledger WHERE table_name = 'by_somebody'`,
+    );
+    expect(row).toEqual({ client: expect.stringContaining('127.0.0.7') });
   });
 
   const through = ({ host, port }: Haproxy): Target => ({ ...server, host, port });
 });
-
-function both(pair: readonly Service[]): readonly [Service, Service] {
-  const [a, b] = pair;
-  if (a === undefined || b === undefined) throw new Error('there are two');
-  return [a, b];
-}
 
 function addressOf({ proxy: { host, port } }: Service) {
   return { host, port };
@@ -155,11 +122,6 @@ function addressOf({ proxy: { host, port } }: Service) {
 /** Where it listened, for the one that takes its place. */
 function placeOf({ proxy }: Service): Variables {
   return { LISTEN: `${proxy.host}:${proxy.port}`, ADMIN_LISTEN: adminOf(proxy) };
-}
-
-async function endPair(pair: readonly Service[], haproxy: Haproxy): Promise<void> {
-  await haproxy.stop();
-  for (const service of pair) await service[Symbol.asyncDispose]();
 }
 
 test('several: a proxy for each server, and one Prometheus', async () => {
@@ -248,3 +210,66 @@ describe.each(sample(['mysql-9.7', 'mariadb-11.8'], { name: 'people', count: 1 }
     });
   },
 );
+
+describe('MySQL Router', () => {
+  const server = testServer('mysql-9.7');
+  const on = onServer(server);
+  const schema = on.schema('routed');
+  const { testOnEach: test } = on;
+
+  async function dropAndUndo(target: Target, table: string): Promise<void> {
+    const name = `${schema.name}.${table}`;
+    await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+    await using session = await connect(target);
+    await session.run(`DROP TABLE ${name}`);
+    await using root = await connect(server);
+    await intentsSettled(root, [schema.name]);
+    expect((await heldRows(server, schema.name))[table]).toBe(2);
+    await session.run(`UNDROP TABLE ${name}`);
+    expect(await session.count(name)).toBe(2);
+  }
+
+  const routed = (port: number): Target => ({ ...server, host: '127.0.0.1', port });
+
+  test('in front of two proxies: the second serves while the first is away', async () => {
+    const port = await freePort();
+    await using first = await spawnProxy(server);
+    await using second = await spawnProxy(server);
+    const config = readText('deploy/router/in-front.conf')
+      .replace('bind_address=0.0.0.0', 'bind_address=127.0.0.1')
+      .replace('bind_port=6446', `bind_port=${port}`)
+      .replace('10.0.0.5:3307', `${first.host}:${first.port}`)
+      .replace('10.0.0.6:3307', `${second.host}:${second.port}`);
+    await using _router = await startRouter(config, port);
+    await dropAndUndo(routed(port), 'in_front');
+    await using crowd = new Crowd(routed(port));
+    await crowd.goesOn(CLIENTS);
+    first.kill('SIGKILL');
+    await until(async () => !(await listens(first.port)), 'nothing listens at its address');
+    const since = crowd.come;
+    await crowd.goesOn(CLIENTS);
+    await dropAndUndo(routed(port), 'by_the_second');
+    expect(crowd.refusedSince(since)).toEqual([]);
+    const heldBy = ({ lines }: typeof first) =>
+      lines.filter(({ event }) => event === 'held').length;
+    expect([heldBy(first), heldBy(second)]).toEqual([1, 1]);
+  });
+
+  test('behind a proxy: in TLS undrop reaches the server; without it Router ends a drop', async () => {
+    const port = await freePort();
+    const config = readText('deploy/router/behind.conf')
+      .replace('bind_port=6446', `bind_port=${port}`)
+      .replace('db1.example.org:3306', `${server.host}:${server.port}`)
+      .replace('db2.example.org:3306', `127.0.0.1:${await freePort()}`);
+    await using _router = await startRouter(config, port);
+    const behind = { UPSTREAM: `127.0.0.1:${port}` };
+    await using proxy = await spawnProxy(server, { ...behind, UPSTREAM_TLS: 'required' });
+    await dropAndUndo(proxy, 'behind');
+    await using clear = await spawnProxy(server, behind);
+    await query(server, `CREATE TABLE ${schema.name}.clear (id INT)`);
+    await using session = await connect(clear);
+    // Router reads what isn't in TLS, and takes the second of two commands at once for broken.
+    await expect(session.run(`DROP TABLE ${schema.name}.clear`)).rejects.toThrow();
+    expect(await query(server, `SELECT 1 FROM ${schema.name}.clear`)).toEqual([]);
+  });
+});

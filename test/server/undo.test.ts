@@ -356,6 +356,8 @@ onServers('undo on $name', (server, on) => {
     expect([blank.code, blank.stderr]).toEqual([1, expect.stringContaining('UNDROP_BAD_TARGET')]);
     const none = await runUndrop(server, ['restore', '--dropped-by', 'nobody', '--since', '1h']);
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('--dropped-by nobody')]);
+    const missing = ['restore', '--schema', 'never_there'];
+    expect(await codeOf(server, missing)).toBe('UNDROP_NO_SUCH_SCHEMA');
     expect(await tablesOf()).toEqual(['a']);
   });
 

@@ -6,6 +6,7 @@
  */
 import type { RowDataPacket } from 'mysql2/promise';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
@@ -171,11 +172,7 @@ onServers('rights to undrop on $name', (server, on) => {
   test('a schema that is named like a drop is not taken for what that has dropped', async () => {
     await query(server, `CREATE TABLE IF NOT EXISTS ${SCHEMA}.a (id INT)`);
     await root.query(`DROP DATABASE ${SCHEMA}`);
-    const [row] = await query(
-      server,
-      `SELECT group_id AS id FROM _undrop.ledger WHERE schema_name = '${SCHEMA}' ORDER BY id DESC LIMIT 1`,
-    );
-    const id = String(row?.['id']);
+    const id = String((await ledgerRows(root, { schema: SCHEMA })).at(-1)?.['group_id']);
     await query(server, `CREATE DATABASE \`${id}\``, `CREATE TABLE \`${id}\`.b (id INT)`);
     await root.run(`DROP DATABASE \`${id}\``, `UNDROP DATABASE ${SCHEMA}`);
     const there = await query(server, `SHOW TABLES FROM ${SCHEMA} LIKE 'a'`);

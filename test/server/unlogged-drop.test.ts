@@ -1,49 +1,30 @@
 /** A drop with sql_log_bin off, through the proxy: nothing of it may reach a replica. */
+import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, query, startServer, type Target } from '../support/servers.js';
+import { connect, freshSchema, query, startServer } from '../support/servers.js';
 import { makeServiceAccount } from '../support/service-account.js';
+import { binlogEnd } from './service-fixture.js';
 
 onServers('a drop without a binary log on $name', (server, on) => {
-  const proxy = on.proxy({ COLLECT: 'off' });
-
-  test.each([
-    { logged: 0, heldIn: '_undrop_local' },
-    { logged: 1, heldIn: '_undrop' },
-  ])('with sql_log_bin=$logged a table is held in $heldIn', async ({ logged, heldIn }) => {
-    await using schema = await freshSchema(server, 'unlogged');
-    await using session = await connect(proxy, { database: schema.name });
-    await session.run('CREATE TABLE t (i INT)', `SET SESSION sql_log_bin = ${logged}`);
-    const before = await heldTables(heldIn);
-    await session.query('DROP TABLE t');
-    const after = await heldTables(heldIn);
-    expect(after.filter((name) => !before.includes(name))).toHaveLength(1);
-  });
+  const _proxy = on.proxy({ COLLECT: 'off' });
 
   test('leaves nothing in the binary log, whether it is done or not', async () => {
     // What other tests have left to be completed would be in its log as well.
     await using own = await startServer(server.name);
     await query(own, 'CREATE DATABASE unlogged');
     await using alone = await proxyInFront(own, { COLLECT: 'off' });
-    await dropUnlogged(own, alone);
-  });
-
-  async function dropUnlogged(own: Target, alone: ProxyTarget): Promise<void> {
     const flags = MODERN | CLIENT.MULTI_STATEMENTS;
     await using session = await RawClient.open(alone, { schema: 'unlogged', flags });
+    await using root = await connect(own);
     const isHeld = async (table: string, at = '_undrop_local') => {
-      const rows = await query(
-        own,
-        `SELECT 1 FROM _undrop.ledger WHERE table_name = '${table}' AND state = 'HOLD' AND relocated = 1
-          AND hold_schema = '${at}'`,
-      );
-      return rows.length === 1;
+      const [row] = await ledgerRows(root, { table, state: 'HOLD' });
+      return row?.['relocated'] === 1 && row['hold_schema'] === at;
     };
     const isInHistory = async (table: string, logged: number) => {
-      const rows = await query(
-        own,
+      const rows = await root.rows(
         `SELECT 1 FROM _undrop.history JOIN _undrop.ledger USING (id)
           WHERE table_name = '${table}' AND event = 'held' AND history.row_logged = ${logged}`,
       );
@@ -57,7 +38,7 @@ onServers('a drop without a binary log on $name', (server, on) => {
     ]);
     await until(() => isHeld('first', '_undrop'), 'the first is held');
     await until(() => isInHistory('first', 1), 'all of the first is written');
-    const before = await binlogPosition(own);
+    const before = await binlogEnd(root);
     await session.run(['SET sql_log_bin = 0; DROP TABLE a', 'DROP TABLE b']);
     const missing = await session.query('DROP TABLE IF EXISTS c, nothing; DROP TABLE nothing');
     expect(missing.results.map(({ kind }) => kind)).toEqual(['ok', 'err']);
@@ -65,17 +46,10 @@ onServers('a drop without a binary log on $name', (server, on) => {
       await until(() => isHeld(name), `${name} is held`);
       await until(() => isInHistory(name, 0), `${name} is in the history`);
     }
-    expect(await binlogPosition(own)).toBe(before);
+    expect(await binlogEnd(root)).toEqual(before);
     await session.run(['SET sql_log_bin = 1', 'CREATE TABLE d (i INT)', 'DROP TABLE d']);
     await until(() => isHeld('d', '_undrop'), 'd is held');
-  }
-
-  async function binlogPosition(own: Target): Promise<string> {
-    const isNew = server.name === 'mysql-9.7';
-    return JSON.stringify(
-      await query(own, isNew ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS'),
-    );
-  }
+  });
 
   test('of a schema is refused to an account that could make its barrier in the log alone', async () => {
     await makeServiceAccount(server, { user: 'managed', tier: 'managed' });
@@ -96,6 +70,7 @@ onServers('a drop without a binary log on $name', (server, on) => {
     await using schema = await freshSchema(server, 'unlogged');
     await using managed = await proxyInFront(server, { USER: 'managed' });
     await using session = await connect(managed, { database: schema.name });
+    const held = () => query(server, `SHOW TABLES FROM ${schema.name} LIKE '\\_vt\\_HOLD%'`);
     await session.run(
       'SET SESSION sql_log_bin = 0',
       'CREATE TABLE t (i INT)',
@@ -103,22 +78,13 @@ onServers('a drop without a binary log on $name', (server, on) => {
       'DROP TABLE t',
     );
     expect(await session.rows('SHOW TABLES LIKE "t"')).toEqual([]);
-    expect(await heldTables(schema.name)).toHaveLength(1);
+    expect(await held()).toHaveLength(1);
     await session.run(
       'CREATE TABLE p (i INT PRIMARY KEY)',
       'CREATE TABLE c (i INT, FOREIGN KEY (i) REFERENCES p (i))',
     );
     const dropped = session.query('DROP TABLE c');
     await expect(dropped).rejects.toThrow(/^UNDROP_HOLD_FAILED: .*sql_log_bin/);
-    expect(await heldTables(schema.name)).toHaveLength(1);
+    expect(await held()).toHaveLength(1);
   });
-
-  async function heldTables(schema: string): Promise<readonly string[]> {
-    const rows = await query<{ name: string }>(
-      server,
-      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = '${schema}' AND TABLE_NAME LIKE '\\_vt\\_HOLD%'`,
-    );
-    return rows.map(({ name }) => name);
-  }
 });

@@ -5,10 +5,9 @@
  */
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { query } from '../support/servers.js';
 import { listed, restored } from '../support/undrop-cli.js';
 
-const ACCOUNT = "reader@'127.0.0.1'";
+const ACCOUNT = "reader@'%'";
 
 onServers('views and grants of a held table on $name', (server, on) => {
   const { beforeEach, test } = on;
@@ -19,10 +18,7 @@ onServers('views and grants of a held table on $name', (server, on) => {
 
   const proxy = on.proxy();
   const client = on.client({ to: proxy, schema });
-  on.open(
-    () => query(server, `CREATE USER ${ACCOUNT}`),
-    () => query(server, `DROP USER ${ACCOUNT}`),
-  );
+  on.account('reader');
 
   beforeEach(async () => {
     await root.run('DROP VIEW IF EXISTS v', 'DROP TABLE IF EXISTS a');

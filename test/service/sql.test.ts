@@ -1,9 +1,17 @@
 /** Our own SQL: names, literals, the text of one round trip. */
 import { UndropError } from '../../src/errors.js';
-import { versionIdOf } from '../../src/service/server-facts.js';
-import { ident, note, quoteIdentifier, renderQuery, renderText, renderValue, sql } from '../../src/service/sql.js';
-import fc from '../support/properties.js';
 import { causeText } from '../../src/service/errors.js';
+import { versionIdOf } from '../../src/service/server-facts.js';
+import {
+  ident,
+  note,
+  quoteIdentifier,
+  renderQuery,
+  renderText,
+  renderValue,
+  sql,
+} from '../../src/service/sql.js';
+import fc from '../support/properties.js';
 import { readText } from '../support/source-file.js';
 
 describe('a name', () => {

@@ -1,237 +1,150 @@
 /**
- * Logins and changes of user between a client and a server that judge their own legs as real ones
- * do, in every pair of legs. Both refuse a wrong sequence id, so each outcome says that none came.
+ * Passwords between connections that are protected differently, packet by packet: by which key, by
+ * which sequence ids, and never in clear. Whole logins and changes of user, in every pair of
+ * connections and by each plugin, are in server/tls-logins.test.ts.
  */
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { UndropError } from '../../src/errors.js';
+import { generateKeyPairSync } from 'node:crypto';
 import { type ServerKeyPolicy, spkiOf } from '../../src/service/login/server-key.js';
-import { ChangeUser } from '../../src/session/login/auth-exchange.js';
-import { type Login, LoginRelay } from '../../src/session/login/login.js';
-import type { ConnectionSecurity, ProxyKey } from '../../src/session/login/login-check.js';
-import { PacketAssembler } from '../../src/wire/framing.js';
-import { SERVER_KEYS, Sha2Client, type Sha2Plugin, Sha2Server } from '../support/sha2-parties.js';
+import { AuthBridge } from '../../src/session/login/auth-bridge.js';
+import { AuthExchange } from '../../src/session/login/auth-exchange.js';
+import type { ConnectionPair, ConnectionSecurity } from '../../src/session/login/login-check.js';
+import { HEADER_BYTES } from '../../src/wire/framing.js';
+import { refusal } from '../support/refusal.js';
+import { decryptedByServer, encryptedBy, keyPacket, SERVER_KEYS } from '../support/sha2-server.js';
 
-const PASSWORD = 'the sëcret';
-const OWN = proxyKeyOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
-const LEGS: readonly ConnectionSecurity[] = ['plain', 'socket', 'tls'];
-const PLUGIN: Sha2Plugin = 'caching_sha2_password';
+const PLUGIN = 'caching_sha2_password';
+const PASSWORD = Buffer.from('the sëcret\0');
+const NONCE = Buffer.from('a nonce of 20 bytes.');
+const OWN = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const OK = Buffer.from('00000002000000', 'hex');
+/** The server's hint for the password, and the client's for a key. */
+const [FULL, KEY_REQUEST] = [Buffer.of(1, 4), Buffer.of(2)];
+const SERVER_KEY = keyPacket(SERVER_KEYS.publicKey);
+const CONNECTIONS: readonly ConnectionSecurity[] = ['plain', 'socket', 'tls'];
 
-function proxyKeyOf(privateKey: KeyObject): ProxyKey {
-  const pem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
-  return { privateKey, publicPem: Buffer.from(pem), modulusBytes: 256 };
+function bridgeOf(pair: ConnectionPair, plugin = PLUGIN, server: ServerKeyPolicy = 'ask') {
+  const { privateKey, publicKey } = OWN;
+  const own = { privateKey, publicPem: keyPacket(publicKey).subarray(1), modulusBytes: 256 };
+  return new AuthBridge(pair, { own, server }, { plugin, nonce: Buffer.from(NONCE) });
 }
 
-interface Played {
-  readonly plugin: Sha2Plugin;
-  readonly client: ConnectionSecurity;
-  readonly upstream: ConnectionSecurity;
-  /** What the account has. */
-  readonly password?: string;
-  /** What the client says. */
-  readonly says?: string;
-  readonly isWarm?: boolean;
-  readonly begins?: 'with it' | 'with another';
-  readonly knownKey?: KeyObject;
-  readonly serverKey?: ServerKeyPolicy;
+/** What follows the response; where a side is in TLS, its SSLRequest has taken a sequence id. */
+function begin(pair: ConnectionPair, policy?: ServerKeyPolicy) {
+  const out: (readonly [to: 'client' | 'server', framed: Buffer])[] = [];
+  const idBehind = (security: ConnectionSecurity) => (security === 'tls' ? 3 : 2);
+  const exchange = new AuthExchange({
+    bridge: bridgeOf(pair, PLUGIN, policy),
+    check: null,
+    nextToClient: idBehind(pair.client),
+    nextToServer: idBehind(pair.upstream),
+    toClient: (framed) => out.push(['client', framed]),
+    toServer: (framed) => out.push(['server', framed]),
+  });
+  /** To whom what came of it goes, with which sequence id. */
+  const outcome = () => {
+    const [[to, framed] = ['nobody', Buffer.alloc(HEADER_BYTES)], ...more] = out.splice(0);
+    expect(more).toEqual([]);
+    return { to, sequenceId: framed[3], payload: framed.subarray(HEADER_BYTES) };
+  };
+  return {
+    server: (sequenceId: number, payload: Buffer) => {
+      exchange.fromServer({ sequenceId, payload: Buffer.from(payload) });
+      return outcome();
+    },
+    client: (sequenceId: number, payload: Buffer) => {
+      exchange.fromClient({ sequenceId, payload: Buffer.from(payload) });
+      return outcome();
+    },
+    out,
+  };
 }
 
-/** A relay between the two; what they send is delivered in turns, until nothing is on its way. */
-class Play {
-  readonly client: Sha2Client;
-  readonly server: Sha2Server;
-  login: Login | null = null;
-  failure: UndropError | null = null;
-  readonly #relay: LoginRelay;
-  #changing: ChangeUser | null = null;
-  readonly #onTheWay: (() => void)[] = [];
+describe('[21] [25] a client in TLS over an upstream connection without', () => {
+  const pair = { client: 'tls', upstream: 'plain' } as const;
+  const pinned = spkiOf(SERVER_KEYS.publicKey);
 
-  constructor(played: Played) {
-    const { plugin, client, upstream, password = PASSWORD } = played;
-    this.server = new Sha2Server({
-      plugin,
-      password,
-      leg: upstream,
-      greets: played.begins === 'with another' ? 'mysql_native_password' : plugin,
-      isWarm: played.isWarm ?? false,
-      out: (bytes) => this.#deliver(() => (this.#changing ?? this.#relay).feedServer(bytes)),
-    });
-    this.client = new Sha2Client({
-      password: played.says ?? password,
-      leg: client,
-      ...(played.knownKey && { knownKey: played.knownKey }),
-      out: (bytes) => this.#deliver(() => this.#fromClient(bytes)),
-    });
-    this.#relay = new LoginRelay({
-      security: {
-        sockets: { client, upstream },
-        offersTls: true,
-        requiresTls: false,
-        showsCertificate: false,
-        keys: { own: OWN, server: played.serverKey ?? 'ask' },
-        wantsTls: ({ isOffered }) => isOffered && upstream === 'tls',
-      },
-      toClient: (bytes) => this.#deliver(() => this.client.receive(bytes)),
-      toServer: (bytes) => this.#deliver(() => this.server.receive(bytes)),
-      secureClient: (hello) => {
-        expect(hello).toHaveLength(0);
-        this.#deliver(() => this.#relay.clientIsSecure());
-        this.#deliver(() => this.client.secured());
-      },
-      secureServer: () => this.#deliver(() => this.#relay.serverIsSecure()),
-      onDone: (login, rest) => {
-        this.login = login;
-        expect(rest.fromClient).toHaveLength(0);
-      },
-    });
-  }
+  test.each<[string, Buffer, ServerKeyPolicy]>([
+    ['as it comes', FULL, 'ask'],
+    ['that is pinned', FULL, { pinned }],
+    ['after a hint with more behind it, which clients read over', Buffer.of(1, 4, 0), 'ask'],
+  ])('has its password encrypted by a key %s (wire 21, 25)', (_how, hint, policy) => {
+    const { server, client } = begin(pair, policy);
+    expect(server(2, hint)).toEqual({ to: 'client', sequenceId: 3, payload: hint });
+    expect(client(4, PASSWORD)).toEqual({ to: 'server', sequenceId: 3, payload: KEY_REQUEST });
+    const { payload, ...to } = server(4, SERVER_KEY);
+    expect(to).toEqual({ to: 'server', sequenceId: 5 });
+    expect(decryptedByServer(payload, NONCE)).toBe(PASSWORD.toString());
+    expect(server(6, OK)).toEqual({ to: 'client', sequenceId: 5, payload: OK });
+  });
 
-  logIn(): this {
-    this.server.greet();
-    return this.#run();
-  }
+  test.each<[string, Buffer, ServerKeyPolicy, string]>([
+    ['not the pinned one', PASSWORD, { pinned: Buffer.from('another') }, 'its key is not the'],
+    ['one that nobody vouches for', PASSWORD, 'refuse', 'its key could not be verified'],
+    ['too short', Buffer.alloc(215, 'x').fill(0, 214), 'ask', "too long for the server's key"],
+  ])('is refused where the key is %s (wire 21)', (_what, password, policy, words) => {
+    const { server, client, out } = begin(pair, policy);
+    server(2, FULL);
+    client(4, password);
+    const error = refusal(() => server(4, SERVER_KEY));
+    expect(error).toMatchObject({ code: 'UNDROP_SERVER_KEY' });
+    expect(error?.message).toContain(words);
+    expect(error?.message).not.toContain('the sëcret');
+    expect(out).toEqual([]);
+  });
 
-  changeUser(): this {
-    this.client.changeUser();
-    return this.#run();
-  }
+  test('may have a password of 213 bytes, and none', () => {
+    const { server, client } = begin(pair);
+    server(2, FULL);
+    client(4, Buffer.alloc(214, 'x').fill(0, 213));
+    const { payload } = server(4, SERVER_KEY);
+    expect(decryptedByServer(payload, NONCE)).toBe(`${'x'.repeat(213)}\0`);
+    const none = begin(pair);
+    none.server(2, FULL);
+    expect(none.client(4, Buffer.of(0)).payload).toEqual(Buffer.of(0));
+  });
+});
 
-  get outcomes(): readonly unknown[] {
-    return [this.client.outcome, this.server.outcome];
-  }
+describe('[22] [25] a client without TLS over an upstream connection with it', () => {
+  const pair = { client: 'plain', upstream: 'tls' } as const;
+  const encrypted = encryptedBy(OWN.publicKey, PASSWORD, NONCE);
 
-  /** After the login the client's packet is a COM_CHANGE_USER. */
-  #fromClient(bytes: Buffer): void {
-    if (this.login === null) return this.#relay.feedClient(bytes);
-    if (this.#changing !== null) return this.#changing.feedClient(bytes);
-    const { bridge } = this.login;
-    const assembler = new PacketAssembler(10_000);
-    assembler.push(bytes);
-    const packet = assembler.next();
-    if (bridge === null || packet === null) throw new Error('expected a command for a bridge');
-    this.#changing = new ChangeUser({
-      packet,
-      bridge,
-      check: null,
-      toClient: (answer) => this.#deliver(() => this.client.receive(answer)),
-      toServer: (command) => this.#deliver(() => this.server.receive(command)),
-      onDone: () => {
-        this.#changing = null;
-      },
-    });
-    this.#changing.begin();
-  }
+  test('encrypts its password by our key, which it requests (wire 22, 25)', () => {
+    const { server, client } = begin(pair);
+    expect(server(3, FULL)).toEqual({ to: 'client', sequenceId: 2, payload: FULL });
+    const payload = keyPacket(OWN.publicKey);
+    expect(client(3, KEY_REQUEST)).toEqual({ to: 'client', sequenceId: 4, payload });
+    expect(client(5, encrypted)).toEqual({ to: 'server', sequenceId: 4, payload: PASSWORD });
+    expect(server(5, OK)).toEqual({ to: 'client', sequenceId: 6, payload: OK });
+  });
 
-  #deliver(step: () => void): void {
-    this.#onTheWay.push(step);
-  }
+  test('may have it out of a file (wire 22)', () => {
+    const { server, client } = begin(pair);
+    server(3, FULL);
+    expect(client(3, encrypted)).toEqual({ to: 'server', sequenceId: 4, payload: PASSWORD });
+  });
 
-  #run(): this {
-    try {
-      for (let step = this.#onTheWay.shift(); step !== undefined; step = this.#onTheWay.shift()) {
-        step();
-      }
-    } catch (error) {
-      if (!(error instanceof UndropError)) throw error;
-      this.failure = error;
-    }
-    return this;
-  }
-}
+  test('is refused with a reason where it has the server’s in a file (wire 22)', () => {
+    const { server, client, out } = begin(pair);
+    server(3, FULL);
+    const byServers = encryptedBy(SERVER_KEYS.publicKey, PASSWORD, NONCE);
+    expect(refusal(() => client(3, byServers))).toMatchObject({ code: 'UNDROP_PASSWORD_KEY' });
+    expect(out).toEqual([]);
+  });
+});
 
-const CELLS = LEGS.flatMap((client) =>
-  LEGS.flatMap((upstream) =>
-    (['with it', 'with another'] as const).map((begins) => ({
-      plugin: PLUGIN,
-      client,
-      upstream,
-      begins,
-    })),
-  ),
+const PAIRS = CONNECTIONS.flatMap((client) =>
+  CONNECTIONS.map((upstream) => ({ client, upstream })),
 );
 
-describe.each(CELLS)('[21] [22] [23] [25] $plugin, $client to $upstream, begun $begins', (cell) => {
-  test('the right password logs in, and again by a change of user (wire 21, 22, 23, 25, 26)', () => {
-    const play = new Play(cell).logIn();
-    expect([play.failure, ...play.outcomes]).toEqual([null, 'OK', 'OK']);
-    // Over a unix socket each login is checked (login-check.ts), and hence read.
-    const isRead = cell.client !== cell.upstream || cell.upstream === 'socket';
-    if (!isRead) return expect(play.login?.bridge).toBeNull();
-    expect(play.changeUser().outcomes).toEqual(['OK', 'OK']);
-    expect(play.changeUser().outcomes).toEqual(['OK', 'OK']);
-  });
-
-  test('a wrong one is refused in the words of the server (wire 21, 22)', () => {
-    const play = new Play({ ...cell, says: 'another' }).logIn();
-    expect([play.failure, ...play.outcomes]).toEqual([null, 'ERR', 'ERR']);
-    expect(play.client.refusal).toBe('Access denied');
-    expect(play.login).toBeNull();
-  });
-
-  test('none logs in where the account has none, and only there', () => {
-    expect(new Play({ ...cell, password: '' }).logIn().outcomes).toEqual(['OK', 'OK']);
-    expect(new Play({ ...cell, says: '' }).logIn().outcomes).toEqual(['ERR', 'ERR']);
-  });
-
-  test('a server with a warm cache asks for nothing', () => {
-    const play = new Play({ ...cell, isWarm: true }).logIn();
-    expect(play.outcomes).toEqual(['OK', 'OK']);
-    expect(play.server.received.join()).not.toContain(PASSWORD);
-  });
-
-  test('the password is never in clear on a leg that is not secure', () => {
-    const play = new Play(cell).logIn();
-    const isClear = play.server.received.some((payload) => payload.includes(PASSWORD));
-    expect(isClear).toBe(cell.upstream !== 'plain');
-  });
-});
-
-describe.each(CELLS)('sha256_password, $client to $upstream, begun $begins', (cell) => {
-  const play = new Play({ ...cell, plugin: 'sha256_password' }).logIn();
-
-  test('logs in between connections that are protected alike, and is refused between others', () => {
-    if (cell.client === cell.upstream) return expect(play.outcomes).toEqual(['OK', 'OK']);
-    expect(play.failure?.code).toBe('UNDROP_CLEARTEXT_PASSWORD');
-    expect(play.failure?.message).toContain('sha256_password works only if');
-    expect(play.server.received.some((payload) => payload.includes(PASSWORD))).toBe(false);
-  });
-});
-
-describe('[21] a client in TLS over an upstream leg without', () => {
-  const cell = { plugin: PLUGIN, client: 'tls', upstream: 'plain' } as const;
-
-  test('goes by a key that is pinned (wire 21)', () => {
-    const serverKey = { pinned: spkiOf(SERVER_KEYS.publicKey) };
-    expect(new Play({ ...cell, serverKey }).logIn().outcomes).toEqual(['OK', 'OK']);
-  });
-
-  test.each<[string, ServerKeyPolicy, string]>([
-    ['a key that is not the pinned one', { pinned: Buffer.from('another') }, 'its key is not the'],
-    ['a key that nobody vouches for', 'refuse', 'its key could not be verified'],
-  ])('is refused for %s', (_what, serverKey, words) => {
-    const play = new Play({ ...cell, serverKey }).logIn();
-    expect(play.failure?.code).toBe('UNDROP_SERVER_KEY');
-    expect(play.failure?.message).toContain(words);
-    expect(play.failure?.message).not.toContain(PASSWORD);
-    expect(play.server.received.some((payload) => payload.includes(PASSWORD))).toBe(false);
-  });
-
-  test('is refused where it is too long for the key', () => {
-    const play = new Play({ ...cell, password: 'x'.repeat(214) }).logIn();
-    expect(play.failure?.message).toContain('too long for the server’s key'.replace('’', "'"));
-    expect(new Play({ ...cell, password: 'x'.repeat(213) }).logIn().outcomes).toEqual(['OK', 'OK']);
-  });
-});
-
-describe('[22] a client without TLS over an upstream leg with it', () => {
-  const cell = { plugin: PLUGIN, client: 'plain', upstream: 'tls' } as const;
-
-  test('may be encrypted by our key out of a file (wire 22)', () => {
-    const knownKey = createPublicKey(OWN.publicPem);
-    expect(new Play({ ...cell, knownKey }).logIn().outcomes).toEqual(['OK', 'OK']);
-  });
-
-  test('is refused with a reason where it is encrypted by the server’s (wire 22)', () => {
-    const play = new Play({ ...cell, knownKey: SERVER_KEYS.publicKey }).logIn();
-    expect(play.failure?.code).toBe('UNDROP_PASSWORD_KEY');
-  });
+test.each(PAIRS)('sha256_password from $client to $upstream: both have to be alike', (pair) => {
+  const plugin = 'sha256_password';
+  const bothAreAlike = pair.client === pair.upstream;
+  // Begun with it, and with another: what the client has sent so far goes nowhere.
+  const begun = refusal(() => bridgeOf(pair, plugin).fromClientFirst(PASSWORD));
+  const asked = Buffer.from(`\xfe${plugin}\0${NONCE}\0`, 'latin1');
+  for (const error of [begun, refusal(() => bridgeOf(pair).fromServer(asked))]) {
+    if (bothAreAlike) expect(error).toBeNull();
+    else expect(error).toMatchObject({ code: 'UNDROP_CLEARTEXT_PASSWORD' });
+    if (!bothAreAlike) expect(error?.message).toContain('sha256_password works only if');
+  }
 });

@@ -50,55 +50,41 @@ function serverSide(socket: net.Socket): void {
 const greeting = () => GREETING?.packet ?? Buffer.alloc(0);
 const response = () => RESPONSE?.packet ?? Buffer.alloc(0);
 
+const arrive = async () => undefined;
+const greeted = (client: Peer) => client.packet();
+
 async function logIn(client: Peer): Promise<void> {
   await client.packet();
   client.send(response());
   await client.packet();
 }
 
-const ENDS: readonly ((client: Peer) => Promise<void>)[] = [
-  async (client) => client.end(),
-  async (client) => client.destroy(),
-  async (client) => {
-    await client.packet();
-    client.end();
-  },
-  async (client) => {
-    await client.packet();
-    client.destroy();
-  },
-  async (client) => {
-    await client.packet();
-    client.send(response().subarray(0, 10));
-    client.destroy();
-  },
-  async (client) => {
-    await client.packet();
-    client.send(response());
-    client.destroy();
-  },
-  async (client) => {
-    await logIn(client);
-    client.end();
-  },
-  async (client) => {
-    await logIn(client);
-    client.send(PING);
-    client.destroy();
-  },
-  async (client) => {
-    await logIn(client);
-    client.send(QUIT);
-    await client.ended();
-    client.end();
-  },
-  async (client) => {
-    await logIn(client);
-    client.send(encodePacket(Buffer.of(0x0d), 0));
-    await client.ended();
-    client.end();
-  },
+/** How far a client comes, what it sends then, and how it goes: also when the server has gone. */
+const ENDS: readonly (readonly [
+  come: (client: Peer) => Promise<unknown>,
+  sent: Buffer,
+  go: 'end' | 'destroy' | 'behind it',
+])[] = [
+  [arrive, Buffer.alloc(0), 'end'],
+  [arrive, Buffer.alloc(0), 'destroy'],
+  [greeted, Buffer.alloc(0), 'end'],
+  [greeted, Buffer.alloc(0), 'destroy'],
+  [greeted, response().subarray(0, 10), 'destroy'],
+  [greeted, response(), 'destroy'],
+  [logIn, Buffer.alloc(0), 'end'],
+  [logIn, PING, 'destroy'],
+  [logIn, QUIT, 'behind it'],
+  [logIn, encodePacket(Buffer.of(0x0d), 0), 'behind it'],
 ];
+
+async function visitAs(client: Peer, nr: number): Promise<void> {
+  const [come, sent, go] = ENDS[nr % ENDS.length] ?? [arrive, Buffer.alloc(0), 'end'];
+  await come(client);
+  if (sent.length > 0) client.send(sent);
+  if (go === 'destroy') return client.destroy();
+  if (go === 'behind it') await client.ended();
+  client.end();
+}
 
 test('after thousands of sessions files and counters are where they were (wire 51)', async () => {
   expect(await chooseRelay()).toBe('raw');
@@ -115,11 +101,11 @@ test('after thousands of sessions files and counters are where they were (wire 5
   let begun = 0;
   const visit = async () => {
     while (begun < SESSIONS) {
-      const end = ENDS[begun++ % ENDS.length];
+      const nr = begun++;
       const socket = net.connect({ ...address, allowHalfOpen: true });
       socket.on('error', () => undefined);
       await once(socket, 'connect');
-      await end?.(new Peer(socket));
+      await visitAs(new Peer(socket), nr);
     }
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, visit));

@@ -1,14 +1,14 @@
-/** The steps of a drain, with sessions and a clock in memory. */
+/** The steps of a drain, with sessions and a clock in memory; the rest is in server/drain. */
+import { once } from 'node:events';
+import net from 'node:net';
 import type { Clock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Drainable, drain } from '../../src/session/listener.js';
 import type { DrainStage } from '../../src/session/session.js';
-import { once } from 'node:events';
-import net from 'node:net';
 import { exchange } from '../support/conversation.js';
 import { arrives, openBench } from '../support/session-bench.js';
 
-/** Sleeps until it is told to go on, or its signal is aborted. */
+/** Sleeps until it is told to go on. */
 class SlowClock implements Clock {
   readonly slept: number[] = [];
   #wake: () => void = () => undefined;
@@ -17,12 +17,10 @@ class SlowClock implements Clock {
     return 0;
   }
 
-  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+  sleep(delayMs: number): Promise<void> {
     this.slept.push(delayMs);
     return new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
       this.#wake = resolve;
-      signal?.addEventListener('abort', () => resolve(), { once: true });
     });
   }
 
@@ -32,61 +30,22 @@ class SlowClock implements Clock {
   }
 }
 
-const ALL_STAGES = ['stop accepting', 'idle-stay', 'used-stay', 'used-end'];
-
-function opened(sessions: number) {
+test('clients are let in for the time of waiting, and what is left after its time is cut (wire 55)', async () => {
   const steps: string[] = [];
-  const listener = {
-    openSessions: sessions,
-    onEmpty: (): void => undefined,
+  const listener: Drainable = {
+    openSessions: 2,
     stopAccepting: () => void steps.push('stop accepting'),
-    endWhenIdle: (stage: DrainStage, onEmpty: () => void) => {
-      steps.push(stage);
-      listener.onEmpty = onEmpty;
-      if (listener.openSessions === 0) onEmpty();
-    },
-    cut: () => void steps.push(`cut ${listener.openSessions}`),
-  } satisfies Drainable & { onEmpty: () => void };
+    endWhenIdle: (stage: DrainStage) => void steps.push(stage),
+    cut: () => void steps.push('cut'),
+  };
   const clock = new SlowClock();
-  const hurry = new AbortController();
-  const run = (waitMs: number) =>
-    drain(listener, { waitMs, timeoutMs: 15, signal: hurry.signal }, { clock, log: silentLog });
-  return { steps, listener, clock, hurry, run };
-}
-
-test('clients are let in for the time of waiting, and no longer (wire 55)', async () => {
-  const { steps, clock, run } = opened(0);
-  const draining = run(90);
+  const times = { waitMs: 90, timeoutMs: 15, signal: new AbortController().signal };
+  const draining = drain(listener, times, { clock, log: silentLog });
   expect([clock.slept, steps]).toEqual([[90], []]);
-  await clock.goOn();
+  for (let stage = 0; stage < 4; stage++) await clock.goOn();
   await draining;
-  expect(steps).toEqual([...ALL_STAGES, 'cut 0']);
-});
-
-test('it is over as soon as the last session is', async () => {
-  const { steps, listener, clock, run } = opened(2);
-  const draining = run(0);
-  expect(clock.slept).toEqual([7.5]);
-  listener.openSessions = 0;
-  listener.onEmpty();
-  await draining;
-  expect(steps.at(-1)).toBe('cut 0');
-});
-
-test('what is left after its time is cut (wire 55)', async () => {
-  const { steps, clock, run } = opened(2);
-  const draining = run(0);
-  for (let stage = 0; stage < 3; stage++) await clock.goOn();
-  await draining;
-  expect(steps.at(-1)).toBe('cut 2');
-});
-
-test('a hurry ends both waits (wire 55)', async () => {
-  const { steps, hurry, run } = opened(2);
-  const draining = run(90);
-  hurry.abort();
-  await draining;
-  expect(steps).toEqual([...ALL_STAGES, 'cut 2']);
+  expect(clock.slept).toEqual([90, 7.5, 3.75, 3.75]);
+  expect(steps).toEqual(['stop accepting', 'idle-stay', 'used-stay', 'used-end', 'cut']);
 });
 
 // ── socket options ───────────────────────────────────────────────────────────────────────────────

@@ -2,13 +2,14 @@
  * Verdicts on statements that are hard to tell apart, and what holds for any bytes at all. What the
  * servers really do with such texts is tested in server/statement-fates and drop-properties.
  */
+
+import { isFreeByHead } from '../../src/sql/free-text.js';
 import { CLIENT_CHARSETS } from '../../src/sql/lex/client-charset.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
-import { isFreeByHead } from '../../src/sql/free-text.js';
 
 const MULTI = { multiStatements: true };
 const SINGLE = { multiStatements: false };

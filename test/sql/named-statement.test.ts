@@ -2,9 +2,10 @@
  * What a text does to statements that are prepared under a name: what is exactly one of theirs,
  * what certainly is not, and what nobody can say.
  */
+
+import { commentTags } from '../../src/sql/comment-tags.js';
 import { readNamedStatement } from '../../src/sql/named-statement.js';
 import { SERVER_MODES } from './describe-verdict.js';
-import { commentTags } from '../../src/sql/comment-tags.js';
 
 function read(
   text: string,

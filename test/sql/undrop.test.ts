@@ -107,13 +107,16 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ['EXPLAIN UNDROP TABLE a b', 'b'],
 ];
 
-const read = (sql: string, options = OPTIONS) =>
-  classify(Buffer.from(sql), lexMode('mariadb-10.11'), options);
+const read = (sql: string) => classify(Buffer.from(sql), lexMode('mariadb-10.11'), OPTIONS);
 
 describe('a statement of undrop’s own', () => {
   test.each(READ)('%s', (sql, expected) => {
-    const verdict = read(sql);
-    expect(verdict.kind === 'undo' ? described(verdict.statement) : verdict).toBe(expected);
+    // The same on MySQL, and of a session that takes one statement.
+    const single = { ...OPTIONS, multiStatements: false };
+    const onMysql = classify(Buffer.from(sql), lexMode('mysql-9.7'), single);
+    for (const verdict of [read(sql), onMysql]) {
+      expect(verdict.kind === 'undo' ? described(verdict.statement) : verdict).toBe(expected);
+    }
   });
 
   test.each(WRONG)('%s is wrong from there on', (sql, rest) => {
@@ -121,16 +124,6 @@ describe('a statement of undrop’s own', () => {
     const statement = verdict.kind === 'undo' ? verdict.statement : null;
     expect(statement?.kind).toBe('syntax-error');
     expect(sql.slice(statement?.kind === 'syntax-error' ? statement.at : 0)).toBe(rest);
-  });
-
-  test('is read the same on MySQL, and by a session that takes one statement', () => {
-    for (const [sql, expected] of READ) {
-      const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), {
-        ...OPTIONS,
-        multiStatements: false,
-      });
-      expect(verdict.kind === 'undo' ? described(verdict.statement) : verdict).toBe(expected);
-    }
   });
 
   test('names no more tables than a drop may', () => {

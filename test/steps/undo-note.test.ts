@@ -1,12 +1,12 @@
 /** The note after a drop: no name in it is cut. */
-import { PINNED_UNTIL, formatHoldName, parseHoldName } from '../../src/names/names.js';
-import { type Undoable, undoInfo } from '../../src/steps/undo-note.js';
-import { whatIsRecycled } from '../../src/steps/inspect-names.js';
-import { loggedText } from '../../src/steps/refusals/refusals.js';
+import { formatHoldName, PINNED_UNTIL, parseHoldName } from '../../src/names/names.js';
 import type { Ruling } from '../../src/policy/decide.js';
 import { ServerError } from '../../src/service/errors.js';
 import type { Row, ServicePool } from '../../src/service/pool/pools.js';
+import { whatIsRecycled } from '../../src/steps/inspect-names.js';
+import { loggedText } from '../../src/steps/refusals/refusals.js';
 import { renewDueTimes } from '../../src/steps/run.js';
+import { type Undoable, undoInfo } from '../../src/steps/undo-note.js';
 
 const NOW_MS = Date.UTC(2026, 10, 24, 20, 30);
 const idOf = (last: string) => `${NOW_MS.toString(16).padStart(12, '0')}7000800000000000000${last}`;
@@ -146,53 +146,48 @@ const FORMAT = {
   formatValue: (value: unknown) => ({ placeholder: String(value), value: undefined }),
 };
 
+/** Due times by names that are new; undefined: it keeps its name. */
+async function renewed(
+  rows: readonly (number | null)[],
+  rulingOf: (id: string) => Ruling | undefined,
+  { tables = TABLES, isLate = true } = {},
+) {
+  const options = { isLate, holdMs: 168 * HOUR_MS, intents: { rulingOf } };
+  const looked = await renewDueTimes(serverWith(rows), tables, options);
+  return looked.map(({ id, newName }) => {
+    const parsed = parseHoldName(newName ?? '');
+    if (newName !== undefined) expect(parsed?.id).toBe(id);
+    return parsed?.due.toISOString();
+  });
+}
+
 test('what is empty goes sooner; what has a row, or is locked, keeps its time', async () => {
   const rulings = new Map(IDS.map((id) => [id, { ...WEEK, holdIfEmpty: HOUR_MS }]));
-  const looked = await renewDueTimes(serverWith([0, 1, null]), TABLES, {
-    isLate: false,
-    holdMs: 168 * HOUR_MS,
-    intents: { rulingOf: (id) => rulings.get(id) },
-  });
-  const dues = looked.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString());
+  const dues = await renewed([0, 1, null], (id) => rulings.get(id), { isLate: false });
   expect(dues).toEqual(['2026-03-08T13:00:00.000Z', undefined, undefined]);
 });
 
 test('where no rule says so, nobody is asked', async () => {
-  const looked = await renewDueTimes(serverWith([]), TABLES, {
-    isLate: false,
-    holdMs: 168 * HOUR_MS,
-    intents: { rulingOf: () => WEEK },
-  });
-  expect(looked).toEqual(TABLES);
+  const intents = { rulingOf: () => WEEK };
+  const options = { isLate: false, holdMs: 168 * HOUR_MS, intents };
+  expect(await renewDueTimes(serverWith([]), TABLES, options)).toEqual(TABLES);
 });
 
 test('what a rule of its size lets go sooner is held for long where the RENAME had to wait', async () => {
   const small: Ruling = { ...WEEK, hold: 0, holdIfLate: 168 * HOUR_MS };
-  const due = TABLES.slice(0, 1).map((table) => {
+  const tables = TABLES.slice(0, 1).map((table) => {
     return { ...table, holdName: table.holdName.replace('20260315', '20260308') };
   });
-  const looked = await renewDueTimes(serverWith([]), due, {
-    isLate: true,
-    holdMs: 168 * HOUR_MS,
-    intents: { rulingOf: () => small },
-  });
-  const dues = looked.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString());
-  expect(dues).toEqual(['2026-03-15T12:00:00.000Z']);
+  expect(await renewed([], () => small, { tables })).toEqual(['2026-03-15T12:00:00.000Z']);
 });
 
 test('what is in the recycle schema by its first RENAME gets another name for a hundredth only', async () => {
-  const at = (due: string) => [
-    { ...TABLES[0], fromSchema: '_undrop', holdName: `_vt_HOLD_${IDS[0]}_${due}` },
-  ];
-  const nameAfter = async (due: string, hold: Ruling['hold'] = WEEK.hold) => {
-    const [table] = await renewDueTimes(serverWith([]), at(due) as typeof TABLES, {
-      isLate: true,
-      holdMs: 168 * HOUR_MS,
-      intents: { rulingOf: () => ({ ...WEEK, hold }) },
-    });
-    return table?.newName;
+  const dueAfter = async (due: string, hold: Ruling['hold'] = WEEK.hold) => {
+    const holdName = `_vt_HOLD_${IDS[0]}_${due}`;
+    const tables = TABLES.slice(0, 1).map((one) => ({ ...one, fromSchema: '_undrop', holdName }));
+    return (await renewed([], () => ({ ...WEEK, hold }), { tables }))[0];
   };
-  expect(await nameAfter('20260315110000')).toBe(undefined);
-  expect(await nameAfter('20260315100000')).toBe(`_vt_HOLD_${IDS[0]}_20260315120000`);
-  expect(await nameAfter('20260315110000', 'pinned')).toMatch(/_9999/);
+  expect(await dueAfter('20260315110000')).toBe(undefined);
+  expect(await dueAfter('20260315100000')).toBe('2026-03-15T12:00:00.000Z');
+  expect(await dueAfter('20260315110000', 'pinned')).toMatch(/^9999/);
 });

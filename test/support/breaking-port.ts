@@ -11,18 +11,14 @@ export interface Break {
   readonly when: 'before' | 'after';
 }
 
-/** `breakAt`: null breaks nothing. `counts.calls`: how many calls came. */
-export function breakingPort<P extends object>(
-  port: P,
-  breakAt: Break | null,
-  counts: { calls: number } = { calls: 0 },
-): P {
+export function breakingPort<P extends object>(port: P, breakAt: Break): P {
+  let calls = 0;
   return new Proxy(port, {
     get(target, name) {
       const member: unknown = Reflect.get(target, name, target);
       if (typeof member !== 'function') return member;
       return (...args: readonly unknown[]) => {
-        const isAt = ++counts.calls === breakAt?.call;
+        const isAt = ++calls === breakAt.call;
         if (isAt && breakAt.when === 'before') throw new PortBroken(String(name));
         const result: unknown = Reflect.apply(member, target, args);
         if (!isAt) return result;

@@ -2,7 +2,7 @@
  * Debian's Chromium, driven by playwright-core: unpacked beside the system, as the servers are,
  * with all its libraries but those of the C library, which are this machine's own.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { cacheFolder } from '../../throwaway-servers/cache.js';
 import { projectFolder } from './folders.js';
 
 /** What the tests use of playwright-core, whose own types need those of a browser. */
-export interface Locator {
+interface Locator {
   first(): Locator;
   fill(text: string): Promise<void>;
   click(): Promise<void>;
@@ -34,12 +34,10 @@ export interface Page {
   getByText(text: string | RegExp, options?: Found): Locator;
   locator(selector: string, options?: { readonly hasText: string | RegExp }): Locator;
   title(): Promise<string>;
-  content(): Promise<string>;
   evaluate(expression: string): Promise<unknown>;
   emulateMedia(media: { readonly colorScheme: 'light' | 'dark' }): Promise<void>;
   setViewportSize(size: { readonly width: number; readonly height: number }): Promise<void>;
-  screenshot(options: { readonly path: string; readonly fullPage?: boolean }): Promise<unknown>;
-  waitForEvent(event: 'download'): Promise<{ path(): Promise<string> }>;
+  screenshot(options: { readonly path: string }): Promise<unknown>;
   on(event: 'request', run: (request: { url(): string }) => void): unknown;
   on(event: 'console', run: (message: { type(): string; text(): string }) => void): unknown;
   on(event: 'pageerror', run: (error: Error) => void): unknown;
@@ -58,9 +56,11 @@ export interface Browser {
   close(): Promise<void>;
 }
 
-const { chromium } = createRequire(import.meta.url)('playwright-core') as {
+const load = createRequire(import.meta.url);
+const { chromium } = load('playwright-core') as {
   readonly chromium: { launch(options: object): Promise<Browser> };
 };
+const AXE = readFileSync(load.resolve('axe-core/axe.min.js'), 'utf8');
 
 const SET = {
   key: 'chromium',
@@ -75,7 +75,7 @@ const WITHIN_MS = 120_000;
 const OF_LIBC =
   /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|resolv|util|anl|nsl|mvec|thread_db|nss_\w+|BrokenLocale))\.so\..*$/;
 
-export async function ensureChromium(): Promise<string> {
+async function ensureChromium(): Promise<string> {
   const cache = cacheFolder(process.env, projectFolder);
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const root = join(await ensureAptRoot(SET, { cache, say }), 'root');
@@ -123,4 +123,35 @@ export async function openChromium(): Promise<Browser> {
     },
     close: () => browser.close(),
   };
+}
+
+/**
+ * What is wrong with a page, light and dark, wide and narrow: what axe-core finds, and a width that
+ * no window has. `look` is told how it is at the moment.
+ */
+export async function findingsOf(
+  page: Page,
+  name: string,
+  look: (how: string) => Promise<unknown> = async () => undefined,
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [1280, 360]) {
+      await page.setViewportSize({ width, height: 900 });
+      const wide = Number(await page.evaluate('document.documentElement.scrollWidth'));
+      if (wide > width) found.push(`${name}, ${width}: ${wide} wide`);
+      await look(`${width}-${colorScheme}`);
+      const { violations } = (await page.evaluate(`${AXE}; axe.run()`)) as {
+        readonly violations: readonly {
+          readonly id: string;
+          readonly nodes: readonly { readonly html: string }[];
+        }[];
+      };
+      for (const { id, nodes } of violations) {
+        found.push(`${name}, ${colorScheme}, ${width}: ${id}: ${nodes[0]?.html}`);
+      }
+    }
+  }
+  return found;
 }

@@ -1,5 +1,5 @@
 /** What of a schema is held, as `undrop list` has it, and how many rows each table has. */
-import { listAll } from '../../src/restore/held-tables.js';
+import { listAll } from '../../src/recycle/held-tables.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 

@@ -16,8 +16,30 @@ type Step = readonly [title: string, run: () => Promise<unknown>];
 
 type Rows = (text: string, values?: readonly unknown[]) => Promise<unknown>;
 
-function stepsOfBoth(rows: Rows): readonly Step[] {
+interface Driver {
+  readonly rows: Rows;
+  /** As a prepared statement. */
+  readonly execute: Rows;
+  begin(): Promise<unknown>;
+  rollback(): Promise<unknown>;
+  load(): Promise<unknown>;
+}
+
+const INSERT = 'INSERT INTO kept VALUES (?, ?, ?, ?, ?)';
+const SELECT = 'SELECT * FROM kept WHERE id = ? AND txt = ?';
+
+/** The first table that is dropped has three rows. */
+function stepsOfBoth({ rows, execute, begin, rollback, load }: Driver): readonly Step[] {
   return [
+    ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
+    ['prepared insert', () => execute(INSERT, keptRow(1, Buffer.from([0, 255])))],
+    ['prepared select', () => execute(SELECT, [1, UNICODE])],
+    ['prepared again', () => execute(SELECT, [2, 'none'])],
+    ['prepared with an error', () => execute('SELECT * FROM missing WHERE id = ?', [1])],
+    ['begin', begin],
+    ['insert', () => rows('INSERT INTO kept (id) VALUES (7), (8)')],
+    ['rollback', rollback],
+    ['rows', () => rows('SELECT COUNT(*) AS n FROM kept')],
     ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
     ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
     ['call', () => rows('CALL two()')],
@@ -27,6 +49,18 @@ function stepsOfBoth(rows: Rows): readonly Step[] {
     ['missing table', () => rows('SELECT * FROM missing')],
     ['syntax error', () => rows('SELECT FROM WHERE')],
     ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
+    ['infile', load],
+    ['loaded', () => rows('SELECT * FROM loaded')],
+    ['drop a', () => rows('DROP TABLE a')],
+    ['a is gone', () => rows('SELECT * FROM a')],
+    ['drop b, if it exists', () => execute('DROP TABLE IF EXISTS b', [])],
+    ['no warning', () => rows('SHOW WARNINGS')],
+    ['drop what is missing', () => execute('DROP TABLE IF EXISTS missing', [])],
+    ['a note', () => rows('SHOW WARNINGS')],
+    ['drop what is missing, without asking', () => execute('DROP TABLE missing', [])],
+    ['an error', () => rows('SHOW WARNINGS')],
+    ['drop two, if they exist', () => rows('DROP TABLE IF EXISTS c, `d`')],
+    ['left', () => rows('SHOW TABLES')],
   ];
 }
 
@@ -36,33 +70,21 @@ export async function runMysql2({ target, schema, infile, tls }: ScriptJob): Pro
   const options = { ...login, multipleStatements: true, dateStrings: true, ...tlsOption(tls) };
   const connection = await createMysql2(options);
   const rows: Rows = async (text, values = []) => (await connection.query(text, [...values]))[0];
-  const execute = async (text: string, values: readonly unknown[]) =>
-    (await connection.execute(text, values as (string | number | Buffer | null)[]))[0];
+  const driver: Driver = {
+    rows,
+    execute: async (text, values) =>
+      (await connection.execute(text, values as (string | number | Buffer | null)[]))[0],
+    begin: () => connection.beginTransaction(),
+    rollback: () => connection.rollback(),
+    load: () =>
+      connection.query({
+        sql: "LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded FIELDS TERMINATED BY ','",
+        infileStreamFactory: () => createReadStream(infile),
+      }),
+  };
   const lines = await runSteps([
-    ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
-    [
-      'prepared insert',
-      () => execute('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', keptRow(1, Buffer.from([0, 255]))),
-    ],
-    ['prepared select', () => execute('SELECT * FROM kept WHERE id = ? AND txt = ?', [1, UNICODE])],
-    ['prepared again', () => execute('SELECT * FROM kept WHERE id = ? AND txt = ?', [2, 'none'])],
-    ['prepared with an error', () => execute('SELECT * FROM missing WHERE id = ?', [1])],
-    ['begin', () => connection.beginTransaction()],
-    ['insert', () => rows('INSERT INTO kept (id) VALUES (7), (8)')],
-    ['rollback', () => connection.rollback()],
-    ['rows', () => rows('SELECT COUNT(*) AS n FROM kept')],
-    ...stepsOfBoth(rows),
+    ...stepsOfBoth(driver),
     ['ping', () => connection.ping()],
-    [
-      'infile',
-      () =>
-        connection.query({
-          sql: "LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded FIELDS TERMINATED BY ','",
-          infileStreamFactory: () => createReadStream(infile),
-        }),
-    ],
-    ['loaded', () => rows('SELECT * FROM loaded')],
-    ...dropSteps(rows, (text) => execute(text, [])),
     [
       // As one: mysql2 fails with it on 5.6, and the server then closes the connection.
       'change user',
@@ -87,63 +109,42 @@ export async function runMariadb({ target, schema, infile, tls }: ScriptJob): Pr
   // The one needs what the other can't have.
   const loading = await createMariadb({ ...options, permitLocalInfile: true });
   const rows: Rows = (text, values) => connection.query({ sql: text }, values);
+  const all = (...asked: readonly Promise<unknown>[]) =>
+    Promise.allSettled(asked).then((settled) => settled.map(describeSettled));
+  const load = `LOAD DATA LOCAL INFILE '${infile}' INTO TABLE loaded FIELDS TERMINATED BY ','`;
+  const driver: Driver = {
+    rows,
+    execute: (text, values) => connection.execute(text, values),
+    begin: () => connection.beginTransaction(),
+    rollback: () => connection.rollback(),
+    load: () => loading.query(load),
+  };
+  const bulk = [keptRow(11, null), keptRow(12, Buffer.from('two')), keptRow(13, null)];
   const lines = await runSteps([
-    ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
-    [
-      'prepared insert',
-      () =>
-        connection.execute(
-          'INSERT INTO kept VALUES (?, ?, ?, ?, ?)',
-          keptRow(1, Buffer.from([0, 255])),
-        ),
-    ],
-    ['prepared select', () => connection.execute('SELECT * FROM kept WHERE id = ?', [1])],
-    ['prepared with an error', () => connection.execute('SELECT * FROM missing WHERE id = ?', [1])],
-    [
-      'bulk',
-      () =>
-        connection.batch('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', [
-          keptRow(11, null),
-          keptRow(12, Buffer.from('two')),
-          keptRow(13, null),
-        ]),
-    ],
-    ['begin', () => connection.beginTransaction()],
-    ['insert', () => rows('INSERT INTO kept (id) VALUES (7), (8)')],
-    ['rollback', () => connection.rollback()],
-    ['rows', () => rows('SELECT COUNT(*) AS n FROM kept')],
+    ...stepsOfBoth(driver),
+    ['bulk', () => connection.batch(INSERT, bulk)],
     [
       'pipelined',
       () =>
-        Promise.allSettled([
+        all(
           rows('SELECT 1 AS a'),
           rows('SELECT * FROM missing'),
           rows("SELECT 2 AS b; SELECT 'x' AS c"),
           connection.execute('SELECT id FROM n WHERE id < ?', [3]),
           connection.ping(),
           rows('SELECT 3 AS d'),
-        ]).then((settled) => settled.map(describeSettled)),
-    ],
-    ...stepsOfBoth(rows),
-    [
-      'infile',
-      () =>
-        loading.query(
-          `LOAD DATA LOCAL INFILE '${infile}' INTO TABLE loaded FIELDS TERMINATED BY ','`,
         ),
     ],
-    ['loaded', () => rows('SELECT * FROM loaded')],
-    ...dropSteps(rows, (text) => connection.execute(text)),
     [
       'pipelined behind a drop',
       () =>
-        Promise.allSettled([
+        all(
           rows('SELECT 1 AS a'),
           rows('DROP TABLE IF EXISTS missing'),
           rows('SHOW WARNINGS'),
           rows('DROP TABLE missing'),
           rows('SELECT 2 AS b'),
-        ]).then((settled) => settled.map(describeSettled)),
+        ),
     ],
     ['reset', () => connection.reset()],
     ['tables', () => rows('SHOW TABLES')],
@@ -155,27 +156,6 @@ export async function runMariadb({ target, schema, infile, tls }: ScriptJob): Pr
 /** Any certificate will do. */
 function tlsOption(tls: boolean): { readonly ssl?: { readonly rejectUnauthorized: false } } {
   return tls ? { ssl: { rejectUnauthorized: false } } : {};
-}
-
-type Ask = (text: string) => Promise<unknown>;
-
-/**
- * The drops of every script; the first to be held is a table of three rows. `prepared`: as a
- * prepared statement.
- */
-function dropSteps(rows: Ask, prepared: Ask): readonly Step[] {
-  return [
-    ['drop a', () => rows('DROP TABLE a')],
-    ['a is gone', () => rows('SELECT * FROM a')],
-    ['drop b, if it exists', () => prepared('DROP TABLE IF EXISTS b')],
-    ['no warning', () => rows('SHOW WARNINGS')],
-    ['drop what is missing', () => prepared('DROP TABLE IF EXISTS missing')],
-    ['a note', () => rows('SHOW WARNINGS')],
-    ['drop what is missing, without asking', () => prepared('DROP TABLE missing')],
-    ['an error', () => rows('SHOW WARNINGS')],
-    ['drop two, if they exist', () => rows('DROP TABLE IF EXISTS c, `d`')],
-    ['left', () => rows('SHOW TABLES')],
-  ];
 }
 
 function keptRow(id: number, data: Buffer | null): readonly (string | number | Buffer | null)[] {

@@ -1,5 +1,6 @@
 /** The command line of undrop in this process: a process costs more than most commands do. */
-import { runCommandLine } from '../../src/cli/run-main.js';
+
+import { runCommandLine } from '../../src/cli/command-line.js';
 import { reportFailure } from '../../src/cli/report-failure.js';
 import type { Shell } from '../../src/cli/shell.js';
 

@@ -27,6 +27,8 @@ import { idOf, requestOf } from './drop-request.js';
 import {
   describePayload,
   errResult,
+  factsResult,
+  kindResult,
   never,
   okResult,
   preparedResult,
@@ -250,9 +252,13 @@ class Memory implements World {
         ? errResult(...syntaxError)
         : preparedResult(++this.#handles);
     }
-    if (text.startsWith('SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts'))
-      return this.#facts();
-    if (text.startsWith('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
+    if (text.startsWith('SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts')) {
+      return factsResult(this.#world.gtidNext, 'OFF', '1');
+    }
+    if (text.startsWith('SHOW /* undrop kind */')) {
+      const one = this.names.get(nameIn(text));
+      return one === undefined ? missing(nameIn(text)) : kindResult(one.kind, nameIn(text));
+    }
     if (text.includes('/* undrop wait-for-lock ')) return this.#asked(nameIn(text));
     if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
     if (text.startsWith('SHOW /* undrop in-use */')) {
@@ -268,24 +274,6 @@ class Memory implements World {
     if (text.startsWith('UNLOCK ')) this.leavesLocks = true;
     if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return okResult();
     throw new Error(`a statement that nobody expects: ${text}`);
-  }
-
-  #facts(): Result {
-    const { gtidNext = '' } = this.#world;
-    const row = ['shop', '', 'utf8mb4', '1', gtidNext, 'the server', 'app@10.0.0.1', '1'];
-    const more = ['utf8mb4', null, '0', 'OFF', '1'];
-    return rowsResult(
-      [...row, ...more].map(() => 'c'),
-      [...row, ...more],
-    );
-  }
-
-  #kind(name: string): Result {
-    const one = this.names.get(name);
-    if (one === undefined) return missing(name);
-    if (one.kind === 'view') return rowsResult(['View', 'Create View'], [name, 'CREATE VIEW']);
-    const temporary = one.kind === 'temporary' ? 'TEMPORARY ' : '';
-    return rowsResult(['Table', 'Create Table'], [name, `CREATE ${temporary}TABLE \`${name}\` ()`]);
   }
 
   /** What stands in the way of any DDL of the session. */

@@ -1,5 +1,5 @@
 /** The folders of the project, seen from build/test/support, and temporary ones. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,4 +15,19 @@ export async function temporaryFolder(
 ): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), `undrop-${name}-`));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** What a clone has, as far as a package is made of it. */
+const PARTS = [
+  ...['src', 'demo', 'throwaway-servers', 'scripts', 'docs', 'deploy', 'packaging', 'package.json'],
+  ...['package-lock.json', 'tsconfig.json', 'tsconfig.src.json', 'undrop.example.conf', 'LICENSE'],
+  ...['CHANGELOG.md', 'README.md'],
+];
+
+/** A clone in which nothing is built, with the packages of this one. */
+export async function cloneProject(to: string): Promise<void> {
+  for (const part of PARTS) {
+    await cp(join(projectFolder, part), join(to, part), { recursive: true });
+  }
+  await symlink(join(projectFolder, 'node_modules'), join(to, 'node_modules'));
 }

@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
 import type { Installation } from '../../throwaway-servers/installation.js';
-import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
+import { freePort } from '../../throwaway-servers/launch.js';
+import { startOn } from './killable-server.js';
 import { until } from './poll.js';
 import { ensureInstalled } from './server-set.js';
 import { query, type Target, testServer } from './servers.js';
@@ -103,27 +104,12 @@ async function startMember(
   installation: Installation,
   where: { readonly folder: string; readonly port: number; readonly options: readonly string[] },
 ): Promise<Member> {
-  const { folder, port, options } = where;
-  const start = async (more: readonly string[]) => {
-    const launched = await launch(installation, {
-      folder,
-      keepFolder: true,
-      connectOver: 'socket',
-      extraOptions: [`--port=${port}`, `--server-id=${port}`, ...options, ...more],
-    });
-    const pid = Number(await readFile(join(folder, 'server.pid'), 'utf8'));
-    return { launched, pid };
-  };
-  let running: { readonly launched: Launched; readonly pid: number } = await start([]);
+  const { folder, port } = where;
+  const own = await startOn(installation, where);
   const target = { host: '127.0.0.1', port, user: 'root', password: '' };
   const kill = async () => {
-    try {
-      process.kill(running.pid, 'SIGKILL');
-    } catch (error) {
-      // It has ended by itself.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-    await running.launched.ended;
+    own.kill();
+    await own.ended();
   };
   try {
     await makeServiceAccount(target);
@@ -142,7 +128,7 @@ async function startMember(
     kill,
     join: ({ isFirst }) => joinGroup(target, { isFirst, folder }),
     rejoin: async () => {
-      running = await start(['--super-read-only=ON']);
+      await own.restart(['--super-read-only=ON']);
       await joinGroup(target, { isFirst: false, folder });
     },
   };

@@ -23,7 +23,7 @@ export interface Balanced {
   readonly admin: string;
 }
 
-export interface Haproxy {
+export interface Haproxy extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
   /** Resolves when each proxy was checked that many times more, and the check has ended. */
@@ -104,6 +104,7 @@ async function startAt(
       await until(isDone, `HAProxy checks, ${when}`);
     },
     stop,
+    [Symbol.asyncDispose]: stop,
   };
 }
 

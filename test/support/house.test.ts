@@ -1,7 +1,17 @@
 /** The counts that the tidy test and `npm run figures` share find what they are for. */
-import { circlesOf, codeLines, compareFigures, exportedTwice, logTexts, lowerFigures, openings, sharedHelpers, wideImports } from './house.js';
-import { scanSource } from './source-file.js';
+import {
+  circlesOf,
+  codeLines,
+  compareFigures,
+  exportedTwice,
+  logTexts,
+  lowerFigures,
+  openings,
+  sharedHelpers,
+  wideImports,
+} from './house.js';
 import { partOf, seedFor, testFile } from './sample.js';
+import { scanSource } from './source-file.js';
 
 const texts = (places: readonly { readonly text: string }[]) => places.map(({ text }) => text);
 
@@ -163,5 +173,5 @@ test('with neither a share nor a count nor kinds there is one, of nothing there 
 });
 
 test('a file is known by its path under the tests', () => {
-  expect(testFile()).toBe('support/sample');
+  expect(testFile()).toBe('support/house');
 });

@@ -10,7 +10,7 @@ import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../src/wire/fram
 import { encodeErr } from '../../src/wire/response.js';
 import { ownAddress } from './own-address.js';
 import { Peer } from './session-bench.js';
-import { Sha2Server } from './sha2-parties.js';
+import { Sha2Server } from './sha2-server.js';
 import { acceptTls } from './tls-peers.js';
 
 /** What the next connection meets. */

@@ -231,8 +231,7 @@ async function reset(root: Session, one: NativeCase): Promise<void> {
 /** Beside the server's data, and gone with it: a held table has its file there. */
 async function withDirectory(root: Session, text: string): Promise<string> {
   if (!text.includes('$DIRECTORY')) return text;
-  const [rows] = await root.query('SELECT @@datadir AS folder');
-  const folder = (rows as { readonly folder: string }[])[0]?.folder ?? '';
+  const [folder = ''] = await root.column('SELECT @@datadir AS folder');
   const directory = join(folder, '../tables');
   await mkdir(directory, { recursive: true });
   return text.replace('$DIRECTORY', directory);
@@ -243,22 +242,22 @@ async function withDirectory(root: Session, text: string): Promise<string> {
  * was held in its own schema may be on its way out of it.
  */
 export async function clear(root: Session): Promise<void> {
-  const [schemas] = await root.query(
+  const schemas = await root.column(
     `SELECT schema_name AS name FROM information_schema.schemata
      WHERE schema_name IN ${USER_SCHEMAS}`,
   );
-  const there = new Set((schemas as { readonly name: string }[]).map(({ name }) => name));
+  const there = new Set(schemas);
   const texts = ['SET foreign_key_checks=0'];
   if (there.has('d3')) texts.push('DROP DATABASE d3');
   for (const name of ['d1', 'd2']) if (!there.has(name)) texts.push(`CREATE DATABASE ${name}`);
-  const [tables] = await root.query(
+  const tables = await root.column(
     `SELECT CONCAT(IF(table_type = 'VIEW', 'VIEW', 'TABLE'), ' IF EXISTS ', table_schema, '.\`',
        REPLACE(table_name, '\`', '\`\`'), '\`') AS what
      FROM information_schema.tables WHERE table_schema IN ('d1', 'd2')
      UNION ALL SELECT CONCAT(routine_type, ' d1.', routine_name)
      FROM information_schema.routines WHERE routine_schema = 'd1'`,
   );
-  for (const { what } of tables as { readonly what: string }[]) texts.push(`DROP ${what}`);
+  for (const what of tables) texts.push(`DROP ${what}`);
   texts.push('SET foreign_key_checks=1', 'USE d1');
   await sayAll(root, texts);
 }
@@ -271,12 +270,11 @@ async function sayAll(root: Session, texts: readonly string[]): Promise<void> {
 const ACCOUNT = "u1@'127.0.0.1'";
 const USER_SCHEMAS = "('d1','d2','d3')";
 
-export async function listTables(root: Session): Promise<readonly string[]> {
-  const [rows] = await root.query(
+export function listTables(root: Session): Promise<readonly string[]> {
+  return root.column(
     `SELECT CONCAT(table_schema, '.', table_name, ' ', table_type) AS name
      FROM information_schema.tables WHERE table_schema IN ${USER_SCHEMAS} ORDER BY 1`,
   );
-  return (rows as { readonly name: string }[]).map(({ name }) => name);
 }
 
 /** The rows, or the error, of a statement that may fail. */

@@ -9,6 +9,7 @@ import { type Log, silentLog } from '../../src/log.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { runInProcess } from './command-line.js';
 import { type RunningProxy, startProxy } from './in-one-process.js';
+import { until } from './poll.js';
 import { isLong } from './sample.js';
 import type { Target } from './servers.js';
 import { SERVICE_ACCOUNT } from './service-account.js';
@@ -104,6 +105,18 @@ function childrenOf(pid = 0): readonly number[] {
 export function workerPids({ lines }: Pick<ProxyProcess, 'lines'>): readonly number[] {
   const serving = lines.filter(({ msg }) => msg === 'started a worker');
   return serving.map(({ pid }) => Number(pid));
+}
+
+/** Has it read its settings anew; hands back the line of its log that says so. */
+export async function reloadBySignal({
+  lines,
+  kill,
+}: Pick<ProxyProcess, 'lines' | 'kill'>): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const reloads = () => lines.filter(({ event }) => event === 'reload');
+  const before = reloads().length;
+  kill('SIGHUP');
+  await until(() => reloads().length > before, 'a reload');
+  return reloads().at(-1);
 }
 
 /** The newest process that serves no clients. */

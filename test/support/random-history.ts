@@ -7,8 +7,8 @@
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
-import { listAll } from '../../src/restore/held-tables.js';
-import { restore } from '../../src/restore/restore.js';
+import { listAll } from '../../src/recycle/held-tables.js';
+import { restore } from '../../src/recycle/restore.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { Dice } from './dice.js';
 import {

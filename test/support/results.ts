@@ -42,6 +42,23 @@ export function rowsResult(
   };
 }
 
+/** The facts of a session in `shop`; `more`: what its kind of server adds. */
+export function factsResult(gtidNext = '', ...more: readonly string[]): RowsResult {
+  const who = ['the server', 'app@10.0.0.1', '1'];
+  const row = ['shop', '', 'utf8mb4', '1', gtidNext, ...who, 'utf8mb4', null, '0', ...more];
+  return rowsResult(
+    row.map(() => 'c'),
+    row,
+  );
+}
+
+/** What SHOW CREATE TABLE has of a name. */
+export function kindResult(kind: 'base' | 'view' | 'temporary', name: string): RowsResult {
+  if (kind === 'view') return rowsResult(['View', 'Create View'], [name, 'CREATE VIEW']);
+  const temporary = kind === 'temporary' ? 'TEMPORARY ' : '';
+  return rowsResult(['Table', 'Create Table'], [name, `CREATE ${temporary}TABLE \`${name}\` ()`]);
+}
+
 /** The answer to a SIGNAL of undrop's. */
 export function signalled(text: string): Extract<Result, { kind: 'err' }> {
   const [, state = '', errno = '', hex = ''] =

@@ -3,7 +3,7 @@
  * server would create it, and its rows. And what is held of it.
  */
 import type { RowDataPacket } from 'mysql2/promise';
-import { listAll } from '../../src/restore/held-tables.js';
+import { listAll } from '../../src/recycle/held-tables.js';
 import { connect, type Session, type TestServer } from './servers.js';
 import { poolOn } from './service-pool.js';
 

@@ -17,7 +17,7 @@ import {
   Listener,
   type ListenerOptions,
 } from '../../src/session/listener.js';
-import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
+import { openProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { decodeErr, encodeErr } from '../../src/wire/response.js';
@@ -130,7 +130,6 @@ export class Peer {
 export interface Bench extends AsyncDisposable {
   readonly counters: Counters;
   readonly listener: Listener;
-  readonly tls: ProxyTls;
   /** As they are bound. */
   readonly addresses: readonly ServerAddress[];
   /** A client, of the first address by default; the server's side of it comes by `accepted`. */
@@ -143,16 +142,12 @@ export interface Bench extends AsyncDisposable {
 export interface BenchOptions {
   /** By default neither leg has any. */
   readonly tls?: Partial<TlsSettings>;
-  readonly connectTimeoutMs?: number;
   readonly greetingTimeoutMs?: number;
-  readonly onBrokenLogin?: () => void;
   readonly loginTimeoutMs?: number;
   readonly connectionsMax?: number;
   /** Clients begin with a header of the PROXY protocol. */
   readonly isAnnounced?: boolean;
   readonly headerTimeoutMs?: number;
-  /** The server is sent one. */
-  readonly announceUpstream?: boolean;
   /** By default one free port. */
   readonly listen?: readonly ServerAddress[];
   /** Instead of the fake server. */
@@ -195,12 +190,12 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     upstreams: options.upstreams ?? [{ host: '127.0.0.1', port }],
     connectionLimit: new ConnectionLimit(options.connectionsMax ?? 100),
     settings: {
-      connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
+      connectTimeoutMs: DEADLINE_MS,
       greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
       loginTimeoutMs: options.loginTimeoutMs ?? DEADLINE_MS,
       headerTimeoutMs: options.headerTimeoutMs ?? DEADLINE_MS,
       isAnnounced: () => options.isAnnounced ?? false,
-      announceUpstream: options.announceUpstream ?? false,
+      announceUpstream: false,
     },
     log: withAudit(silentLog, countAudit(counters)),
     counters,
@@ -215,7 +210,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     }),
     background: () => undefined,
     onHeld: () => undefined,
-    onBrokenLogin: () => options.onBrokenLogin?.(),
+    onBrokenLogin: () => undefined,
     ...options.over,
   });
   const bound = new BoundSockets();
@@ -242,7 +237,6 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   return {
     counters,
     listener,
-    tls,
     addresses,
     client: async (address = addresses[0]) => {
       if (address === undefined) throw new Error('nothing listens');
@@ -265,10 +259,10 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
 /** Drains it; at once where nothing else is said. */
 export function endListener(
   listener: Listener,
-  options: { readonly waitMs?: number; readonly timeoutMs: number; readonly signal?: AbortSignal },
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<void> {
-  const { waitMs = 0, timeoutMs, signal = new AbortController().signal } = options;
-  const times = { waitMs, timeoutMs, signal };
+  const { timeoutMs, signal = new AbortController().signal } = options;
+  const times = { waitMs: 0, timeoutMs, signal };
   return drain(listener, times, { clock: systemClock, log: silentLog });
 }
 

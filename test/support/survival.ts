@@ -4,7 +4,7 @@
  *
  * Invariant: it believes no answer, only what it counts itself on a direct connection.
  */
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { Session } from './servers.js';
 
 interface Table {
   readonly schema: string;
@@ -22,13 +22,13 @@ interface Gone {
 }
 
 export class Survival {
-  readonly #root: Connection;
+  readonly #root: Session;
   readonly #schemas: readonly string[];
   #before: readonly Table[] = [];
   /** Ids of the ledger that were there before. */
   #known: ReadonlySet<string> = new Set();
 
-  constructor(root: Connection, schemas: readonly string[]) {
+  constructor(root: Session, schemas: readonly string[]) {
     this.#root = root;
     this.#schemas = schemas;
   }
@@ -77,39 +77,37 @@ export class Survival {
     return lost;
   }
 
-  async #list(): Promise<readonly { readonly schema: string; readonly table: string }[]> {
-    const [rows] = await this.#root.query<RowDataPacket[]>(
+  #list(): Promise<readonly { readonly schema: string; readonly table: string }[]> {
+    return this.#root.rows(
       `SELECT table_schema AS 'schema', table_name AS 'table' FROM information_schema.tables
        WHERE table_schema IN (?)
          AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')`,
       [this.#schemas],
     );
-    return rows as { schema: string; table: string }[] & RowDataPacket[];
   }
 
   /** Held tables that are really there: the ledger says whose, the server that they are. */
   async #held(): Promise<readonly HeldRow[]> {
-    const [names] = await this.#root.query<RowDataPacket[]>(
+    const names = await this.#root.rows<{ at: string; name: string }>(
       `SELECT table_schema AS at, table_name AS name FROM information_schema.tables
        WHERE (table_schema IN (?) OR table_schema LIKE '\\_undrop%')
          AND LOWER(table_name) LIKE '\\_vt\\_hold\\_%'`,
       [this.#schemas],
     );
-    const [rows] = await this.#root.query<RowDataPacket[]>(
+    const rows = await this.#root.rows<Owner>(
       "SELECT id, schema_name AS 'schema', table_name AS 'table' FROM _undrop.ledger",
     );
-    const owners = new Map(rows.map((row) => [String(row['id']), row]));
+    const owners = new Map(rows.map((row) => [row.id, row]));
     return names.flatMap(({ at, name }) => {
-      const owner = owners.get(HELD.exec(String(name))?.[1] ?? '');
-      return owner === undefined ? [] : [{ ...(owner as Owner), at, name }];
+      const owner = owners.get(HELD.exec(name)?.[1] ?? '');
+      return owner === undefined ? [] : [{ ...owner, at, name }];
     });
   }
 
   async #count(schema: string, table: string): Promise<number | null> {
     const quoted = [schema, table].map((name) => `\`${name.replaceAll('`', '``')}\``).join('.');
     try {
-      const [rows] = await this.#root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${quoted}`);
-      return Number(rows[0]?.['n']);
+      return await this.#root.count(quoted);
     } catch (error) {
       if (isErrno(error, UNREADABLE)) return null;
       throw error;

@@ -23,6 +23,8 @@ import { idOf, requestOf } from './drop-request.js';
 import {
   describePayload,
   errResult,
+  factsResult,
+  kindResult,
   never,
   okResult,
   preparedResult,
@@ -178,8 +180,14 @@ class Memory implements World {
       const isOwn = text.startsWith('SELECT /* undrop own ');
       return isOwn && isLocked === true ? errResult(1100, 'HY000', 'own') : preparedResult(1);
     }
-    if (text.includes('/* undrop facts')) return this.#facts();
-    if (text.startsWith('SHOW /* undrop kind */')) return this.#kind();
+    if (text.includes('/* undrop facts')) {
+      return factsResult(this.#world.gtidNext, 'utf8mb4_general_ci');
+    }
+    if (text.startsWith('SHOW /* undrop kind */')) {
+      const { seenAs = 'base' } = this.#world;
+      if (seenAs === 'missing') return errResult(1146, '42S02', "Table 'shop.t' doesn't exist");
+      return kindResult(seenAs, 't');
+    }
     if (text.includes('/* undrop innodb-wait ')) return rowsResult(['s'], ['2']);
     if (text.includes('/* undrop wait-for-lock ')) {
       const turn = nth(this.#world.turns, this.counts.turns++);
@@ -193,26 +201,6 @@ class Memory implements World {
       return created ?? okResult();
     }
     return okResult();
-  }
-
-  #kind(): Result {
-    const { seenAs = 'base' } = this.#world;
-    if (seenAs === 'missing') return errResult(1146, '42S02', "Table 'shop.t' doesn't exist");
-    if (seenAs === 'view') return rowsResult(['View', 'Create View'], ['t', 'CREATE VIEW']);
-    const temporary = seenAs === 'temporary' ? 'TEMPORARY ' : '';
-    return rowsResult(['Table', 'Create Table'], ['t', `CREATE ${temporary}TABLE \`t\` ()`]);
-  }
-
-  #facts(): Result {
-    const { gtidNext = '' } = this.#world;
-    const who = ['the server', 'app@10.0.0.1', '1'];
-    const row = ['shop', '', 'utf8mb4', '1', gtidNext, ...who];
-    const more = ['utf8mb4', null, '0', 'utf8mb4_general_ci'];
-    const all = [...row, ...more];
-    return rowsResult(
-      all.map(() => 'c'),
-      all,
-    );
   }
 }
 

@@ -2,7 +2,8 @@
  * What an operator does and sees by the command line, with its answers as JSON: tests that speak it
  * know nothing of what is behind.
  */
-import { runCommandLine } from '../../src/cli/run-main.js';
+
+import { runCommandLine } from '../../src/cli/command-line.js';
 import { reportFailure } from '../../src/cli/report-failure.js';
 import { environment, runUndrop } from './proxy.js';
 import type { Target } from './servers.js';

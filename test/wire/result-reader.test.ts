@@ -148,45 +148,32 @@ test('a report of progress among rows is no answer either', () => {
 
 describe('malformed', () => {
   const PLAIN: Capabilities = { flags: 0, mariadb: 0 };
+  const COLUMN = '0364656600000001610001';
   const push = (reader: ResultReader, ...packets: readonly string[]) => {
+    started(reader);
     for (const packet of packets) reader.next(Buffer.from(packet, 'hex'));
   };
 
-  test('an empty packet, or a hint for a file, is no answer to a statement of ours', () => {
-    expect(() => push(started(readingQueryResult(PLAIN)), '')).toThrow(MalformedPacketError);
-    expect(() => push(started(readingQueryResult(PLAIN)), 'fb78')).toThrow(MalformedPacketError);
+  test.each([
+    ['an empty packet', ['']],
+    ['a hint for a file', ['fb78']],
+    ['what is no EOF behind the columns', ['01', COLUMN, '0131']],
+    ['a column definition that is cut short', ['01', '03646566']],
+    ['a row that is cut short', ['01', COLUMN, 'fe00000200', '0231']],
+  ])('in answer to a statement of ours: %s', (_what, packets) => {
+    expect(() => push(readingQueryResult(PLAIN), ...packets)).toThrow(MalformedPacketError);
   });
 
-  test('what is no EOF behind the columns', () => {
-    const column = '0364656600000001610001';
-    expect(() => push(started(readingQueryResult(PLAIN)), '01', column, '0131')).toThrow(
-      MalformedPacketError,
-    );
-  });
-
-  test('a column definition or a row that is cut short', () => {
-    expect(() => push(started(readingQueryResult(PLAIN)), '01', '03646566')).toThrow(
-      MalformedPacketError,
-    );
-    const column = '0364656600000001610001';
-    expect(() =>
-      push(started(readingQueryResult(PLAIN)), '01', column, 'fe00000200', '0231'),
-    ).toThrow(MalformedPacketError);
+  test.each(['0100', '0001000000'])('in answer to PREPARE: %s, neither OK nor ERR', (hex) => {
+    expect(() => push(readingPrepareResult(PLAIN), hex)).toThrow(MalformedPacketError);
   });
 
   test('more rows than a statement of ours can have', () => {
-    const reader = started(readingQueryResult(PLAIN));
-    push(reader, '01', '0364656600000001610001', 'fe00000200');
+    const reader = readingQueryResult(PLAIN);
+    push(reader, '01', COLUMN, 'fe00000200');
     const row = Buffer.from('0131', 'hex');
     for (let count = 0; count < 10_000; count++) reader.next(row);
     expect(() => reader.next(row)).toThrow(MalformedPacketError);
-  });
-
-  test('an answer to PREPARE that is neither its OK nor an ERR', () => {
-    expect(() => push(started(readingPrepareResult(PLAIN)), '0100')).toThrow(MalformedPacketError);
-    expect(() => push(started(readingPrepareResult(PLAIN)), '0001000000')).toThrow(
-      MalformedPacketError,
-    );
   });
 });
 

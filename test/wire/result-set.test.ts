@@ -33,7 +33,10 @@ const CAPABILITIES: readonly (readonly [name: string, capabilities: caps.Capabil
   ['without EOF', { flags: base | caps.CLIENT_DEPRECATE_EOF, mariadb: 0 }],
   [
     'of optional metadata',
-    { flags: base | caps.CLIENT_DEPRECATE_EOF | caps.CLIENT_OPTIONAL_RESULTSET_METADATA, mariadb: 0 },
+    {
+      flags: base | caps.CLIENT_DEPRECATE_EOF | caps.CLIENT_OPTIONAL_RESULTSET_METADATA,
+      mariadb: 0,
+    },
   ],
   [
     'of optional metadata, with EOF',

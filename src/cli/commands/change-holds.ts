@@ -7,26 +7,26 @@ import type { Settings } from '../../config/schema.js';
 import { parseDuration, parseMoment } from '../../duration.js';
 import { shownDue } from '../../names/names.js';
 import { formatBytes, formatCount, jsonText } from '../../printer.js';
-import { listDroppedTables } from '../../recycle/list.js';
 import {
   changeHold,
   findHeld,
   type HoldChange,
   type HoldReport,
   planHold,
-} from '../../restore/change-hold.js';
-import { noSuchHeld } from '../../restore/find-dropped.js';
-import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
-import { formatName, formatUntil, heldListJson } from '../../restore/print-held.js';
-import { formatSize, sizeOf } from '../../restore/print-list.js';
+} from '../../recycle/change-hold.js';
+import { noSuchHeld } from '../../recycle/find-dropped.js';
+import { type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
+import { listDroppedTables } from '../../recycle/list.js';
+import { formatName, formatUntil, heldListJson } from '../../recycle/print/print-held.js';
+import { formatSize, sizeOf } from '../../recycle/print/print-list.js';
 import {
   formatAlsoHeld,
   formatFailures,
   formatHold,
   holdJson,
   manyHoldsJson,
-} from '../../restore/print-report.js';
-import { type FailedRestore, type ManyReport, tryEach } from '../../restore/restore.js';
+} from '../../recycle/print/print-report.js';
+import { type FailedRestore, type ManyReport, tryEach } from '../../recycle/restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readNow } from '../../service/server-facts.js';

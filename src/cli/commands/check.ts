@@ -7,31 +7,49 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { findElsewhere } from '../../account/elsewhere.js';
+import { type Examination, examine, type Program } from '../../account/examine.js';
+import { WITHOUT_FULL } from '../../account/grants.js';
+import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import { UndropError } from '../../errors.js';
+import { findLockHolders } from '../../ledger/intents/lock-holders.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
-import { type Replica, findThrottleFaults } from '../../lifecycle/throttle/throttle.js';
+import { findStranger } from '../../lifecycle/leader/collector-lock.js';
+import { findThrottleFaults, type Replica } from '../../lifecycle/throttle/throttle.js';
 import { auditFileProblem, silentLog } from '../../log.js';
+import { HOW_TO_MEND } from '../../recycle/print/print-held.js';
 import { causeText, isServiceError, unlessRefused } from '../../service/errors.js';
 import { isForGood } from '../../service/pool/pool-set.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { type ServerAddress, describeAddress, isOnThisMachine } from '../../service/server-address.js';
+import {
+  describeAddress,
+  isOnThisMachine,
+  type ServerAddress,
+} from '../../service/server-address.js';
 import { assertNotOwn } from '../../session/dial/dial.js';
 import { tryToListen } from '../../session/listen-addresses.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import * as ER from '../../wire/server-errors.js';
 import { checkOpenFiles, workersOf } from '../serve/plan.js';
-import { type AccountSettings, type DoctorSettings, type ProxySettings, proxySettingsOf, throttleSettings } from '../settings.js';
+import {
+  type AccountSettings,
+  type DoctorSettings,
+  type ProxySettings,
+  proxySettingsOf,
+  throttleSettings,
+} from '../settings.js';
 import type { Flags, Shell } from '../shell.js';
-import { EXIT_CODES, type Finding, findingsOf, formatFindings, replicationFindings, resultOf, settingsFindings } from './findings.js';
+import {
+  EXIT_CODES,
+  type Finding,
+  findingsOf,
+  formatFindings,
+  replicationFindings,
+  resultOf,
+  settingsFindings,
+} from './findings.js';
 import { withPool, withServers } from './with-pool.js';
-import { userInfo } from 'node:os';
-import { findElsewhere } from '../../account/elsewhere.js';
-import { type Examination, type Program, examine } from '../../account/examine.js';
-import { WITHOUT_FULL } from '../../account/grants.js';
-import { accountsOf, lentAccountsText } from '../../account/os-user.js';
-import { findLockHolders } from '../../ledger/intents/lock-holders.js';
-import { findStranger } from '../../lifecycle/leader/collector-lock.js';
-import { HOW_TO_MEND } from '../../restore/print-held.js';
 
 type Findings = readonly Finding[];
 

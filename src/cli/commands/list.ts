@@ -7,11 +7,22 @@ import { countTables } from '../../ledger/drops.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { type Selection, SORTS } from '../../ledger/selection.js';
 import { formatCount, jsonText, printable } from '../../printer.js';
+import { idDigits, isIdPrefix, parseTableName } from '../../recycle/find-dropped.js';
 import { listDroppedTables, listDrops } from '../../recycle/list.js';
-import { idDigits, isIdPrefix, parseTableName } from '../../restore/find-dropped.js';
-import { formatHeldRows, formatShown, heldListJson, shownJson } from '../../restore/print-held.js';
-import { formatList, formatSize, NOTHING_LISTED, plus, sizeOf } from '../../restore/print-list.js';
-import { readHeldRows, showTable } from '../../restore/show.js';
+import {
+  formatHeldRows,
+  formatShown,
+  heldListJson,
+  shownJson,
+} from '../../recycle/print/print-held.js';
+import {
+  formatList,
+  formatSize,
+  NOTHING_LISTED,
+  plus,
+  sizeOf,
+} from '../../recycle/print/print-list.js';
+import { readHeldRows, showTable } from '../../recycle/show.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readNow } from '../../service/server-facts.js';
 import type { AccountSettings } from '../settings.js';

@@ -6,7 +6,7 @@ import { hostname, userInfo } from 'node:os';
 import type { HistoryEvent } from '../../audit.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import { AuditFile, type Log } from '../../log.js';
-import type { DroppedTable } from '../../restore/held-tables.js';
+import type { DroppedTable } from '../../recycle/held-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import type { AccountSettings } from '../settings.js';
 

@@ -2,10 +2,9 @@
  * `undrop restore`: which tables the arguments mean, or which schema, and the report on each. With
  * `--dry-run` it only prints what it would do.
  */
-import type { QualifiedTable } from '../../names/names.js';
+import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
-import { tableInEvent } from '../../restore/held-tables.js';
-import type { RestorePlan } from '../../restore/plan-restore.js';
+import { tableInEvent } from '../../recycle/held-tables.js';
 import {
   formatFailures,
   formatMissing,
@@ -17,26 +16,27 @@ import {
   manyJson,
   previewJson,
   restoreReportJson,
-} from '../../restore/print-report.js';
-import { choose, type ManyReport, type ManyRequest, restoreAll } from '../../restore/restore.js';
+} from '../../recycle/print/print-report.js';
 import {
-  previewing,
-  type RestoreOptions,
-  type RestoreReport,
-  restoreTable,
-} from '../../restore/restore-table.js';
+  choose,
+  type ManyReport,
+  type ManyRequest,
+  previewAll,
+  restoreAll,
+} from '../../recycle/restore.js';
+import type { RestoreReport } from '../../recycle/restore-table.js';
 import {
   findSchemaDropsById,
   previewSchema,
   restoreSchema,
-} from '../../restore/schema/restore-schema.js';
-import { type SwapBy, swap } from '../../restore/swap.js';
+} from '../../recycle/schema/restore-schema.js';
+import type { SwapBy } from '../../recycle/swap.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { type AccountSettings, type HoldSettings, holdMsOf } from '../settings.js';
 import { type Flags, flagText, type Out, type Shell, wrongUsage } from '../shell.js';
 import { readSelection } from './list.js';
-import { commandLog, reportEvents, reportTable, whoIs } from './report-events.js';
+import { commandLog, reportEvents, whoIs } from './report-events.js';
 import { withPool } from './with-pool.js';
 
 /** A single named table gets its usual report; several, or a selection, get a summary. */
@@ -60,19 +60,19 @@ export function runRestore(
     const choices = await choose(pool, request);
     const anyParent = flags['keys'] === true;
     if (flags['dry-run'] === true) {
-      const preview = await restoreAll(pool, choices, { restoreOne: previewing(pool, { swaps }) });
+      const preview = await previewAll(pool, choices, { swaps });
       stdout.write(isJson ? jsonText(previewJson(preview)) : formatPreview(preview, { swaps }));
       return endOf(preview, { stderr, isDryRun: true });
     }
-    const restoreOne = (plan: RestorePlan, beside: RestoreOptions) =>
-      restoreHeld(pool, settings, { plan, swaps, how: { ...beside, anyParent } });
     const isNamedAlone = targets.length === 1;
     const report = await restoreAll(pool, choices, {
-      restoreOne,
+      anyParent,
+      ...(swaps && { swapBy: (live) => swapBy(settings, live) }),
       onResult: (result, at) => {
         if (!isJson && !isNamedAlone) stdout.write(formatResult(result, at));
       },
     });
+    await reportEvents({ pool, settings }, report.done.map(restoredEvent));
     const [done] = report.done;
     if (isNamedAlone && done !== undefined) {
       stdout.write(isJson ? jsonText(restoreReportJson(done)) : formatRestoreReport(done));
@@ -157,25 +157,9 @@ async function selectionOf(pool: ServicePool, flags: Flags): Promise<ManyRequest
 
 // ── one table, one schema ───────────────────────────────────────────────────────────────────────
 
-/** `swaps`: the live table of that name is held in exchange. */
-async function restoreHeld(
-  pool: ServicePool,
-  settings: AccountSettings & HoldSettings,
-  {
-    plan,
-    swaps,
-    how,
-  }: { readonly plan: RestorePlan; readonly swaps: boolean; readonly how: RestoreOptions },
-) {
-  const report =
-    swaps && !plan.wasBack
-      ? await swap(pool, { target: plan.table.id, by: swapBy(settings, plan.to), ...how })
-      : await restoreTable(pool, plan, how);
-  const { schema, table } = report.restoredAs;
-  const what = { ...tableInEvent(plan.table), restoredAs: `${schema}.${table}` };
-  const event = { event: 'restored', ...what } as const;
-  await reportTable(pool, settings, { table: plan.table, event });
-  return report;
+function restoredEvent({ restoredAs, ...table }: RestoreReport) {
+  const what = { ...tableInEvent(table), restoredAs: writtenName(restoredAs) };
+  return { event: 'restored', ...what } as const;
 }
 
 /** The actor that drops the live table, for the ledger. */

@@ -11,21 +11,20 @@ import { UndropError } from '../../errors.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
 import { readControl } from '../../ledger/control.js';
 import { hasSource } from '../../ledger/owner.js';
-import { closeLedger, isLedgerIdle, reopenLedger } from '../../ledger/retire.js';
 import { findDroppedSchemas, readDetails } from '../../ledger/schema-restores.js';
 import { isServiceRunning, readServices } from '../../ledger/services.js';
-import { mayUnlog } from '../../ledger/tables.js';
+import { closeLedger, isLedgerIdle, mayUnlog, reopenLedger } from '../../ledger/tables.js';
 import { pauseText, READ_ONLY, REPLICATES } from '../../lifecycle/figures.js';
 import { readLockState } from '../../lifecycle/leader/collector-lock.js';
 import { collectOnce } from '../../lifecycle/once.js';
 import { isLocalSchema, isRecycleSchema, RECYCLE_SCHEMA } from '../../names/names.js';
 import { findUnfinishedRestores, finishing, reconcile } from '../../recovery/reconcile.js';
-import { listAll } from '../../restore/held-tables.js';
-import { findLacking, lastDrops } from '../../restore/schema/restore-schema.js';
+import { listAll } from '../../recycle/held-tables.js';
+import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
+import * as col from '../../service/columns.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql, valueList } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import { type GcSettings, requestedLifecycle } from '../settings.js';
@@ -238,6 +237,7 @@ const OWN_TABLES: ReadonlySet<string> = new Set([
   'ledger',
   'ledger_retired',
   'ledger_version',
+  'dropped_tables',
   'history',
   'proxies',
   'control',

@@ -7,7 +7,7 @@ import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Replica } from '../../lifecycle/throttle/throttle.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
-import { DENIED } from '../../restore/plan-restore.js';
+import { DENIED } from '../../recycle/plan-restore.js';
 import { isServerError } from '../../service/errors.js';
 import { openServicePool } from '../../service/pool/open-pool.js';
 import { greet } from '../../service/pool/pool-set.js';

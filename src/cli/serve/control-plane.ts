@@ -5,30 +5,31 @@
  * Invariant: a wrong configuration (an account that the server refuses) stops the start; if the
  * ledger can't be reached, sessions are relayed and drops are refused.
  */
+
+import { hostname } from 'node:os';
 import { assertNotLent } from '../../account/os-user.js';
 import { systemClock, withinMs } from '../../clock.js';
+import { forgetKilledServices, forgetService, recordService } from '../../ledger/services.js';
+import { assertLedgerKnown } from '../../ledger/tables.js';
 import { watchDropsElsewhere } from '../../lifecycle/drops-elsewhere.js';
 import { type CollectorFigures, newCollectorFigures } from '../../lifecycle/figures.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
-import { type ServerAddress, describeAddress } from '../../service/server-address.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
+import { readServerFacts } from '../../service/server-facts.js';
 import type { BoundSocket } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { readStatusView } from '../commands/status/status.js';
-import { type ProxySettings, limitSettings, whatIsNotHeld } from '../settings.js';
+import { limitSettings, type ProxySettings, whatIsNotHeld } from '../settings.js';
+import { versionOfPackage } from '../shell.js';
 import type { ActiveDrops } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './limits.js';
 import { OperatorDesk } from './operator-desk.js';
 import { Watch } from './watch.js';
-import { hostname } from 'node:os';
-import { forgetKilledServices, forgetService, recordService } from '../../ledger/services.js';
-import { assertLedgerKnown } from '../../ledger/tables.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { readServerFacts } from '../../service/server-facts.js';
-import { versionOfPackage } from '../shell.js';
 
 export interface ControlPlaneOptions {
   readonly proxyId: string;

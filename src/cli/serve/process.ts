@@ -7,18 +7,23 @@
 import { Socket } from 'node:net';
 import { UndropError } from '../../errors.js';
 import { openLog } from '../../log.js';
+import { type Counters, newCounters } from '../../metrics.js';
 import { KEEP_ALIVE } from '../../relay/byte-stream.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
 import { reportFailure } from '../report-failure.js';
-import { type ProxySettings, changesOf, readProxySettings } from '../settings.js';
+import { changesOf, type ProxySettings, readProxySettings } from '../settings.js';
 import { versionOfPackage } from '../shell.js';
 import { takeSignals } from '../signals.js';
-import { PROTOCOL, PROTOCOL_VARIABLE, ROLE_VARIABLE, type ToProcess } from '../supervisor/messages.js';
-import { type Obey, type Start, end, openCommon, sockets, tell } from './channel.js';
+import {
+  PROTOCOL,
+  PROTOCOL_VARIABLE,
+  ROLE_VARIABLE,
+  type ToProcess,
+} from '../supervisor/messages.js';
+import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
+import { ControlPlane } from './control-plane.js';
 import { planOf } from './plan.js';
 import { openProxy } from './proxy-process.js';
-import { type Counters, newCounters } from '../../metrics.js';
-import { ControlPlane } from './control-plane.js';
 
 let obey: Obey = () => {
   throw new Error('an order came before the start');

@@ -8,7 +8,7 @@ import type { SocketHandle } from '../../session/bound-sockets.js';
 import { ConnectionLimit } from '../../session/listener.js';
 import type { ProxySettings } from '../settings.js';
 import type { DrainTimes } from '../supervisor/messages.js';
-import { type Obey, type Start, end, openCommon, sockets, tell } from './channel.js';
+import { end, type Obey, openCommon, type Start, sockets, tell } from './channel.js';
 import { Front } from './front.js';
 import { serviceConnectionsOf, sessionsOfEach } from './limits.js';
 import { readPolicy } from './plan.js';

@@ -45,7 +45,7 @@ export interface GenerationOptions {
   onGone(): void;
 }
 
-/** `retired`: its proxies serve the sessions that they have. Each has the states that may follow. */
+/** The states that may follow. In `retired` its proxies serve the sessions that they have. */
 const NEXT = {
   starting: ['serving', 'ending'],
   serving: ['retired', 'ending'],

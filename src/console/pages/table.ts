@@ -1,6 +1,6 @@
 /** A dropped table: what it was, what is left of it, what a restore would do, and its actions. */
 import { shortId } from '../../names/names.js';
-import type { HeldRows } from '../../restore/show.js';
+import type { HeldRows } from '../../recycle/show.js';
 import type { ConsoleTable, planTable, RestoreWay } from '../dropped-tables.js';
 import type { TableDetails } from '../operator.js';
 import { type Html, html } from '../web/html.js';

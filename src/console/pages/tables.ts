@@ -113,7 +113,7 @@ ${table('Dropped tables', heads, rows)}
   return form(viewer, '/tables/selected', content);
 }
 
-// ── one statement ─────────────────────────────────────────────────────────────────────────────────
+// ── one statement ────────────────────────────────────────────────────────────────────────────────
 
 export function dropPage(viewer: Person, dropId: string, tables: readonly ConsoleTable[]): Html {
   const [first] = tables;

@@ -11,11 +11,11 @@ import { assert } from '../../assert.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
 import type { Rows, ServicePool } from '../../service/pool/pools.js';
 import { runWithin } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, renderQuery, type SQLQuery, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 

@@ -11,9 +11,9 @@ import {
   type KeyAction,
 } from '../../ledger/detached/detached.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 

@@ -17,11 +17,11 @@ import {
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { note, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
 import { addKeys, type RepointOptions, readKey, repointForeignKey } from './add-keys.js';

@@ -4,7 +4,7 @@
  * stays, and a held table is always found by it; the ledger follows the name.
  *
  * Invariant: the due time of a table with rows is only ever moved into the future, save by an
- * operator (restore/change-hold.ts). A table that was seen empty may get an earlier one, if a rule
+ * operator (recycle/change-hold.ts). A table that was seen empty may get an earlier one, if a rule
  * lets empty tables go sooner.
  */
 import { assert } from '../../assert.js';
@@ -16,11 +16,11 @@ import {
   parseHoldName,
 } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
+import * as col from '../../service/columns.js';
 import { isServiceError } from '../../service/errors.js';
 import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { blockerOfDrop, type RelocateTable } from './blockers.js';
 

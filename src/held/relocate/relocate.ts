@@ -1,8 +1,8 @@
 /**
  * Moves held tables from their own schema into the recycle schema, by a RENAME that is tried for a
  * moment only. If the name of a CHECK is taken there, the table leaves its CHECKs behind. A table
- * that can't be moved stays held in its schema, and is tried again (pending.ts). May run twice, and at once with another proxy's recovery: tables which that has
- * moved count as moved.
+ * that can't be moved stays held in its schema, and is tried again (pending.ts). May run twice, and
+ * at once with another proxy's recovery: tables which that has moved count as moved.
  *
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
  * to move, gets its own name back.
@@ -12,6 +12,7 @@ import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { shapeOf } from '../../ledger/write.js';
 import { isRecycleSchema, isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError, isServiceError } from '../../service/errors.js';
 import { findRecycled } from '../../service/hold-tables.js';
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -21,7 +22,6 @@ import {
   runWithTimeout,
   type TryOptions,
 } from '../../service/pool/statement-timeout.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import { detach } from '../foreign-keys/detach.js';

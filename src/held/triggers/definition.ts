@@ -12,9 +12,9 @@ import {
   quotedTable,
   type TriggerFacts,
 } from '../../ledger/detached/detached.js';
+import * as col from '../../service/columns.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import * as col from '../../service/columns.js';
 import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 

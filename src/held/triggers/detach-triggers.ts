@@ -11,11 +11,11 @@
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';
+import * as col from '../../service/columns.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import {
@@ -161,7 +161,9 @@ export async function readTriggerRights(
   const texts = grants.flatMap((row) => Object.values(row)).map(String);
   const has = (right: RegExp) => texts.some((text) => right.test(ON_SERVER.exec(text)?.[1] ?? ''));
   const isOn = (name: string) =>
-    variables.some((row) => col.text(row, 'Variable_name') === name && col.text(row, 'Value') === 'ON');
+    variables.some(
+      (row) => col.text(row, 'Variable_name') === name && col.text(row, 'Value') === 'ON',
+    );
   const isTrusted = !isOn('log_bin') || isOn('log_bin_trust_function_creators') || has(TRUSTED);
   const isNew = flavour === 'mysql' && versionId >= 80_000;
   return { mayDrop: isNew || isTrusted, mayMake: isTrusted && has(DEFINERS) };

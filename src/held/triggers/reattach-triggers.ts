@@ -7,9 +7,9 @@
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
+import * as col from '../../service/columns.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql, valueList } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';

@@ -8,8 +8,8 @@
  */
 import { assert } from '../../assert.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
-import type { ServicePool } from '../../service/pool/pools.js';
 import * as col from '../../service/columns.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { note, quoteIdentifier, quoteKeyName, sql } from '../../service/sql.js';
 import { DETACHED_RECORD_TRIES } from '../../tries.js';
 import { LEDGER } from '../tables.js';

@@ -9,10 +9,17 @@
 import { assert } from '../../assert.js';
 import { foldName, PINNED_UNTIL } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
+import * as col from '../../service/columns.js';
 import type { Row, Rows } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
-import { ident, note, processlistOf, type SQLQuery, serverIdentity, sql } from '../../service/sql.js';
+import {
+  ident,
+  note,
+  processlistOf,
+  type SQLQuery,
+  serverIdentity,
+  sql,
+} from '../../service/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../service/true-sizes.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { KNOWN_VERSION, LEDGER } from '../tables.js';

@@ -5,9 +5,9 @@
 
 import { UndropError } from '../../errors.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError, tolerantly, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import * as col from '../../service/columns.js';
 import { note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import { shapeOf } from '../write.js';

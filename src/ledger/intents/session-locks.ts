@@ -5,9 +5,9 @@
  */
 
 import type { QualifiedTable } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServiceError } from '../../service/errors.js';
 import type { Rows, ServicePool } from '../../service/pool/pools.js';
-import * as col from '../../service/columns.js';
 import { type SQLQuery, sql } from '../../service/sql.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 

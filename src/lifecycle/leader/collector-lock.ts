@@ -10,10 +10,10 @@
 import { randomBytes } from 'node:crypto';
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ServiceConnection, ServicePool, TaskConnection } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, processlistOf, type SQLQuery, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 

@@ -9,10 +9,10 @@
 import { timeText } from '../../duration.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError, unlessRefused } from '../../service/errors.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import type { ActionContext } from '../action-context.js';

@@ -7,9 +7,9 @@ import { LIVE_STATES } from '../../ledger/entry.js';
 import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
+import * as col from '../../service/columns.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
-import * as col from '../../service/columns.js';
 import { note, sql, valueList } from '../../service/sql.js';
 import type { CollectorFigures } from '../figures.js';
 import {

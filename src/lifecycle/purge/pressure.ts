@@ -11,10 +11,10 @@
  */
 import type { Clock } from '../../clock.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError, isServiceError, unlessRefused } from '../../service/errors.js';
 import type { Row, ServicePool } from '../../service/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, sql } from '../../service/sql.js';
 import type { Effect, Load } from './pace.js';
 

@@ -11,18 +11,18 @@ import { assert } from '../../assert.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { inGroups, parseHoldName } from '../../names/names.js';
+import * as col from '../../service/columns.js';
 import { isServerError } from '../../service/errors.js';
+import type { HoldTable } from '../../service/hold-tables.js';
 import type { ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
-import { type SQLQuery, ident, note, rendered, sql } from '../../service/sql.js';
+import { ident, note, rendered, type SQLQuery, sql } from '../../service/sql.js';
 import { readSizes } from '../../service/true-sizes.js';
 import * as ER from '../../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from '../action-context.js';
 import { type Collectable, logFields } from '../collectable.js';
 import { type Chunk, Pace } from './pace.js';
 import { PressureGauge } from './pressure.js';
-import type { HoldTable } from '../../service/hold-tables.js';
 
 /**
  * Finding the next row may have to skip all rows that are marked as deleted while a snapshot is

@@ -4,10 +4,10 @@
  */
 import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';
+import * as col from '../../service/columns.js';
 import { isServerError, unlessRefused } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { hasRows, type ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { note, type SQLQuery, sql } from '../../service/sql.js';
 import { readSizes, type Size } from '../../service/true-sizes.js';
 import type { ActionContext } from '../action-context.js';

@@ -10,21 +10,28 @@
 import { type Pause, readControl, readOrMakeControl } from '../../ledger/control.js';
 import { findOrphans, hasSource } from '../../ledger/owner.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
-import { readServerFacts } from '../../service/server-facts.js';
-import type { ActionContext } from '../action-context.js';
-import { OTHER_NODE, READ_ONLY, REPLICATES, type RestReason, pauseText, throttleText } from '../figures.js';
-import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from '../leader/collector-lock.js';
-import { type ClocksByServer, GraceKeeper, graceText } from '../leader/grace.js';
-import { IDLE_MS_MAX, type Leadership, type Wakeup } from '../leader/leader.js';
-import { keepLedger } from '../prune.js';
-import { Acts, type ActsEnd } from './act.js';
-import { Looks } from './looks.js';
 import type { Log } from '../../log.js';
 import type { Reconcile } from '../../recovery/reconcile.js';
 import { isServerError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
 import { OPEN_DROPS, pauseBefore } from '../../tries.js';
+import type { ActionContext } from '../action-context.js';
+import {
+  OTHER_NODE,
+  pauseText,
+  READ_ONLY,
+  REPLICATES,
+  type RestReason,
+  throttleText,
+} from '../figures.js';
+import { ClusterLease, LEASE_LOOK_MS, LEASE_MS } from '../leader/collector-lock.js';
+import { type ClocksByServer, GraceKeeper, graceText } from '../leader/grace.js';
+import { IDLE_MS_MAX, type Leadership, type Wakeup } from '../leader/leader.js';
 import type { LifecycleSettings } from '../next-step.js';
+import { keepLedger } from '../prune.js';
+import { Acts, type ActsEnd } from './act.js';
+import { Looks } from './looks.js';
 
 /**
  * Rounds after a wake are far enough apart for reading to take a tenth of the time; at most

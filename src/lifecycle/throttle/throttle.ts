@@ -7,10 +7,10 @@
  * and replicas must be well within their limit, before the collector continues.
  */
 import { formatDuration, formatWindow, untilWindowMs, type Window } from '../../duration.js';
+import * as col from '../../service/columns.js';
 import { causeText, isServiceError } from '../../service/errors.js';
 import type { Row, ServiceConnection } from '../../service/pool/pools.js';
 import type { ServerAddress } from '../../service/server-address.js';
-import * as col from '../../service/columns.js';
 import { note, type SQLQuery, sql } from '../../service/sql.js';
 import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
 

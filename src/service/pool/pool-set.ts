@@ -5,10 +5,10 @@
 import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
+import * as col from '../columns.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
 import { readServerFacts } from '../server-facts.js';
-import * as col from '../columns.js';
 import { note, serverIdentity, sql } from '../sql.js';
 import { type OwnedPool, openServicePool, type ServiceSecurity } from './open-pool.js';
 import type { ServicePool } from './pools.js';

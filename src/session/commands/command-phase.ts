@@ -12,14 +12,28 @@ import { type Counters, observe } from '../../metrics.js';
 import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
-import { type Answered, type DropService, type Intercepted, type Interception, payloadsOf } from '../../statements/intercepted.js';
+import {
+  type Answered,
+  type DropService,
+  type Intercepted,
+  type Interception,
+  payloadsOf,
+} from '../../statements/intercepted.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/world.js';
 import * as caps from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
-import { GrowingBuffer, HEADER_BYTES, type Packet, encodePacket } from '../../wire/framing.js';
+import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wire/framing.js';
 import type { SessionConnections } from '../connections.js';
-import { type ClassifyOptions, LastSeen, checkTrackedSchema, classifyPacket, isFree, isMultiStatement, protectedKinds } from '../gate/classify-packet.js';
+import {
+  type ClassifyOptions,
+  checkTrackedSchema,
+  classifyPacket,
+  isFree,
+  isMultiStatement,
+  LastSeen,
+  protectedKinds,
+} from '../gate/classify-packet.js';
 import { CommandGate, type GateOwner, HELD_BYTES_MAX, longBytesMax } from '../gate/command-gate.js';
 import { type RoomInUse, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';

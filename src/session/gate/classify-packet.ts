@@ -166,7 +166,10 @@ export function isFree(
   const isQuery = head[0] === com.COM_QUERY;
   if (isQuery && multiStatements) return false;
   try {
-    return isFreeByHead(head.subarray(isQuery ? com.queryTextOffset(head, capabilities) : 1), server);
+    return isFreeByHead(
+      head.subarray(isQuery ? com.queryTextOffset(head, capabilities) : 1),
+      server,
+    );
   } catch (error) {
     // Query attributes before the text may be longer than the head.
     if (!(error instanceof MalformedPacketError)) throw error;

@@ -299,7 +299,12 @@ const IN_AN_UPLOAD = 'LOCAL INFILE: the data after a pause may be a command that
 /** Commands whose payload is the text of a statement. */
 const TEXTS: readonly number[] = [com.COM_QUERY, com.COM_STMT_PREPARE];
 /** Commands that can drop, or lead to a schema of undrop. */
-const CAN_DROP: readonly number[] = [com.COM_INIT_DB, com.COM_QUERY, com.COM_DROP_DB, com.COM_STMT_PREPARE];
+const CAN_DROP: readonly number[] = [
+  com.COM_INIT_DB,
+  com.COM_QUERY,
+  com.COM_DROP_DB,
+  com.COM_STMT_PREPARE,
+];
 /** Commands with the id of a prepared statement that matter if it is a drop. */
 const ON_HANDLES: readonly number[] = [com.COM_STMT_EXECUTE, com.COM_STMT_CLOSE];
 /** The command and the id after it. */

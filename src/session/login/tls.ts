@@ -6,18 +6,24 @@
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than its
  * name promises.
  */
-import { X509Certificate, createPrivateKey } from 'node:crypto';
-import net from 'node:net';
-import type { Socket } from 'node:net';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
 import { UndropError } from '../../errors.js';
 import { causeText } from '../../service/errors.js';
 import type { ServiceTls } from '../../service/login/driver-login.js';
 import { keyPolicyFor } from '../../service/login/server-key.js';
 import type { ServiceSecurity } from '../../service/pool/open-pool.js';
-import { type ServerAddress, describeAddress } from '../../service/server-address.js';
-import { type CertificateAndKey, loadIdentity, proxyKeyOf, readCa, readIdentity, readServerKey, selfSigned } from './certificates.js';
+import { describeAddress, type ServerAddress } from '../../service/server-address.js';
+import {
+  type CertificateAndKey,
+  loadIdentity,
+  proxyKeyOf,
+  readCa,
+  readIdentity,
+  readServerKey,
+  selfSigned,
+} from './certificates.js';
 import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './login-check.js';
 
 /**

@@ -7,10 +7,24 @@
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
-import { NOT_OURS, type ShownDrops, type UndoForm, type UndoStatement, type UndoTarget, type Verdict, tooMany } from '../verdict.js';
+import {
+  NOT_OURS,
+  type ShownDrops,
+  tooMany,
+  type UndoForm,
+  type UndoStatement,
+  type UndoTarget,
+  type Verdict,
+} from '../verdict.js';
 import { dropVerdict } from './drop-table.js';
 import { takeLiteral } from './literal.js';
-import { type Source, type TableName, takeIdentifier, takeTableName, takeTexts } from './table-name.js';
+import {
+  type Source,
+  type TableName,
+  takeIdentifier,
+  takeTableName,
+  takeTexts,
+} from './table-name.js';
 
 /** The verdict on an UNDROP; `tokens` are those after this word. */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {

@@ -11,10 +11,10 @@ import { findByHoldNames } from '../../ledger/read.js';
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { isSameName, parseBarrierTable, parseHoldName } from '../../names/names.js';
-import { listParts, showPart } from '../../restore/schema/schema-parts.js';
+import { listParts, showPart } from '../../recycle/schema/schema-parts.js';
+import * as col from '../../service/columns.js';
 import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { ident, note, processlistOf, serverIdentity, sql } from '../../service/sql.js';
 
 /** A row of information_schema.TABLES. */

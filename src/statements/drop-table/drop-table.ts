@@ -36,7 +36,6 @@ import {
   type World,
 } from '../../steps/world.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
-import { type DropCheck, type Moved, checkDrop, rename } from './rename.js';
 import {
   type BlockedParent,
   type Drop,
@@ -47,6 +46,7 @@ import {
   namesToAsk,
   parentError,
 } from './decide.js';
+import { checkDrop, type DropCheck, type Moved, rename } from './rename.js';
 
 export async function dropTable(world: World, request: DropRequest): Promise<Reply> {
   const seen = await inspectNames(world, request);

@@ -14,8 +14,33 @@ import { UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
 import { hasForeignKeys } from '../../steps/inspect-names.js';
 import { takeByService } from '../../steps/rename/take-by-service.js';
-import { type QualifiedName, SAME_AS_DROP, alterNameSql, askToDrop, clean, cleanSql, ownLockSql, raise, renameSql, waitText } from '../../steps/session/user-session.js';
-import { type Answer, type DropRequest, type Reply, type UserFacts, type UserSession, type World, again, answerWith, ask, holdFailed, namingOnly, refuse, sentenceStart } from '../../steps/world.js';
+import {
+  alterNameSql,
+  askToDrop,
+  clean,
+  cleanSql,
+  ownLockSql,
+  type QualifiedName,
+  raise,
+  renameSql,
+  SAME_AS_DROP,
+  waitText,
+} from '../../steps/session/user-session.js';
+import {
+  type Answer,
+  again,
+  answerWith,
+  ask,
+  type DropRequest,
+  holdFailed,
+  namingOnly,
+  type Reply,
+  refuse,
+  sentenceStart,
+  type UserFacts,
+  type UserSession,
+  type World,
+} from '../../steps/world.js';
 import { SERVICE_RENAME_TRIES, SERVICE_RENAME_TRIES_FIRST } from '../../tries.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
@@ -44,7 +69,7 @@ interface Drop extends Decided {
 type Group = readonly Move[];
 /**
  * Nothing was renamed. `locked`: the session is under LOCK TABLES; `alone`: a table needs a
- * statement of its own (steps/rename/rename-by-alter.ts).
+ * statement of its own (steps/rename/rename-by-service.ts).
  */
 type NotRenamed = 'locked' | 'alone';
 type Renamed = OkPacket | Reply | NotRenamed;

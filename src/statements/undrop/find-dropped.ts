@@ -9,11 +9,12 @@ import { UndropError } from '../../errors.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { AT } from '../../ledger/intents/intent-text.js';
 import type { Selection, Sort } from '../../ledger/selection.js';
+import { inBatches, inGroups, keyOf, type QualifiedTable } from '../../names/names.js';
 import { type Asker, OPERATOR, person } from '../../recycle/asker.js';
 import type { Dropped } from '../../recycle/dropped.js';
+import { newestFirst } from '../../recycle/held-tables.js';
 import { findHeldTables, TABLES_MAX } from '../../recycle/list.js';
-import { newestFirst } from '../../restore/held-tables.js';
-import { canComeBack, newestWhole } from '../../restore/plan-restore.js';
+import { canComeBack, foldedKey, newestWhole } from '../../recycle/plan-restore.js';
 import { isServiceError } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
@@ -27,7 +28,7 @@ import type { BoundName } from './bind.js';
 import { askWhichMayBeSeen } from './rights.js';
 
 /**
- * By `sameOf` each name: the newest complete held table of that name, else the newest. The
+ * By `sameOfIn` each name: the newest complete held table of that name, else the newest. The
  * privileges were checked before.
  */
 export async function readNewest(
@@ -35,20 +36,36 @@ export async function readNewest(
   { before, ...asker }: SessionUser & { /** Null: at any time. */ readonly before: Date | null },
   options: InterceptOptions,
 ): Promise<ReadonlyMap<string, Dropped>> {
+  const sameOf = sameOfIn(asker.server);
+  const isInTime = ({ droppedAt }: Dropped) =>
+    before === null || (droppedAt !== null && droppedAt < before);
+  const left = new Map(names);
   const found = new Map<string, Dropped>();
-  for (const [key, name] of names) {
-    const isInTime = ({ droppedAt }: Dropped) =>
-      before === null || (droppedAt !== null && droppedAt < before);
-    // There may be thousands of one name.
-    for (const enough of [1, TABLES_MAX]) {
-      const all = await findAll({ names: [name] }, { ...asker, enough }, options);
-      const newest = newestWhole(all.filter(isInTime));
-      if (newest !== undefined) found.set(key, newest);
-      if (all.length === 0 || (newest !== undefined && canComeBack(newest))) break;
+  // There may be thousands of one name.
+  for (const enough of [names.size, TABLES_MAX]) {
+    for (const some of inBatches([...left.values()], NAMES_OF_QUERY)) {
+      const all = await findAll({ names: some }, { ...asker, enough }, options);
+      for (const same of inGroups(all.filter(isInTime), ({ origin }) => sameOf(origin))) {
+        const newest = newestWhole(same);
+        if (newest === undefined) continue;
+        const key = sameOf(newest.origin);
+        found.set(key, newest);
+        if (canComeBack(newest)) left.delete(key);
+      }
+      const isAll = all.length < enough;
+      if (isAll) for (const name of some) left.delete(sameOf(name));
     }
   }
   return found;
 }
+
+/** A key that is the same for names which mean the same table on that server. */
+export function sameOfIn({ lowerCaseTableNames }: ServerFacts): (name: QualifiedTable) => string {
+  return lowerCaseTableNames === 0 ? keyOf : foldedKey;
+}
+
+/** More would make a text of a megabyte. */
+const NAMES_OF_QUERY = 500;
 
 /** The user and its server. */
 export interface SessionUser {
@@ -61,7 +78,7 @@ export interface SessionUser {
 
 /**
  * Matching held tables, newest first, that this user may see: at least `enough`, if there are as
- * many among the first `TABLES_MAX`. `isCut`: the others were not read, although too few were found.
+ * many among the first `TABLES_MAX`. `isCut`: the others were not read, and too few were found.
  */
 export function findSeen(
   fit: SeenFit,
@@ -77,8 +94,8 @@ export async function findAll(
   who: SessionUser,
   options: InterceptOptions,
 ): Promise<readonly Dropped[]> {
-  const { inTurn, rowsMin } = askerOf(who.facts, options);
-  const asker = { ...OPERATOR, inTurn, rowsMin };
+  const { queued, rowsMin } = askerOf(who.facts, options);
+  const asker = { ...OPERATOR, queued, rowsMin };
   return (await find(fit, { ...who, asker }, options)).seen;
 }
 
@@ -112,13 +129,13 @@ export async function findServer(
   return server;
 }
 
-/** The user of this session, who sees what it may restore, and what this very connection dropped. */
+/** The user of this session, who sees what it may restore, and what this connection dropped. */
 export function askerOf(facts: UserFacts, options: InterceptOptions): Asker {
   const { session, service, userSession } = options;
   const me = { ...session, proxyId: service.proxyId, user: facts.user };
   const asked = { session: userSession, facts, groupId: newId() };
   return person((names) => askWhichMayBeSeen(names, asked), {
-    inTurn: (work) => inQueue(service.pool, `read ${facts.account}`, work),
+    queued: (work) => inQueue(service.pool, `read ${facts.account}`, work),
     isOwn: (row) => isOwn(row, me),
   });
 }

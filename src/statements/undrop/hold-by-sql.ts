@@ -11,27 +11,27 @@ import { parseMoment, timeText } from '../../duration.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { inBatches, isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
-import type { Dropped } from '../../recycle/dropped.js';
-import { TABLES_MAX } from '../../recycle/list.js';
 import {
   type ChosenHeld,
   changeHold,
   type HoldChange,
   newestHeld,
   notChanged,
-} from '../../restore/change-hold.js';
+} from '../../recycle/change-hold.js';
+import type { Dropped } from '../../recycle/dropped.js';
 import {
   ambiguous,
   idDigits,
   isIdPrefix,
   noSuchHeld,
   qualifiedOrigin,
-} from '../../restore/find-dropped.js';
-import { type ListedTable, tableInEvent } from '../../restore/held-tables.js';
-import { tryEach } from '../../restore/restore.js';
+} from '../../recycle/find-dropped.js';
+import { type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
+import { TABLES_MAX } from '../../recycle/list.js';
+import { tryEach } from '../../recycle/restore.js';
+import * as col from '../../service/columns.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readNow } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
 import { note, sql, valueList } from '../../service/sql.js';
 import { newId } from '../../steps/intents.js';
 import { withRestoredInfo } from '../../steps/undo-note.js';

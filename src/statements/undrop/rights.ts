@@ -44,8 +44,16 @@ export interface RightsAsker {
 /** Two names of one column; the table is there; the schema is not (MySQL 8 and later). */
 const MAY_CREATE: readonly number[] = [ER.DUP_FIELDNAME, ER.TABLE_EXISTS_ERROR, ER.BAD_DB_ERROR];
 const MAY_FILL: readonly number[] = [ER.BAD_FIELD_ERROR];
-const MAY_DROP: readonly number[] = [...ER.NO_PARTITION_TO_DROP, ...ER.ABSENT_TABLE, ER.WRONG_OBJECT];
-const MAY_ALTER: readonly number[] = [ER.CANT_DROP_FIELD_OR_KEY, ...ER.ABSENT_TABLE, ER.WRONG_OBJECT];
+const MAY_DROP: readonly number[] = [
+  ...ER.NO_PARTITION_TO_DROP,
+  ...ER.ABSENT_TABLE,
+  ER.WRONG_OBJECT,
+];
+const MAY_ALTER: readonly number[] = [
+  ER.CANT_DROP_FIELD_OR_KEY,
+  ...ER.ABSENT_TABLE,
+  ER.WRONG_OBJECT,
+];
 const MAY_TAKE: readonly number[] = [...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TABLE];
 const NOT_TO_BE_SEEN: readonly number[] = [...ER.ACCESS_DENIED, ...ER.BAD_NAME];
 

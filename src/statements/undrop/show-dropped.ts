@@ -13,8 +13,7 @@ import {
   TABLE_COLUMNS,
 } from '../../recycle/dropped.js';
 import { TABLES_MAX } from '../../recycle/list.js';
-import { withWhatIsLeft } from '../../restore/held-tables.js';
-import { uniqueDigits } from '../../restore/print-list.js';
+import { uniqueDigits } from '../../recycle/print/print-list.js';
 import { unlessRefused } from '../../service/errors.js';
 import type { ShowDropped } from '../../sql/verdict.js';
 import { newId } from '../../steps/intents.js';
@@ -53,9 +52,7 @@ export async function showDropped(
     const which = part.sort === 'size' ? 'largest' : 'newest';
     if (some.isCut) note = `Only the ${which} ${TABLES_MAX} dropped tables were read.`;
   }
-  const { pool } = options.service;
-  const read = () => withWhatIsLeft(pool, [...found.values()]);
-  const tables = [...(await inQueue(pool, `read ${facts.account}`, read))];
+  const tables = [...found.values()];
   if (isBySize) tables.sort((one, other) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1));
   const wanted = tables.slice(0, limit ?? tables.length);
   const set =
@@ -95,7 +92,11 @@ async function showSchemas(
   const { facts } = format;
   const { pool } = options.service;
   const all = await inQueue(pool, `read ${facts.account}`, () =>
-    unlessRefused(findDroppedSchemas(pool, like === null ? 'all' : { like }), [], ...ER.ABSENT_TABLE),
+    unlessRefused(
+      findDroppedSchemas(pool, like === null ? 'all' : { like }),
+      [],
+      ...ER.ABSENT_TABLE,
+    ),
   );
   const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>
     held > 0 || (tables === 0 && restoredAs === null);

@@ -1,6 +1,6 @@
 /**
  * UNDROP DATABASE: checks with the server whether this user may create and fill any table of the
- * schema, then makes the service restore all of it (restore/schema/restore-schema.ts).
+ * schema, then makes the service restore all of it (recycle/schema/restore-schema.ts).
  *
  * Invariant: the restored schema is the one whose name was checked.
  */
@@ -14,8 +14,8 @@ import {
   formatRestoredSchema,
   isDenied,
   MAKES_PARTS,
-} from '../../restore/print-report.js';
-import { restoreSchema, type SchemaReport } from '../../restore/schema/restore-schema.js';
+} from '../../recycle/print/print-report.js';
+import { restoreSchema, type SchemaReport } from '../../recycle/schema/restore-schema.js';
 import { definitionsOfSchema } from '../../steps/definitions-to-make.js';
 import { newId } from '../../steps/intents.js';
 import { makeDefinitions } from '../../steps/make-definitions.js';

@@ -24,24 +24,20 @@ import {
   noSuchHeld,
   readNear,
   withFate,
-} from '../../restore/find-dropped.js';
-import { tableInEvent } from '../../restore/held-tables.js';
-import { makeWhole, problemsOf } from '../../restore/make-whole.js';
-import { foldedKey, planRestore, type RestorePlan } from '../../restore/plan-restore.js';
+} from '../../recycle/find-dropped.js';
+import { tableInEvent } from '../../recycle/held-tables.js';
+import { makeWhole, problemsOf } from '../../recycle/make-whole.js';
+import { planRestore } from '../../recycle/plan-restore.js';
 import {
   byCause,
   formatLarger,
   formatRestored,
   heldParentOf,
   someOf,
-} from '../../restore/print-report.js';
-import { choiceOf, findBegun, readBegun, restoreAll } from '../../restore/restore.js';
-import {
-  type RestoreOptions,
-  type RestoreReport,
-  restoreTable,
-} from '../../restore/restore-table.js';
-import { swap as swapWithLive } from '../../restore/swap.js';
+} from '../../recycle/print/print-report.js';
+import { type Choice, choiceOf, findBegun, readBegun, restoreAll } from '../../recycle/restore.js';
+import type { RestoreReport } from '../../recycle/restore-table.js';
+import type { SwapBy } from '../../recycle/swap.js';
 import { tolerantly } from '../../service/errors.js';
 import { quoteIdentifier } from '../../service/sql.js';
 import { triggersToMake } from '../../steps/definitions-to-make.js';
@@ -61,6 +57,7 @@ import {
   inRestoreQueue,
   readNewest,
   refuseUnder,
+  sameOfIn,
   undropErrorOf,
 } from './find-dropped.js';
 import { askToCreate, askToRename, askToSwap, assertGranted } from './rights.js';
@@ -79,8 +76,7 @@ export async function undropTables(
   const { facts } = run;
   refuseUnder(facts);
   const server = await findServer(facts, options);
-  const isFolded = server.lowerCaseTableNames !== 0;
-  const sameOf = isFolded ? foldedKey : keyOf;
+  const sameOf = sameOfIn(server);
   const asked = new Map<string, BoundName>();
   for (const name of names) {
     if (asked.has(sameOf(name))) throw new SaidByServer(notUnique(name.table));
@@ -152,7 +148,7 @@ async function refuseEnded(
   const ended = await tolerantly(async () =>
     isIdPrefix(digits) ? findRows(pool, { by: 'digits', digits }, how) : [],
   );
-  const seen = await askerOf(facts, options).judge()(ended.value);
+  const seen = await askerOf(facts, options).filter()(ended.value);
   throw await withFate(pool, { target, error: noSuchHeld(target), near: [] }, seen);
 }
 
@@ -201,7 +197,7 @@ async function bringBack(
   const { facts } = asked.run;
   const names = wanted.map(({ to }) => to);
   const begun = await readBegun(pool, names, { swaps: asked.swap });
-  const choices = [];
+  const choices: Choice[] = [];
   for (const { name, held, to, isNamed } of wanted) {
     const plan = async () => {
       // A swap checks for it itself.
@@ -213,14 +209,13 @@ async function bringBack(
     };
     choices.push(await choiceOf(quoted(name), plan));
   }
-  const restored: AuditEvent<'restored'>[] = [];
-  const end = await restoreAll(pool, choices, {
-    restoreOne: async (plan, beside) => {
-      const report = await bringOneBack(plan, { ...asked, beside }, options);
-      restored.push(restoredEvent(report, plan, { facts, options }));
-      return report;
-    },
-  });
+  const swapBy = (live: BoundName) => swapActor(live, asked.run, options);
+  const how = { anyParent: asked.keys, ...(asked.swap && { swapBy }) };
+  const work = () => restoreAll(pool, choices, how);
+  const end = await (asked.swap ? inRestoreQueue(pool, facts.account, work) : work());
+  const done: RestoreReport[] = [];
+  for (const report of end.done) done.push(await withTriggers(report, facts, options));
+  const restored = done.map((report) => restoredEvent(report, { facts, options }));
   const problems: Problem[] = [];
   for (const { what, error } of end.failed) {
     const isTold = isAbsent(error) && problems.length < FATES_TOLD;
@@ -229,8 +224,8 @@ async function bringBack(
   }
   const [problem] = problems;
   if (problem === undefined) {
-    const { payload, ...ok } = await answerOk(noteOf(end.done), options);
-    const told = withRestoredInfo(payload, restoredText(end.done), { note, facts });
+    const { payload, ...ok } = await answerOk(noteOf(done), options);
+    const told = withRestoredInfo(payload, restoredText(done), { note, facts });
     return { ...ok, payload: told, changes: restored };
   }
   const error = wanted.length === 1 ? problem.error : someNot(problems, end.untried, wanted.length);
@@ -247,33 +242,21 @@ async function explained(
   const near = await readNear(pool, target);
   // The other tables are back, whatever is said about names.
   const seen = await askerOf(facts, options)
-    .judge()(near)
+    .filter()(near)
     .catch(() => []);
   return withFate(pool, { target, error, near: seen });
 }
 
-async function bringOneBack(
-  plan: RestorePlan,
-  { run, swap, keys, beside }: BringingBack & { readonly beside: RestoreOptions },
-  options: InterceptOptions,
-): Promise<RestoreReport> {
+/** In a swap this session's user drops the live table; it is held as long as one of its DROP. */
+function swapActor(live: BoundName, { facts, text }: UndoRun, options: InterceptOptions): SwapBy {
   const { service, session } = options;
-  const { pool, proxyId, log } = service;
-  const how = { ...beside, anyParent: keys };
-  if (plan.wasBack || !swap) {
-    return withTriggers(await restoreTable(pool, plan, how), run.facts, options);
-  }
-  const { user, account } = run.facts;
-  const accountName = accountNameOf(account);
-  const statementText = run.text.subarray(0, STATEMENT_BYTES_MAX).toString();
-  const hold = holdOfLive(plan.to, run.facts, service);
+  const { proxyId, log } = service;
+  const { user, account } = facts;
+  const who = { proxyId, user, accountName: accountNameOf(account) };
   const { clientAddress } = session;
-  const who = { proxyId, user, accountName, clientAddress, statementText, hold };
-  const by = log === undefined ? who : { ...who, log };
-  const { table, isExact } = plan;
-  const swapOne = () => swapWithLive(pool, { target: table.id, by, isExact, ...how });
-  const report = await inRestoreQueue(pool, account, swapOne);
-  return withTriggers(report, run.facts, options);
+  const statementText = text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const hold = holdOfLive(live, facts, service);
+  return { ...who, clientAddress, statementText, hold, ...(log !== undefined && { log }) };
 }
 
 /** Creates triggers that the service account may not create, but this user may. */
@@ -284,7 +267,8 @@ async function withTriggers(
 ): Promise<RestoreReport> {
   if (report.triggersToMake === null) return report;
   const { pool } = options.service;
-  const [row] = await findRows(pool, { by: 'id', prefix: report.id });
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: report.id }));
+  const [row] = found.value;
   if (row === undefined) return report;
   const triggers = await triggersToMake(pool, [row], facts);
   if (!(await makeDefinitions(options.userSession, triggers, facts))) return report;
@@ -308,8 +292,7 @@ function holdOfLive(
 }
 
 function restoredEvent(
-  { id, restoredAs }: RestoreReport,
-  { table }: RestorePlan,
+  { restoredAs, ...table }: RestoreReport,
   by: { readonly facts: UserFacts; readonly options: InterceptOptions },
 ): AuditEvent<'restored'> {
   const { clientAddress: client, threadId } = by.options.session;
@@ -317,7 +300,7 @@ function restoredEvent(
   return {
     event: 'restored',
     ...who,
-    ...tableInEvent({ ...table, id }),
+    ...tableInEvent(table),
     restoredAs: writtenName(restoredAs),
   };
 }

@@ -8,25 +8,30 @@
  * up: neither the end of the user's session nor that of this process ends the statement.
  */
 import { systemClock } from '../../clock.js';
-import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
-import { releaseText, takeOverText } from '../../ledger/intents/record-intent.js';
-import { mayUnlog } from '../../ledger/tables.js';
-import { shapeOf } from '../../ledger/write.js';
-import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
-import type { Rows, ServicePool, TaskConnection } from '../../service/pool/pools.js';
-import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
-import type { ServerFacts } from '../../service/server-facts.js';
-import * as col from '../../service/columns.js';
-import { type SQLQuery, ident, note, processlistOf, sql } from '../../service/sql.js';
-import * as ER from '../../wire/server-errors.js';
-import type { ServiceRename, ServiceRenameOutcome, ServiceRenameTable } from '../world.js';
-import { INNODB_WAIT_S } from './take-by-service.js';
 import { dropKey } from '../../held/foreign-keys/add-keys.js';
 import { withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { readTable } from '../../held/foreign-keys/read-table.js';
 import { isPlainCheck } from '../../held/relocate/checks.js';
-import { type HeldCheck, NOTHING_DETACHED, checksIn, recordDetached } from '../../ledger/detached/detached.js';
+import {
+  checksIn,
+  type HeldCheck,
+  NOTHING_DETACHED,
+  recordDetached,
+} from '../../ledger/detached/detached.js';
+import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
+import { releaseText, takeOverText } from '../../ledger/intents/record-intent.js';
+import { mayUnlog } from '../../ledger/tables.js';
+import { shapeOf } from '../../ledger/write.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
+import * as col from '../../service/columns.js';
+import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
+import type { Rows, ServicePool, TaskConnection } from '../../service/pool/pools.js';
+import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, processlistOf, type SQLQuery, sql } from '../../service/sql.js';
+import * as ER from '../../wire/server-errors.js';
+import type { ServiceRename, ServiceRenameOutcome, ServiceRenameTable } from '../world.js';
+import { INNODB_WAIT_S } from './take-by-service.js';
 
 /**
  * A single text takes the intents over, renames, and looks for foreign keys on the tables. Rejects

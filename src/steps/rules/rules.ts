@@ -18,10 +18,10 @@ import {
   traitsAsked,
 } from '../../policy/decide.js';
 import type { Hint, Rule } from '../../policy/rules.js';
+import * as col from '../../service/columns.js';
 import { isServiceError, unlessRefused } from '../../service/errors.js';
 import type { Row, Rows, ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import * as col from '../../service/columns.js';
 import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
 import { BYTES } from '../../service/true-sizes.js';
 

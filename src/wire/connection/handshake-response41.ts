@@ -83,7 +83,10 @@ export function relayResponse(
 export function anonymousResponse(): Buffer {
   const payload = Buffer.alloc(SSL_REQUEST_BYTES + 2);
   payload.writeUInt32LE(
-    caps.CLIENT_LONG_PASSWORD | caps.CLIENT_PROTOCOL_41 | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_PLUGIN_AUTH,
+    caps.CLIENT_LONG_PASSWORD |
+      caps.CLIENT_PROTOCOL_41 |
+      caps.CLIENT_SECURE_CONNECTION |
+      caps.CLIENT_PLUGIN_AUTH,
     0,
   );
   payload.writeUInt32LE(0x1000000, 4);

@@ -48,46 +48,32 @@ async function find(
 
 const LIST = { a: ['a'], b: ['b'] };
 
-describe('the services are at', () => {
-  test('the first that takes writes', async () => {
-    expect(await find(LIST, { a: [primary('a')], b: [primary('b')] })).toBe('a');
-    expect(await find(LIST, { a: [replica('a')], b: [primary('b')] })).toBe('b');
-    expect(await find(LIST, { b: [primary('b')] })).toBe('b');
-    expect(await find({ gone: [], b: ['b'] }, { b: [primary('b')] })).toBe('b');
-  });
+const [A, B] = [primary('a'), primary('b')];
+const DB = { db: ['x', 'y'] };
+const VIP = { vip: ['vip'] };
+const [one, two] = [primary('vip', 'one'), primary('vip', 'two')];
 
-  test('at the start one that is read-only, where no other answers; or nobody', async () => {
-    expect(await find(LIST, { b: [replica('b')] })).toBe('b');
-    expect(await find(LIST, {})).toBe(undefined);
-  });
-
-  test('behind a failover the other one, and back', async () => {
-    const said = { a: [replica('a')], b: [primary('b')] };
-    expect(await find(LIST, said, primary('a'))).toBe('b');
-    expect(await find(LIST, { a: [primary('a')], b: [replica('b')] }, primary('b'))).toBe('a');
-  });
-
-  test('where it was, as long as nobody takes writes', async () => {
-    expect(await find(LIST, { a: [GONE], b: [replica('b')] }, primary('a'))).toBe('a');
-    expect(await find(LIST, { a: [replica('a')], b: [replica('b')] }, primary('b'))).toBe('b');
-  });
-
-  test('one address of a name, whatever their order', async () => {
-    const said = { x: [primary('x')], y: [primary('y')] };
-    expect(await find({ db: ['x', 'y'] }, said, primary('y'))).toBe('y');
-    expect(await find({ db: ['x', 'y'] }, { y: [primary('y')] }, primary('x'))).toBe('y');
-  });
-
-  test('another server at the same address, unless both are there in turn', async () => {
-    const taken = { vip: [primary('vip', 'new')] };
-    expect(await find({ vip: ['vip'] }, taken, primary('vip', 'old'))).toBe('new');
-    const balanced = { vip: [primary('vip', 'two'), primary('vip', 'one')] };
-    expect(await find({ vip: ['vip'] }, balanced, primary('vip', 'one'))).toBe('one');
-  });
+test.each<[string, Parameters<typeof find>, string | undefined]>([
+  ['the first that takes writes', [LIST, { a: [A], b: [B] }], 'a'],
+  ['it, if not the first', [LIST, { a: [replica('a')], b: [B] }], 'b'],
+  ['it, if the first is away', [LIST, { b: [B] }], 'b'],
+  ['it, if the first has no address', [{ gone: [], b: ['b'] }, { b: [B] }], 'b'],
+  ['at the start a read-only one, if no other answers', [LIST, { b: [replica('b')] }], 'b'],
+  ['nobody, if none answers', [LIST, {}], undefined],
+  ['behind a failover the other', [LIST, { a: [replica('a')], b: [B] }, A], 'b'],
+  ['and back', [LIST, { a: [A], b: [replica('b')] }, B], 'a'],
+  ['where it was, if nobody takes writes', [LIST, { a: [GONE], b: [replica('b')] }, A], 'a'],
+  ['and read-only', [LIST, { a: [replica('a')], b: [replica('b')] }, B], 'b'],
+  ['an address of a name', [DB, { x: [primary('x')], y: [primary('y')] }, primary('y')], 'y'],
+  ['another of that name', [DB, { y: [primary('y')] }, primary('x')], 'y'],
+  ['another at the same address', [VIP, { vip: [two] }, one], 'two'],
+  ['the same, if both are there in turn', [VIP, { vip: [two, one] }, one], 'one'],
+])('the services are at: %s', async (_what, asked, expected) => {
+  expect(await find(...asked)).toBe(expected);
 });
 
 test('a refused account stops a start, and nothing else', async () => {
   const said = { a: [GONE], b: [REFUSED] };
   await expect(find(LIST, said)).rejects.toBe(REFUSED);
-  expect(await find(LIST, { a: [REFUSED], b: [primary('b')] }, primary('a'))).toBe('b');
+  expect(await find(LIST, { a: [REFUSED], b: [B] }, A)).toBe('b');
 });

@@ -1,12 +1,20 @@
 /** The policy as it goes to processes of other programs. */
-import { planOf, readPolicy } from '../../../src/cli/serve/plan.js';
-import { readProxySettings } from '../../../src/cli/settings.js';
-import { silentLog } from '../../../src/log.js';
+
 import type { Socket } from 'node:net';
+import {
+  autoWorkers,
+  openFilesFor,
+  openFilesMax,
+  serviceConnectionsOf,
+  sessionsByOpenFiles,
+  sessionsOfEach,
+} from '../../../src/cli/serve/limits.js';
+import { planOf, readPolicy } from '../../../src/cli/serve/plan.js';
 import { Balance } from '../../../src/cli/serve/proxy-process.js';
-import { autoWorkers, openFilesFor, openFilesMax, serviceConnectionsOf, sessionsByOpenFiles, sessionsOfEach } from '../../../src/cli/serve/limits.js';
+import { readProxySettings } from '../../../src/cli/settings.js';
 import type { Child } from '../../../src/cli/supervisor/child.js';
 import { Totals } from '../../../src/cli/supervisor/supervisor.js';
+import { silentLog } from '../../../src/log.js';
 
 const stderr = { write: () => undefined };
 

@@ -1,13 +1,14 @@
-/** The row of a running service: when it is written, and what happens where it can't be. */
+/** The row of a running service where it can't be written; else server/services.test.ts has it. */
+
+import { reportServices, serviceLines } from '../../../src/cli/commands/status/status.js';
 import { Presence } from '../../../src/cli/serve/control-plane.js';
+import type { RecordedService } from '../../../src/ledger/services.js';
 import { LEDGER_VERSION } from '../../../src/ledger/tables.js';
 import { silentLog } from '../../../src/log.js';
 import { ServerError } from '../../../src/service/errors.js';
 import type { Row, Rows, ServicePool } from '../../../src/service/pool/pools.js';
-import { type SQLQuery, renderQuery } from '../../../src/service/sql.js';
+import { renderQuery, type SQLQuery } from '../../../src/service/sql.js';
 import { until } from '../../support/poll.js';
-import { reportServices, serviceLines } from '../../../src/cli/commands/status/status.js';
-import type { RecordedService } from '../../../src/ledger/services.js';
 
 /** A server with a ledger; `refuses`: its error for changes. */
 class Ledger {
@@ -55,25 +56,6 @@ class Ledger {
     return [rows()];
   }
 }
-
-test('is written once, again when the service begins to collect, and deleted at its end', async () => {
-  const ledger = new Ledger();
-  const presence = ledger.open();
-  await until(() => ledger.changes.length === 2, 'it is written');
-  ledger.figures.leaderId = 7;
-  await until(() => ledger.changes.length === 3, 'it is renewed');
-  await presence.stop({ isEnd: true });
-  // Both kinds, in the binary log and not.
-  expect(ledger.changes).toEqual(['DELETE', 'INSERT', 'INSERT', 'DELETE', 'DELETE']);
-});
-
-test('stays at a reload', async () => {
-  const ledger = new Ledger();
-  const presence = ledger.open();
-  await until(() => ledger.changes.length === 2, 'it is written');
-  await presence.stop({ isEnd: false });
-  expect(ledger.changes).toEqual(['DELETE', 'INSERT']);
-});
 
 test('is not written to a read-only server', async () => {
   const ledger = new Ledger({ readOnly: 'ON' });

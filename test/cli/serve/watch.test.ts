@@ -50,12 +50,6 @@ test('a ledger that does not answer costs drops', async () => {
   expect(statuses).toEqual(['200 ready\n', late]);
 });
 
-test('a server that neither answers nor greets is not ready', async () => {
-  const statuses = await statusesWith({ answers: never, greets: never, dropProblem: never });
-  const none = '503 no server of UNDROP_UPSTREAM answers\n';
-  expect(statuses).toEqual([none, none]);
-});
-
 test('a mode that holds nothing is ready for clients alone', async () => {
   const dropProblem = async () => null;
   const answers = async () => true;

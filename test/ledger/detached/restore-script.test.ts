@@ -1,5 +1,12 @@
 /** The script that brings a table back by hand. */
-import { type HeldTrigger, NOTHING_DETACHED, formatDetached, mergeDetached, ownDefinition, parseDetached } from '../../../src/ledger/detached/detached.js';
+import {
+  formatDetached,
+  type HeldTrigger,
+  mergeDetached,
+  NOTHING_DETACHED,
+  ownDefinition,
+  parseDetached,
+} from '../../../src/ledger/detached/detached.js';
 import { restoreScript } from '../../../src/ledger/write.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';

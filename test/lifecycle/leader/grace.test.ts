@@ -1,5 +1,9 @@
 /** When the collector waits before its first look, and until when. */
-import { type GraceFacts, type LastRound, decideGrace } from '../../../src/lifecycle/leader/grace.js';
+import {
+  decideGrace,
+  type GraceFacts,
+  type LastRound,
+} from '../../../src/lifecycle/leader/grace.js';
 import { leadWhenever } from '../../../src/lifecycle/leader/leader.js';
 import { silentLog } from '../../../src/log.js';
 import type { ServicePool } from '../../../src/service/pool/pools.js';
@@ -20,8 +24,16 @@ const usual: GraceFacts = {
 };
 
 describe('the wait of a collector that may be looking at a restored backup', () => {
-  test('there is none where this server was looked at lately', () => {
-    expect(decideGrace(usual, settings)).toEqual({ until: null });
+  const rounds = { continuing: true, ...last({ at: hours(-1000) }) };
+  test.each<[string, Partial<GraceFacts>, Partial<typeof settings>?]>([
+    ['this server was looked at lately', {}],
+    ['nothing is held, as nothing can be lost', { last: null, heldCount: 0 }],
+    ['UNDROP_GRACE is 0', { last: null }, { graceMs: 0 }],
+    ['its time is over', last({ graceUntil: now })],
+    ['a collector has done rounds all the while, although the last one is old', rounds],
+  ])('there is none where %s', (_where, facts, some = {}) => {
+    const grace = decideGrace({ ...usual, ...facts }, { ...settings, ...some });
+    expect(grace).toEqual({ until: null });
   });
 
   test.each<[string, Partial<GraceFacts>, string]>([
@@ -56,34 +68,15 @@ describe('the wait of a collector that may be looking at a restored backup', () 
     expect(grace).toEqual({ until: hours(1), because, isNew: true });
   });
 
-  test('there is none where nothing is held, as nothing can be lost', () => {
-    expect(decideGrace({ ...usual, last: null, heldCount: 0 }, settings)).toEqual({ until: null });
-  });
-
-  test('there is none with UNDROP_GRACE=0', () => {
-    const grace = decideGrace({ ...usual, last: null }, { ...settings, graceMs: 0 });
-    expect(grace).toEqual({ until: null });
-  });
-
   test('a restart neither shortens it nor begins it anew', () => {
     const graceUntil = new Date(now.getTime() + 60_000);
     const grace = decideGrace({ ...usual, ...last({ at: hours(-300), graceUntil }) }, settings);
     expect(grace).toMatchObject({ until: graceUntil, isNew: false });
   });
 
-  test('it is over when its time is', () => {
-    const facts = { ...usual, ...last({ graceUntil: now }) };
-    expect(decideGrace(facts, settings)).toEqual({ until: null });
-  });
-
   test('it never lasts longer than it may, also where the clock went back meanwhile', () => {
     const facts = { ...usual, ...last({ graceUntil: hours(500) }) };
     expect(decideGrace(facts, settings)).toMatchObject({ until: hours(1) });
-  });
-
-  test('an old last round means nothing to a collector that has done rounds all the while', () => {
-    const facts = { ...usual, continuing: true, ...last({ at: hours(-1000) }) };
-    expect(decideGrace(facts, settings)).toEqual({ until: null });
   });
 });
 

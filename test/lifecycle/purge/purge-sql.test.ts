@@ -1,5 +1,11 @@
 /** The exact statements of the purge. */
-import { type IndexColumn, type PurgeStatement, choosePurgeKey, deleteAlong, deleteRest } from '../../../src/lifecycle/purge/purge.js';
+import {
+  choosePurgeKey,
+  deleteAlong,
+  deleteRest,
+  type IndexColumn,
+  type PurgeStatement,
+} from '../../../src/lifecycle/purge/purge.js';
 import { renderQuery } from '../../../src/service/sql.js';
 
 const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a', partition: null };

@@ -1,7 +1,7 @@
 /**
  * The service account's own logins with somebody on the way to the server, who answers in its place
  * with a key or a certificate of their own: they don't get the password. Real servers:
- * server/service-logins.test.ts.
+ * server/service.test.ts.
  */
 import { UndropError } from '../../../src/errors.js';
 import { silentLog } from '../../../src/log.js';
@@ -72,68 +72,33 @@ async function robbed(trick: Trick, way: Way): Promise<{ loot: Loot; code: strin
   };
 }
 
-const KEPT = { hasPassword: false, wasLeft: false };
-describe('a peer that asks for the password by caching_sha2_password', () => {
-  const asks = 'caching_sha2_password';
+const NO_TLS: Way = { tls: null, serverKey: 'ask' };
+const IN_TLS: Way = { tls: REQUIRED, serverKey: 'ask' };
+const IN_CLEAR = /it requested the password in clear/;
+const SHA2 = 'caching_sha2_password';
+const [KEY, OTHER_KEY] = [{ pinned: Buffer.from('a key') }, { pinned: Buffer.from('another') }];
+const UNVERIFIED = /^UNDROP_SERVER_KEY .*its key could not be verified/;
+const NOT_PINNED = /its key is not the one in UNDROP_UPSTREAM_PUBLIC_KEY/;
+const NOT_CHECKED = /^UNDROP_SERVER_KEY .*UNDROP_UPSTREAM_TLS neither requires TLS nor/;
 
-  test('does not get it by a key of its own', async () => {
-    const { loot, code, said } = await robbed({ asks, certificate: null }, {});
-    expect(loot).toEqual({ ...KEPT, inTls: false });
-    expect(code).toBe('UNDROP_SERVER_KEY');
-    expect(said).toContain('its key could not be verified');
-  });
-
-  test('does not get it in the place of a server whose key is known', async () => {
-    const pinned = Buffer.from('another key');
-    const { loot, said } = await robbed({ asks, certificate: null }, { serverKey: { pinned } });
-    expect(loot).toEqual({ ...KEPT, inTls: false });
-    expect(said).toContain('its key is not the one in UNDROP_UPSTREAM_PUBLIC_KEY');
-  });
-
-  test('gets it where any key is to be believed', async () => {
-    const { loot } = await robbed({ asks, certificate: null }, { serverKey: 'ask' });
-    expect(loot.hasPassword).toBe(true);
-  });
-
-  test.each([['auto'], [{ pinned: Buffer.from('a key') }]] as const)(
-    'does not get it by a certificate of its own where TLS is optional (%j)',
-    async (serverKey) => {
-      const way = { tls: PREFERRED, serverKey };
-      const { loot, code, said } = await robbed({ asks, certificate: files }, way);
-      expect(loot).toEqual({ ...KEPT, inTls: true });
-      expect(code).toBe('UNDROP_SERVER_KEY');
-      expect(said).toContain('UNDROP_UPSTREAM_TLS neither requires TLS nor');
-    },
-  );
-
-  test('gets it in TLS that was asked for and is not checked', async () => {
-    const { loot } = await robbed({ asks, certificate: files }, { tls: REQUIRED });
-    expect(loot).toMatchObject({ inTls: true, hasPassword: true });
-  });
-
-  test('does not get it without TLS, which was optional', async () => {
-    const { loot, code } = await robbed({ asks, certificate: null }, { tls: PREFERRED });
-    expect(loot).toEqual({ ...KEPT, inTls: false });
-    expect(code).toBe('UNDROP_SERVER_KEY');
-  });
-});
-
-test.each(['plain', 'tls'])('one that asks by sha256_password (%s) gets nothing', async (leg) => {
+/** `words`: of the error; null: the password comes out. */
+test.each<[string, Trick['asks'], 'plain' | 'tls', Way, RegExp | null]>([
+  ['by a key of its own', SHA2, 'plain', {}, UNVERIFIED],
+  ['in the place of a known server', SHA2, 'plain', { serverKey: OTHER_KEY }, NOT_PINNED],
+  ['where any key is to be believed', SHA2, 'plain', { serverKey: 'ask' }, null],
+  ['where TLS is optional', SHA2, 'tls', { tls: PREFERRED, serverKey: 'auto' }, NOT_CHECKED],
+  ['where that and a key is known', SHA2, 'tls', { tls: PREFERRED, serverKey: KEY }, NOT_CHECKED],
+  ['in TLS that was asked for and is not checked', SHA2, 'tls', { tls: REQUIRED }, null],
+  ['without TLS, which was optional', SHA2, 'plain', { tls: PREFERRED }, /^UNDROP_SERVER_KEY /],
+  ['by sha256', 'sha256_password', 'plain', NO_TLS, /^UNDROP_SERVER_KEY /],
+  ['by sha256', 'sha256_password', 'tls', IN_TLS, /^UNDROP_SERVER_KEY /],
+  ['in clear', 'mysql_clear_password', 'plain', NO_TLS, IN_CLEAR],
+  ['in clear', 'mysql_clear_password', 'tls', IN_TLS, IN_CLEAR],
+])('a peer that asks %s, %s, %s', async (_what, asks, leg, way, words) => {
   const certificate = leg === 'tls' ? files : null;
-  const tls = leg === 'tls' ? REQUIRED : null;
-  const trick = { asks: 'sha256_password', certificate } as const;
-  const { loot, code } = await robbed(trick, { tls, serverKey: 'ask' });
-  expect(loot).toEqual({ ...KEPT, inTls: leg === 'tls' });
-  expect(code).toBe('UNDROP_SERVER_KEY');
-});
-
-test.each(['plain', 'tls'])('one that asks for it in clear (%s) gets nothing', async (leg) => {
-  const certificate = leg === 'tls' ? files : null;
-  const trick = { asks: 'mysql_clear_password', certificate } as const;
-  const tls = leg === 'tls' ? REQUIRED : null;
-  const { loot, said } = await robbed(trick, { tls, serverKey: 'ask' });
-  expect(loot).toEqual({ ...KEPT, inTls: leg === 'tls' });
-  expect(said).toContain('it requested the password in clear');
+  const { loot, code, said } = await robbed({ asks, certificate }, way);
+  expect(loot).toEqual({ hasPassword: words === null, wasLeft: false, inTls: leg === 'tls' });
+  if (words !== null) expect(`${code} ${said}`).toMatch(words);
 });
 
 test('a connection that can have no TLS is warned of, and the next one has it again', async () => {

@@ -2,16 +2,24 @@
  * How long a client waits for the sake of others: one budget over all tries, spent by what is seen
  * waiting and not by what works; and then nothing more is begun.
  */
-import { jest } from '@jest/globals';
-import { ServerError, serverErrorOf } from '../../../src/service/errors.js';
-import type { Rows, ServicePool, TaskConnection } from '../../../src/service/pool/pools.js';
-import { CHECK_MS, LockWaitBudget, WAIT_MS, isKilled, runWithTimeout, runWithTimeoutOn } from '../../../src/service/pool/statement-timeout.js';
-import { type SQLQuery, renderQuery, sql } from '../../../src/service/sql.js';
-import * as ER from '../../../src/wire/server-errors.js';
+
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { jest } from '@jest/globals';
 import { silentLog } from '../../../src/log.js';
+import { ServerError, serverErrorOf } from '../../../src/service/errors.js';
 import { PoolSet } from '../../../src/service/pool/pool-set.js';
+import type { Rows, ServicePool, TaskConnection } from '../../../src/service/pool/pools.js';
+import {
+  CHECK_MS,
+  isKilled,
+  LockWaitBudget,
+  runWithTimeout,
+  runWithTimeoutOn,
+  WAIT_MS,
+} from '../../../src/service/pool/statement-timeout.js';
+import { renderQuery, type SQLQuery, sql } from '../../../src/service/sql.js';
+import * as ER from '../../../src/wire/server-errors.js';
 import { until } from '../../support/poll.js';
 
 const LOOKS = WAIT_MS / CHECK_MS;

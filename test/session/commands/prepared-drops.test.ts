@@ -2,13 +2,17 @@
  * What a session remembers of the drops that it prepared: found by their ids, forgotten when the
  * server forgets, and bounded.
  */
-import { ALL_PREPARED_BYTES_MAX, PreparedDrops } from '../../../src/session/commands/prepared-drops.js';
-import * as com from '../../../src/wire/commands.js';
-import { requestOf } from '../../support/drop-request.js';
-import { isDropAsSuch } from '../../../src/session/commands/command-phase.js';
-import * as caps from '../../../src/wire/capabilities.js';
+
 import { AfterDropDatabase } from '../../../src/session/commands/after-drop-database.js';
+import { isDropAsSuch } from '../../../src/session/commands/command-phase.js';
+import {
+  ALL_PREPARED_BYTES_MAX,
+  PreparedDrops,
+} from '../../../src/session/commands/prepared-drops.js';
+import * as caps from '../../../src/wire/capabilities.js';
+import * as com from '../../../src/wire/commands.js';
 import { encodePacket } from '../../../src/wire/framing.js';
+import { requestOf } from '../../support/drop-request.js';
 
 const MYSQL = { flavour: 'mysql', versionId: 90_704 } as const;
 const MARIADB = { flavour: 'mariadb', versionId: 110_806 } as const;
@@ -16,7 +20,7 @@ const MARIADB = { flavour: 'mariadb', versionId: 110_806 } as const;
 const LAST_PREPARED = 0xffff_ffff;
 const CONTEXT = { schema: 'shop', charset: 'utf8mb4' };
 
-function remember(drops: PreparedDrops, id: number, sql = 'DROP TABLE t'): void {
+function remember(drops: PreparedDrops, id: number | string, sql = 'DROP TABLE t'): void {
   const { statement } = requestOf({ server: 'mysql-9.7', sql });
   drops.remember(id, { text: Buffer.from(sql), statement, context: CONTEXT, hints: [] });
 }
@@ -61,13 +65,11 @@ describe('prepared drops', () => {
 
   test('are found by their names, until these mean something else', () => {
     const drops = new PreparedDrops(MYSQL);
-    const { statement } = requestOf({ server: 'mysql-9.7', sql: 'DROP TABLE t' });
-    const drop = { text: Buffer.from('DROP TABLE t'), statement, context: CONTEXT, hints: [] };
-    drops.remember('p', drop);
+    remember(drops, 'p');
     expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
     expect(drops.follow({ kind: 'unknown' })).toBeNull();
     expect(drops.find('p')?.isDoubtful).toBe(true);
-    drops.remember('p', drop);
+    remember(drops, 'p');
     expect(drops.find('p')?.isDoubtful).toBe(false);
     const execute = { kind: 'execute', name: 'p', hasUsing: false } as const;
     expect(drops.follow(execute)).toBe(execute);
@@ -77,7 +79,7 @@ describe('prepared drops', () => {
       null,
       false,
     ]);
-    drops.remember('p', drop);
+    remember(drops, 'p');
     drops.onCommand(com.COM_CHANGE_USER);
     expect(drops.watchesNames).toBe(false);
   });
@@ -147,9 +149,9 @@ test('many comments are read in no time', () => {
 });
 
 test('of other commands none is', () => {
-  expect(isDropAsSuch(Buffer.from([com.COM_STMT_PREPARE, ...Buffer.from('DROP TABLE t')]), NONE)).toBe(
-    false,
-  );
+  expect(
+    isDropAsSuch(Buffer.from([com.COM_STMT_PREPARE, ...Buffer.from('DROP TABLE t')]), NONE),
+  ).toBe(false);
   expect(isDropAsSuch(Buffer.of(com.COM_QUERY), NONE)).toBe(false);
 });
 

@@ -1,20 +1,19 @@
-/** Clients behind a load balancer that says who they are, on real sockets. */
+/**
+ * Clients behind a load balancer that says who they are, on real sockets. What servers are told of
+ * them is in server/client-address.test.ts.
+ */
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
-import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
+import { encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
 import { singleBytes } from '../../support/chunks.js';
 import { exchange } from '../../support/conversation.js';
-import { arrives, type Bench, errorTo, openBench, type Peer } from '../../support/session-bench.js';
+import { arrives, errorTo, openBench } from '../../support/session-bench.js';
 
 const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
-const CLIENT = { host: '10.1.2.3', port: 51234 };
-const HEADER = encodeProxyHeader(CLIENT, { host: '10.0.0.1', port: 3307 });
-
-async function isGreeted(opened: Bench, client: Peer): Promise<Peer> {
-  const server = await opened.accepted();
-  await arrives(server, client, GREETING);
-  return server;
-}
+const HEADER = encodeProxyHeader(
+  { host: '10.1.2.3', port: 51234 },
+  { host: '10.0.0.1', port: 3307 },
+);
 
 // By streams first: raw handles are tried for once, and used from then on.
 describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wire 58)', (way) => {
@@ -34,23 +33,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
       client.send(byte);
       await new Promise((resolve) => setImmediate(resolve));
     }
-    await isGreeted(bench, client);
-  });
-
-  test('is announced to the server in turn, ahead of everything else', async () => {
-    await using bench = await openBench({ isAnnounced: true, announceUpstream: true });
-    const client = await bench.client();
-    client.send(HEADER);
-    const server = await isGreeted(bench, client);
-    const header = decodeProxyHeader(await server.take(28));
-    expect(header).toEqual({ client: CLIENT, bytes: 28 });
-  });
-
-  test('without a header is announced to the server where it is asked for', async () => {
-    await using bench = await openBench({ announceUpstream: true });
-    const client = await bench.client();
-    const server = await isGreeted(bench, client);
-    expect(decodeProxyHeader(await server.take(28))?.client?.host).toBe('127.0.0.1');
+    await arrives(await bench.accepted(), client, GREETING);
   });
 
   test.each([

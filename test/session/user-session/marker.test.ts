@@ -5,9 +5,8 @@ import * as com from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { encodeErr } from '../../../src/wire/response.js';
-import { chunkSizes, cut, lend, singleBytes } from '../../support/chunks.js';
+import { cut, lend, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
-import fc from '../../support/properties.js';
 
 /** What the client of the conversations has sent as a syntax error. */
 const TEXT = 'undrop_0123456789abcdef01234567';
@@ -80,15 +79,6 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mysql-5.6/eof', 'mar
       }
       expect(enabled).toBeGreaterThan(answer.length);
     });
-
-    test('armed anywhere, in any chunks', () => {
-      fc.assert(
-        fc.property(fc.nat(answer.length), chunkSizes, (armedAt, sizes) => {
-          const chunksOf = (rest: Buffer) => cut(rest, sizes);
-          check(seek(name, { commands, stream, armedAt, chunksOf }), expected);
-        }),
-      );
-    });
   },
 );
 
@@ -119,38 +109,32 @@ describe('errors of others', () => {
       1,
     );
 
+  /** Before what is the marker's, and behind so many statements. */
+  function isTheirs(foreign: Buffer, { mark = marker, statements = 1 } = {}): void {
+    const stream = Buffer.concat([foreign, mark, OWN]);
+    const commands = Array<number>(statements).fill(com.COM_QUERY);
+    for (const chunksOf of [singleBytes, whole]) {
+      const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
+      expect(found).toEqual({ foreign, own: OWN });
+    }
+  }
+
   test.each([
     ['a syntax error with another nonce', err('near undrop_ffffffffffffffffffffffff at line 1')],
     ['half of the nonce', err(TEXT.slice(0, -1))],
     ['an ERR longer than any marker’s', err('x'.repeat(5_000))],
     ['an ERR without a text', err('')],
-  ])('%s is theirs', (_name, foreign) => {
-    const stream = Buffer.concat([foreign, marker, OWN]);
-    for (const chunksOf of [singleBytes, whole]) {
-      const found = seek(name, { commands: [com.COM_QUERY], stream, armedAt: 0, chunksOf });
-      expect(found).toEqual({ foreign, own: OWN });
-    }
-  });
+  ])('%s is theirs', (_name, foreign) => isTheirs(foreign));
 
   test.each(['', 'Y'])('a text cut off to %j is ours where nothing is owed', (message) => {
-    const theirs = err(message);
-    const stream = Buffer.concat([theirs, theirs, err(message), OWN]);
-    const commands = [com.COM_QUERY, com.COM_QUERY];
-    for (const chunksOf of [singleBytes, whole]) {
-      const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
-      expect(found).toEqual({ foreign: Buffer.concat([theirs, theirs]), own: OWN });
-    }
+    const mark = err(message);
+    isTheirs(Buffer.concat([mark, mark]), { mark, statements: 2 });
   });
 
   test.each([1317, 1969])('an interruption (%i) is ours where nothing is owed', (errno) => {
     const theirs = err('Query execution was interrupted', errno);
-    const commands = [com.COM_QUERY, com.COM_QUERY];
-    for (const last of [theirs, marker]) {
-      const stream = Buffer.concat([theirs, theirs, last, OWN]);
-      for (const chunksOf of [singleBytes, whole]) {
-        const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
-        expect(found).toEqual({ foreign: Buffer.concat([theirs, theirs]), own: OWN });
-      }
+    for (const mark of [theirs, marker]) {
+      isTheirs(Buffer.concat([theirs, theirs]), { mark, statements: 2 });
     }
   });
 
@@ -161,11 +145,7 @@ describe('errors of others', () => {
       encodePacket(Buffer.from(`\x1f${TEXT}`, 'latin1'), 4),
       Buffer.from('05000005fe00000200', 'hex'),
     ]);
-    const stream = Buffer.concat([foreign, marker, OWN]);
-    for (const chunksOf of [singleBytes, whole]) {
-      const found = seek(name, { commands: [com.COM_QUERY], stream, armedAt: 0, chunksOf });
-      expect(found).toEqual({ foreign, own: OWN });
-    }
+    isTheirs(foreign);
   });
 
   test.each([
@@ -177,11 +157,8 @@ describe('errors of others', () => {
         Buffer.concat([...text].map((letter) => Buffer.from([0, 0, 0, letter.charCodeAt(0)]))),
     ],
   ])('the marker’s text may come in %s', (_charset, encode) => {
-    const own = err(encode(`You have an error near '${TEXT}' at line 1`));
-    const stream = Buffer.concat([exchange(name, 'an OK').answer, own, OWN]);
-    const commands = [com.COM_QUERY];
-    const found = seek(name, { commands, stream, armedAt: 0, chunksOf: singleBytes });
-    expect(found).toEqual({ foreign: exchange(name, 'an OK').answer, own: OWN });
+    const mark = err(encode(`You have an error near '${TEXT}' at line 1`));
+    isTheirs(exchange(name, 'an OK').answer, { mark });
   });
 });
 

@@ -1,8 +1,13 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
 import { unescapeLiteral } from '../../../src/sql/grammar/literal.js';
-import { CLIENT_CHARSETS, type ClientCharset, isStorable, quoteClientName } from '../../../src/sql/lex/client-charset.js';
+import {
+  CLIENT_CHARSETS,
+  type ClientCharset,
+  isStorable,
+  quoteClientName,
+} from '../../../src/sql/lex/client-charset.js';
 import type { LexMode } from '../../../src/sql/lex/lex-mode.js';
-import { Lexer, commentsOf } from '../../../src/sql/lex/lexer.js';
+import { commentsOf, Lexer } from '../../../src/sql/lex/lexer.js';
 import { Unreadable } from '../../../src/sql/reading.js';
 import fc from '../../support/properties.js';
 import { rounds } from '../../support/sample.js';

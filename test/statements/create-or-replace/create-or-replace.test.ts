@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { createOrReplace } from '../../../src/statements/create-or-replace/create-or-replace.js';
-import type { UserFacts } from '../../../src/steps/world.js';
-import { errResult, okResult } from '../../support/results.js';
-import { type TargetWorld, endIn } from '../../support/target-world.js';
 import { blankOrReplace } from '../../../src/statements/create-or-replace/replace-table.js';
+import type { UserFacts } from '../../../src/steps/world.js';
 import { lexMode } from '../../sql/describe-verdict.js';
 import { classify } from '../../support/classify.js';
+import { errResult, okResult } from '../../support/results.js';
+import { endIn, type TargetWorld } from '../../support/target-world.js';
 
 type Said = string | { readonly matches: string };
 

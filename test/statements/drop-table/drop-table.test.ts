@@ -3,10 +3,16 @@
  * (UPDATE_GOLDEN=1 writes what happens now); and what happens in no world.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { breakEach } from '../../support/breaking-port.js';
-import { type DropWorld, type End, type WorldTable, dropBroken, dropIn } from '../../support/drop-world.js';
-import fc from '../../support/properties.js';
 import { renameGroups } from '../../../src/statements/drop-table/rename.js';
+import { breakEach } from '../../support/breaking-port.js';
+import {
+  type DropWorld,
+  dropBroken,
+  dropIn,
+  type End,
+  type WorldTable,
+} from '../../support/drop-world.js';
+import fc from '../../support/properties.js';
 
 interface Case extends DropWorld {
   readonly comment: string;

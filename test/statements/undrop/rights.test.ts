@@ -90,29 +90,21 @@ describe('the questions', () => {
     expect(other.texts.filter((text) => text.startsWith('ALTER'))).toHaveLength(2);
   });
 
-  test('to create: the duplicate, the table that is there, or the schema that is not', async () => {
-    expect(await yesesOf('may-create', (asked) => askToCreate(name, asked))).toEqual([
-      1049, 1050, 1060,
-    ]);
-    expect(await yesesOf('may-fill', (asked) => askToCreate(name, asked))).toEqual([1054]);
-    expect(
-      await yesesOf('may-view', (asked) => askForSchema({ schema: 'd', to: 'd' }, asked)),
-    ).toEqual([1054]);
-  });
+  const toCreate = (asked: RightsAsker) => askToCreate(name, asked);
+  const toRename = (asked: RightsAsker) => askToRename(name, asked);
+  const forSchema = (asked: RightsAsker) => askForSchema({ schema: 'd', to: 'd' }, asked);
 
-  test('to rename: no such partition, column, table or schema', async () => {
-    expect(await yesesOf('may-rename', (asked) => askToRename(name, asked))).toEqual([
-      ...[1049, 1146, 1347, 1505, 1507, 1508, 1512, 1735],
-    ]);
-    expect(await yesesOf('may-rename-column', (asked) => askToRename(name, asked))).toEqual([
-      ...[1049, 1091, 1146, 1347],
-    ]);
-  });
-
-  test('to swap: no such partition, table or schema', async () => {
-    expect(await yesesOf('wait-for-lock', (asked) => askToSwap(name, asked))).toEqual([
-      ...[1049, 1146, 1505, 1735],
-    ]);
+  test.each<[keyof typeof YES, (asked: RightsAsker) => Promise<unknown>, readonly number[]]>([
+    // The duplicate, the table that is there, or the schema that is not.
+    ['may-create', toCreate, [1049, 1050, 1060]],
+    ['may-fill', toCreate, [1054]],
+    ['may-view', forSchema, [1054]],
+    // No such partition, column, table or schema.
+    ['may-rename', toRename, [1049, 1146, 1347, 1505, 1507, 1508, 1512, 1735]],
+    ['may-rename-column', toRename, [1049, 1091, 1146, 1347]],
+    ['wait-for-lock', (asked) => askToSwap(name, asked), [1049, 1146, 1505, 1735]],
+  ])('%s: no other error is a yes', async (key, ask, yeses) => {
+    expect(await yesesOf(key, ask)).toEqual(yeses);
   });
 });
 
@@ -122,7 +114,7 @@ describe('what may be seen', () => {
       const { said } = await run((asked) => askWhichMayBeSeen([name], asked), {
         'may-fill': errno,
       });
-      const isDenied = [...errors.ACCESS_DENIED, ...errors.BAD_NAME].includes(errno);
+      const isDenied = [...ER.ACCESS_DENIED, ...ER.BAD_NAME].includes(errno);
       if (isDenied) expect(said).toEqual(new Set());
       else if (errno === 1054) expect(said).toEqual(new Set([keyOf(name)]));
       else expect(said).toMatchObject({ errno });
@@ -143,27 +135,27 @@ const rows = ['d.t', 'd.u', 'e.t', 'd.t'].map((name, at) => {
   return { id: String(at), schema, table } as LedgerRow;
 });
 
-async function judged(may: (name: QualifiedTable) => boolean, own?: string) {
+async function filterd(may: (name: QualifiedTable) => boolean, own?: string) {
   const asked: string[] = [];
   const asker = person(
     async (names) => {
       asked.push(...names.map(({ schema, table }) => `${schema}.${table.slice(0, 8)}`));
       return new Set(names.filter(may).map(keyOf));
     },
-    { inTurn: (work) => work(), isOwn: ({ id }) => id === own },
+    { queued: (work) => work(), isOwn: ({ id }) => id === own },
   );
-  const judge = asker.judge();
-  const seen = [...(await judge(rows)), ...(await judge(rows.slice(0, 1)))];
+  const filter = asker.filter();
+  const seen = [...(await filter(rows)), ...(await filter(rows.slice(0, 1)))];
   return { asked, seen: seen.map(({ id, isStatementHidden = false }) => [id, isStatementHidden]) };
 }
 
 test('each schema is asked about once, and a table only if its schema is denied', async () => {
-  const whole = await judged(() => true);
+  const whole = await filterd(() => true);
   expect(whole.asked).toEqual(['mysql._undrop_', 'd._undrop_', 'e._undrop_']);
   expect(whole.seen).toEqual([0, 1, 2, 3, 0].map((id) => [`${id}`, false]));
-  const none = await judged(() => false, '1');
+  const none = await filterd(() => false, '1');
   expect(none.asked.slice(3)).toEqual(['mysql.user', 'd.t', 'e.t']);
   expect(none.seen).toEqual([['1', false]]);
-  const some = await judged(({ schema, table }) => schema === 'd' && table === 't');
+  const some = await filterd(({ schema, table }) => schema === 'd' && table === 't');
   expect(some.seen).toEqual([0, 3, 0].map((id) => [`${id}`, true]));
 });

@@ -1,6 +1,7 @@
 /** When a table counts as used, by what a server tells, and how that is said. */
-import { type Use, lastUse, useWithin } from '../../../src/steps/rules/rules.js';
+
 import { mayHint } from '../../../src/steps/rules/hints.js';
+import { lastUse, type Use, useWithin } from '../../../src/steps/rules/rules.js';
 
 const DAY_MS = 86_400_000;
 const NOW = new Date('2026-11-24T12:00:00Z');

@@ -1,14 +1,15 @@
 /** What is read in the user's session, whatever its settings make of the answers. */
-import { factsSql, readFacts, readKind } from '../../../src/steps/session/facts.js';
-import { parseServerVersion } from '../../../src/wire/connection/handshake-v10.js';
-import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { errResult, okResult, rowsResult } from '../../support/results.js';
+
 import { classifying } from '../../../src/sql/classify.js';
 import type { KnownMode } from '../../../src/sql/lex/lex-mode.js';
 import type { Reading } from '../../../src/sql/reading.js';
 import { mayHint } from '../../../src/steps/rules/hints.js';
+import { factsSql, readFacts, readKind } from '../../../src/steps/session/facts.js';
 import { inSlices } from '../../../src/steps/session/in-slices.js';
+import { parseServerVersion } from '../../../src/wire/connection/handshake-v10.js';
+import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { lexMode } from '../../sql/describe-verdict.js';
+import { errResult, okResult, rowsResult } from '../../support/results.js';
 
 const SIX = ['a', 'b', 'c', 'd', 'e', 'f'];
 
@@ -47,23 +48,13 @@ describe('the facts', () => {
     });
   });
 
-  test('of a session without schema, without binary log, with a GTID of its own', () => {
-    const row = [null, '', 'utf8mb4', '0', '3E11FA47-71CA-11E1-9E33-C80AA9429562:23', 'me'];
-    expect(readFacts(rowsResult(SIX, row))).toMatchObject({
-      schema: null,
-      logged: false,
-      gtidNext: '3E11FA47-71CA-11E1-9E33-C80AA9429562:23',
-    });
-  });
-
-  test('of a session whose transactions have none', () => {
-    const row = ['shop', '', 'utf8mb4', '1', 'ANONYMOUS', 'me', 'a@b', '1'];
-    expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidNext: null });
-  });
-
-  test('of MariaDB have no GTID_NEXT', () => {
-    const row = ['shop', '', 'utf8mb4', '1', '', 'me'];
-    expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidNext: null });
+  const GTID = '3E11FA47-71CA-11E1-9E33-C80AA9429562:23';
+  test.each([
+    [[null, '', 'utf8mb4', '0', GTID, 'me'], { schema: null, logged: false, gtidNext: GTID }],
+    [['shop', '', 'utf8mb4', '1', 'ANONYMOUS', 'me', 'a@b', '1'], { gtidNext: null }],
+    [['shop', '', 'utf8mb4', '1', '', 'me'], { gtidNext: null }],
+  ])('of a session with %j', (row, facts) => {
+    expect(readFacts(rowsResult(SIX, row))).toMatchObject(facts);
   });
 
   test('with results in UTF-16 and the like are refused', () => {

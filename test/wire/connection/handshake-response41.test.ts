@@ -60,7 +60,11 @@ describe('where the answer to the scramble stands', () => {
 });
 
 test('a client that names a schema by its flag alone has none', () => {
-  const bytes = response(BASE | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_CONNECT_WITH_DB, 'me\0', '\0');
+  const bytes = response(
+    BASE | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_CONNECT_WITH_DB,
+    'me\0',
+    '\0',
+  );
   expect(decodeHandshakeResponse41(bytes).schema).toBeNull();
 });
 

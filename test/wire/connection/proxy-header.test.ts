@@ -1,9 +1,17 @@
 /** The header of the PROXY protocol: what HAProxy and others send, cut, and bent. */
-import { decodeProxyHeader, encodeProxyHeader, formatIpAddress, parseIpAddress, toIpv4, toIpv6 } from '../../../src/wire/connection/proxy-header.js';
+
+import net from 'node:net';
+import {
+  decodeProxyHeader,
+  encodeProxyHeader,
+  formatIpAddress,
+  parseIpAddress,
+  toIpv4,
+  toIpv6,
+} from '../../../src/wire/connection/proxy-header.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { truncations } from '../../support/chunks.js';
 import fc from '../../support/properties.js';
-import net from 'node:net';
 
 const v2 = (hex: string, rest = '') => Buffer.from(`0d0a0d0a000d0a515549540a${hex}${rest}`, 'hex');
 const v1 = (line: string) => Buffer.from(`${line}\r\n`);

@@ -4,21 +4,41 @@
  * attention.
  */
 import { timeText } from '../../../duration.js';
-import { type Uses, readUses } from '../../../ledger/history.js';
+import { findWithoutTriggers } from '../../../held/triggers/reattach-triggers.js';
+import type { Todo } from '../../../ledger/entry.js';
+import { readUses, type Uses } from '../../../ledger/history.js';
 import { readOverdue } from '../../../ledger/overview.js';
+import { findRows, readSettling, type Settling } from '../../../ledger/read.js';
+import { findSchemaDrops, hasOwner } from '../../../ledger/schema-drops.js';
+import { type DroppedSchema, findDroppedSchemas } from '../../../ledger/schema-restores.js';
+import { isServiceRunning, type RecordedService, readServices } from '../../../ledger/services.js';
+import { assertLedgerKnown } from '../../../ledger/tables.js';
 import type { CollectorFigures } from '../../../lifecycle/figures.js';
-import { isPinned, shortId } from '../../../names/names.js';
+import { readLockState } from '../../../lifecycle/leader/collector-lock.js';
+import { peekGrace, readLastRound } from '../../../lifecycle/leader/grace.js';
+import type { LimitedTable, LimitSettings, Room } from '../../../lifecycle/limits/choose-early.js';
+import { isSystemError, readRoom } from '../../../lifecycle/limits/limits.js';
+import { whyResting } from '../../../lifecycle/once.js';
+import { newThrottle, type Replica } from '../../../lifecycle/throttle/throttle.js';
+import { isPinned, type QualifiedTable, shortId, writtenName } from '../../../names/names.js';
 import { type Field, jsonText, printCard } from '../../../printer.js';
-import { type ListedTable, listAll } from '../../../restore/held-tables.js';
+import { findUnfinishedRestores, type Unfinished } from '../../../recovery/reconcile.js';
+import { type ListedTable, listAll } from '../../../recycle/held-tables.js';
+import { findLacking, lastDrops } from '../../../recycle/schema/restore-schema.js';
+import { isServiceError } from '../../../service/errors.js';
 import type { ServicePool } from '../../../service/pool/pools.js';
-import { readServerFacts } from '../../../service/server-facts.js';
+import { readServerFacts, type ServerFacts } from '../../../service/server-facts.js';
 import { readSizes } from '../../../service/true-sizes.js';
-import type { StatusSettings } from '../../settings.js';
+import { limitSettings, type StatusSettings, throttleSettings } from '../../settings.js';
 import type { Flags, Shell } from '../../shell.js';
-import { EXIT_CODES, resultOf } from '../findings.js';
+import {
+  EXIT_CODES,
+  type Finding,
+  findingsOf,
+  replicationFindings,
+  resultOf,
+} from '../findings.js';
 import { withServers } from '../with-pool.js';
-import { type Status, atText, nameOrId, readStatus } from './read-status.js';
-import { type RecordedService, isServiceRunning } from '../../../ledger/services.js';
 
 export function runStatus(
   settings: StatusSettings,
@@ -182,7 +202,7 @@ export interface ServicesReport {
     readonly isRunning: boolean;
     readonly collects: boolean;
   })[];
-  /** Of those that run, if they have several. */
+  /** The versions that run, if they differ. */
   readonly versions: readonly string[];
 }
 
@@ -215,4 +235,313 @@ export function serviceLines({ services, versions }: ServicesReport): readonly s
     }),
     ...(versions.length === 0 ? [] : [`their versions differ: ${versions.join(', ')}`]),
   ];
+}
+
+// ── reading ──────────────────────────────────────────────────────────────────────────────────────
+// `readStatus` reads the state of a server for its operator: the collector and its last check, why
+// it waits, open work in the ledger, the proxies, the limits, and what of it needs attention.
+//
+// Invariant: it writes nothing, and decides by the server's clock.
+
+interface Status extends ServicesReport {
+  readonly server: { readonly version: string; readonly readOnly: boolean; readonly now: Date };
+  readonly collector: {
+    /** Id, user and address of the connection of the proxy that collects; null: none does. */
+    readonly leader: string | null;
+    /** The server's id of that connection. */
+    readonly leaderId: number | null;
+    readonly lastLook: Date | null;
+    /** Why the collector waits; null: it doesn't. */
+    readonly resting: string | null;
+  };
+  readonly limits: LimitsStatus;
+  readonly open: {
+    /** Ids of tables and schemas. */
+    readonly intents: readonly string[];
+    readonly relocations: readonly string[];
+    readonly schemaDrops: readonly string[];
+    /** Statements whose tables are being recorded. */
+    readonly settling: readonly Settling[];
+    /** Tables and schemas whose restore was interrupted or is incomplete. */
+    readonly restores: readonly string[];
+  };
+  /** Warnings; empty: all is well. A decision of an operator (a pause) needs no attention. */
+  readonly attention: readonly Finding[];
+}
+
+/** The used share of the limits, and the tables that are removed early. */
+interface LimitsStatus {
+  readonly tablesMax: number | null;
+  readonly bytesMax: number | null;
+  readonly freeBytesMin: number | null;
+  /** Null: not known, or no limit is near. */
+  readonly freeBytes: number | null;
+  /** Tables in HOLD that UNDROP_MIN_HOLD keeps: they may be more than a limit allows. */
+  readonly young: number;
+  /** Tables that are removed early, now or within UNDROP_MIN_HOLD; soonest first. */
+  readonly early: readonly {
+    readonly id: string;
+    readonly table: string;
+    readonly user: string | null;
+    readonly at: Date;
+    readonly because: string;
+  }[];
+  /** Why all this isn't known; null: it is. */
+  readonly problem: string | null;
+}
+
+/** A held table. */
+interface StatusTable extends LimitedTable {
+  readonly droppedAt: Date | null;
+  readonly origin?: QualifiedTable | null;
+  readonly user?: string | null;
+}
+
+/** `tables`: all that are held, or those that are overdue. `replicas`: as configured. */
+async function readStatus(
+  pool: ServicePool,
+  settings: StatusSettings,
+  held: { readonly tables: readonly StatusTable[]; readonly replicas: readonly Replica[] },
+): Promise<Status> {
+  const server = await readServerFacts(pool);
+  const { version, readOnly, utcNow: now } = server;
+  const lock = await readLockState(pool, server);
+  const leader = lock.leader === null ? null : (lock.row?.holder ?? null);
+  const lastLook = (await readLastRound(pool, server))?.at ?? null;
+  const resting = await readResting(pool, settings, { ...held, server, leader });
+  const ledger = await readLedger(pool);
+  const limits = await readLimits(pool, held.tables, { limits: limitSettings(settings), now });
+  const services = reportServices(await readServices(pool), { now, leaderId: lock.leader });
+  const collector = { leader, leaderId: lock.leader, lastLook, resting };
+  const late = whatIsLate(held.tables, collector, { now, checkIntervalMs: settings.checkInterval });
+  return {
+    server: { version, readOnly, now },
+    collector,
+    ...services,
+    limits,
+    open: {
+      intents: ledger.intents.map(({ id }) => id),
+      relocations: ledger.relocations.map(({ id }) => id),
+      schemaDrops: ledger.schemaDrops.map(({ id }) => id),
+      settling: ledger.settling,
+      restores: ledger.restores.map(({ id }) => id),
+    },
+    attention: [
+      ...findingsOf('collector', 'warning', late),
+      ...whatIsOpen(ledger, now),
+      ...findingsOf('limits', 'warning', formatEarly(limits, now)),
+      ...(await replicationFindings(pool)),
+    ],
+  };
+}
+
+async function readResting(
+  pool: ServicePool,
+  settings: StatusSettings,
+  {
+    tables,
+    replicas,
+    server,
+    leader,
+  }: Parameters<typeof readStatus>[2] & {
+    readonly server: ServerFacts;
+    readonly leader: string | null;
+  },
+): Promise<string | null> {
+  const { collect, hold: holdMs, grace: graceMs } = settings;
+  const throttle = newThrottle(
+    { pool, settings: { throttle: throttleSettings(settings) }, replicas },
+    () => performance.now(),
+  );
+  const asked = { collect: collect === 'on' ? ('on' as const) : ('auto' as const) };
+  const why = await whyResting(pool, server, { settings: asked, throttle });
+  if (why !== null || leader === null) return why;
+  const seen = { heldCount: tables.length, wallClockMs: Date.now(), server };
+  return peekGrace(pool, seen, { holdMs, graceMs });
+}
+
+// ── the limits ──────────────────────────────────────────────────────────────────────────────────
+
+async function readLimits(
+  pool: ServicePool,
+  tables: readonly StatusTable[],
+  { limits, now }: { readonly limits: LimitSettings; readonly now: Date },
+): Promise<LimitsStatus> {
+  const { tablesMax, bytesMax, freeBytesMin, minHoldMs } = limits;
+  const isYoung = ({ state, droppedAt }: StatusTable) =>
+    state === 'HOLD' && droppedAt !== null && droppedAt.getTime() + minHoldMs > now.getTime();
+  const status = { tablesMax, bytesMax, freeBytesMin, young: tables.filter(isYoung).length };
+  const held = { count: tables.length, list: async () => tables };
+  try {
+    const room = await readRoom(pool, held, { limits, now });
+    const then = new Date(now.getTime() + minHoldMs);
+    const later = await readRoom(pool, held, { limits, now: then });
+    const early = whatGoesEarly(tables, { now, room, later });
+    return { ...status, freeBytes: room?.freeBytes ?? null, early, problem: null };
+  } catch (error) {
+    if (!isServiceError(error) && !isSystemError(error)) throw error;
+    const problem = error instanceof Error ? error.message : String(error);
+    return { ...status, freeBytes: null, early: [], problem };
+  }
+}
+
+/** `later`: once all of today's tables are older than UNDROP_MIN_HOLD. */
+function whatGoesEarly(
+  tables: readonly StatusTable[],
+  {
+    now,
+    room,
+    later,
+  }: { readonly now: Date; readonly room: Room | null; readonly later: Room | null },
+): LimitsStatus['early'] {
+  const byId = new Map(tables.map((table) => [table.id, table]));
+  const whole = new Map([...(later?.early ?? []), ...(room?.early ?? [])]);
+  const isNow = (id: string) => room?.early.has(id) === true;
+  const others = [...whole].filter(([id, { from }]) => !isNow(id) && from > now);
+  // Further removals become possible when the next table is old enough.
+  const nextMs = Math.min(...others.map(([, { from }]) => from.getTime()));
+  return [...whole]
+    .flatMap(([id, { because, from }]) => {
+      const at = isNow(id) ? now : new Date(Math.max(from.getTime(), nextMs));
+      const table = byId.get(id);
+      if (table?.state !== 'HOLD' || table.due <= at) return [];
+      return [{ id, table: nameOrId(table), user: table.user ?? null, at, because }];
+    })
+    .sort((one, other) => one.at.getTime() - other.at.getTime());
+}
+
+function nameOrId({ origin, id }: Pick<StatusTable, 'origin' | 'id'>): string {
+  return origin ? writtenName(origin) : id;
+}
+
+function formatEarly({ early }: LimitsStatus, now: Date): readonly string[] {
+  const [first] = early;
+  if (first === undefined) return [];
+  const many = `${early.length}, the first ${atText(first.at, now)}`;
+  return [`tables that are removed early because of a limit: ${many}`];
+}
+
+/** A minute after the warning about it in the log. */
+function atText(at: Date, now: Date): string {
+  return at > now ? `from ${timeText(at)} on` : 'at the next check of the collector';
+}
+
+// ── the ledger ──────────────────────────────────────────────────────────────────────────────────
+
+type Ledger = Awaited<ReturnType<typeof readOpen>> & {
+  /** Why it can't be used; null: it can. */
+  readonly problem: string | null;
+};
+
+async function readLedger(pool: ServicePool): Promise<Ledger> {
+  try {
+    const version = await assertLedgerKnown(pool);
+    if (version === null) return { ...NOTHING, problem: 'there is none on this server' };
+    return { ...(await readOpen(pool)), problem: null };
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return { ...NOTHING, problem: error.message };
+  }
+}
+
+async function readOpen(pool: ServicePool) {
+  const pending = await findRows(pool, { by: 'pending' }, { texts: false });
+  const intents = await findRows(pool, { by: 'intent' }, { texts: false });
+  const schemaDrops = await findSchemaDrops(pool);
+  const underWay = new Set<string>();
+  for (const { groupId } of schemaDrops) {
+    if (await hasOwner(pool, groupId)) underWay.add(groupId);
+  }
+  return {
+    intents,
+    unsettled: intents.filter(({ groupId }) => !underWay.has(groupId)),
+    relocations: pending.filter(({ failure }) => !BLOCKED.has(failure?.todo ?? null)),
+    schemaDrops,
+    settling: await readSettling(pool),
+    /** Restored tables that lack triggers, with their names. */
+    withoutTriggers: await findWithoutTriggers(pool),
+    restores: [...(await findUnfinishedRestores(pool)), ...(await findLackingRestores(pool))],
+  };
+}
+
+/** A schema that came back without a part is named for a week: nobody may want it any more. */
+const LACKING_MS = 7 * 86_400_000;
+
+async function findLackingRestores(pool: ServicePool): Promise<readonly Unfinished[]> {
+  const { utcNow } = await readServerFacts(pool);
+  const isMeant = ({ restoredAs, droppedAt }: DroppedSchema) =>
+    restoredAs !== null && utcNow.getTime() - droppedAt.getTime() < LACKING_MS;
+  const drops = lastDrops(await findDroppedSchemas(pool, 'all')).filter(isMeant);
+  const lacking = await findLacking(pool, drops);
+  return lacking.map(({ id, schema, parts }) => {
+    const how = `UNDROP DATABASE ${schema} by a user who may create them adds them`;
+    return { id, what: `schema ${schema}`, missing: `without ${parts.join(', ')}; ${how}` };
+  });
+}
+
+/** These need no action. */
+const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
+  'blocked_by_file',
+  'blocked_by_partitions',
+  'blocked_by_triggers',
+]);
+
+const NOTHING: Omit<Ledger, 'problem'> = {
+  ...{ intents: [], unsettled: [], relocations: [], schemaDrops: [] },
+  ...{ settling: [], withoutTriggers: [], restores: [] },
+};
+
+// ── what needs attention ────────────────────────────────────────────────────────────────────────
+
+/** How long a due table may wait for its turn, and for the end of a running removal. */
+const LATE_MS = 600_000;
+const INTENT_MS = 60_000;
+const RELOCATION_MS = 3_600_000;
+
+function whatIsOpen(ledger: Ledger, now: Date): readonly Finding[] {
+  const { problem, unsettled, relocations, withoutTriggers, restores } = ledger;
+  const older = (rows: readonly { readonly droppedAt: Date }[], ms: number) =>
+    rows.filter(({ droppedAt }) => now.getTime() - droppedAt.getTime() > ms).length;
+  const counts = {
+    'drops that are not settled after more than a minute': older(unsettled, INTENT_MS),
+    'tables that could not move to the recycle schema for more than an hour': older(
+      relocations,
+      RELOCATION_MS,
+    ),
+  };
+  const open = Object.entries(counts).filter(([, count]) => count > 0);
+  const broken = [
+    ...withoutTriggers.map((table) => `restored without its triggers: ${table}`),
+    ...restores.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
+  ];
+  return [
+    ...findingsOf('ledger', 'warning', problem ? [`the ledger is not ready: ${problem}`] : []),
+    ...findingsOf(
+      'drops',
+      'warning',
+      open.map(([what, count]) => `${what}: ${count}`),
+    ),
+    ...findingsOf('restores', 'warning', broken),
+  ];
+}
+
+/** Tables that are long due, unless the collector has a reason to wait. */
+function whatIsLate(
+  tables: readonly StatusTable[],
+  { lastLook, leader, resting }: Status['collector'],
+  { now, checkIntervalMs }: { readonly now: Date; readonly checkIntervalMs: number },
+): readonly string[] {
+  if (resting !== null) return [];
+  const agoMs = (time: Date) => now.getTime() - time.getTime();
+  const overdue = tables.filter(({ due }) => !isPinned(due) && agoMs(due) > LATE_MS);
+  if (lastLook === null || agoMs(lastLook) > checkIntervalMs + LATE_MS) {
+    const why = leader === null ? 'no proxy collects' : 'the collector has not checked them';
+    if (overdue.length === 0) return [];
+    return [`tables that are due, but not collected: ${overdue.length}; ${why}`];
+  }
+  // A purge takes its time, and so does an EVAC.
+  const left = overdue.filter(({ state }) => state === 'HOLD' || state === 'DROP').length;
+  if (left === 0) return [];
+  const where = 'the log has the reasons (event left)';
+  return [`tables that are due, but cannot be removed: ${left}; ${where}`];
 }

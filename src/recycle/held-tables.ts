@@ -1,0 +1,317 @@
+/**
+ * `listAll` lists all held tables: the names on the server, joined with the rows of the ledger. A
+ * table without a ledger row is listed too, and so is a table that is still held in its own schema.
+ *
+ * Invariant: the names on the server determine which tables are held and in which state; the ledger
+ * only adds details.
+ */
+import { isCertainlyAbsent } from '../held/locate.js';
+import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
+import { findByHoldNames, findRowsIfAny } from '../ledger/read.js';
+import {
+  formatHoldName,
+  idTimeMs,
+  inBatches,
+  isLocalSchema,
+  isRecycleSchema,
+  isRetiredBarrier,
+  parseHoldName,
+  type QualifiedTable,
+  type TableState,
+} from '../names/names.js';
+import { unlessRefused } from '../service/errors.js';
+import {
+  findNamed,
+  type HoldTable,
+  type IdRange,
+  idsAmong,
+  idsWith,
+  listRecycledHoldTables,
+  mapHoldTables,
+} from '../service/hold-tables.js';
+import type { ServiceConnection } from '../service/pool/pools.js';
+import { readNow, readServerFacts } from '../service/server-facts.js';
+import { readSizes } from '../service/true-sizes.js';
+
+/** The known properties of a dropped table, in any state. */
+export interface DroppedTable {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** Its original name; null if the ledger has no row for it. */
+  readonly origin: QualifiedTable | null;
+  /** The time from the ledger, else from the id; null if neither has it. */
+  readonly droppedAt: Date | null;
+  /** Null: not known. */
+  readonly how: HowDropped | null;
+  readonly user: string | null;
+  readonly clientAddress: string | null;
+  /** The statement that dropped it. */
+  readonly groupId: string | null;
+  /** The beginning of its text; null: not known, or not for the asker. */
+  readonly statement: string | null;
+  /** 1 or more, by the server's statistics; null: not known. */
+  readonly rowEstimate: number | null;
+  readonly byteEstimate: number | null;
+}
+
+/** The fields of a table in an event. */
+export function tableInEvent({
+  id,
+  groupId: dropId,
+  origin,
+}: Pick<DroppedTable, 'id' | 'groupId' | 'origin'>) {
+  return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
+}
+
+/** A table that is no longer held. */
+export interface EndedTable extends DroppedTable {
+  readonly state: 'restored' | 'removed' | 'gone';
+  readonly endedAt: Date | null;
+  /** `schema.table`, if it was restored. */
+  readonly restoredAs: string | null;
+}
+
+export interface ListedTable extends DroppedTable {
+  readonly holdSchema: string;
+  readonly holdName: string;
+  /** Only the ledger has it: this account can't see a table there. */
+  readonly unseen?: true;
+  /**
+   * Only the ledger has it: its partitions have two names, so it isn't a table until it is
+   * repaired.
+   */
+  readonly torn?: true;
+  readonly state: TableState;
+  /** UTC, by the server's clock: the state does not end before. */
+  readonly due: Date;
+  /**
+   * In PURGE: when its last rows are likely to be deleted; null: not known. Left out: it wasn't
+   * asked for what is left.
+   */
+  readonly purgedBy?: Date | null;
+  /** Whether changes to it are written to the binary log. */
+  readonly logged: boolean;
+  /** Whether its ledger row is in the binary log; null: no row. */
+  readonly rowLogged: boolean | null;
+}
+
+/** All of them, newest first. */
+export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
+  const live = await findRowsIfAny(connection, { by: 'selection' }, { texts: false });
+  return listRows(connection, live, null);
+}
+
+/** A name as it was written, or the first or last digits of an id. */
+type Wanted =
+  | { readonly schema: string | null; readonly table: string }
+  | { readonly digits: string };
+
+/** Newest first; names match in any case. */
+export async function listWanted(
+  connection: ServiceConnection,
+  wanted: readonly Wanted[],
+): Promise<readonly ListedTable[]> {
+  const live = await readWanted(connection, wanted);
+  // Tables without a row; those with the last digits are found among all.
+  const begun = wanted.flatMap((one) => ('digits' in one ? [idsWith(one.digits)] : []));
+  return listRows(connection, live, [...idsAmong(live.map(({ id }) => id)), ...begun]);
+}
+
+/** Above as many, one look at all names is quicker than a look at each. */
+export const NAMED_MAX = 100;
+
+/** The held tables of these rows, newest first. */
+export async function listPage(
+  connection: ServiceConnection,
+  live: readonly LedgerRow[],
+): Promise<readonly ListedTable[]> {
+  if (live.length > NAMED_MAX) return listRows(connection, live);
+  const rows = new Map(live.map((row) => [row.id, row]));
+  const places = live.flatMap(({ holdSchema: schema, holdName: name }) =>
+    schema === null || name === null || isElsewhere(schema) ? [] : [{ schema, name }],
+  );
+  const named = await findNamed(connection, places);
+  const seen = new Set(named.map(({ id }) => id));
+  // The others are in another state, in their own schema, or gone.
+  const others = await listRows(
+    connection,
+    live.filter(({ id }) => !seen.has(id)),
+  );
+  return [...named.map((table) => describeTable(table, rows.get(table.id))), ...others].sort(
+    newestFirst,
+  );
+}
+
+/**
+ * The held tables of these rows, newest first; and tables without a row whose id is `among` these
+ * (null: all).
+ */
+export async function listRows(
+  connection: ServiceConnection,
+  live: readonly LedgerRow[],
+  among: readonly IdRange[] | null = idsAmong(live.map(({ id }) => id)),
+): Promise<readonly ListedTable[]> {
+  if (among?.length === 0) return [];
+  const rows = new Map(live.map((row) => [row.id, row]));
+  const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
+  const found = [...(await mapHoldTables(connection, elsewhere, among)).values()];
+  const isListed = (table: HoldTable) =>
+    isElsewhere(table.schema)
+      ? heldIn(rows.get(table.id)) === table.schema
+      : !isRetiredBarrier(table);
+  const tables = found.filter(isListed).map((table) => describeTable(table, rows.get(table.id)));
+  const seen = new Set(tables.map(({ id }) => id));
+  const others = live.filter(({ id }) => !seen.has(id));
+  const unseen = await findUnseen(connection, others);
+  return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
+}
+
+/**
+ * The tables with the rows and bytes that are left of those in PURGE and EVAC, and with the end of
+ * a PURGE, as far as the server knows them: statistics lag behind.
+ */
+export async function withWhatIsLeft<T extends ListedTable>(
+  connection: ServiceConnection,
+  tables: readonly T[],
+): Promise<readonly T[]> {
+  const going = tables.filter(({ state }) => state === 'PURGE' || state === 'EVAC');
+  if (going.length === 0) return tables;
+  const server = await readServerFacts(connection);
+  const places = going.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
+  const sizes = await readSizes(connection, server, places);
+  const now = await readNow(connection);
+  const isGoing = new Set<ListedTable>(going);
+  return tables.map((table) => {
+    const { rows, bytes } = sizes.get(table.id) ?? { rows: null, bytes: null };
+    if (!isGoing.has(table) || (rows === null && bytes === null)) return table;
+    const left = { ...table, rowEstimate: rows, byteEstimate: bytes };
+    return table.state === 'EVAC' ? left : { ...left, purgedBy: endOfPurge(table, rows, now) };
+  });
+}
+
+/** At the pace since it began, which is the due time of a PURGE. */
+function endOfPurge(
+  { rowEstimate, due }: ListedTable,
+  left: number | null,
+  now: Date,
+): Date | null {
+  const purged = rowEstimate === null || left === null ? 0 : rowEstimate - left;
+  if (purged <= 0 || left === null) return null;
+  return new Date(now.getTime() + (left / purged) * (now.getTime() - due.getTime()));
+}
+
+async function readWanted(
+  connection: ServiceConnection,
+  wanted: readonly Wanted[],
+): Promise<readonly LedgerRow[]> {
+  const how = { texts: false };
+  const rows = new Map<string, LedgerRow>();
+  for (const one of wanted) {
+    const filter =
+      'digits' in one ? ({ by: 'digits', ...one } as const) : ({ by: 'name', ...one } as const);
+    for (const row of await findRowsIfAny(connection, filter, how)) rows.set(row.id, row);
+  }
+  return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
+}
+
+/** Tables with a hold name in undrop's schemas, and no ledger row. */
+export async function listUnknown(connection: ServiceConnection): Promise<readonly ListedTable[]> {
+  const found = await listRecycledHoldTables(connection);
+  const unknown: ListedTable[] = [];
+  for (const some of inBatches(found, UNKNOWN_ROWS)) {
+    const rows = await findByHoldNames(
+      connection,
+      some.map(({ name }) => name),
+    );
+    const isUnknown = (table: HoldTable) => !rows.has(table.id) && !isRetiredBarrier(table);
+    unknown.push(...some.filter(isUnknown).map((table) => describeTable(table, undefined)));
+  }
+  return unknown.sort(newestFirst);
+}
+
+const UNKNOWN_ROWS = 1_000;
+
+/** A held table as the ledger has it; null: the ledger can't tell where it is, or whether. */
+export function describeHeld(row: LedgerRow): ListedTable | null {
+  const { holdSchema: schema, holdName: name } = row;
+  const held = name === null ? null : parseHoldName(name);
+  const isSure = row.relocated && schema !== null && row.state === held?.state;
+  return isSure && name !== null ? describeTable({ ...held, schema, name }, row) : null;
+}
+
+/** Null: it is, or may be, held. */
+export function describeEnded(row: LedgerRow): EndedTable | null {
+  const { id, state, endedAt, restoredAs } = row;
+  const isEnded = state === 'restored' || state === 'removed' || state === 'gone';
+  return isEnded ? { ...describeRow(id, row), state, endedAt, restoredAs } : null;
+}
+
+/** Tables held in their own schema, on which this account has no privilege. */
+async function findUnseen(
+  connection: ServiceConnection,
+  rows: readonly LedgerRow[],
+): Promise<readonly ListedTable[]> {
+  const found: ListedTable[] = [];
+  for (const row of rows) {
+    const { holdSchema: schema, holdName: name } = row;
+    const held = name === null ? null : parseHoldName(name);
+    if (!isElsewhere(schema) || name === null || held === null) continue;
+    // Only a server that would show the table to this account can report it absent.
+    if (await unlessRefused(isCertainlyAbsent(connection, schema, name), false)) continue;
+    found.push({ ...describeTable({ ...held, schema, name }, row), unseen: true });
+  }
+  return found;
+}
+
+/** Tables that recovery has found torn. */
+function findTorn(rows: readonly LedgerRow[]): readonly ListedTable[] {
+  const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
+  return torn.map((row) => {
+    const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
+    const at = { schema: row.schema, name: formatHoldName(held) };
+    return { ...describeTable({ ...held, ...at }, row), torn: true };
+  });
+}
+
+/** An intent whose RENAME has happened is held in its own schema. */
+function heldIn(row: LedgerRow | undefined): string | null {
+  return row === undefined ? null : (row.holdSchema ?? row.schema);
+}
+
+function isElsewhere(schema: string | null): schema is string {
+  return schema !== null && !isRecycleSchema(schema);
+}
+
+export function describeTable(table: HoldTable, row: LedgerRow | undefined): ListedTable {
+  return {
+    ...describeRow(table.id, row),
+    state: table.state,
+    due: table.due,
+    holdSchema: table.schema,
+    holdName: table.name,
+    logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
+    rowLogged: row?.rowLogged ?? null,
+  };
+}
+
+export function describeRow(id: string, row: LedgerRow | undefined): DroppedTable {
+  return {
+    id,
+    origin: row === undefined ? null : { schema: row.schema, table: row.table },
+    // Only a UUIDv7 contains a time.
+    droppedAt: row?.droppedAt ?? (id[12] === '7' ? new Date(idTimeMs(id)) : null),
+    how: row === undefined ? null : howDropped(row),
+    user: row?.user ?? null,
+    clientAddress: row?.clientAddress ?? null,
+    groupId: row?.groupId ?? null,
+    statement: row === undefined || row.isStatementHidden ? null : row.statementText,
+    // Statistics have 0 also for a table that was filled a moment ago.
+    rowEstimate: row?.rowEstimate || null,
+    byteEstimate: row?.byteEstimate ?? null,
+  };
+}
+
+export function newestFirst(one: DroppedTable, other: DroppedTable): number {
+  const sinceMs = (table: DroppedTable) => table.droppedAt?.getTime() ?? 0;
+  return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
+}

@@ -1,0 +1,238 @@
+/**
+ * The screen of `undrop list`: a line for each statement that dropped or each table, fitted into
+ * the width of a terminal. Pure.
+ *
+ * Invariant: the shown digits of an id tell it from all others on the screen.
+ */
+import { utcText } from '../../duration.js';
+import type { Uses } from '../../ledger/history.js';
+import { isPinned, isRecycleSchema } from '../../names/names.js';
+import {
+  type Field,
+  formatBytes,
+  formatCount,
+  NOT_KNOWN,
+  printable,
+  printTable,
+} from '../../printer.js';
+import type { EndedTable, ListedTable } from '../held-tables.js';
+import type { ListedDrop } from '../list.js';
+import { formatName, formatState, formatUses, HOW_TO_MEND } from './print-held.js';
+
+export interface ListView {
+  /** By the server's clock. */
+  readonly now: Date;
+  /** The width of the terminal; null: it isn't one, so times are in UTC and nothing is cut. */
+  readonly columns: number | null;
+  /** By id: statements that have failed because they use a held table. */
+  readonly uses?: ReadonlyMap<string, Uses>;
+}
+
+interface Line {
+  readonly id: string;
+  readonly dropped: string;
+  readonly user: string;
+  readonly what: string;
+  /** The number of tables, if they are several. */
+  readonly count: string;
+  readonly size: string;
+  readonly until: string;
+  readonly notes: readonly string[];
+}
+
+const ID_DIGITS_MIN = 6;
+const USER_CHARACTERS_MAX = 12;
+const WHAT_CHARACTERS_MIN = 16;
+const DAY_MS = 86_400_000;
+
+/** An aligned table, and notes on single tables; empty without lines. */
+export function formatList(drops: readonly ListedDrop[], view: ListView): string {
+  if (drops.length === 0) return '';
+  const digits = uniqueDigits(drops.map(idOf));
+  const lines = drops.map((drop) => asLine(drop, view, digits));
+  const notes = drops.map((drop) => ('holdName' in drop ? formatNote(drop, view) : ''));
+  return [printFitted(lines, view.columns), ...notes].join('');
+}
+
+export interface ListedSize {
+  readonly tables: number;
+  /** The sum of the known sizes. */
+  readonly bytes: number;
+  readonly unknown: number;
+}
+
+export const NOTHING_LISTED: ListedSize = { tables: 0, bytes: 0, unknown: 0 };
+
+export function plus(one: ListedSize, other: ListedSize): ListedSize {
+  return {
+    tables: one.tables + other.tables,
+    bytes: one.bytes + other.bytes,
+    unknown: one.unknown + other.unknown,
+  };
+}
+
+export function sizeOf(drops: readonly ListedDrop[]): ListedSize {
+  return drops.map(sizeOfOne).reduce(plus, NOTHING_LISTED);
+}
+
+function sizeOfOne(drop: ListedDrop): ListedSize {
+  if ('tables' in drop) return { ...drop, bytes: drop.bytes ?? 0 };
+  const { byteEstimate: bytes } = drop;
+  return { tables: 1, bytes: bytes ?? 0, unknown: bytes === null ? 1 : 0 };
+}
+
+/** How many, and how large, in words. */
+export function formatSize({ tables: count, bytes, unknown }: ListedSize): string {
+  const tables = count === 1 ? '1 table' : `${formatCount(count)} tables`;
+  if (unknown === count) return `${tables} of unknown size`;
+  const known = `${tables}, ${formatBytes(bytes)}`;
+  return unknown === 0 ? known : `${known} without ${formatCount(unknown)} of unknown size`;
+}
+
+/** For a line of several tables that of the statement. */
+function idOf(drop: ListedDrop): string {
+  return 'tables' in drop ? drop.groupId : drop.id;
+}
+
+function asLine(drop: ListedDrop, view: ListView, digits: number): Line {
+  const isSeveral = 'tables' in drop;
+  const bytes = isSeveral ? drop.bytes : drop.byteEstimate;
+  const unknown = view.columns === null ? NOT_KNOWN : '?';
+  return {
+    id: idOf(drop).slice(-digits),
+    dropped: drop.droppedAt === null ? unknown : timeIn(view, drop.droppedAt),
+    user: drop.user ?? unknown,
+    what: isSeveral ? whatOf(drop) : [drop.how ?? [], formatName(drop.origin)].flat().join(' '),
+    count: isSeveral ? `, ${formatCount(drop.tables)} tables` : '',
+    size: bytes === null ? unknown : formatBytes(bytes),
+    ...(isSeveral ? endOfSeveral(drop, view) : endOf(drop, view)),
+  };
+}
+
+type Several = Extract<ListedDrop, { readonly tables: number }>;
+
+function whatOf({ how, schema }: Several): string {
+  if (schema === null) return how ?? NOT_KNOWN;
+  return how === 'DROP DATABASE' ? `${how} ${schema}` : [how ?? [], 'in', schema].flat().join(' ');
+}
+
+function endOf(table: ListedTable | EndedTable, view: ListView): Pick<Line, 'until' | 'notes'> {
+  if (!('due' in table)) {
+    const until = table.endedAt === null ? NOT_KNOWN : timeIn(view, table.endedAt);
+    return { until, notes: [table.state] };
+  }
+  const { state, due, torn, holdSchema, purgedBy = null } = table;
+  const place = isRecycleSchema(holdSchema) ? [] : ['in place'];
+  const used = view.uses?.has(table.id) ? ['in use'] : [];
+  if (torn === true || state !== 'HOLD') {
+    const end = state === 'EVAC' ? due : purgedBy;
+    const until = end === null ? '-' : timeIn(view, end);
+    return { until, notes: [formatState(table) ?? state, ...rowsLeft(table), ...place, ...used] };
+  }
+  if (isPinned(due)) return { until: 'pinned', notes: [...place, ...used] };
+  return { until: timeIn(view, due), notes: [...soon(due, view), ...place, ...used] };
+}
+
+/** In a PURGE; short, because a screen has few columns left for it. */
+function rowsLeft({ purgedBy, rowEstimate: rows }: ListedTable): readonly string[] {
+  if (purgedBy === undefined || rows === null) return [];
+  if (rows < 10_000) return [`${formatCount(rows)} left`];
+  return [rows < 1e6 ? `${Math.round(rows / 1e3)}k left` : `${(rows / 1e6).toFixed(1)}M left`];
+}
+
+function endOfSeveral(drop: Several, view: ListView): Pick<Line, 'until' | 'notes'> {
+  const { until, pinned, inPlace, ending, unsettled, tables } = drop;
+  const part = (count: number, what: string) => {
+    if (count === 0) return [];
+    return [count === tables ? what : `${formatCount(count)} ${what}`];
+  };
+  const notes = [
+    ...(until === null ? [] : [...soon(until, view), ...part(pinned, 'pinned')]),
+    ...part(ending, 'ending'),
+    ...part(inPlace, 'in place'),
+    ...part(unsettled, 'unsettled'),
+  ];
+  const end = pinned > 0 ? 'pinned' : '-';
+  return { until: until === null ? end : timeIn(view, until), notes };
+}
+
+function soon(until: Date, { now }: ListView): readonly string[] {
+  return until.getTime() - now.getTime() < DAY_MS ? ['soon'] : [];
+}
+
+// ── the columns ──────────────────────────────────────────────────────────────────────────────────
+
+/** The columns that say something; on a terminal made narrower until they fit. */
+function printFitted(lines: readonly Line[], columns: number | null): string {
+  const fields = fieldsFor(lines, columns !== null);
+  const all = printTable(fields, lines);
+  if (columns === null || overOf(all, columns) <= 0) return all;
+  const short = lines.map((line) => ({
+    ...line,
+    user: cut(line.user, USER_CHARACTERS_MAX),
+    what: line.what.replace(/^DROP /, ''),
+  }));
+  const over = overOf(printTable(fields, short), columns);
+  const widest = Math.max(...short.map(({ what, count }) => what.length + count.length));
+  const width = Math.max(widest - over, WHAT_CHARACTERS_MIN);
+  const fitted = short.map((line) => ({
+    ...line,
+    what: cut(line.what, width - line.count.length),
+  }));
+  return printTable(fields, fitted);
+}
+
+function overOf(text: string, columns: number): number {
+  return Math.max(...text.split('\n').map(({ length }) => length)) - columns;
+}
+
+function fieldsFor(lines: readonly Line[], isTerminal: boolean): readonly Field<Line>[] {
+  const zone = isTerminal ? '' : ' (UTC)';
+  return [
+    { title: 'ID', text: ({ id }) => id },
+    { title: `DROPPED${zone}`, text: ({ dropped }) => dropped },
+    { title: 'BY', text: ({ user }) => user },
+    { title: 'WHAT', text: ({ what, count }) => what + count },
+    { title: 'SIZE', text: ({ size }) => size, isNumber: true },
+    { title: `UNTIL${zone}`, text: ({ until }) => until },
+    ...(lines.some(({ notes }) => notes.length > 0) ? [NOTES] : []),
+  ];
+}
+
+const NOTES: Field<Line> = { title: 'NOTE', text: ({ notes }) => notes.join(', ') };
+
+function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}
+
+/** The number of last digits that distinguishes all ids; the first ones are a time. */
+export function uniqueDigits(ids: readonly string[]): number {
+  for (let digits = ID_DIGITS_MIN; digits < 32; digits += 1) {
+    if (new Set(ids.map((id) => id.slice(-digits))).size === ids.length) return digits;
+  }
+  return 32;
+}
+
+/** On a terminal from now on, elsewhere in UTC. */
+function timeIn({ now, columns }: ListView, time: Date): string {
+  if (columns === null) return utcText(time);
+  const ms = time.getTime() - now.getTime();
+  const far = Math.abs(ms);
+  if (far < 60_000) return 'now';
+  if (far >= 60 * DAY_MS) return utcText(time).slice(0, 10);
+  const [unitMs, unit] =
+    far < 3_600_000 ? [60_000, 'min'] : far < 2 * DAY_MS ? [3_600_000, 'h'] : [DAY_MS, 'days'];
+  const long = `${Math.floor(far / unitMs)} ${unit}`;
+  return ms < 0 ? `${long} ago` : `in ${long}`;
+}
+
+/** A note that doesn't fit in the list; empty for nearly all tables. */
+function formatNote(table: ListedTable, { uses }: ListView): string {
+  const name = formatName(table.origin);
+  const used = uses?.get(table.id);
+  if (used !== undefined) return `${name} is still used: ${formatUses(used)}.\n`;
+  if (table.torn) return `${name} is torn: ${HOW_TO_MEND}.\n`;
+  if (!table.unseen) return '';
+  const held = printable(`${table.holdSchema}.${table.holdName}`);
+  return `${name} is held as ${held}, which this account cannot see.\n`;
+}

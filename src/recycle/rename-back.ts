@@ -1,0 +1,247 @@
+/**
+ * Gives a held table a name of its own again: one atomic RENAME. A collection at the same time is a
+ * RENAME as well: one succeeds, the other finds no table. It also finds out whether a held table
+ * has a name of its own again, and which name an interrupted restore has given it.
+ *
+ * Invariant: if the server returns an error, the table has its previous name; if the connection
+ * breaks, the result is unknown.
+ */
+import { UndropError } from '../errors.js';
+import { readTable } from '../held/foreign-keys/read-table.js';
+import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findDropsSince } from '../ledger/read.js';
+import { isRecycleSchema, parseHoldName, placesOf, type QualifiedTable } from '../names/names.js';
+import * as col from '../service/columns.js';
+import { isServerError } from '../service/errors.js';
+import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { ident, note, sql } from '../service/sql.js';
+import * as ER from '../wire/server-errors.js';
+
+interface RenamedBack {
+  readonly id: string;
+  readonly holdSchema: string;
+  readonly holdName: string;
+  readonly to: QualifiedTable;
+  /** sql_log_bin of the drop. */
+  readonly logged: boolean;
+}
+
+/**
+ * Rejects with UNDROP_NAME_TAKEN, UNDROP_CHECK_TAKEN, UNDROP_TRIGGERS_STAY, UNDROP_STATISTICS_LEFT,
+ * UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (another proxy or session was faster),
+ * UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by others), or
+ * UNDROP_SERVICE_FAILED.
+ */
+export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
+  const { id, holdSchema, holdName, to, logged } = what;
+  const held = parseHoldName(holdName);
+  if (held?.id !== id) throw notHeld(what);
+  if (held.state !== 'HOLD') {
+    throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
+  }
+  const from = ident(holdSchema, holdName);
+  const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${ident(to.schema, to.table)}`;
+  try {
+    await runWithTimeout(pool, rename, { logged });
+  } catch (error) {
+    // A KILL that hits the RENAME at its end returns 1317 although it is done.
+    if (isKilled(error) && (await isRenamedBack(pool, what))) return;
+    const moved = isServerError(error, ...ER.ABSENT_TO_RENAME) ? await findMoved(pool, what) : null;
+    if (moved !== null) return renameBack(pool, { ...what, ...moved });
+    throw await explain(pool, what, error);
+  }
+}
+
+/**
+ * The recycle schema into which the relocation after its drop has moved it since it was found;
+ * null: none.
+ */
+async function findMoved(
+  pool: ServicePool,
+  { id, holdSchema }: RenamedBack,
+): Promise<Pick<RenamedBack, 'holdSchema' | 'holdName'> | null> {
+  // A table is relocated only once.
+  if (isRecycleSchema(holdSchema)) return null;
+  const [found] = await findRecycled(pool, id);
+  return found === undefined ? null : { holdSchema: found.schema, holdName: found.name };
+}
+
+/** `ER_DUP_KEY` names the table in which the key is. */
+const STATISTICS = /innodb_(table|index)_stats/;
+
+/** Whether it has the name, and is no longer held. A pending relocation may move it meanwhile. */
+export async function isRenamedBack(
+  pool: ServicePool,
+  { id, holdSchema, to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'to'>,
+): Promise<boolean> {
+  if (await isHeldAnywhere(pool, [holdSchema], id)) return false;
+  return isLiveTable(pool, { ...to, id });
+}
+
+/** Whether a table or view has the name. */
+export async function isLiveTable(
+  pool: ServicePool,
+  place: QualifiedTable & Pick<RenamedBack, 'id'>,
+): Promise<boolean> {
+  return (await readTable(pool, place)) !== 'missing';
+}
+
+async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Promise<unknown> {
+  if (!isServerError(error)) return error;
+  const { id, to } = what;
+  const { schema } = to;
+  const table = `${schema}.${to.table}`;
+  const cause = error.sqlMessage;
+  const busy = `${what.holdSchema}.${what.holdName}`;
+  const refusal = explainRename(error, { id, schema, busy });
+  if (refusal !== null) return refusal;
+  if (isServerError(error, ER.TRG_IN_WRONG_SCHEMA)) {
+    return new UndropError('UNDROP_TRIGGERS_STAY', { id, held: busy }, error);
+  }
+  if (isServerError(error, ER.TABLE_EXISTS_ERROR)) {
+    return new UndropError('UNDROP_NAME_TAKEN', { id, table }, error);
+  }
+  if (isServerError(error, ER.DUP_KEY) && STATISTICS.test(cause)) {
+    return new UndropError('UNDROP_STATISTICS_LEFT', { id, table }, error);
+  }
+  // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
+  if (!(await schemaExists(pool, schema))) {
+    return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema }, error);
+  }
+  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) return notHeld(what, error);
+  const step = `restore held table ${id}`;
+  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+}
+
+/**
+ * The usual errors of a RENAME of held table `id` into `schema`: a lock on `busy`, or the name of a
+ * CHECK. Null: another error.
+ */
+export function explainRename(
+  error: unknown,
+  { id, schema, busy }: { readonly id: string; readonly schema: string; readonly busy: string },
+): UndropError | null {
+  if (!isServerError(error)) return null;
+  const cause = error.sqlMessage;
+  if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table: busy, cause }, error);
+  if (isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME)) {
+    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema, cause }, error);
+  }
+  return null;
+}
+
+/** True if it exists and is visible to the account. */
+export async function schemaExists(pool: ServicePool, schema: string): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema}`,
+  );
+  return col.number(rows[0] ?? {}, 'n') > 0;
+}
+
+function notHeld({ id, holdSchema, holdName }: RenamedBack, cause?: unknown): UndropError {
+  return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, cause);
+}
+
+// ── whether it has its name ──────────────────────────────────────────────────────────────────────
+
+/** Its restore was interrupted, or left triggers or foreign keys out. */
+export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
+  return ['restoring', 'triggers', 'keys'].includes(failure?.todo ?? '');
+}
+
+/**
+ * The name that an unfinished restore has given the table: one check finds a table of that name,
+ * and none under its hold name. Null: there is no such restore, or it did not get that far.
+ */
+export async function findRenamed(
+  pool: ServicePool,
+  row: LedgerRow,
+): Promise<QualifiedTable | null> {
+  const { id, restoredAs } = row;
+  if (!isUnfinished(row) || restoredAs === null) return null;
+  const holdSchema = row.holdSchema ?? row.schema;
+  for (const to of placesOf(restoredAs)) {
+    if (await isRenamedBack(pool, { id, holdSchema, to })) return to;
+  }
+  return null;
+}
+
+/**
+ * Like findRenamed, if the table still is the dropped one, not another with that name: only then
+ * parts are added to it. `row`: with its texts.
+ */
+export async function findRestoring(
+  pool: ServicePool,
+  row: LedgerRow,
+): Promise<QualifiedTable | null> {
+  const at = await findRenamed(pool, row);
+  if (at === null || !(await isRestored(pool, row, at))) return null;
+  return (await findDropsSince(pool, row, at)).length > 0 ? null : at;
+}
+
+/**
+ * Whether the table at that place is the one that was dropped, not a new one: it has the same
+ * definition, and on MySQL 8 and later, where a RENAME keeps the creation time, it was created
+ * before the drop. An ALTER TABLE of the restore script changes that time, so it isn't compared if
+ * the script has one.
+ */
+export async function isRestored(
+  pool: ServicePool,
+  row: LedgerRow,
+  at: QualifiedTable = row,
+): Promise<boolean> {
+  const own = ident(at.schema, at.table);
+  try {
+    const server = await readServerFacts(pool);
+    const [shown = [], born = []] = await pool.run([
+      sql`SHOW CREATE TABLE ${note('notice', row.id)} ${own}`,
+      sql`SELECT CREATE_TIME AS bornAt FROM information_schema.TABLES
+          WHERE TABLE_SCHEMA = ${at.schema} AND TABLE_NAME = ${at.table}`,
+    ]);
+    const bornAt = col.dateOrNull(born[0] ?? { bornAt: null }, 'bornAt');
+    const { keysOut, checks } = row.detached;
+    const isKept = keysOut.length + checks.length === 0;
+    const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
+    if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
+    const definition = ownDefinition(col.text(shown[0] ?? {}, 'Create Table'), at.table, row.table);
+    if (row.definition === null) return true;
+    const off = new Set(checks.map(({ clause }) => `  ${clause}`));
+    return comparable(definition, off) === comparable(row.definition, off);
+  } catch (error) {
+    // No such table, or a view: in both cases not the dropped one.
+    if (isServerError(error)) return false;
+    throw error;
+  }
+}
+
+/** Whether two rows may be of one table, but for its keys, CHECKs, triggers and rows. */
+export function isSameDefinition(one: LedgerRow, other: LedgerRow): boolean {
+  if (one.definition === null || other.definition === null) return false;
+  const checks = [...one.detached.checks, ...other.detached.checks];
+  const off = new Set(checks.map(({ clause }) => `  ${clause}`));
+  return comparable(one.definition, off) === comparable(other.definition, off);
+}
+
+/**
+ * A table that is restored by hand may lack its foreign keys, and the CHECKs `off`; with keys the
+ * server reorders their indexes, and names them after the keys. The names that MySQL gives to
+ * CHECKs begin with that of the table, also while it is held.
+ */
+function comparable(definition: string, off: ReadonlySet<string>): string {
+  return definitionLines(definition.replace(/ AUTO_INCREMENT=\d+/, ''))
+    .filter((line) => !FOREIGN_KEY_LINE.test(line))
+    .map((line) => line.replace(/,$/, ''))
+    .filter((line) => !off.has(line))
+    .map((line) =>
+      line
+        .replace(/^( {2}KEY )`(?:[^`]|``)*`/, '$1')
+        .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/s, '$1$2'),
+    )
+    .sort()
+    .join('\n');
+}
