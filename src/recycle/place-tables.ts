@@ -58,7 +58,8 @@ export class Placing {
   readonly #rows = new Map<string, LedgerRow>();
   /** Parts of an interrupted statement were added to their rows. */
   readonly #taken = new Set<string>();
-  readonly #renamed = new Set<HeldPlan>();
+  /** Tried together with others. False: it failed, as far as the server said. */
+  readonly #together = new Map<HeldPlan, boolean>();
   #busyTries = 1;
 
   /** `owner`: the connection that restores. */
@@ -93,9 +94,9 @@ export class Placing {
     for (const logged of [true, false]) {
       const some = plans.filter(({ table }) => table.logged === logged && !table.unseen);
       for (const batch of inBatches(some, BATCH)) {
-        if (batch.length > 1 && (await this.#tryTogether(batch, logged))) {
-          for (const plan of batch) this.#renamed.add(plan);
-        }
+        if (batch.length < 2) continue;
+        const isDone = await this.#tryTogether(batch, logged);
+        for (const plan of batch) this.#together.set(plan, isDone);
       }
     }
   }
@@ -106,8 +107,7 @@ export class Placing {
     const pairs = plans.map(({ table: { holdSchema, holdName }, to }) => {
       return sql`${ident(holdSchema, holdName)} TO ${ident(to.schema, to.table)}`;
     });
-    const step = note('put-back', plans[0]?.table.id);
-    const rename = sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`;
+    const rename = sql`RENAME ${note('put-back', plans[0]?.table.id)} TABLE ${sql.join(pairs, ', ')}`;
     const { problem } = await tolerantly(() => runWithTimeout(this.#pool, rename, { logged }));
     if (problem !== null) return false;
     await untold(() => recordRestored(this.#pool, targets));
@@ -121,7 +121,7 @@ export class Placing {
    */
   async place(plan: RestorePlan): Promise<Placed> {
     if (plan.wasBack) return this.#goOn(plan);
-    if (this.#renamed.has(plan)) return this.#placed(plan, true);
+    if (this.#together.get(plan) === true) return this.#placed(plan, true);
     try {
       return this.#placed(plan, await this.#rename(plan));
     } catch (error) {
@@ -183,7 +183,8 @@ export class Placing {
         const code = error instanceof UndropError ? error.code : null;
         if (code === 'UNDROP_BUSY' && tries < this.#busyTries) continue;
         // A KILL that hits the RENAME of several at its end returns 1317 although it is done.
-        const mayBeBack = isFateUnknown(error) || (tries > 1 && MAY_BE_BACK.has(code));
+        const isRepeated = tries > 1 || this.#together.has(plan);
+        const mayBeBack = isFateUnknown(error) || (isRepeated && MAY_BE_BACK.has(code));
         const look = async () => [mayBeBack && (await isRenamedBack(this.#pool, what))];
         if ((await tolerantly(look)).value.includes(true)) break;
         if (!isFateUnknown(error)) await takeBack();
