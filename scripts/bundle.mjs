@@ -25,7 +25,7 @@ const { metafile, outputFiles } = await build({
   entryPoints: {
     'server-supervisor': 'throwaway-servers/server-supervisor.ts',
     demo: 'demo/demo.ts',
-    undrop: 'src/cli/main.ts',
+    undrop: 'src/runtime/main.ts',
   },
   absWorkingDir: root,
   outdir: join(root, 'build'),
@@ -89,12 +89,12 @@ function escaped(unit) {
 
 /** The console's files, by their names. */
 function assets() {
-  const folder = join(root, 'src/console/assets');
+  const folder = join(root, 'src/faces/console/assets');
   const texts = readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]);
   return Object.fromEntries(texts);
 }
 
-/** What src/cli/shell.ts and src/console/assets.ts declare, behind the line that names Node.js. */
+/** Behind the line that names Node.js: what shell.ts and assets.ts of src/faces declare. */
 function withFacts(text) {
   const inside = [...new Set(packages.map(({ name, version }) => `${name} ${version}`))].sort();
   const facts = { UNDROP_VERSION: version, UNDROP_PACKAGES: inside, UNDROP_ASSETS: assets() };

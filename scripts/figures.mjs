@@ -82,7 +82,7 @@ async function count() {
     listed('files with more than 13 imports', textsOf(house.wideImports(files, IMPORTS_MOST))),
     listed(
       'circles of imports',
-      house.circlesOf(files, { withTypes: true }).map((paths) => paths.join(' ')),
+      house.circlesOf(files).map((paths) => paths.join(' ')),
     ),
     ['names that two files export', new Set(twice.map(({ key }) => key)).size, textsOf(twice)],
     listed('helpers of one name in three files', textsOf(house.sharedHelpers(files, HELPERS_MOST))),

@@ -43,21 +43,20 @@ interface What {
   readonly count: number;
 }
 
-interface Described<F extends keyof What> {
-  readonly level: 'info' | 'warn';
-  /** The default sentence of the line. */
-  readonly message: string;
-  readonly fields: readonly F[];
-}
+type Level = 'info' | 'warn';
 
-/** Also in the ledger's history. */
-function inHistory<const F extends keyof What>(event: Described<F>) {
-  return { ...event, isKept: true } as const;
+/** Also in the ledger's history. `message`: the default sentence of the line. */
+function inHistory<const F extends keyof What>(
+  level: Level,
+  message: string,
+  fields: readonly F[],
+) {
+  return { level, message, fields, isKept: true } as const;
 }
 
 /** In the log and UNDROP_AUDIT_FILE alone, because any client could cause any number of these. */
-function logOnly<const F extends keyof What>(event: Described<F>) {
-  return { ...event, isKept: false } as const;
+function logOnly<const F extends keyof What>(level: Level, message: string, fields: readonly F[]) {
+  return { level, message, fields, isKept: false } as const;
 }
 
 const TABLE = ['id', 'dropId', 'schema', 'table'] as const;
@@ -65,59 +64,45 @@ const HELD = [...TABLE, 'holdSchema', 'holdName'] as const;
 const PASSED = ['tables', 'by', 'statement'] as const;
 
 const NATIVE = 'passed a drop to the server; the table is not held';
-const OBSERVED = 'observed a drop; the server drops the table, and it is not held';
-const RECOVERED = 'completed an interrupted drop; the table is held';
-const HOLD = 'changed the hold of a table';
-const ROWS = 'showed rows of a held table in the console';
-const USED = 'statements failed, because they use a held table';
 
 export const AUDIT_EVENTS = {
-  held: inHistory({
-    level: 'info',
-    message: 'held a dropped table',
-    fields: [...HELD, 'how', 'bytes', 'until', 'because', 'tags'],
-  }),
-  recovered: inHistory({ level: 'info', message: RECOVERED, fields: HELD }),
-  transition: inHistory({
-    level: 'info',
-    message: 'moved a held table to its next state',
-    fields: [...HELD, 'from', 'to', 'because', 'until'],
-  }),
-  removal: inHistory({ level: 'info', message: 'removed a held table for good', fields: HELD }),
-  restored: inHistory({
-    level: 'info',
-    message: 'restored a table',
-    fields: [...TABLE, 'restoredAs'],
-  }),
-  'hold-changed': inHistory({ level: 'info', message: HOLD, fields: [...TABLE, 'until'] }),
-  'remove-asked': inHistory({ level: 'info', message: 'ended the hold of a table', fields: TABLE }),
-  paused: inHistory({
-    level: 'info',
-    message: 'paused the collector',
-    fields: ['until', 'because'],
-  }),
-  resumed: inHistory({ level: 'info', message: 'ended the pause of the collector', fields: [] }),
-  'rows-shown': inHistory({ level: 'info', message: ROWS, fields: TABLE }),
-  'used-while-held': inHistory({ level: 'warn', message: USED, fields: [...TABLE, 'count'] }),
-  'signed-in': logOnly({ level: 'info', message: 'signed in to the console', fields: [] }),
-  'sign-in-refused': logOnly({
-    level: 'warn',
-    message: 'refused a sign-in to the console',
-    fields: ['because'],
-  }),
-  hint: logOnly({
-    level: 'info',
-    message: 'received a drop with a hint',
-    fields: ['hints', 'code', 'statement'],
-  }),
-  native: logOnly({ level: 'warn', message: NATIVE, fields: PASSED }),
-  destroyed: logOnly({ level: 'warn', message: NATIVE, fields: PASSED }),
-  observed: logOnly({ level: 'warn', message: OBSERVED, fields: ['tables', 'statement'] }),
-  refused: logOnly({
-    level: 'warn',
-    message: 'refused a statement',
-    fields: ['code', 'statement'],
-  }),
+  held: inHistory('info', 'held a dropped table', [
+    ...HELD,
+    'how',
+    'bytes',
+    'until',
+    'because',
+    'tags',
+  ]),
+  recovered: inHistory('info', 'completed an interrupted drop; the table is held', HELD),
+  transition: inHistory('info', 'moved a held table to its next state', [
+    ...HELD,
+    'from',
+    'to',
+    'because',
+    'until',
+  ]),
+  removal: inHistory('info', 'removed a held table for good', HELD),
+  restored: inHistory('info', 'restored a table', [...TABLE, 'restoredAs']),
+  'hold-changed': inHistory('info', 'changed the hold of a table', [...TABLE, 'until']),
+  'remove-asked': inHistory('info', 'ended the hold of a table', TABLE),
+  paused: inHistory('info', 'paused the collector', ['until', 'because']),
+  resumed: inHistory('info', 'ended the pause of the collector', []),
+  'rows-shown': inHistory('info', 'showed rows of a held table in the console', TABLE),
+  'used-while-held': inHistory('warn', 'statements failed, because they use a held table', [
+    ...TABLE,
+    'count',
+  ]),
+  'signed-in': logOnly('info', 'signed in to the console', []),
+  'sign-in-refused': logOnly('warn', 'refused a sign-in to the console', ['because']),
+  hint: logOnly('info', 'received a drop with a hint', ['hints', 'code', 'statement']),
+  native: logOnly('warn', NATIVE, PASSED),
+  destroyed: logOnly('warn', NATIVE, PASSED),
+  observed: logOnly('warn', 'observed a drop; the server drops the table, and it is not held', [
+    'tables',
+    'statement',
+  ]),
+  refused: logOnly('warn', 'refused a statement', ['code', 'statement']),
 } as const;
 
 export type AuditName = keyof typeof AUDIT_EVENTS;

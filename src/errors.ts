@@ -8,7 +8,7 @@
  * errno and SQLSTATE are in the server's ranges (1000–1999 and from 3000 on; 2000–2999 belongs to
  * client libraries).
  */
-import { CLIENT_ERRORS, type DescribedError } from './client-errors.js';
+import { CLIENT_ERRORS } from './client-errors.js';
 import { OPERATOR_ERRORS, OUR_ERRORS, UPSTREAM_ERRORS } from './operation-errors.js';
 
 /** Which side has to act: the client, the server, the operator of undrop, or its developers. */
@@ -22,39 +22,22 @@ export const LOG_LEVELS = {
   us: 'error',
 } as const satisfies Record<Fault, 'warn' | 'error'>;
 
-export interface ErrorEntry extends DescribedError {
+export interface ErrorEntry {
   readonly fault: Fault;
   readonly errno: number;
   /** Five characters. */
   readonly sqlState: string;
+  readonly text: string;
+  readonly remedy: string;
+  /** The text for a client that may be unknown; empty: the same text. */
+  readonly forClients: string;
 }
 
-const ER_UNKNOWN_ERROR = 1105;
-
-/** The SQLSTATEs that servers send with these errnos; HY000 with all others. */
-const SQL_STATES: Readonly<Record<number, string>> = {
-  1022: '23000',
-  1040: '08004',
-  1043: '08S01',
-  1044: '42000',
-  1045: '28000',
-  1047: '08S01',
-  1049: '42000',
-  1050: '42S01',
-  1053: '08S01',
-  1103: '42000',
-  1142: '42000',
-  1146: '42S02',
-  1153: '08S01',
-  1159: '08S01',
-  1235: '42000',
-  1461: '42000',
-};
-
-function entriesOf<C extends string>(fault: Fault, described: Readonly<Record<C, DescribedError>>) {
-  const entries = Object.entries<DescribedError>(described).map(([code, one]) => {
-    const { errno = ER_UNKNOWN_ERROR } = one;
-    return [code, { ...one, fault, errno, sqlState: SQL_STATES[errno] ?? 'HY000' }];
+function entriesOf<C extends string>(fault: Fault, written: Readonly<Record<C, string>>) {
+  const entries = Object.entries<string>(written).map(([code, lines]) => {
+    const [numbers = '', text = '', remedy = '', forClients = ''] = lines.split(/\n */);
+    const [errno, sqlState = ''] = numbers.split(' ');
+    return [code, { fault, errno: Number(errno), sqlState, text, remedy, forClients }];
   });
   return Object.fromEntries(entries) as Readonly<Record<C, ErrorEntry>>;
 }
@@ -104,7 +87,7 @@ export function toClientError(error: unknown, reference: string): ClientError {
   const known =
     error instanceof UndropError ? error : new UndropError('UNDROP_INTERNAL', { reference });
   const { errno, sqlState, forClients } = known.entry;
-  const words = forClients === undefined ? known.message : fill(forClients, { reference });
+  const words = forClients === '' ? known.message : fill(forClients, { reference });
   return { errno, sqlState, message: `${known.code}: ${words}` };
 }
 

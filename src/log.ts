@@ -183,14 +183,10 @@ function by({ user, client }: LogRecord): string {
 /** Empty for counters that are 0 and for missing values. */
 function shown(value: unknown): string {
   if (value === null || value === undefined || value === 0 || value === '') return '';
-  if (Array.isArray(value)) return listed(value);
+  if (Array.isArray(value)) return value.map(String).join(', ');
   if (typeof value !== 'object') return String(value);
   const { message } = value as { message?: unknown };
   return typeof message === 'string' ? message : JSON.stringify(value);
-}
-
-function listed(value: unknown): string {
-  return Array.isArray(value) ? value.map(String).join(', ') : '';
 }
 
 /** A time by this machine's clock; other values unchanged. */

@@ -1,7 +1,7 @@
 /**
  * Counters of the process: plain numbers, incremented on the hot path and read by reporters
- * (admin/metrics.ts). No labels for each query, no objects; audit lines, which are few, are counted
- * by event and variant, and durations, which are few or sampled, by bucket.
+ * (runtime/admin/metrics.ts). No labels for each query, no objects; audit lines, which are few, are
+ * counted by event and variant, and durations, which are few or sampled, by bucket.
  */
 import type { AuditEvent } from './audit.js';
 

@@ -1,15 +1,6 @@
 /** The file of UNDROP_AUDIT_FILE: appended to, opened anew, and never in anybody's way. */
 import { execFileSync } from 'node:child_process';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditFile, auditFileProblem } from '../src/log.js';
@@ -19,14 +10,15 @@ let broken: string[];
 let file: AuditFile;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'undrop-audit-'));
+  folder = fs.mkdtempSync(join(tmpdir(), 'undrop-audit-'));
   broken = [];
   file = new AuditFile((error) => broken.push((error as NodeJS.ErrnoException).code ?? 'no code'));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => fs.rmSync(folder, { recursive: true }));
 
 const linesOf = (name: string) =>
-  readFileSync(join(folder, name), 'utf8')
+  fs
+    .readFileSync(join(folder, name), 'utf8')
     .split('\n')
     .filter(Boolean)
     .map((line) => (JSON.parse(line) as { n: number }).n);
@@ -39,13 +31,13 @@ test('lines are appended at once, by several as well, and not read by everybody'
     other.write({ n: n + 1 });
   }
   expect(linesOf('a')).toEqual([1, 2, 3, 4]);
-  expect(statSync(join(folder, 'a')).mode & 0o777).toBe(0o640);
+  expect(fs.statSync(join(folder, 'a')).mode & 0o777).toBe(0o640);
 });
 
 test('one that was moved away gets no more once it is opened anew', () => {
   file.reopen(join(folder, 'a'));
   file.write({ n: 1 });
-  renameSync(join(folder, 'a'), join(folder, 'a.1'));
+  fs.renameSync(join(folder, 'a'), join(folder, 'a.1'));
   file.write({ n: 2 });
   file.reopen(join(folder, 'a'));
   file.write({ n: 3 });
@@ -56,7 +48,7 @@ test('what is wrong is said once, and tried again with the next line', () => {
   file.reopen(join(folder, 'later/a'));
   for (const n of [1, 2]) file.write({ n });
   expect(broken).toEqual(['ENOENT']);
-  mkdirSync(join(folder, 'later'));
+  fs.mkdirSync(join(folder, 'later'));
   file.write({ n: 3 });
   expect(linesOf('later/a')).toEqual([3]);
 });
@@ -85,11 +77,11 @@ test('an empty path is no file', () => {
 
 test('whether lines can be appended is found without a new file or line', () => {
   const at = (name: string) => join(folder, name);
-  writeFileSync(at('a'), '{"n":1}\n');
+  fs.writeFileSync(at('a'), '{"n":1}\n');
   execFileSync('mkfifo', [at('pipe')]);
   for (const name of ['a', 'new', 'pipe']) expect(auditFileProblem(at(name))).toBeNull();
   expect(auditFileProblem(at('no/a'))).toMatch(/^ENOENT/);
   expect(auditFileProblem(at('a/b'))).toMatch(/^E(NOTDIR|ACCES)/);
   expect(auditFileProblem(folder)).toMatch(/^EISDIR/);
-  expect([linesOf('a'), readdirSync(folder)]).toEqual([[1], ['a', 'pipe']]);
+  expect([linesOf('a'), fs.readdirSync(folder)]).toEqual([[1], ['a', 'pipe']]);
 });

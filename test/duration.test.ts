@@ -1,11 +1,5 @@
 /** Times and hours as people write them. */
-import {
-  formatWindow,
-  parseSince,
-  parseTime,
-  parseWindow,
-  untilWindowMs,
-} from '../src/duration.js';
+import * as times from '../src/duration.js';
 
 const NOW = new Date('2026-11-24T20:30:00Z');
 
@@ -22,7 +16,7 @@ test.each([
   ['2026-11-20T09:11:49.5Z', '2026-11-20T09:11:49.500Z'],
   ['2026-11-20T09:11+02:00', '2026-11-20T07:11:00.000Z'],
 ])('%s is %s', (text, expected) => {
-  expect(parseTime(text, NOW)?.toISOString()).toBe(expected);
+  expect(times.parseTime(text, NOW)?.toISOString()).toBe(expected);
 });
 
 test.each([
@@ -31,7 +25,7 @@ test.each([
   ['2h', '2026-11-24T18:30:00.000Z'],
   ['2026-11-25T01:00', '2026-11-25T01:00:00.000Z'],
 ])('since %s is since %s', (text, expected) => {
-  expect(parseSince(text, NOW)?.toISOString()).toBe(expected);
+  expect(times.parseSince(text, NOW)?.toISOString()).toBe(expected);
 });
 
 test.each([
@@ -39,7 +33,7 @@ test.each([
   ...['14:00Z', '2026-11-20T9:11', '-2h', '2026-11-20T09:11+0200'],
   ...['99999999999w', '9999-12-31T23:59-12:00'],
 ])('%j is no time', (text) => {
-  expect(parseTime(text, NOW)).toBeNull();
+  expect(times.parseTime(text, NOW)).toBeNull();
 });
 
 const HOUR_MS = 3_600_000;
@@ -55,8 +49,8 @@ test.each([
   ['01:30-02:00', '2026-11-25T00:30:00Z', HOUR_MS],
   ['00:00-23:59', '2026-11-25T23:59:30Z', 30_000],
 ])('the window %s opens, seen at %s, in %i ms', (text, now, expected) => {
-  const window = parseWindow(text);
-  expect(window && untilWindowMs(window, new Date(now))).toBe(expected);
+  const window = times.parseWindow(text);
+  expect(window && times.untilWindowMs(window, new Date(now))).toBe(expected);
 });
 
 test.each([
@@ -66,6 +60,6 @@ test.each([
   ['10:00-10:00', null],
   ['22:00-06:00 CET', null],
 ])('%s is the window %s', (text, expected) => {
-  const window = parseWindow(text);
-  expect(window && formatWindow(window)).toBe(expected);
+  const window = times.parseWindow(text);
+  expect(window && times.formatWindow(window)).toBe(expected);
 });

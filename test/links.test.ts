@@ -91,9 +91,7 @@ function withoutCode(text: string): string {
 // ── docs fences ──────────────────────────────────────────────────────────────────────────────────
 // The tags of the commands in README and docs (test/server/docs-commands.test.ts runs them).
 
-const fences = [...listFiles('.', ['.md'], { deep: false }), ...listFiles('docs', ['.md'])].flatMap(
-  fencesOf,
-);
+const fences = pages.flatMap(fencesOf);
 
 test('at most ten blocks are run by no test, and each says why', () => {
   expect(fences.length).toBeGreaterThan(30);

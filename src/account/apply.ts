@@ -2,22 +2,17 @@
  * `applyAccount` creates the service account with an administrator's account, or updates it. It may
  * run twice: it only adds privileges, and keeps the password of an existing account.
  */
+
+import * as col from '../connections/columns.js';
+import { causeText, isServerError } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { readServerFacts } from '../connections/server-facts.js';
+import { note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
-import * as col from '../service/columns.js';
-import { causeText, isServerError } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
-import { hasPartialRevokes, missingSchemas, readSchemas, readStrictness } from './examine.js';
-import {
-  type Account,
-  createUserSql,
-  type Grant,
-  grantSql,
-  grantsFor,
-  type Tier,
-} from './grants.js';
+import { missingSchemas, readSchemas, readStrictness } from './examine.js';
+import type { Account, Grant, Tier } from './grants.js';
+import { createUserSql, grantSql, grantsFor } from './grants.js';
 
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
 
@@ -35,22 +30,12 @@ interface ApplyOptions {
   readonly schemas: readonly string[];
 }
 
-interface Applied {
-  readonly account: Account;
-  readonly isNew: boolean;
-  readonly grants: readonly Grant[];
-  /** Optional ones that the server refused, each with its error. */
-  readonly refused: readonly (readonly [Grant, string])[];
-  /** Schemas among the grants that don't exist yet. */
-  readonly absent: readonly string[];
-}
-
 /** `admin` may create users and grant all needed privileges. Rejects with the server's errors. */
-export async function applyAccount(admin: ServicePool, options: ApplyOptions): Promise<Applied> {
+export async function applyAccount(admin: ServicePool, options: ApplyOptions) {
   const { password, tier, schemas, requiresTls = false } = options;
   const account = { ...options.account, host: options.account.host ?? (await hostOf(admin)) };
-  const server = { ...(await readServerFacts(admin)), ...(await readStrictness(admin)) };
-  const isLiteral = await hasPartialRevokes(admin);
+  const { isLiteral, ...strictness } = await readStrictness(admin);
+  const server = { ...(await readServerFacts(admin)), ...strictness };
   const grants = grantsFor(server, { tier, schemas, isLiteral });
   const isNew = !(await exists(admin, account));
   if (isNew) {
@@ -78,7 +63,15 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
   }
   const absent = await missingSchemas(admin, schemas, await readSchemas(admin));
   const given = grants.filter((grant) => !refused.some(([one]) => one === grant));
-  return { account, isNew, grants: given, refused, absent };
+  return {
+    account,
+    isNew,
+    grants: given,
+    /** Optional ones that the server refused, each with its error. */
+    refused,
+    /** Schemas among the grants that don't exist yet. */
+    absent,
+  };
 }
 
 /** An address, or the host name in the server. */

@@ -3,46 +3,42 @@
  * session through undrop comes from a host where undrop runs. It changes nothing.
  */
 
-import * as col from '../service/columns.js';
-import { unlessRefused } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { ident, note, processlistOf, sql } from '../service/sql.js';
+import * as col from '../connections/columns.js';
+import { unlessRefused } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
+import { ident, note, processlistOf, sql } from '../connections/sql.js';
 import * as ER from '../wire/server-errors.js';
 
-interface Elsewhere {
+interface Session {
   readonly user: string;
   readonly host: string;
-  /**
-   * Its statements that drop tables or schemas since the start of the server; null: the server
-   * doesn't count them by account, and this account may drop, and has sessions from there.
-   */
-  readonly drops: number | null;
 }
 
 const FOUND_MAX = 20;
 /** Not accounts. */
 const INTERNAL: ReadonlySet<string> = new Set(['', 'system user', 'event_scheduler']);
 
-/** `serviceUser`: its sessions are undrop's own. Most drops first. */
+/**
+ * `serviceUser`: its sessions are undrop's own. Most drops first: the statements that dropped
+ * tables or schemas since the start of the server; null: the server doesn't count them by account,
+ * and this account may drop, and has sessions from there.
+ */
 export async function findElsewhere(
   pool: ServicePool,
   serviceUser: string,
-): Promise<readonly Elsewhere[]> {
+): Promise<readonly (Session & { readonly drops: number | null })[]> {
   const server = await readServerFacts(pool);
   const sessions = await readSessions(pool, server);
   const own = new Set(sessions.flatMap(({ user, host }) => (user === serviceUser ? [host] : [])));
   const isElsewhere = ({ user, host }: Session) =>
     user !== serviceUser && !INTERNAL.has(user) && !own.has(host);
   const counted = server.performanceSchema ? await readCounted(pool) : [];
-  const known = counted.filter(isElsewhere);
-  if (counted.length > 0) return known.slice(0, FOUND_MAX);
+  if (counted.length > 0) return counted.filter(isElsewhere).slice(0, FOUND_MAX);
   const droppers = await readDroppers(pool);
   const others = sessions.filter((one) => isElsewhere(one) && droppers.has(one.user));
   return others.slice(0, FOUND_MAX).map((one) => ({ ...one, drops: null }));
 }
-
-type Session = Pick<Elsewhere, 'user' | 'host'>;
 
 async function readSessions(pool: ServicePool, server: ServerFacts): Promise<readonly Session[]> {
   const [rows = []] = await pool.run(

@@ -4,13 +4,13 @@
  * changes nothing.
  */
 import { assert } from '../assert.js';
+import * as col from '../connections/columns.js';
+import { unlessRefused } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
+import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { findRows } from '../ledger/read.js';
 import { foldName, isUserSchema, RECYCLE_SCHEMA, SERVER_SCHEMAS } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { unlessRefused } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { note, sql, valueList } from '../service/sql.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';
@@ -18,37 +18,7 @@ import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
 import { type Need, needsOf, type Strictness, type Tier } from './grants.js';
 
-interface MissingRight {
-  readonly right: string;
-  /** The schemas on which it is missing; null: on the whole server. */
-  readonly schemas: readonly string[] | null;
-  readonly isEssential: boolean;
-  readonly without: string;
-  /** Without it, undrop holds no drop at all. */
-  readonly refuses: boolean;
-}
-
-export interface Examination {
-  readonly account: string;
-  readonly server: { readonly name: string; readonly version: string; readonly isTested: boolean };
-  readonly readOnly: boolean;
-  /** Null: an essential privilege is missing. */
-  readonly tier: Tier | null;
-  /** Schemas whose tables are held, perhaps with the limits in `missing`. */
-  readonly held: readonly string[];
-  /** Schemas whose tables stay there while held, because the account may not move them. */
-  readonly heldInPlace: readonly string[];
-  /** Schemas without any privileges of the account: a drop there is refused. */
-  readonly refused: readonly string[];
-  /** Wanted schemas that don't exist, or that the account has no privileges on. */
-  readonly notHeld: readonly string[];
-  readonly missing: readonly MissingRight[];
-  /** Torn tables as `schema.table`, as recovery found them. */
-  readonly torn: readonly string[];
-  readonly programs: readonly Program[];
-  /** False: there may be procedures and functions that this account can't see. */
-  readonly seesAllPrograms: boolean;
-}
+export type Examination = Readonly<Awaited<ReturnType<typeof examine>>>;
 
 /** The versions that the tests run on; major and minor. */
 const TESTED: ReadonlySet<string> = new Set([
@@ -63,22 +33,38 @@ const TESTED: ReadonlySet<string> = new Set([
 export async function examine(
   pool: ServicePool,
   { wanted = [] }: { readonly wanted?: readonly string[] } = {},
-): Promise<Examination> {
-  const { server, rights, schemas, seen, missing } = await readLacks(pool);
+) {
+  const server = await readServerFacts(pool);
+  const strictness = await readStrictness(pool);
+  const rights = { ...(await readRights(pool)), isLiteral: strictness.isLiteral };
+  const schemas = await readSchemas(pool);
+  const needs = needsOf({ ...server, ...strictness });
+  const onSchemas = needs.filter(({ on }) => on === 'schemas');
+  const seen = schemas.filter((schema) =>
+    onSchemas.some(({ right }) => hasRight(rights, right, schema)),
+  );
+  const missing = needs.flatMap((need) => missingOf(need, rights, seen));
   const heldSomehow = missing.some(({ refuses }) => refuses) ? [] : seen;
   const mayRename = (schema: string) => RENAMING.every((right) => hasRight(rights, right, schema));
   return {
     account: rights.account,
     server: describe(server),
     readOnly: server.readOnly,
+    /** Null: an essential privilege is missing. */
     tier: tierOf(rights, missing),
+    /** Schemas whose tables are held, perhaps with the limits in `missing`. */
     held: heldSomehow.filter(mayRename),
+    /** Schemas whose tables stay there while held, because the account may not move them. */
     heldInPlace: heldSomehow.filter((schema) => !mayRename(schema)),
+    /** Schemas without any privileges of the account: a drop there is refused. */
     refused: schemas.filter((schema) => !seen.includes(schema)),
+    /** Wanted schemas that don't exist, or that the account has no privileges on. */
     notHeld: await missingSchemas(pool, wanted, heldSomehow),
     missing,
+    /** Torn tables as `schema.table`, as recovery found them. */
     torn: await findTorn(pool),
     programs: await findPrograms(pool, server),
+    /** False: there may be procedures and functions that this account can't see. */
     seesAllPrograms: SEES_PROGRAMS.some((right) => hasRight(rights, right, null)),
   };
 }
@@ -91,30 +77,14 @@ async function findTorn(pool: ServicePool): Promise<readonly string[]> {
   return torn.map(({ schema, table }) => `${schema}.${table}`);
 }
 
-/** The tier of the account; null: an essential privilege is missing. */
-export async function readTier(pool: ServicePool): Promise<Tier | null> {
-  const { rights, missing } = await readLacks(pool);
-  return tierOf(rights, missing);
-}
-
-async function readLacks(pool: ServicePool) {
-  const server = await readServerFacts(pool);
-  const rights = await readRights(pool);
-  const schemas = await readSchemas(pool);
-  const needs = needsOf({ ...server, ...(await readStrictness(pool)) });
-  const onSchemas = needs.filter(({ on }) => on === 'schemas');
-  const seen = schemas.filter((schema) =>
-    onSchemas.some(({ right }) => hasRight(rights, right, schema)),
-  );
-  const missing = needs.flatMap((need) => missingOf(need, rights, seen));
-  return { server, rights, schemas, seen, missing };
-}
-
-export async function readStrictness(pool: ServicePool): Promise<Strictness> {
+/** `isLiteral`: names of schemas in grants aren't patterns (MySQL 8.0.16 and later). */
+export async function readStrictness(
+  pool: ServicePool,
+): Promise<Strictness & { readonly isLiteral: boolean }> {
   const [rows = []] = await pool.run(
     sql`SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'log_bin_trust_function_creators',
         'sql_require_primary_key', 'sql_generate_invisible_primary_key',
-        'table_encryption_privilege_check')`,
+        'table_encryption_privilege_check', 'partial_revokes')`,
   );
   const isOn = (name: string) =>
     rows.some((row) => col.text(row, 'Variable_name') === name && col.text(row, 'Value') === 'ON');
@@ -123,6 +93,7 @@ export async function readStrictness(pool: ServicePool): Promise<Strictness> {
     requiresPrimaryKey:
       isOn('sql_require_primary_key') || isOn('sql_generate_invisible_primary_key'),
     checksEncryption: isOn('table_encryption_privilege_check'),
+    isLiteral: isOn('partial_revokes'),
   };
 }
 
@@ -132,11 +103,16 @@ const RENAMING = ['ALTER', 'DROP'];
 /** On the whole server; the second since MySQL 8.0.20. */
 const SEES_PROGRAMS = ['SELECT', 'SHOW_ROUTINE'];
 
-function describe({ flavour, version, versionId }: ServerFacts): Examination['server'] {
+function describe({ flavour, version, versionId }: ServerFacts) {
   const [major, minor] = [Math.floor(versionId / 10_000), Math.floor(versionId / 100) % 100];
   const name = flavour === 'mysql' ? 'MySQL' : 'MariaDB';
   return { name, version, isTested: TESTED.has(`${flavour} ${major}.${minor}`) };
 }
+
+type MissingRight = Pick<Need, 'right' | 'isEssential' | 'without' | 'refuses'> & {
+  /** On which it is missing; null: on the whole server. */
+  readonly schemas: readonly string[] | null;
+};
 
 /** Separates the schema of the ledger from schemas of users, because the effects differ. */
 function missingOf(need: Need, rights: Rights, seen: readonly string[]): readonly MissingRight[] {
@@ -177,13 +153,12 @@ interface RightsOn {
 }
 
 /** Reads the privileges of the account and of its active roles. */
-async function readRights(pool: ServicePool): Promise<Rights> {
+async function readRights(pool: ServicePool): Promise<Omit<Rights, 'isLiteral'>> {
   const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
   const [grants = []] = await pool.run(sql`SHOW GRANTS`);
   return {
     account: col.text(current[0] ?? {}, 'account'),
     ...parseGrants(grants.flatMap((row) => Object.values(row)).map(String)),
-    isLiteral: await hasPartialRevokes(pool),
   };
 }
 
@@ -241,33 +216,16 @@ export async function missingSchemas(
   return wanted.filter((name) => !there.has(keyOf(name)));
 }
 
-/** MySQL 8.0.16 and later: names of schemas in grants aren't patterns then. */
-export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {
-  const [rows = []] = await connection.run(sql`SHOW VARIABLES LIKE 'partial_revokes'`);
-  const [row] = rows;
-  return row !== undefined && col.textOrNull(row, 'Value') === 'ON';
-}
-
 // ── stored programs ─────────────────────────────────────────────────────────────────────────────
 
-export interface Program {
-  readonly schema: string;
-  readonly name: string;
-  /** `procedure`, `function`, `event` … */
-  readonly kind: string;
-  /**
-   * `drops`: it drops tables or schemas. `may drop`: it runs dynamic SQL. `unread`: this account
-   * may not see its body.
-   */
-  readonly does: 'drops' | 'may drop' | 'unread';
-}
+export type Program = Readonly<Awaited<ReturnType<typeof findPrograms>>[number]>;
 
 /**
  * Stored programs that drop or may drop tables, by schema and name: they run inside the server,
  * where undrop doesn't see their statements. The lexer for statements reads their bodies, under the
- * sql_mode that they were created with.
+ * sql_mode that they were created with. `unread`: this account may not see its body.
  */
-async function findPrograms(pool: ServicePool, server: ServerVersion): Promise<readonly Program[]> {
+async function findPrograms(pool: ServicePool, server: ServerVersion) {
   const others = valueList(SERVER_SCHEMAS);
   const answers = await pool.run([
     sql`SELECT ${note('look')} ROUTINE_SCHEMA AS schemaName, ROUTINE_NAME AS name,
@@ -277,23 +235,25 @@ async function findPrograms(pool: ServicePool, server: ServerVersion): Promise<r
           'EVENT' AS kind, EVENT_DEFINITION AS body, SQL_MODE AS sqlMode
         FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN (${others})`,
   ]);
-  const programs = answers.flat().flatMap((row): Program[] => {
+  const programs = answers.flat().flatMap((row) => {
     const body = col.textOrNull(row, 'body');
-    const does = body === null ? 'unread' : classifyProgram(body, server, col.text(row, 'sqlMode'));
-    if (does === null) return [];
+    const does = body === null ? UNREAD : classifyProgram(body, server, col.text(row, 'sqlMode'));
     const [schema, name] = [col.text(row, 'schemaName'), col.text(row, 'name')];
-    return [{ schema, name, kind: col.text(row, 'kind').toLowerCase(), does }];
+    /** `procedure`, `function`, `event` … */
+    const kind = col.text(row, 'kind').toLowerCase();
+    return does === null ? [] : [{ key: `${schema}\0${name}`, schema, name, kind, does }];
   });
-  const keyOf = ({ schema, name }: Program) => `${schema}\0${name}`;
-  return programs.sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
+  return programs.sort((one, other) => (one.key < other.key ? -1 : 1));
 }
 
-/** Null: it doesn't drop tables. */
+const UNREAD = 'unread' as const;
+
+/** `may drop`: it runs dynamic SQL. Null: it doesn't drop tables. */
 export function classifyProgram(
   body: string,
   server: ServerVersion,
   sqlMode: string,
-): Exclude<Program['does'], 'unread'> | null {
+): ReturnType<typeof classifyTokens> {
   const bytes = Buffer.from(body);
   const [mode] = hypotheses(modeFromSqlMode(server, sqlMode, 'utf8mb4'), bytes);
   assert(mode !== undefined, 'a text can be read in one mode at least');
@@ -321,3 +281,42 @@ function classifyTokens(lexer: Lexer): 'drops' | 'may drop' | null {
 }
 
 const DROPPED: ReadonlySet<string> = new Set(['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE']);
+
+// ── replication filters ─────────────────────────────────────────────────────────────────────────
+// Those that go by the default schema of a session, as far as the server shows them. The service
+// account's statements have none, and name other schemas than the user's: such a filter leaves some
+// of a drop's statements out, and the replica stops or differs.
+// https://dev.mysql.com/doc/refman/9.7/en/replication-rules-db-options.html
+
+/** A sentence without a final period; null: no such filter is seen. */
+export async function filterProblem(pool: ServicePool): Promise<string | null> {
+  const { flavour, versionId } = await readServerFacts(pool);
+  // Without the privilege for it, the server tells nothing; that is no reason to log in again.
+  const read = async (text: SQLQuery) =>
+    (await unlessRefused(pool.run(text, { fresh: false }), []))[0] ?? [];
+  const isNew = flavour === 'mysql' && versionId >= 80_400;
+  const logged = await read(isNew ? sql`SHOW BINARY LOG STATUS` : sql`SHOW MASTER STATUS`);
+  const ofLog = logged.flatMap((row) =>
+    ['Binlog_Do_DB', 'Binlog_Ignore_DB'].map((name) => [name, col.textOrNull(row, name) ?? '']),
+  );
+  const applied =
+    flavour === 'mysql' && versionId < 80_000
+      ? []
+      : await read(flavour === 'mariadb' ? OF_MARIADB : OF_MYSQL);
+  const ofReplica = applied.map((row) => Object.values(row).map(String));
+  const found = [...ofLog, ...ofReplica].flatMap(([name = '', value = '']) =>
+    value === '' ? [] : [`${name.toLowerCase().replaceAll('_', '-')}=${value}`],
+  );
+  return found.length === 0 ? null : `${found.join(', ')}: ${INSTEAD}`;
+}
+
+const INSTEAD =
+  "such filters go by the default schema, which undrop's statements do not have, so a replica stops or differs; filter by tables instead: replicate-wild-do-table=shop.% and replicate-wild-do-table=\\_undrop%.%";
+
+const OF_MARIADB = sql`SHOW GLOBAL VARIABLES
+  WHERE Variable_name IN ('replicate_do_db', 'replicate_ignore_db')`;
+const OF_MYSQL = sql`SELECT ${note('look')} FILTER_NAME, FILTER_RULE
+    FROM performance_schema.replication_applier_global_filters
+    WHERE FILTER_NAME LIKE 'REPLICATE%DB'
+  UNION SELECT FILTER_NAME, FILTER_RULE FROM performance_schema.replication_applier_filters
+    WHERE FILTER_NAME LIKE 'REPLICATE%DB'`;

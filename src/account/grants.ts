@@ -7,8 +7,9 @@
  * stay in their own schema
  * least     as `managed`, on named schemas only
  */
+
+import { grantClause, renderQuery, type SQLQuery, sql } from '../connections/sql.js';
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
-import { grantClause, renderQuery, type SQLQuery, sql } from '../service/sql.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 
 export const TIERS = ['full', 'managed', 'least'] as const;

@@ -25,17 +25,6 @@ export interface Sources {
   } | null;
 }
 
-interface Loaded<K extends SettingKey> {
-  readonly settings: Pick<Settings, K>;
-  /** The same as texts. */
-  readonly texts: Readonly<Record<string, string>>;
-  /**
-   * Sentences without final periods, on values that a start takes: unknown variables (Kubernetes
-   * injects UNDROP_SERVICE_HOST and others), secrets in open files, a setting against another.
-   */
-  readonly warnings: readonly string[];
-}
-
 /** Files that are secrets. */
 const SECRET_FILES = ['passwordFile', 'tlsKey', 'upstreamKey'];
 
@@ -50,26 +39,25 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'UNDROP_TEST_SETS',
 ]);
 
-/** Loads the settings `keys`; throws UNDROP_CONFIG with all problems. */
-export function loadSettings<K extends SettingKey>(
-  keys: readonly K[],
-  sources: Sources,
-): Loaded<K> {
+/**
+ * Loads the settings `keys`, also as texts; throws UNDROP_CONFIG with all problems. Warnings are
+ * sentences without final periods, on values that a start takes: unknown variables (Kubernetes
+ * injects UNDROP_SERVICE_HOST and others), secrets in open files, a setting against another.
+ */
+export function loadSettings<K extends SettingKey>(keys: readonly K[], sources: Sources) {
   const problems: string[] = wrongInFile(sources);
   const values: Record<string, unknown> = {};
   const texts: Record<string, string> = {};
-  const origins: Record<string, string> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
     const { text, from } = findValue(key, setting, sources);
-    origins[key] = from;
     const value = text === null ? null : setting.parse(text);
     if (text !== null) texts[key] = text;
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
   readPasswordFile(values, problems);
-  problems.push(...useless(values, origins));
+  problems.push(...useless(values, sources));
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknown = Object.keys(sources.env)
     .filter((name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name))
@@ -82,7 +70,11 @@ export function loadSettings<K extends SettingKey>(
   }
   // Every key has a value, because there are no problems.
   const settings = values as unknown as Pick<Settings, K>;
-  const warnings = [...unknown, ...removed(sources), ...doubtful(values, sources)];
+  const warnings: readonly string[] = [
+    ...unknown,
+    ...removed(sources),
+    ...doubtful(values, sources),
+  ];
   return { settings, texts, warnings };
 }
 
@@ -177,9 +169,10 @@ function readPasswordFile(values: Record<string, unknown>, problems: string[]): 
 /** Settings that do nothing without another one. */
 function useless(
   { minFree = 'none', datadir }: Readonly<Record<string, unknown>>,
-  { minFree: from }: Readonly<Record<string, string>>,
+  sources: Sources,
 ): readonly string[] {
   if (minFree === 'none' || datadir !== '') return [];
+  const { from } = findValue('minFree', SETTINGS.minFree, sources);
   return [`${from}: expected UNDROP_DATADIR, whose file system is measured, found none.`];
 }
 

@@ -7,25 +7,14 @@ import net from 'node:net';
 import { parseDuration } from '../duration.js';
 import { parseBytes } from '../policy/rules.js';
 
-/** A setting without its values; `default` is written as a user would write it. */
-interface Described {
-  /** Null: required, for the commands that use it. */
+export interface Setting<T> {
+  /** In the words of a user; null: required, for the commands that use it. */
   readonly default: string | null;
   readonly meaning: string;
-  /** Continues "Change it". */
-  readonly when: string;
-  /** Few users change it: the page and the example list it after the others. */
-  readonly expert?: true;
-  /** Separates the items of a list in the file; default: a comma. */
-  readonly separator?: string;
-}
-
-interface Expected {
   /** Describes the values, for messages and docs. */
   readonly expected: string;
-}
-
-export interface Setting<T> extends Described, Expected {
+  /** Separates the items of a list in the file; default: a comma. */
+  readonly separator?: string;
   /** The value, or null if `text` isn't one. */
   parse(text: string): T | null;
   /** The problems of `text`; default: one, that it isn't as `expected`. */
@@ -66,39 +55,62 @@ export function setting<T>(entry: Setting<T>): Setting<T> {
   return entry;
 }
 
-/** Empty if it isn't set. */
-export function anyText(described: Omit<Described, 'default'> & Expected): Setting<string> {
-  return { ...described, default: '', parse: (text) => text };
-}
-
-export function someText(described: Described & Expected): Setting<string> {
-  return { ...described, parse: (text) => text || null };
+/** Empty by default; with another default, or null for none, it may not be empty. */
+export function plainText(
+  expected: string,
+  meaning: string,
+  fallback: string | null = '',
+): Setting<string> {
+  const parse = (given: string) => (fallback === '' ? given : given || null);
+  return { default: fallback, expected, meaning, parse };
 }
 
 /** Only a SELECT, because the service account may write, and the query runs again and again. */
-export function select(described: Omit<Described, 'default'>): Setting<string> {
-  const isSelect = (text: string) => /^\s*(select\b[^;]*)?;?\s*$/i.test(text);
+export function select(meaning: string): Setting<string> {
+  const isSelect = (given: string) => /^\s*(select\b[^;]*)?;?\s*$/i.test(given);
   const expected = 'one SELECT of one number, without a ; in it';
-  return { ...described, expected, default: '', parse: (text) => (isSelect(text) ? text : null) };
+  return { default: '', expected, meaning, parse: (given) => (isSelect(given) ? given : null) };
 }
 
+/** The first of the values is the default, unless `fallback` is. */
 export function choice<const T extends string>(
-  values: readonly T[],
-  described: Described,
+  values: readonly [T, ...T[]],
+  meaning: string,
+  fallback: NoInfer<T> = values[0],
 ): Setting<T> {
-  return { ...described, expected: values.join(', '), parse: oneOf(values) };
+  return { default: fallback, expected: values.join(', '), meaning, parse: oneOf(values) };
+}
+
+export function upToMillion(fallback: string, meaning: string): Setting<number> {
+  const expected = 'a number from 1 to 1000000';
+  return { default: fallback, expected, meaning, parse: integer(1, 1_000_000) };
+}
+
+/** A list that may be empty, and is by default. */
+export function optionalList<T>(
+  parse: (item: string) => T | null,
+  expected: string,
+  meaning: string,
+): Setting<readonly T[]> {
+  return { default: '', expected, meaning, parse: emptyOr(listOf(parse)) };
+}
+
+function emptyOr<T>(parse: (text: string) => readonly T[] | null) {
+  return (text: string) => (text.trim() === '' ? [] : parse(text));
 }
 
 /** A duration; its value is in milliseconds. */
 export function duration(
-  described: Described & { readonly min?: string; readonly max?: string },
+  fallback: string,
+  meaning: string,
+  { min = '0', max = '3650d' }: { readonly min?: string; readonly max?: string } = {},
 ): Setting<number> {
-  const { min = '0', max = '3650d', ...others } = described;
   const [minMs, maxMs] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
   const range = min === '0' ? `up to ${max}` : `from ${min} to ${max}`;
   return {
-    ...others,
+    default: fallback,
     expected: `a duration like 500ms, 20s, 1h30m or 7d, ${range}`,
+    meaning,
     parse: (text) => {
       const ms = parseDuration(text);
       return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
@@ -106,33 +118,34 @@ export function duration(
   };
 }
 
-/** A size; its value is in bytes. */
-export function bytes(described: Described): Setting<number> {
-  return {
-    ...described,
-    expected: 'a size like 500M, 64G or 1.5T',
-    parse: (text) => parseBytes(text) || null,
-  };
+/** A size, by default none; its value is in bytes. */
+export function bytes(meaning: string): Setting<number | 'none'> {
+  const expected = 'a size like 500M, 64G or 1.5T';
+  return noneOr({ default: 'none', expected, meaning, parse: (text) => parseBytes(text) || null });
+}
+
+interface AddressOptions {
+  /** Default: the default port of this machine. */
+  readonly default?: string | null;
+  /** Continues the description of the values. */
+  readonly more?: string;
+  /** The list may be empty. */
+  readonly isOptional?: boolean;
 }
 
 /** Addresses of servers or listeners; `port` is the default port. */
 export function addresses(
   port: number,
-  { more = '', isOptional = false, ...described }: Described & AddressOptions,
+  meaning: string,
+  { default: fallback = `127.0.0.1:${port}`, more = '', isOptional }: AddressOptions = {},
 ): Setting<readonly Address[]> {
-  const parseAll = listOf((text) => parseAddress(text, { host: '127.0.0.1', port }));
+  const parse = listOf((text) => parseAddress(text, { host: '127.0.0.1', port }));
   return {
-    ...described,
+    default: fallback,
     expected: `host:port (default port ${port}) or the path of a unix socket; several separated by commas${more}`,
-    parse: (text) => (isOptional && text.trim() === '' ? [] : parseAll(text)),
+    meaning,
+    parse: isOptional ? emptyOr(parse) : parse,
   };
-}
-
-interface AddressOptions {
-  /** Continues the description of the values. */
-  readonly more?: string;
-  /** The list may be empty. */
-  readonly isOptional?: boolean;
 }
 
 /** The setting `one`, with `none` as a further value. */

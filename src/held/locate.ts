@@ -3,38 +3,27 @@
  * only be invisible to this account, if privileges were revoked; giving up its ledger row would
  * lose the way back of a table that still exists.
  */
+
+import * as col from '../connections/columns.js';
+import { isServerError } from '../connections/errors.js';
+import type { ServiceConnection } from '../connections/pool/pools.js';
+import { readServerFacts } from '../connections/server-facts.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { fileNameOf } from '../ledger/intents/intent-text.js';
-import * as col from '../service/columns.js';
-import { isServerError } from '../service/errors.js';
-import type { ServiceConnection } from '../service/pool/pools.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, sql } from '../service/sql.js';
+import type { QualifiedTable } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 
-interface Location {
-  readonly schema: string;
-  readonly name: string;
-  readonly isView: boolean;
-}
-
-/** Each of `schemas` that has a table or view of that name. */
-export async function locateHoldTable(
-  connection: ServiceConnection,
-  schemas: readonly string[],
-  name: string,
-): Promise<readonly Location[]> {
-  const answers = await connection.run(
-    schemas.map(
-      (schema) => sql`SELECT ${note('locate')} TABLE_SCHEMA AS schemaName,
-          TABLE_NAME AS tableName, TABLE_TYPE AS type
-        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
-    ),
+/** No table has that name, as far as this account can see. */
+export async function isMissing(
+  pool: ServiceConnection,
+  id: string,
+  { schema, table }: QualifiedTable,
+): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
   );
-  return answers.flat().map((row) => ({
-    schema: col.text(row, 'schemaName'),
-    name: col.text(row, 'tableName'),
-    isView: col.text(row, 'type') === 'VIEW',
-  }));
+  return col.number(rows[0] ?? {}, 'n') === 0;
 }
 
 /** True only if the server itself reports that; a missing privilege (1142) proves nothing. */
@@ -48,9 +37,8 @@ export async function isCertainlyAbsent(
     return false;
   } catch (error) {
     if (!isServerError(error)) throw error;
-    return (
-      isServerError(error, ...ER.ABSENT_TABLE) && !(await isHalfRenamed(connection, schema, name))
-    );
+    const isAbsent = isServerError(error, ...ER.ABSENT_TABLE);
+    return isAbsent && !(await isHalfRenamed(connection, schema, name));
   }
 }
 
@@ -58,11 +46,7 @@ export async function isCertainlyAbsent(
  * MySQL before 8 has two dictionaries. If it was killed during a RENAME, InnoDB has the new name
  * and the table's .frm file the old one; nothing can open the table, and its rows are there.
  */
-async function isHalfRenamed(
-  connection: ServiceConnection,
-  schema: string,
-  name: string,
-): Promise<boolean> {
+async function isHalfRenamed(connection: ServiceConnection, schema: string, name: string) {
   const { flavour, versionId } = await readServerFacts(connection);
   if (flavour !== 'mysql' || versionId >= 80_000) return false;
   const [rows = []] = await connection.run(

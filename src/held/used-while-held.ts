@@ -7,16 +7,16 @@
  */
 import type { AuditEvent, ClientWho } from '../audit.js';
 import type { Clock } from '../clock.js';
+import * as col from '../connections/columns.js';
+import { isServiceError } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { readServerFacts } from '../connections/server-facts.js';
+import { note, sql } from '../connections/sql.js';
 import { recordHistory } from '../ledger/history.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';
 import { type Log, report } from '../log.js';
 import { placesOf } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { isServiceError } from '../service/errors.js';
-import type { Row, ServicePool } from '../service/pool/pools.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
 import { decodeErr } from '../wire/response.js';
 
 /** The delay of the first line, and the interval of further lines on the same table. */
@@ -111,10 +111,7 @@ function quotedName(payload: Buffer): string | null {
 }
 
 /** The names that are held; for several drops of one name the newest. */
-async function findUsed(
-  pool: ServicePool,
-  missed: ReadonlyMap<string, Missed>,
-): Promise<readonly Use[]> {
+async function findUsed(pool: ServicePool, missed: ReadonlyMap<string, Missed>) {
   const names = [...missed.keys()]
     .flatMap((name) => placesOf(name).slice(0, DOTS_MAX))
     .map(({ schema, table }) => sql`(schema_name = ${schema} AND table_name = ${table})`);
@@ -126,19 +123,16 @@ async function findUsed(
   for (const row of rows) {
     const name = `${col.text(row, 'schema_name')}.${col.text(row, 'table_name')}`;
     const found = missed.get(name);
-    if (found !== undefined) uses.set(name, useOf(row, found));
+    if (found === undefined) continue;
+    uses.set(name, {
+      event: 'used-while-held',
+      ...found.by,
+      id: col.text(row, 'id'),
+      dropId: col.text(row, 'group_id'),
+      schema: col.text(row, 'schema_name'),
+      table: col.text(row, 'table_name'),
+      count: found.count,
+    });
   }
   return [...uses.values()];
-}
-
-function useOf(row: Row, { count, by }: Missed): Use {
-  return {
-    event: 'used-while-held',
-    ...by,
-    id: col.text(row, 'id'),
-    dropId: col.text(row, 'group_id'),
-    schema: col.text(row, 'schema_name'),
-    table: col.text(row, 'table_name'),
-    count,
-  };
 }

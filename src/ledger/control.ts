@@ -6,41 +6,20 @@
  * Invariant: while a pause lasts, by the server's clock, none of these begins, whichever proxy
  * collects. A table that can't be read counts as a pause; an absent table doesn't.
  */
+
+import * as col from '../connections/columns.js';
+import { unlessRefused } from '../connections/errors.js';
+import type { Row, ServiceConnection } from '../connections/pool/pools.js';
+import { readServerFacts } from '../connections/server-facts.js';
+import { note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
-import { RECYCLE_SCHEMA } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { unlessRefused } from '../service/errors.js';
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
-import { createBeside, writeOrCreate } from './tables.js';
+import { CONTROL, CONTROL_CREATION, createBeside, writeOrCreate } from './tables.js';
 
-export interface Pause {
-  /** By the server's clock; null: until it is ended. */
-  readonly until: Date | null;
-  /** Its author, in words. */
-  readonly by: string;
-  readonly since: Date;
-}
+export type Pause = Readonly<ReturnType<typeof asPause>>;
+type Control = Readonly<Awaited<ReturnType<typeof read>>>;
 
-export interface Control {
-  /** Null: none lasts. */
-  readonly pause: Pause | null;
-  /** The number of wakes so far; a changed number is a wake. */
-  readonly wakes: number;
-}
-
-const TABLE = ident(RECYCLE_SCHEMA, 'control');
 const BY_CHARACTERS_MAX = 255;
-
-const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (
-  name VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
-  until_at DATETIME NULL,
-  set_by VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-  since DATETIME NOT NULL,
-  wakes BIGINT UNSIGNED NOT NULL DEFAULT 0
-) ENGINE=InnoDB`;
 
 const LASTS = sql`name = 'pause' AND (until_at IS NULL OR until_at > UTC_TIMESTAMP())`;
 
@@ -54,7 +33,7 @@ const IS_READ_ONLY = sql`CAST(@@GLOBAL.read_only AS CHAR) NOT IN ('0', 'OFF')`;
  * creates. No DO: that hides errors on three of the four servers.
  */
 export const UNLESS_PAUSED = sql`SELECT ${note('pause')} IF(${IS_READ_ONLY}
-  OR EXISTS (SELECT 1 FROM ${TABLE} WHERE ${LASTS}), (SELECT 1 UNION SELECT 2), 1) AS one`;
+  OR EXISTS (SELECT 1 FROM ${CONTROL} WHERE ${LASTS}), (SELECT 1 UNION SELECT 2), 1) AS one`;
 
 /**
  * Stops all collectors of this server for `forMs` (null: until `endPause`); replaces an earlier
@@ -69,11 +48,11 @@ export async function setPause(
     forMs === null
       ? sql`NULL`
       : sql`UTC_TIMESTAMP() + INTERVAL ${Math.max(Math.ceil(forMs / 1000), 1)} SECOND`;
-  const write = sql`REPLACE ${note('pause')} INTO ${TABLE} (name, until_at, set_by, since)
+  const write = sql`REPLACE ${note('pause')} INTO ${CONTROL} (name, until_at, set_by, since)
     VALUES ('pause', ${until}, ${by.slice(0, BY_CHARACTERS_MAX)}, UTC_TIMESTAMP())`;
-  await writeOrCreate(connection, { write, creation: CREATION });
+  await writeOrCreate(connection, { write, creation: CONTROL_CREATION });
   const [rows = []] = await connection.run(sql`SELECT ${note('pause')} until_at, set_by, since
-    FROM ${TABLE} WHERE name = 'pause'`);
+    FROM ${CONTROL} WHERE name = 'pause'`);
   return asPause(rows[0] ?? {});
 }
 
@@ -83,7 +62,7 @@ export async function setPause(
 export async function endPause(connection: ServiceConnection): Promise<Pause | null> {
   await assertWritable(connection);
   const { pause } = await readControl(connection);
-  const ended = connection.run(sql`DELETE ${note('pause')} FROM ${TABLE} WHERE name = 'pause'`);
+  const ended = connection.run(sql`DELETE ${note('pause')} FROM ${CONTROL} WHERE name = 'pause'`);
   await unlessRefused(ended, [], ...ER.ABSENT_TABLE);
   await wakeCollectors(connection);
   return pause;
@@ -94,10 +73,10 @@ export async function endPause(connection: ServiceConnection): Promise<Pause | n
  * comes with the next check.
  */
 export async function wakeCollectors(connection: ServiceConnection): Promise<void> {
-  const write = sql`INSERT ${note('wake')} INTO ${TABLE} (name, set_by, since, wakes)
+  const write = sql`INSERT ${note('wake')} INTO ${CONTROL} (name, set_by, since, wakes)
     VALUES ('wake', '', UTC_TIMESTAMP(), 1)
     ON DUPLICATE KEY UPDATE wakes = wakes + 1, since = VALUES(since)`;
-  await unlessRefused(writeOrCreate(connection, { write, creation: CREATION }), null);
+  await unlessRefused(writeOrCreate(connection, { write, creation: CONTROL_CREATION }), null);
 }
 
 /** Both, by one statement; nothing if there is no such table. */
@@ -109,28 +88,32 @@ export function readControl(connection: ServiceConnection): Promise<Control> {
 export async function readOrMakeControl(connection: ServiceConnection): Promise<Control> {
   const found = await unlessRefused(read(connection), null, ...ER.ABSENT_TABLE);
   if (found !== null) return found;
-  await createBeside(connection, CREATION);
+  await createBeside(connection, CONTROL_CREATION);
   return NOTHING;
 }
 
 const NOTHING: Control = { pause: null, wakes: 0 };
 
-async function read(connection: ServiceConnection): Promise<Control> {
+async function read(connection: ServiceConnection) {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('look')} name, until_at, set_by, since, wakes FROM ${TABLE}
+    sql`SELECT ${note('look')} name, until_at, set_by, since, wakes FROM ${CONTROL}
         WHERE name = 'wake' OR ${LASTS}`,
   );
   const rowOf = (name: string) => rows.find((row) => col.text(row, 'name') === name);
   const [pause, wake] = [rowOf('pause'), rowOf('wake')];
   return {
+    /** Null: none lasts. */
     pause: pause === undefined ? null : asPause(pause),
+    /** The number of wakes so far; a changed number is a wake. */
     wakes: wake === undefined ? 0 : col.number(wake, 'wakes'),
   };
 }
 
-function asPause(row: Row): Pause {
+function asPause(row: Row) {
   return {
+    /** By the server's clock; null: until it is ended. */
     until: col.dateOrNull(row, 'until_at'),
+    /** Its author, in words. */
     by: col.text(row, 'set_by'),
     since: col.date(row, 'since'),
   };

@@ -2,8 +2,14 @@
  * The contents of one row of the ledger: a dropped table and its way back. The lifecycle needs none
  * of it, because the hold name is enough; users, restores and recovery do.
  */
+
+import * as col from '../connections/columns.js';
+import { causeText } from '../connections/errors.js';
+import type { Row } from '../connections/pool/pools.js';
+import { ident, type SQLQuery, sql } from '../connections/sql.js';
+import { UndropError } from '../errors.js';
 import type { TableState } from '../names/names.js';
-import type { Detached } from './detached/detached.js';
+import { type Detached, parseDetached } from './detached/detached.js';
 
 /**
  * intent: the RENAME may or may not have happened. restored: under a name of its own again.
@@ -16,54 +22,108 @@ export const LIVE_STATES: readonly LedgerState[] = ['intent', 'HOLD', 'PURGE', '
 
 export type TableKind = 'base' | 'view' | 'sequence' | 'missing';
 
-/** Recorded for each statement that drops, whatever it drops. */
-export interface DroppingStatement {
-  readonly groupId: string;
-  readonly proxyId: string;
+/** Each property of a row: its column, and how that is read. All times are in UTC. */
+const COLUMNS = {
+  id: ['id', col.text],
+  /** Shared by the tables of one statement. */
+  groupId: ['group_id', col.text],
+  proxyId: ['proxy_id', col.text],
   /** The thread id of the user's session. */
-  readonly threadId: number;
-  readonly user: string;
-  readonly clientAddress: string;
+  threadId: ['thread_id', col.number],
+  /** The port from which the server sees the session; null over a socket. */
+  upstreamPort: ['upstream_port', col.numberOrNull],
+  /** The name as stored by the server. */
+  schema: ['schema_name', col.text],
+  table: ['table_name', col.text],
+  engine: ['engine', col.textOrNull],
+  droppedAt: ['dropped_at', col.date],
+  user: ['user_name', col.text],
+  clientAddress: ['client_address', col.text],
   /** Cut at 4,096 characters; to its beginning in a row that was read without texts. */
-  readonly statementText: string;
+  statementText: ['statement_text', col.text],
+  rowEstimate: ['row_estimate', col.numberOrNull],
+  byteEstimate: ['byte_estimate', col.numberOrNull],
+  holdUntil: ['hold_until', col.date],
+  state: ['state', stateOf],
+  /** Recorded after the change itself, which a DROP DATABASE makes long after `droppedAt`. */
+  stateSince: ['state_since', col.date],
+  /** Its last known schema while held; null while an intent. */
+  holdSchema: ['hold_schema', col.textOrNull],
+  holdName: ['hold_name', col.textOrNull],
+  /** False: still in its own schema. */
+  relocated: ['relocated', col.flag],
+  /** Columns `todo` and `failure`; null: none. */
+  failure: ['failure', failureOf],
+  definition: ['definition', col.textOrNull],
+  /** The parts that were detached from the table, and are reattached on a restore. */
+  detached: ['detached', detachedOf],
+  /** sql_log_bin of the user's session. */
+  sqlLogBin: ['sql_log_bin', col.flag],
+  /** Whether this very row is in the binary log; its updates must do the same. */
+  rowLogged: ['row_logged', col.flag],
+  endedAt: ['ended_at', col.dateOrNull],
+  /** Its name after the restore, `schema.table`. */
+  restoredAs: ['restored_as', col.textOrNull],
+} as const;
+
+type Property = keyof typeof COLUMNS;
+type Cells = { readonly [P in Property]: ReturnType<(typeof COLUMNS)[P][1]> };
+
+export interface LedgerRow extends Cells {
   /** The asker may not see the statement. */
   readonly isStatementHidden?: true;
 }
 
-/** The group id is shared by the tables of one statement. */
-export interface LedgerRow extends DroppingStatement {
-  readonly id: string;
-  /** The port from which the server sees the session; null over a socket. */
-  readonly upstreamPort: number | null;
-  /** The name as stored by the server. */
-  readonly schema: string;
-  readonly table: string;
-  readonly engine: string | null;
-  /** All times in UTC by the server's clock. */
-  readonly droppedAt: Date;
-  readonly rowEstimate: number | null;
-  readonly byteEstimate: number | null;
-  readonly holdUntil: Date;
-  readonly state: LedgerState;
-  /** Recorded after the change itself, which a DROP DATABASE makes long after `droppedAt`. */
-  readonly stateSince: Date;
-  /** Its last known schema while held; null while an intent. */
-  readonly holdSchema: string | null;
-  readonly holdName: string | null;
-  /** False: still in its own schema. */
-  readonly relocated: boolean;
-  /** Columns `todo` and `failure`; null: none. */
-  readonly failure: Failure | null;
-  readonly definition: string | null;
-  /** The parts that were detached from the table, and are reattached on a restore. */
-  readonly detached: Detached;
-  /** sql_log_bin of the user's session. */
-  readonly sqlLogBin: boolean;
-  /** Whether this very row is in the binary log; its updates must do the same. */
-  readonly rowLogged: boolean;
-  readonly endedAt: Date | null;
-  /** Its name after the restore, `schema.table`. */
-  readonly restoredAs: string | null;
+/** Recorded for each statement that drops, whatever it drops. */
+export type DroppingStatement = Pick<
+  LedgerRow,
+  'groupId' | 'proxyId' | 'threadId' | 'user' | 'clientAddress' | 'statementText'
+>;
+
+export const PROPERTIES = Object.keys(COLUMNS) as readonly Property[];
+
+/** For a SELECT, of which `cellsOf` reads the rows. */
+export function rowColumns(properties: readonly Property[]): SQLQuery {
+  const names = properties.flatMap((property) =>
+    property === 'failure' ? ['todo', 'failure'] : COLUMNS[property][0],
+  );
+  return sql.join(
+    names.map((name) => ident(name)),
+    ', ',
+  );
+}
+
+export function cellsOf<P extends Property>(
+  row: Row,
+  properties: readonly P[],
+): Pick<LedgerRow, P> {
+  const cells = properties.map((property) => {
+    const [column, read] = COLUMNS[property];
+    return [property, read(row, column)];
+  });
+  return Object.fromEntries(cells) as Pick<LedgerRow, P>;
+}
+
+function stateOf(row: Row, column: string): LedgerState {
+  return col.text(row, column) as LedgerState;
+}
+
+function failureOf(row: Row, column: string): Failure | null {
+  const text = col.textOrNull(row, column);
+  // Older versions searched later for rows that break a key of a restored table.
+  return text === null || row['todo'] === 'look'
+    ? null
+    : { todo: col.textOrNull(row, 'todo') as Todo | null, text };
+}
+
+/** The column may have been changed by hand. */
+function detachedOf(row: Row, column: string): Detached {
+  try {
+    return parseDetached(col.textOrNull(row, column));
+  } catch (error) {
+    const params = { id: col.text(row, 'id'), cause: causeText(error) };
+    throw new UndropError('UNDROP_LEDGER_ROW', params, error);
+  }
 }
 
 /** The work that is left on the table of a row. */
@@ -78,7 +138,7 @@ export type Todo =
   | 'keys'
   /** For a schema: its restore has ended incomplete; the same request continues it. */
   | 'partly'
-  /** It is torn (recovery/resolve-intents.ts); an operator has to repair it. */
+  /** It is torn (recycle/recovery/resolve-intents.ts); an operator has to repair it. */
   | 'torn'
   /** The parts that bind live tables have to be detached. */
   | 'detach'

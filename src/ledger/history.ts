@@ -8,13 +8,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent, Who } from '../audit.js';
+import * as col from '../connections/columns.js';
+import { isServiceError } from '../connections/errors.js';
+import type { Row, ServiceConnection } from '../connections/pool/pools.js';
+import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { type Log, report } from '../log.js';
 import { inBatches, newHoldId } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { isServiceError, unlessRefused } from '../service/errors.js';
-import type { ServiceConnection } from '../service/pool/pools.js';
-import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
-import * as ER from '../wire/server-errors.js';
+import { readIfAny } from './read.js';
 import { HISTORY, HISTORY_CREATION, LEDGER, writeOrCreate } from './tables.js';
 
 const WHO_CHARACTERS_MAX = 512;
@@ -28,16 +28,15 @@ interface Reported {
   readonly connection: ServiceConnection;
 }
 
-interface Kept {
-  /** Whether the ledger's rows of these tables are in the binary log; default: it is looked up. */
-  readonly rowLogged?: boolean | Promise<boolean>;
-}
-
-/** Reports events to the log, the audit file and the counters, and records them in the history. */
+/**
+ * Reports events to the log, the audit file and the counters, and records them in the history.
+ * `rowLogged`: whether the ledger's rows of these tables are in the binary log; default: it is
+ * looked up.
+ */
 export async function reportAndKeep(
   to: Reported,
   events: readonly HistoryEvent[],
-  how: Kept = {},
+  how: { readonly rowLogged?: boolean | Promise<boolean> } = {},
 ): Promise<void> {
   report(to.log, events);
   await recordHistory(to, events, how);
@@ -47,7 +46,7 @@ export async function reportAndKeep(
 export async function recordHistory(
   { connection, log }: Reported,
   events: readonly HistoryEvent[],
-  how: Kept = {},
+  how: { readonly rowLogged?: boolean | Promise<boolean> } = {},
 ): Promise<void> {
   try {
     const rowLogged = await how.rowLogged;
@@ -105,7 +104,7 @@ async function findUnlogged(
   if (ids.length === 0) return new Set();
   const query = sql`SELECT ${note('history')} id FROM ${LEDGER}
     WHERE row_logged = 0 AND id IN (${valueList(ids)})`;
-  const [rows = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
+  const rows = await readIfAny(connection, query);
   return new Set(rows.map((row) => col.text(row, 'id')));
 }
 
@@ -118,28 +117,27 @@ export async function readWhoEnded(
   const events = state === 'restored' ? ['restored'] : ['remove-asked', 'removal'];
   const query = sql`SELECT ${note('history')} who FROM ${HISTORY}
     WHERE id = ${id} AND event IN (${valueList(events)}) ORDER BY event DESC, seq DESC LIMIT 1`;
-  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
+  const [row] = await readIfAny(connection, query);
   return row === undefined ? null : col.text(row, 'who');
 }
 
-export interface Uses {
-  /** Statements that have failed because the table is held. */
-  readonly count: number;
-  /** UTC by the server's clock, to the minute. */
-  readonly lastAt: Date;
-  /** The actor of the last of them, in words. */
-  readonly who: string;
-}
+export type Uses = Readonly<ReturnType<typeof usesOf>>;
 
 /** The tables, by id, that were used while they were held, including those that no longer are. */
 export async function readUses(connection: ServiceConnection): Promise<ReadonlyMap<string, Uses>> {
   const query = sql`SELECT ${note('history')} id, uses, at, who FROM ${HISTORY}
     WHERE event = 'used-while-held'`;
-  const [rows = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
-  return new Map(
-    rows.map((row) => {
-      const uses = { count: col.number(row, 'uses'), lastAt: col.date(row, 'at') };
-      return [col.text(row, 'id'), { ...uses, who: col.text(row, 'who') }];
-    }),
-  );
+  const rows = await readIfAny(connection, query);
+  return new Map(rows.map((row) => [col.text(row, 'id'), usesOf(row)]));
+}
+
+function usesOf(row: Row) {
+  return {
+    /** Statements that have failed because the table is held. */
+    count: col.number(row, 'uses'),
+    /** UTC by the server's clock, to the minute. */
+    lastAt: col.date(row, 'at'),
+    /** The actor of the last of them, in words. */
+    who: col.text(row, 'who'),
+  };
 }

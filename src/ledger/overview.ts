@@ -1,14 +1,15 @@
 /**
- * The ledger for the overview: totals of all that is held, and pages of its history. Each costs one
- * reading of the live rows, or a page along an index.
+ * The ledger for overviews and lists: totals of all that is held, statements that dropped, and
+ * pages of its history. Each costs one reading of the live rows, or a page along an index.
  */
+
+import * as col from '../connections/columns.js';
+import type { Row, ServiceConnection } from '../connections/pool/pools.js';
+import { note, type SQLQuery, sql } from '../connections/sql.js';
 import type { TableState } from '../names/names.js';
-import * as col from '../service/columns.js';
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
 import { readIfAny as read } from './read.js';
-import { OF_TABLE } from './selection.js';
+import { isSelected, OF_TABLE, type Selection, type Sort } from './selection.js';
 import { HISTORY, LEDGER, LIVE } from './tables.js';
 
 /** Bytes and tables of all that is held, and of what goes when. */
@@ -21,18 +22,7 @@ export interface Summary {
   readonly isPart?: boolean;
 }
 
-export interface HistoryLine {
-  readonly seq: string;
-  /** UTC, ISO 8601. */
-  readonly at: string;
-  readonly event: string;
-  readonly who: string;
-  readonly id: string | null;
-  readonly dropId: string | null;
-  /** `schema.table`; null: it is about no table. */
-  readonly table: string | null;
-  readonly details: Readonly<Record<string, unknown>>;
-}
+export type HistoryLine = Readonly<ReturnType<typeof lineOf>>;
 
 export interface HistoryFit {
   readonly id?: string;
@@ -105,16 +95,24 @@ export async function readHistory(
     sql`SELECT ${note('read')} seq, at, event, id, drop_id, who, details FROM ${HISTORY}
         WHERE ${sql.join(conditions, sql` AND `)} ORDER BY seq DESC LIMIT ${limit}`,
   );
-  return rows.map((row) => {
-    const details = JSON.parse(col.text(row, 'details')) as HistoryLine['details'];
-    const [schema, name] = [details['schema'], details['table']];
-    return {
-      ...{ seq: col.text(row, 'seq'), at: col.date(row, 'at').toISOString() },
-      ...{ event: col.text(row, 'event'), who: col.text(row, 'who'), details },
-      ...{ id: col.textOrNull(row, 'id'), dropId: col.textOrNull(row, 'drop_id') },
-      table: typeof name === 'string' ? `${String(schema)}.${name}` : null,
-    };
-  });
+  return rows.map(lineOf);
+}
+
+function lineOf(row: Row) {
+  const details: Readonly<Record<string, unknown>> = JSON.parse(col.text(row, 'details'));
+  const [schema, name] = [details['schema'], details['table']];
+  return {
+    seq: col.text(row, 'seq'),
+    /** UTC, ISO 8601. */
+    at: col.date(row, 'at').toISOString(),
+    event: col.text(row, 'event'),
+    who: col.text(row, 'who'),
+    details,
+    id: col.textOrNull(row, 'id'),
+    dropId: col.textOrNull(row, 'drop_id'),
+    /** `schema.table`; null: it is about no table. */
+    table: typeof name === 'string' ? `${String(schema)}.${name}` : null,
+  };
 }
 
 /** A part of its name, or `schema.table`, which is in two fields. */
@@ -127,12 +125,81 @@ function isAbout(text: string): SQLQuery {
   return sql`(${like(text)} OR (${ofSchema} AND ${ofTable}))`;
 }
 
-/** The tables of a drop that are still held. */
-export async function countLive(connection: ServiceConnection, dropId: string): Promise<number> {
-  const [row] = await read(
+// ── lists ────────────────────────────────────────────────────────────────────────────────────────
+// A line for each statement that dropped, page by page. A page costs the same among 100,000 held
+// tables as among ten: it is read backwards along an index by ids, which sort by time.
+//
+// Invariant: no list decides about rows. It shows the ledger; recycle/list.ts compares a page of it
+// with the server.
+
+interface Page {
+  readonly sort: Sort;
+  readonly rowsMax: number;
+  /** The id after which the page begins; only for `dropped`. */
+  readonly after?: string | null;
+}
+
+/** The statements with matching held tables, in that order. */
+export async function readDrops(
+  connection: ServiceConnection,
+  selection: Selection,
+  { sort, rowsMax, after = null }: Page,
+): Promise<readonly LedgerDrop[]> {
+  const order = {
+    dropped: sql`group_id DESC`,
+    size: sql`bytes DESC, group_id DESC`,
+    expires: sql`until IS NULL, until, group_id DESC`,
+  }[sort];
+  const isAfter = after === null ? sql`` : sql` AND group_id < ${after}`;
+  const isOpen = sql`state = 'HOLD' AND pinned = 0`;
+  const rows = await read(
     connection,
-    sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER}
-        WHERE ${LIVE} AND group_id = ${dropId}`,
+    sql`SELECT ${note('read')} group_id, MAX(id) AS id, COUNT(*) AS found,
+          MIN(schema_name) AS first_schema, MAX(schema_name) AS last_schema,
+          SUM(byte_estimate) AS bytes, SUM(byte_estimate IS NULL) AS unknown_sizes,
+          CAST(MIN(IF(${isOpen}, hold_until, NULL)) AS DATETIME) AS until, SUM(state = 'HOLD' AND pinned) AS pinned,
+          SUM(state <> 'intent' AND relocated = 0) AS in_place,
+          SUM(state NOT IN ('intent', 'HOLD')) AS ending, SUM(state = 'intent') AS unsettled
+        FROM ${LEDGER} WHERE ${isSelected(selection)}${isAfter}
+        GROUP BY group_id ORDER BY ${order} LIMIT ${rowsMax}`,
   );
-  return row === undefined ? 0 : col.number(row, 'found');
+  return rows.map(asDrop);
+}
+
+export type LedgerDrop = Readonly<ReturnType<typeof asDrop>>;
+
+/** The held tables of one statement. */
+function asDrop(row: Row) {
+  const schema = col.text(row, 'first_schema');
+  return {
+    groupId: col.text(row, 'group_id'),
+    /** The newest of its tables. */
+    id: col.text(row, 'id'),
+    tables: col.number(row, 'found'),
+    /** Null: they are of several schemas. */
+    schema: schema === col.text(row, 'last_schema') ? schema : null,
+    /** The known sizes; null: none is known. */
+    bytes: col.numberOrNull(row, 'bytes'),
+    unknown: col.number(row, 'unknown_sizes'),
+    /** When the first of those that aren't pinned leaves HOLD; null: none does. */
+    until: col.dateOrNull(row, 'until'),
+    pinned: col.number(row, 'pinned'),
+    /** Held in their own schema. */
+    inPlace: col.number(row, 'in_place'),
+    /** Their hold is over. */
+    ending: col.number(row, 'ending'),
+    /** The statement isn't over, or was broken off. */
+    unsettled: col.number(row, 'unsettled'),
+  };
+}
+
+export async function countTables(
+  connection: ServiceConnection,
+  selection: Selection,
+): Promise<number> {
+  const [row = {}] = await read(
+    connection,
+    sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER} WHERE ${isSelected(selection)}`,
+  );
+  return 'found' in row ? col.number(row, 'found') : 0;
 }

@@ -5,18 +5,12 @@
  * counts as gone because of a clock.
  */
 
-import * as col from '../service/columns.js';
-import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import {
-  note,
-  processlistOf,
-  type SQLQuery,
-  serverIdentity,
-  sql,
-  valueList,
-} from '../service/sql.js';
-import type { LedgerRow } from './entry.js';
+import * as col from '../connections/columns.js';
+import type { ServiceConnection, ServicePool } from '../connections/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
+import type { SQLQuery } from '../connections/sql.js';
+import { note, processlistOf, serverIdentity, sql, valueList } from '../connections/sql.js';
+import { cellsOf, type LedgerRow, rowColumns } from './entry.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';
 import { IS_RESTORING } from './schema-restores.js';
@@ -48,21 +42,8 @@ export async function writtenElsewhere(
  * Whether servers outside its own cluster write to it: a replica, one of two primaries. A node of a
  * cluster has threads that apply the changes of the other nodes.
  */
-export async function hasSource(
-  connection: ServiceConnection,
-  server: ServerFacts,
-): Promise<boolean> {
-  return hasThread(connection, server, server.cluster === null ? OF_ANY : OF_SOURCE);
-}
-
-/**
- * Whether it applies changes of other servers: a replica, one of two primaries, a node of a group.
- */
-export async function doesReplicate(
-  connection: ServiceConnection,
-  server: ServerFacts,
-): Promise<boolean> {
-  return hasThread(connection, server, OF_ANY);
+export function hasSource(connection: ServiceConnection, server: ServerFacts): Promise<boolean> {
+  return doesReplicate(connection, server, server.cluster === null ? OF_ANY : OF_SOURCE);
 }
 
 /** MariaDB's own threads have the same user. */
@@ -71,10 +52,13 @@ const OF_ANY = sql`COMMAND <> 'Daemon'`;
 const OF_SOURCE = sql`(COMMAND LIKE '%\\_IO' OR STATE LIKE '%source to send event'
   OR STATE LIKE '%onnecting to source')`;
 
-async function hasThread(
+/**
+ * Whether it applies changes of other servers: a replica, one of two primaries, a node of a group.
+ */
+export async function doesReplicate(
   connection: ServiceConnection,
   server: ServerFacts,
-  which: SQLQuery,
+  which: SQLQuery = OF_ANY,
 ): Promise<boolean> {
   const [answer = []] = await connection.run(
     sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
@@ -89,7 +73,8 @@ async function hasThread(
 // recovery skips. Recovery looks for orphans every few seconds, because a live table's foreign key
 // may lead to a held one until then; so the check costs the same however many tables are held.
 
-type Owned = Pick<LedgerRow, 'id' | 'proxyId' | 'threadId' | 'upstreamPort' | 'droppedAt'>;
+const OWNED = ['id', 'proxyId', 'threadId', 'upstreamPort', 'droppedAt'] as const;
+type Owned = Pick<LedgerRow, (typeof OWNED)[number]>;
 
 /** How far the server's clock may have been set back while a live owner still counts as alive. */
 const RESTART_MARGIN_MS = 60_000;
@@ -160,22 +145,14 @@ export async function findOrphans(
 
 /** By the keys `by_state` and `by_todo`. Mostly there are none. */
 async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('orphans')} id, proxy_id, thread_id, upstream_port, dropped_at
-        FROM ${LEDGER} WHERE state IN ('intent', 'emptying', 'emptied', 'dropping')
-        UNION ALL SELECT id, proxy_id, thread_id, upstream_port, dropped_at
-        FROM ${LEDGER} WHERE ${IS_BROKEN_OFF}
-        UNION ALL SELECT id, proxy_id, thread_id, upstream_port, dropped_at
-        FROM ${LEDGER} WHERE ${IS_RESTORING}
-        LIMIT ${ROWS_MAX}`,
+  const open = sql`state IN ('intent', 'emptying', 'emptied', 'dropping')`;
+  const parts = [open, IS_BROKEN_OFF, IS_RESTORING].map(
+    (which) => sql`SELECT ${rowColumns(OWNED)} FROM ${LEDGER} WHERE ${which}`,
   );
-  return rows.map((row) => ({
-    id: col.text(row, 'id'),
-    proxyId: col.text(row, 'proxy_id'),
-    threadId: col.number(row, 'thread_id'),
-    upstreamPort: col.numberOrNull(row, 'upstream_port'),
-    droppedAt: col.date(row, 'dropped_at'),
-  }));
+  const [rows = []] = await pool.run(
+    sql`${note('orphans')} ${sql.join(parts, sql` UNION ALL `)} LIMIT ${ROWS_MAX}`,
+  );
+  return rows.map((row) => cellsOf(row, OWNED));
 }
 
 /** The RENAME of an owner that is gone may still wait in the server for a second. */

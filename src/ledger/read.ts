@@ -1,68 +1,17 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
-import { UndropError } from '../errors.js';
+import * as col from '../connections/columns.js';
+import { unlessRefused } from '../connections/errors.js';
+import type { Row, ServiceConnection } from '../connections/pool/pools.js';
+import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { dropIdOf, parseHoldName, type QualifiedTable } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { causeText, unlessRefused } from '../service/errors.js';
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
-import { type Detached, KEYS_CHARACTERS, keyPart, parseDetached } from './detached/detached.js';
-import {
-  type Failure,
-  type LedgerRow,
-  type LedgerState,
-  STATEMENT_CHARACTERS_MAX,
-  STATEMENT_HEAD_CHARACTERS,
-  type Todo,
-} from './entry.js';
-import {
-  hasDigits,
-  isSelected,
-  OF_TABLE,
-  ORDER_BY,
-  type Selection,
-  type Sort,
-  sameName,
-} from './selection.js';
+import { KEYS_CHARACTERS, keyPart } from './detached/detached.js';
+import type { LedgerRow } from './entry.js';
+import * as entry from './entry.js';
+import type { Selection, Sort } from './selection.js';
+import { hasDigits, isSelected, OF_TABLE, ORDER_BY, sameName } from './selection.js';
 import { LEDGER, LIVE } from './tables.js';
-
-type RowFilter =
-  /** Newest first, if it has no order. */
-  | ({ readonly by: 'selection'; readonly sort?: Sort } & Selection)
-  /** The row of that id, or rows whose id begins so (hex digits); also ended ones. */
-  | { readonly by: 'id'; readonly prefix: string }
-  /** Rows whose id begins or ends so (hex digits); also ended ones. */
-  | { readonly by: 'digits'; readonly digits: string }
-  /** The rows of these ids; also ended ones. */
-  | { readonly by: 'ids'; readonly ids: readonly string[] }
-  /** Its restore has begun, and may have been interrupted; `as`: to one of these `schema.table`. */
-  | { readonly by: 'restoring'; readonly as?: readonly string[] }
-  /** The same, or it was restored without some of its triggers or keys. */
-  | { readonly by: 'unfinished'; readonly as: readonly string[] }
-  /**
-   * It was restored without some of its triggers, as far as the last restore found. `groupId`: of
-   * that statement; default: of all.
-   */
-  | { readonly by: 'triggers'; readonly groupId?: string }
-  /** Restored, perhaps without keys; if it isn't null, without keys to one of these. */
-  | { readonly by: 'keys'; readonly parents: KeyParents | null }
-  /** The same as `restoring`, without tables of a schema that is being restored. */
-  | { readonly by: 'broken-off' }
-  /** Tables that were dropped under that name, in any schema if it is null; also ended ones. */
-  | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
-  /** `only`: limits them to these ids. */
-  | { readonly by: 'intent'; readonly only?: readonly string[] }
-  /** All tables of one statement; also ended ones. */
-  | { readonly by: 'drop'; readonly groupId: string }
-  /** Live ones of one statement. */
-  | { readonly by: 'group'; readonly groupId: string }
-  /** Held in its own schema: its relocation has to be done. */
-  | { readonly by: 'pending'; readonly only?: readonly string[] }
-  /** Held for a minute, without a definition and restore script in its row. */
-  | { readonly by: 'unsettled' }
-  /** In its own schema, in any state: a table that is collected there stays there to the end. */
-  | { readonly by: 'elsewhere' };
 
 /** Tables of any of these names in any of these schemas. */
 export interface KeyParents {
@@ -70,6 +19,8 @@ export interface KeyParents {
   readonly tables: readonly string[];
 }
 
+const TEXTS = ['statementText', 'definition', 'detached'];
+const SHORT = entry.PROPERTIES.filter((property) => !TEXTS.includes(property));
 const ROWS_MAX = 100_000;
 export const READ_DEADLINE_MS = 60_000;
 
@@ -91,19 +42,16 @@ export async function findRows(
   const { rowsMax = ROWS_MAX, after = null, offset = 0, texts = true } = options;
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
-  const statement = texts ? STATEMENT_CHARACTERS_MAX : STATEMENT_HEAD_CHARACTERS;
+  const statement = texts ? entry.STATEMENT_CHARACTERS_MAX : entry.STATEMENT_HEAD_CHARACTERS;
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
-          table_name, engine, dropped_at, user_name, client_address, row_estimate,
-          byte_estimate, hold_until, state, state_since, hold_schema, hold_name, relocated,
-          todo, failure, sql_log_bin, row_logged, ended_at, restored_as,
+    sql`SELECT ${note('read')} ${entry.rowColumns(SHORT)},
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
         FROM ${LEDGER} ${keyFor(filter)} WHERE ${condition(filter)}${isAfter}
         ORDER BY ${orderOf(filter)}
         LIMIT ${rowsMax} OFFSET ${offset}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
-  return rows.map(asLedgerRow);
+  return rows.map((row) => entry.cellsOf(row, entry.PROPERTIES));
 }
 
 /** The rows of a query; none if there is no ledger. */
@@ -176,21 +124,9 @@ export async function findByHoldNames(
 }
 
 /** Totals of the held tables in the ledger. */
-export interface LedgerTotals {
-  /** Bytes of tables by state, as far as they are known. */
-  readonly bytes: Readonly<Record<string, number>>;
-  /** Drops that are not settled after a minute. */
-  readonly intents: number;
-  /** Tables that have to be moved into the recycle schema. */
-  readonly relocations: number;
-  readonly pinned: number;
-  /** Tables in HOLD that were due ten minutes ago. */
-  readonly overdue: number;
-  /** Bytes in HOLD by the days until they are due: 0 to 7, which is a week or more. */
-  readonly dueBytes: Readonly<Record<string, number>>;
-}
+export type LedgerTotals = Readonly<Awaited<ReturnType<typeof readTotals>>>;
 
-export async function readTotals(connection: ServiceConnection): Promise<LedgerTotals> {
+export async function readTotals(connection: ServiceConnection) {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('totals')} state, days, SUM(bytes) AS bytes,
           SUM(moves) AS moves, SUM(pinned) AS pinned, SUM(late) AS overdue, SUM(stuck) AS stuck
@@ -209,29 +145,30 @@ export async function readTotals(connection: ServiceConnection): Promise<LedgerT
   const states = [...new Set(rows.map((row) => col.text(row, 'state')))];
   const due = rows.filter((row) => row['days'] !== null);
   return {
-    bytes: Object.fromEntries(states.map((state) => [state, sumOf('bytes', inState(state))])),
+    /** Bytes of tables by state, as far as they are known. */
+    bytes: Object.fromEntries<number>(
+      states.map((state) => [state, sumOf('bytes', inState(state))]),
+    ),
+    /** Drops that are not settled after a minute. */
     intents: sumOf('stuck'),
+    /** Tables that have to be moved into the recycle schema. */
     relocations: sumOf('moves'),
     pinned: sumOf('pinned'),
+    /** Tables in HOLD that were due ten minutes ago. */
     overdue: sumOf('overdue'),
-    dueBytes: Object.fromEntries(
-      due.map((row) => [col.number(row, 'days'), col.number(row, 'bytes')]),
+    /** Bytes in HOLD by the days until they are due: 0 to 7, which is a week or more. */
+    dueBytes: Object.fromEntries<number>(
+      due.map((row) => [col.text(row, 'days'), col.number(row, 'bytes')]),
     ),
   };
 }
 
 const IS_DUE = sql`state = 'HOLD' AND pinned = 0`;
 
-/** A statement with unsettled tables, and the number of settled ones. */
-export interface Settling {
-  readonly groupId: string;
-  readonly schema: string;
-  readonly settled: number;
-  readonly tables: number;
-}
+export type Settling = Readonly<Awaited<ReturnType<typeof readSettling>>[number]>;
 
 /** Statements of many tables, from the first intent to the last restore script. */
-export async function readSettling(connection: ServiceConnection): Promise<readonly Settling[]> {
+export async function readSettling(connection: ServiceConnection) {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} group_id, MIN(schema_name) AS schema_name, COUNT(*) AS found,
           SUM(state <> 'intent' AND NOT (${UNSETTLED})) AS settled
@@ -243,48 +180,67 @@ export async function readSettling(connection: ServiceConnection): Promise<reado
   return rows.map((row) => ({
     groupId: col.text(row, 'group_id'),
     schema: col.text(row, 'schema_name'),
+    /** The number of settled ones. */
     settled: col.number(row, 'settled'),
     tables: col.number(row, 'found'),
   }));
 }
 
+/** The condition of each kind of filter; with `OF_TABLE` also on rows that have ended. */
+const CONDITIONS = {
+  /** Newest first, if it has no order. */
+  selection: (filter: Selection & { readonly sort?: Sort }) => isSelected(filter),
+  /** The row of that id, or rows whose id begins so (hex digits). */
+  id: ({ prefix }: { readonly prefix: string }) => sql`${hasPrefix(prefix)} AND ${OF_TABLE}`,
+  /** Rows whose id begins or ends so (hex digits). */
+  digits: ({ digits }: { readonly digits: string }) =>
+    sql`${hasDigits(sql`id`, digits)} AND ${OF_TABLE}`,
+  ids: ({ ids }: { readonly ids: readonly string[] }) =>
+    sql`id IN (${valueList(ids)}) AND ${OF_TABLE}`,
+  /** Its restore has begun, and may have been interrupted; `as`: to one of these `schema.table`. */
+  restoring: (filter: { readonly as?: readonly string[] }) =>
+    sql`todo = 'restoring' AND ${OF_TABLE}${isAs(filter)}`,
+  /** The same, or it was restored without some of its triggers or keys. */
+  unfinished: (filter: { readonly as: readonly string[] }) =>
+    sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}${isAs(filter)}`,
+  /**
+   * It was restored without some of its triggers, as far as the last restore found. `groupId`: of
+   * that statement; default: of all.
+   */
+  triggers: ({ groupId }: { readonly groupId?: string }) =>
+    sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}
+      ${groupId === undefined ? sql`` : sql` AND group_id = ${groupId}`}`,
+  /** Restored, perhaps without keys; if it isn't null, without keys to one of these. */
+  keys: ({ parents }: { readonly parents: KeyParents | null }) =>
+    sql`state = 'restored' AND todo IN ('keys', 'triggers') AND ${OF_TABLE}
+      AND ${parents === null ? HAS_KEYS : mayHaveKey(parents)}`,
+  /** The same as `restoring`, without tables of a schema that is being restored. */
+  'broken-off': () => IS_BROKEN_OFF,
+  /** Tables that were dropped under that name, in any schema if it is null. */
+  name: (name: { readonly schema: string | null; readonly table: string }) =>
+    sql`${OF_TABLE} AND ${hasName(name)}`,
+  /** `only`: limits them to these ids. */
+  intent: (filter: { readonly only?: readonly string[] }) => sql`state = 'intent'${among(filter)}`,
+  /** All tables of one statement. */
+  drop: ({ groupId }: { readonly groupId: string }) => sql`group_id = ${groupId} AND ${OF_TABLE}`,
+  /** Live ones of one statement. */
+  group: ({ groupId }: { readonly groupId: string }) => sql`group_id = ${groupId} AND ${LIVE}`,
+  /** Held in its own schema: its relocation has to be done. */
+  pending: (filter: { readonly only?: readonly string[] }) =>
+    sql`state = 'HOLD' AND relocated = 0${among(filter)}`,
+  /** Held for a minute, without a definition and restore script in its row. */
+  unsettled: () => sql`${UNSETTLED} AND state_since < UTC_TIMESTAMP() - INTERVAL 1 MINUTE`,
+  /** In its own schema, in any state: a table that is collected there stays there to the end. */
+  elsewhere: () => sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`,
+} as const;
+
+type Kind = keyof typeof CONDITIONS;
+type Fit<K extends Kind> =
+  Parameters<(typeof CONDITIONS)[K]> extends [infer Filter] ? Filter : unknown;
+type RowFilter = { [K in Kind]: { readonly by: K } & Fit<K> }[Kind];
+
 function condition(filter: RowFilter): SQLQuery {
-  switch (filter.by) {
-    case 'selection':
-      return isSelected(filter);
-    case 'intent':
-      return sql`state = 'intent'${among(filter)}`;
-    case 'group':
-      return sql`group_id = ${filter.groupId} AND ${LIVE}`;
-    case 'pending':
-      return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
-    case 'unsettled':
-      return sql`${UNSETTLED} AND state_since < UTC_TIMESTAMP() - INTERVAL 1 MINUTE`;
-    case 'elsewhere':
-      return sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`;
-    case 'ids':
-      return sql`id IN (${valueList(filter.ids)}) AND ${OF_TABLE}`;
-    case 'drop':
-      return sql`group_id = ${filter.groupId} AND ${OF_TABLE}`;
-    case 'restoring':
-      return sql`todo = 'restoring' AND ${OF_TABLE}${isAs(filter)}`;
-    case 'unfinished':
-      return sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}${isAs(filter)}`;
-    case 'triggers':
-      return sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}
-        ${filter.groupId === undefined ? sql`` : sql` AND group_id = ${filter.groupId}`}`;
-    case 'keys':
-      return sql`state = 'restored' AND todo IN ('keys', 'triggers') AND ${OF_TABLE}
-        AND ${filter.parents === null ? HAS_KEYS : mayHaveKey(filter.parents)}`;
-    case 'broken-off':
-      return IS_BROKEN_OFF;
-    case 'name':
-      return sql`${OF_TABLE} AND ${hasName(filter)}`;
-    case 'digits':
-      return sql`${hasDigits(sql`id`, filter.digits)} AND ${OF_TABLE}`;
-    case 'id':
-      return sql`${hasPrefix(filter.prefix)} AND ${OF_TABLE}`;
-  }
+  return CONDITIONS[filter.by](filter as never);
 }
 
 const HAS_KEYS = sql`detached NOT LIKE '{"keysOut":[]%'`;
@@ -330,56 +286,6 @@ export const IS_BROKEN_OFF = sql`todo = 'restoring' AND ${OF_TABLE}
 function hasName({ schema, table }: { schema: string | null; table: string }): SQLQuery {
   const inSchema = schema === null ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
   return sql`${sameName(sql`table_name`, table)}${inSchema}`;
-}
-
-function asFailure(row: Row): Failure | null {
-  const text = col.textOrNull(row, 'failure');
-  // Older versions searched later for rows that break a key of a restored table.
-  return text === null || row['todo'] === 'look'
-    ? null
-    : { todo: col.textOrNull(row, 'todo') as Todo | null, text };
-}
-
-/** The column may have been changed by hand. */
-function detachedOf(row: Row): Detached {
-  try {
-    return parseDetached(col.textOrNull(row, 'detached'));
-  } catch (error) {
-    const params = { id: col.text(row, 'id'), cause: causeText(error) };
-    throw new UndropError('UNDROP_LEDGER_ROW', params, error);
-  }
-}
-
-function asLedgerRow(row: Row): LedgerRow {
-  return {
-    id: col.text(row, 'id'),
-    groupId: col.text(row, 'group_id'),
-    proxyId: col.text(row, 'proxy_id'),
-    threadId: col.number(row, 'thread_id'),
-    upstreamPort: col.numberOrNull(row, 'upstream_port'),
-    schema: col.text(row, 'schema_name'),
-    table: col.text(row, 'table_name'),
-    engine: col.textOrNull(row, 'engine'),
-    droppedAt: col.date(row, 'dropped_at'),
-    user: col.text(row, 'user_name'),
-    clientAddress: col.text(row, 'client_address'),
-    statementText: col.text(row, 'statement_text'),
-    rowEstimate: col.numberOrNull(row, 'row_estimate'),
-    byteEstimate: col.numberOrNull(row, 'byte_estimate'),
-    holdUntil: col.date(row, 'hold_until'),
-    state: col.text(row, 'state') as LedgerState,
-    stateSince: col.date(row, 'state_since'),
-    holdSchema: col.textOrNull(row, 'hold_schema'),
-    holdName: col.textOrNull(row, 'hold_name'),
-    relocated: col.number(row, 'relocated') !== 0,
-    failure: asFailure(row),
-    definition: col.textOrNull(row, 'definition'),
-    detached: detachedOf(row),
-    sqlLogBin: col.number(row, 'sql_log_bin') !== 0,
-    rowLogged: col.number(row, 'row_logged') !== 0,
-    endedAt: col.dateOrNull(row, 'ended_at'),
-    restoredAs: col.textOrNull(row, 'restored_as'),
-  };
 }
 
 /** The script that restores the table by hand; null if the ledger doesn't have it yet. */

@@ -3,7 +3,7 @@
  * Read by programs (a failed drop takes its charset from here) and, as SQL, by people. Pure.
  */
 import { assert } from '../assert.js';
-import { quoteIdentifier } from '../service/sql.js';
+import { quoteIdentifier } from '../connections/sql.js';
 import { delimiterFor } from './detached/detached.js';
 
 /** A view, routine, event or package, as SHOW CREATE printed it. */
@@ -64,6 +64,8 @@ function oneLine(name: string): string {
   return quoteIdentifier(name).replaceAll(/[\r\n]/g, ' ');
 }
 
+const RESTORE_FIRST = '-- Restore its tables now (undrop list), then continue.';
+
 /** SQL that creates it again by hand, with a plain client; its tables are restored in between. */
 export function schemaScript(schema: string, { statement, parts }: SchemaDetails): string {
   // A view has no mode of its own: it is read as the server shows it.
@@ -81,8 +83,7 @@ export function schemaScript(schema: string, { statement, parts }: SchemaDetails
     ),
     `${statement.replaceAll(/\s*\n\s*/g, ' ')};`,
     `USE ${quoteIdentifier(schema)};`,
-    ...(texts.length === 0 ? [] : ['-- Restore its tables now (undrop list), then continue.']),
-    ...(texts.length === 0 ? [] : [`DELIMITER ${end}`]),
+    ...(texts.length === 0 ? [] : [RESTORE_FIRST, `DELIMITER ${end}`]),
     ...texts.map((text) => `${text}\n${end}`),
     ...(texts.length === 0 ? [] : ['DELIMITER ;']),
     '',

@@ -14,21 +14,18 @@
  */
 
 import { assert } from '../assert.js';
+import * as col from '../connections/columns.js';
+import type { ServiceConnection, ServicePool, TaskConnection } from '../connections/pool/pools.js';
+import { readServerFacts } from '../connections/server-facts.js';
+import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { dueDigits, isPinned, parseHoldName } from '../names/names.js';
-import * as col from '../service/columns.js';
-import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { note, processlistOf, type SQLQuery, sql, valueList } from '../service/sql.js';
-import {
-  type DroppingStatement,
-  type LedgerRow,
-  PARTLY,
-  STATEMENT_CHARACTERS_MAX,
-} from './entry.js';
+import type { LedgerRow } from './entry.js';
+import * as entry from './entry.js';
 import { proxyAt } from './intents/intent-text.js';
 import { parseSchemaDetails, type SchemaDetails, schemaScript } from './schema-details.js';
 import {
   beforeNextTry,
+  hostOfSession,
   KNOWN_VERSION,
   LEDGER,
   ledgerUnavailable,
@@ -39,20 +36,22 @@ import {
 /** emptying: tables are being renamed. emptied: none was left, and the DROP may have been sent. */
 type SchemaDropState = 'emptying' | 'emptied';
 
-interface SchemaDrop extends DroppingStatement, Pick<LedgerRow, 'id' | 'schema' | 'sqlLogBin'> {
+interface SchemaDrop
+  extends entry.DroppingStatement,
+    Pick<LedgerRow, 'id' | 'schema' | 'sqlLogBin'> {
   readonly details: SchemaDetails;
 }
 
 /** Identifies such a row for changes. */
 export type SchemaDropKey = Pick<LedgerRow, 'id' | 'groupId' | 'rowLogged'>;
 
+const PROPERTIES = [
+  ...(['id', 'groupId', 'proxyId', 'threadId', 'upstreamPort', 'schema'] as const),
+  ...(['droppedAt', 'sqlLogBin', 'rowLogged'] as const),
+];
+
 /** An open row. */
-export interface SchemaDropRow
-  extends SchemaDropKey,
-    Pick<
-      LedgerRow,
-      'proxyId' | 'threadId' | 'upstreamPort' | 'schema' | 'droppedAt' | 'sqlLogBin'
-    > {
+export interface SchemaDropRow extends Pick<LedgerRow, (typeof PROPERTIES)[number]> {
   readonly state: SchemaDropState;
   readonly details: SchemaDetails;
 }
@@ -76,7 +75,7 @@ export async function recordSchemaDrop(
     const server = await readServerFacts(pool);
     const texts = [
       sql`SET ${KNOWN_VERSION},
-          @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
+          ${hostOfSession(server, threadId)},
           @undrop_proxy = ${proxyAt(proxyId, server)}`,
       sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
           upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
@@ -84,7 +83,7 @@ export async function recordSchemaDrop(
           row_logged)
         VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
           ${PORT_OF_HOST}, ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
-          ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
+          ${drop.statementText.slice(0, entry.STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
           UTC_TIMESTAMP(), ${JSON.stringify(details)}, ${schemaScript(schema, details)},
           ${sqlLogBin}, ${rowLogged})`,
     ];
@@ -197,7 +196,7 @@ export async function endSchemaFailure(
   { isAllBack }: { readonly isAllBack: boolean },
 ): Promise<void> {
   const isOpen = sql`id = ${key.id} AND state IN ('emptying', 'emptied')`;
-  const { todo, text } = PARTLY;
+  const { todo, text } = entry.PARTLY;
   await pool.run(
     isAllBack
       ? sql`DELETE ${note('forget', key.id)} FROM ${LEDGER}
@@ -216,11 +215,14 @@ export async function findSchemaDrops(
 ): Promise<readonly SchemaDropRow[]> {
   const which = id === undefined ? sql`` : sql` AND id = ${id}`;
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
-          dropped_at, state, definition, sql_log_bin, row_logged
+    sql`SELECT ${note('read')} ${entry.rowColumns(PROPERTIES)}, state, definition
         FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')${which} ORDER BY id`,
   );
-  return rows.map(asSchemaDropRow);
+  return rows.map((row) => ({
+    ...entry.cellsOf(row, PROPERTIES),
+    state: col.text(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
+    details: parseSchemaDetails(col.text(row, 'definition')),
+  }));
 }
 
 /** Which of these groups belong to an open DROP DATABASE. */
@@ -235,22 +237,6 @@ export async function openGroupsOf(
         WHERE state IN ('emptying', 'emptied') AND group_id IN (${valueList(asked)})`,
   );
   return new Set(rows.map((row) => col.text(row, 'group_id')));
-}
-
-function asSchemaDropRow(row: Row): SchemaDropRow {
-  return {
-    id: col.text(row, 'id'),
-    groupId: col.text(row, 'group_id'),
-    proxyId: col.text(row, 'proxy_id'),
-    threadId: col.number(row, 'thread_id'),
-    upstreamPort: col.numberOrNull(row, 'upstream_port'),
-    schema: col.text(row, 'schema_name'),
-    droppedAt: col.date(row, 'dropped_at'),
-    state: col.text(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
-    sqlLogBin: col.number(row, 'sql_log_bin') !== 0,
-    rowLogged: col.number(row, 'row_logged') !== 0,
-    details: parseSchemaDetails(col.text(row, 'definition')),
-  };
 }
 
 function lockOf(groupId: string): SQLQuery {

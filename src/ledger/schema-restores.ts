@@ -7,89 +7,75 @@
  * over only from one that is gone, as the restore of a table (table-restores.ts).
  */
 
-import * as col from '../service/columns.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
-import { type Failure, type LedgerRow, PARTLY, RESTORING } from './entry.js';
+import * as col from '../connections/columns.js';
+import type { Row, ServicePool } from '../connections/pool/pools.js';
+import { note, sql } from '../connections/sql.js';
+import { cellsOf, PARTLY, RESTORING, rowColumns } from './entry.js';
+import { readIfAny } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
 import { isLike, isOfDrop, OF_TABLE, sameName } from './selection.js';
-import { hostOf } from './table-restores.js';
-import { LEDGER, PORT_OF_HOST } from './tables.js';
+import { changeRestore } from './table-restores.js';
+import { LEDGER } from './tables.js';
 import { assignFailure } from './write.js';
 
-export interface DroppedSchema
-  extends SchemaDropKey,
-    Pick<LedgerRow, 'schema' | 'droppedAt' | 'user' | 'sqlLogBin'>,
-    Pick<LedgerRow, 'proxyId' | 'threadId' | 'upstreamPort'> {
-  /** The DROP DATABASE has not ended yet. */
-  readonly isOpen: boolean;
-  /** The name of the restored schema; null: no restore has begun. */
-  readonly restoredAs: string | null;
-  /** Its restore has begun, and isn't complete. */
-  readonly isRestoring: boolean;
-  /** The number of its tables, and of those that are held or live again. */
-  readonly tables: number;
-  readonly kept: number;
-  /** The number of held ones. */
-  readonly held: number;
-}
+/** `restoredAs`: the name of the restored schema; null: no restore has begun. */
+const PROPERTIES = [
+  ...(['id', 'groupId', 'schema', 'droppedAt', 'user', 'sqlLogBin', 'rowLogged'] as const),
+  ...(['proxyId', 'threadId', 'upstreamPort', 'restoredAs'] as const),
+];
+
+export type DroppedSchema = Readonly<ReturnType<typeof droppedSchemaOf>>;
 
 const ROWS_MAX = 1_000;
 
+const IS_DROP_OF = {
+  name: (name: string) => sameName(sql`schema_name`, name),
+  like: (pattern: string) => isLike(sql`schema_name`, pattern),
+  groupId: (groupId: string) => sql`group_id = ${groupId}`,
+  digits: isOfDrop,
+};
+
 /**
  * Drops of a schema of that name, or of a name like that, or the one with that group id, or those
- * with an id, or a table's id, that begins or ends so, or all of them; newest first.
+ * with an id, or a table's id, that begins or ends so, or all of them,
+ * or those whose restore is under way or was interrupted; newest first. None if
+ * there is no ledger.
  */
 export async function findDroppedSchemas(
   pool: ServicePool,
-  target:
-    | { readonly name: string }
-    | { readonly like: string }
-    | { readonly groupId: string }
-    | { readonly digits: string }
-    /** Their restore has begun, and is under way or was interrupted. */
-    | 'restoring'
-    | 'all',
+  target: 'restoring' | 'all' | Partial<Record<keyof typeof IS_DROP_OF, string>>,
 ): Promise<readonly DroppedSchema[]> {
-  const isMeant = isDropOf(target);
+  const named = Object.entries(typeof target === 'string' ? {} : target);
+  const conditions = [
+    target === 'restoring' ? IS_RESTORING : sql`kind = 'schema'`,
+    ...named.map(([by, words]) => IS_DROP_OF[by as keyof typeof IS_DROP_OF](words)),
+  ];
   const ofIt = sql`FROM ${LEDGER} AS t WHERE t.group_id = s.group_id AND ${OF_TABLE}`;
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('read')} id, group_id, schema_name, dropped_at, user_name, sql_log_bin,
-          proxy_id, thread_id, upstream_port, row_logged, state, todo, restored_as, (SELECT COUNT(*) ${ofIt}) AS n,
+  const rows = await readIfAny(
+    pool,
+    sql`SELECT ${note('read')} ${rowColumns(PROPERTIES)}, state, todo,
+          (SELECT COUNT(*) ${ofIt}) AS n,
           (SELECT COUNT(*) ${ofIt} AND t.state IN ('HOLD', 'restored')) AS kept,
           (SELECT COUNT(*) ${ofIt} AND t.state = 'HOLD') AS held
-        FROM ${LEDGER} AS s WHERE kind = 'schema'
-          AND ${isMeant}
+        FROM ${LEDGER} AS s WHERE ${sql.join(conditions, ' AND ')}
         ORDER BY id DESC LIMIT ${ROWS_MAX}`,
   );
-  return rows.map((row) => ({
-    id: col.text(row, 'id'),
-    groupId: col.text(row, 'group_id'),
-    schema: col.text(row, 'schema_name'),
-    droppedAt: col.date(row, 'dropped_at'),
-    user: col.text(row, 'user_name'),
-    sqlLogBin: col.number(row, 'sql_log_bin') !== 0,
-    rowLogged: col.number(row, 'row_logged') !== 0,
-    proxyId: col.text(row, 'proxy_id'),
-    threadId: col.number(row, 'thread_id'),
-    upstreamPort: col.numberOrNull(row, 'upstream_port'),
+  return rows.map(droppedSchemaOf);
+}
+
+function droppedSchemaOf(row: Row) {
+  return {
+    ...cellsOf(row, PROPERTIES),
+    /** The DROP DATABASE has not ended yet. */
     isOpen: col.text(row, 'state') !== 'removed',
-    restoredAs: col.textOrNull(row, 'restored_as'),
+    /** Its restore has begun, and isn't complete. */
     isRestoring: ['restoring', 'partly'].includes(col.textOrNull(row, 'todo') ?? ''),
+    /** The number of its tables, of those that are held or live again, and of held ones. */
     tables: col.number(row, 'n'),
     kept: col.number(row, 'kept'),
     held: col.number(row, 'held'),
-  }));
-}
-
-function isDropOf(target: Parameters<typeof findDroppedSchemas>[1]): SQLQuery {
-  if (target === 'all') return sql`TRUE`;
-  if (target === 'restoring') return IS_RESTORING;
-  if ('name' in target) return sameName(sql`schema_name`, target.name);
-  if ('like' in target) return isLike(sql`schema_name`, target.like);
-  if ('groupId' in target) return sql`group_id = ${target.groupId}`;
-  return isOfDrop(target.digits);
+  };
 }
 
 /** The number of held tables of that schema that were dropped individually. */
@@ -119,8 +105,9 @@ export async function takeSchemaRestore(
   drop: DroppedSchema,
   { to, owner }: { readonly to: string; readonly owner: number },
 ): Promise<boolean> {
-  const where = sql`AND thread_id = ${drop.threadId}`;
-  return change(pool, drop, { failure: RESTORING, owner, more: sql`, restored_as = ${to}`, where });
+  const sets = sql`${assignFailure(RESTORING)}, restored_as = ${to}`;
+  const where = sql` AND thread_id = ${drop.threadId}`;
+  return changeRestore(pool, { ...drop, state: 'removed' }, { sets, owner, where });
 }
 
 /** It has ended. Missing parts are restored only if the request is repeated. */
@@ -129,28 +116,6 @@ export async function endSchemaRestore(
   key: SchemaDropKey,
   { isComplete }: { readonly isComplete: boolean },
 ): Promise<void> {
-  await change(pool, key, { failure: isComplete ? null : PARTLY, owner: 0 });
-}
-
-async function change(
-  pool: ServicePool,
-  { id, rowLogged }: SchemaDropKey,
-  how: {
-    readonly failure: Failure | null;
-    readonly owner: number;
-    readonly more?: SQLQuery;
-    readonly where?: SQLQuery;
-  },
-): Promise<boolean> {
-  const { failure, owner, more = sql``, where = sql`` } = how;
-  const [, changed] = await pool.run(
-    [
-      await hostOf(pool, owner),
-      sql`UPDATE ${note('schema', id)} ${LEDGER} SET ${assignFailure(failure)},
-            thread_id = ${owner}, upstream_port = ${PORT_OF_HOST}${more}
-          WHERE id = ${id} ${where}`,
-    ],
-    { logged: rowLogged },
-  );
-  return (changed?.affectedRows ?? 0) > 0;
+  const sets = assignFailure(isComplete ? null : PARTLY);
+  await changeRestore(pool, { ...key, state: 'removed' }, { sets, owner: 0 });
 }

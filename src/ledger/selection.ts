@@ -1,7 +1,7 @@
 /** Which dropped tables are meant, and in which order: by every face the same. Pure. */
 import { assert } from '../assert.js';
+import { type SQLQuery, sql } from '../connections/sql.js';
 import { foldName, type QualifiedTable } from '../names/names.js';
-import { type SQLQuery, sql } from '../service/sql.js';
 import { asLike } from '../wildcards.js';
 import { STATEMENT_HEAD_CHARACTERS } from './entry.js';
 import { LEDGER, LIVE } from './tables.js';
@@ -10,8 +10,6 @@ import { LEDGER, LIVE } from './tables.js';
 export interface Selection {
   /** Also those that are no longer held. */
   readonly withEnded?: boolean;
-  /** True: only in HOLD; false: only the others. */
-  readonly isInHold?: boolean;
   readonly state?: string;
   /** In HOLD, and to be removed at its end. */
   readonly isExpiring?: boolean;
@@ -88,10 +86,9 @@ export function isSelected(selection: Selection): SQLQuery {
   );
 }
 
-function statesOf({ withEnded = false, isInHold, isRestoring }: Selection): SQLQuery {
+function statesOf({ withEnded = false, isRestoring }: Selection): SQLQuery {
   if (isRestoring === true) return sql`todo = 'restoring' AND ${OF_TABLE}`;
-  if (isInHold === undefined) return withEnded ? OF_TABLE : LIVE;
-  return isInHold ? sql`state = 'HOLD'` : sql`state IN ('intent', 'PURGE', 'EVAC', 'DROP')`;
+  return withEnded ? OF_TABLE : LIVE;
 }
 
 type Comparison = (column: SQLQuery, name: string) => SQLQuery;

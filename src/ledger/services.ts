@@ -7,36 +7,15 @@
  * key, and an account that gets or loses the privilege for sql_log_bin begins another row.
  */
 
-import * as col from '../service/columns.js';
-import { isServerError, unlessRefused } from '../service/errors.js';
-import type { Row, ServicePool } from '../service/pool/pools.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
+import * as col from '../connections/columns.js';
+import { unlessRefused } from '../connections/errors.js';
+import type { Row, ServicePool } from '../connections/pool/pools.js';
+import { note, type SQLQuery, sql } from '../connections/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { mayUnlog, PROXIES } from './tables.js';
 
-interface Service {
-  /** 32 hex digits; outlives a reload. */
-  readonly id: string;
-  /** The name of its machine. */
-  readonly host: string;
-  /** The addresses for clients. */
-  readonly listen: string;
-  readonly version: string;
-  readonly processes: number;
-  /** The connection that it collects on; null: it had not begun to collect. */
-  readonly collectorId: number | null;
-  /**
-   * The DROP TABLE and DROP DATABASE that it has sent as such since its start; null: it is of a
-   * version that doesn't count them.
-   */
-  readonly dropsSent: number | null;
-}
-
-export interface RecordedService extends Service {
-  readonly startedAt: Date;
-  /** When the row was last written. */
-  readonly seenAt: Date;
-}
+export type RecordedService = Readonly<ReturnType<typeof asService>>;
+type Service = Omit<RecordedService, 'startedAt' | 'seenAt'>;
 
 /** A service renews its row each half minute. */
 const RUNNING_MS = 120_000;
@@ -49,29 +28,17 @@ export function isServiceRunning({ seenAt }: Pick<RecordedService, 'seenAt'>, no
 /** Writes the row of a service, or renews it. May run twice. */
 export async function recordService(pool: ServicePool, service: Service): Promise<void> {
   const { id, host, listen, version, processes, collectorId, dropsSent } = service;
-  const recordWith = (more: { column: SQLQuery; value: SQLQuery; change: SQLQuery }) =>
-    write(
-      pool,
-      (rowLogged) => sql`INSERT ${note('service')} INTO ${PROXIES}
-        (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
-          settings${more.column})
-      VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(),
-        UTC_TIMESTAMP(), ${processes}, ${collectorId}, '{}'${more.value})
-      ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
-        version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
-        collector_id = VALUES(collector_id)${more.change}`,
-    );
-  try {
-    await recordWith({
-      column: sql`, drops_sent`,
-      value: sql`, ${dropsSent}`,
-      change: sql`, drops_sent = VALUES(drops_sent)`,
-    });
-  } catch (error) {
-    // The account could not add the column.
-    if (!isServerError(error, ER.BAD_FIELD_ERROR)) throw error;
-    await recordWith({ column: sql``, value: sql``, change: sql`` });
-  }
+  await write(
+    pool,
+    (rowLogged) => sql`INSERT ${note('service')} INTO ${PROXIES}
+      (id, row_logged, host, listen, version, started_at, seen_at, processes, collector_id,
+        settings, drops_sent)
+    VALUES (${id}, ${rowLogged}, ${host}, ${listen}, ${version}, UTC_TIMESTAMP(),
+      UTC_TIMESTAMP(), ${processes}, ${collectorId}, '{}', ${dropsSent})
+    ON DUPLICATE KEY UPDATE host = VALUES(host), listen = VALUES(listen),
+      version = VALUES(version), seen_at = VALUES(seen_at), processes = VALUES(processes),
+      collector_id = VALUES(collector_id), drops_sent = VALUES(drops_sent)`,
+  );
 }
 
 /** Deletes the rows of a service that ends: two if its account got the privilege meanwhile. */
@@ -119,16 +86,25 @@ export async function readServices(pool: ServicePool): Promise<readonly Recorded
   return [...new Map(rows.map((row) => [col.text(row, 'id'), asService(row)])).values()];
 }
 
-function asService(row: Row): RecordedService {
+function asService(row: Row) {
   return {
+    /** 32 hex digits; outlives a reload. */
     id: col.text(row, 'id'),
+    /** The name of its machine. */
     host: col.text(row, 'host'),
+    /** The addresses for clients. */
     listen: col.text(row, 'listen'),
     version: col.text(row, 'version'),
     startedAt: col.date(row, 'started_at'),
+    /** When the row was last written. */
     seenAt: col.date(row, 'seen_at'),
     processes: col.number(row, 'processes'),
+    /** The connection that it collects on; null: it had not begun to collect. */
     collectorId: col.numberOrNull(row, 'collector_id'),
+    /**
+     * The DROP TABLE and DROP DATABASE that it has sent as such since its start; null: it is of a
+     * version that doesn't count them.
+     */
     dropsSent: 'drops_sent' in row ? col.numberOrNull(row, 'drops_sent') : null,
   };
 }

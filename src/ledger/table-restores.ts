@@ -6,15 +6,16 @@
  * or the missing parts can't be reattached. A restore is taken over only from an owner that is
  * gone, by one statement that changes the row only as it was read.
  */
+
+import { isServerError, tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import { isServerError, tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { note, processlistOf, type SQLQuery, sql, valueList } from '../service/sql.js';
 import { DEADLOCK_TRIES } from '../tries.js';
 import * as ER from '../wire/server-errors.js';
 import { type Detached, hasDetached } from './detached/detached.js';
 import { type Failure, type LedgerRow, RESTORING } from './entry.js';
-import { LEDGER, PORT_OF_HOST } from './tables.js';
+import { hostOfSession, LEDGER, PORT_OF_HOST } from './tables.js';
 import { assignFailure, shapeOf } from './write.js';
 
 type Row = Pick<LedgerRow, 'id' | 'rowLogged' | 'state'>;
@@ -53,7 +54,7 @@ export async function unmarkRestoring(pool: ServicePool, { row, to }: Target): P
 
 /** The tables have their names; if nothing was detached, all is done. May run twice. */
 export async function recordRestored(pool: ServicePool, targets: readonly Target[]): Promise<void> {
-  await changeEach(pool, targets, null, (ids, names) => {
+  await changeEach(pool, targets, 0, (ids, names) => {
     return sql`SET state_since = IF(state = 'restored', state_since, UTC_TIMESTAMP()),
         state = 'restored', ended_at = COALESCE(ended_at, UTC_TIMESTAMP()),
         restored_as = ELT(FIELD(id, ${ids}), ${names}),
@@ -62,21 +63,20 @@ export async function recordRestored(pool: ServicePool, targets: readonly Target
   });
 }
 
-/** `owner`: null if its address isn't needed. */
 async function changeEach(
   pool: ServicePool,
   targets: readonly Target[],
-  owner: number | null,
+  owner: number,
   change: (ids: SQLQuery, names: SQLQuery) => SQLQuery,
 ): Promise<void> {
-  const host = owner === null ? [] : [await hostOf(pool, owner)];
+  const host = sql`SET ${hostOfSession(await shapeOf(pool), owner)}`;
   for (const logged of [true, false]) {
     const some = targets.filter(({ row }) => row.rowLogged === logged);
     if (some.length === 0) continue;
     const ids = valueList(some.map(({ row }) => row.id));
     const names = valueList(some.map(({ to }) => writtenName(to).slice(0, 255)));
     const update = sql`UPDATE ${note('restore')} ${LEDGER} ${change(ids, names)}`;
-    await unlessDeadlocked(() => pool.run([...host, update], { logged }));
+    await unlessDeadlocked(() => pool.run([host, update], { logged }));
   }
 }
 
@@ -90,12 +90,6 @@ async function unlessDeadlocked(write: () => Promise<unknown>): Promise<void> {
       if (!isServerError(error, ER.LOCK_DEADLOCK) || tries === DEADLOCK_TRIES) throw error;
     }
   }
-}
-
-/** For `PORT_OF_HOST`. */
-export async function hostOf(pool: ServicePool, owner: number): Promise<SQLQuery> {
-  return sql`SET @undrop_host = (SELECT ${note('owner')} HOST
-    FROM ${processlistOf(await shapeOf(pool))} WHERE ID = ${owner})`;
 }
 
 /** The owner of an intent stays the session that drops the table. */
@@ -117,7 +111,7 @@ export function takeOverRestore(
   owner: number,
 ): Promise<boolean> {
   const where = sql` AND todo <=> ${row.failure?.todo ?? null} AND thread_id = ${row.threadId}`;
-  return change(pool, row, { sets: sql`todo = todo`, owner, where });
+  return changeRestore(pool, row, { sets: sql`todo = todo`, owner, where });
 }
 
 /** The owner leaves it. `failure`: the missing parts; null: none. */
@@ -126,10 +120,11 @@ export async function leaveRestore(
   row: Row,
   failure: Failure | null,
 ): Promise<void> {
-  await change(pool, row, { sets: assignFailure(failure), owner: 0 });
+  await changeRestore(pool, row, { sets: assignFailure(failure), owner: 0 });
 }
 
-async function change(
+/** For a table or a schema. False: its row no longer has that state, or isn't as in `where`. */
+export async function changeRestore(
   pool: ServicePool,
   { id, state, rowLogged }: Row,
   what: { readonly sets: SQLQuery; readonly owner: number; readonly where?: SQLQuery },
@@ -137,7 +132,7 @@ async function change(
   const { sets, owner, where = sql`` } = what;
   const [, changed] = await pool.run(
     [
-      await hostOf(pool, owner),
+      sql`SET ${hostOfSession(await shapeOf(pool), owner)}`,
       sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets}, ${ofOwner(owner)}
           WHERE id = ${id} AND state = ${state}${where}`,
     ],

@@ -5,12 +5,13 @@
  *
  * Invariant: no name here matches the pattern of held tables; the collector never sees them.
  */
+
+import * as col from '../connections/columns.js';
+import { isConnectionLost, isServerError, unlessRefused } from '../connections/errors.js';
+import type { ServiceConnection, ServicePool } from '../connections/pool/pools.js';
+import { ident, note, processlistOf, type SQLQuery, sql } from '../connections/sql.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { isConnectionLost, isServerError, unlessRefused } from '../service/errors.js';
-import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
-import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import * as ER from '../wire/server-errors.js';
 
 /**
@@ -24,11 +25,39 @@ export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 /** Rows of tables that are, or may be, held. */
 export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
+/** An assignment for a SET: the HOST of a session in the processlist; NULL: there is none. */
+export function hostOfSession(
+  server: Parameters<typeof processlistOf>[0],
+  threadId: number,
+): SQLQuery {
+  return sql`@undrop_host = (SELECT ${note('owner')} HOST
+    FROM ${processlistOf(server)} WHERE ID = ${threadId})`;
+}
+
 /** The port in `@undrop_host`, the HOST of a session in the processlist; NULL over a socket. */
 export const PORT_OF_HOST = sql`IF(@undrop_host LIKE '%:%',
   SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)`;
 
-export const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
+/**
+ * Rows by name, with numbers in `wakes`: the version of the ledger, and what operators set
+ * (control.ts).
+ */
+export const CONTROL = ident(RECYCLE_SCHEMA, 'control');
+
+export const CONTROL_CREATION = sql`CREATE TABLE IF NOT EXISTS ${CONTROL} (
+  name VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  until_at DATETIME NULL,
+  set_by VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  since DATETIME NOT NULL,
+  wakes BIGINT UNSIGNED NOT NULL DEFAULT 0
+) ENGINE=InnoDB`;
+
+/** 'retired': of a ledger that `closeLedger` has closed. */
+const VERSION_ROWS = sql`FROM ${CONTROL} WHERE name IN ('version', 'retired')`;
+
+/** Has the version of a ledger that an earlier undrop uses, or used. */
+export const VERSION_TABLE_BEFORE = 'ledger_version';
+const VERSION_BEFORE = ident(RECYCLE_SCHEMA, VERSION_TABLE_BEFORE);
 
 /** Created with the ledger; again by a writer, if it was dropped. */
 export const HISTORY_CREATION = sql`CREATE TABLE IF NOT EXISTS ${HISTORY} (
@@ -96,21 +125,23 @@ export async function beforeNextTry(pool: ServicePool, error: unknown): Promise<
  * the ledger is of a version whose columns or meaning this program doesn't know.
  */
 export const KNOWN_VERSION = sql`@undrop_version = (SELECT
-  IF(MAX(version) BETWEEN ${LEDGER_VERSION} AND ${NEWEST_VERSION}, MAX(version),
-    (SELECT 1 UNION SELECT 2)) FROM ${VERSION_TABLE})`;
+  IF(MAX(wakes) BETWEEN ${LEDGER_VERSION} AND ${NEWEST_VERSION}, MAX(wakes),
+    (SELECT 1 UNION SELECT 2)) ${VERSION_ROWS})`;
 
 /**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE if the account may not, the server is read-only and has no
  * ledger yet, or the ledger is of an unknown version; with the pool's error if there is no server.
  */
 export async function ensureLedger(pool: ServicePool): Promise<void> {
-  const version = await assertLedgerKnown(pool);
+  await assertLedgerKnown(pool);
   try {
-    const [[found = {}] = []] = await pool.run(COUNT_TABLES);
-    if (version === null || col.number(found, 'ledgers') === 0) await create(pool);
-    if (col.number(found, 'locals') === 0) await createLocal(pool);
-    if (col.number(found, 'views') === 0) await createView(pool);
-    if (col.number(found, 'proxies') === 0) await createProxies(pool);
+    const found = await readNames(pool, FIND_TABLES);
+    const version = await readVersion(pool, READ_VERSION);
+    if (version === null || !found.has('ledger')) await create(pool);
+    // Without these drops are held all the same; an unlogged one stays in its own schema.
+    if (!found.has(RECYCLE_SCHEMA_LOCAL)) await createLocal(pool);
+    if (!found.has(VIEW)) await createView(pool);
+    if (!found.has('proxies')) await unlessRefused(pool.run(PROXIES_CREATION), [], ...NOT_ALLOWED);
     else await unlessRefused(addColumns(pool, 'proxies', PROXIES_COLUMNS), null, ...NOT_ALLOWED);
     await addLedgerColumns(pool);
     await addKeys(pool);
@@ -125,20 +156,24 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
  * written to it, and nothing collected by it. Null: there is none.
  */
 export async function assertLedgerKnown(connection: ServiceConnection): Promise<number | null> {
-  const [[row = {}] = []] = await unlessRefused(
-    connection.run(READ_VERSION),
-    [],
-    ...ER.ABSENT_TABLE,
-  );
-  const version = 'version' in row ? col.numberOrNull(row, 'version') : null;
-  if (version === null || (version >= LEDGER_VERSION && version <= NEWEST_VERSION)) {
-    return version;
-  }
+  const own = await readVersion(connection, READ_VERSION);
+  const before = await readVersion(connection, READ_VERSION_BEFORE);
+  const isKnown = (version: number | null) =>
+    version === null || (version >= LEDGER_VERSION && version <= NEWEST_VERSION);
+  if (isKnown(own) && isKnown(before)) return own ?? before;
   const range = `knows ${LEDGER_VERSION} to ${NEWEST_VERSION}`;
+  const version = isKnown(own) ? before : own;
   throw ledgerUnavailable(new Error(`its version is ${version}, this undrop ${range}`));
 }
 
-const READ_VERSION = sql`SELECT ${note('look')} MAX(version) AS version FROM ${VERSION_TABLE}`;
+async function readVersion(connection: ServiceConnection, query: SQLQuery): Promise<number | null> {
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ER.ABSENT_TABLE);
+  return row === undefined ? null : col.numberOrNull(row, 'version');
+}
+
+const READ_VERSION = sql`SELECT ${note('look')} MAX(wakes) AS version ${VERSION_ROWS}`;
+const READ_VERSION_BEFORE = sql`SELECT ${note('look')} MAX(version) AS version
+  FROM ${VERSION_BEFORE}`;
 
 /** The error for a failed write to the ledger; a more specific one stays. */
 export function ledgerUnavailable(cause: unknown): UndropError {
@@ -219,15 +254,10 @@ const KEYS: ReadonlyMap<string, SQLQuery> = new Map([
 ]);
 
 const VIEW = 'dropped_tables';
-const COUNT_TABLES = sql`SELECT ${note('look')}
-  (SELECT COUNT(*) FROM information_schema.TABLES
-    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger') AS ledgers,
-  (SELECT COUNT(*) FROM information_schema.TABLES
-    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'proxies') AS proxies,
-  (SELECT COUNT(*) FROM information_schema.TABLES
-    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${VIEW}) AS views,
-  (SELECT COUNT(*) FROM information_schema.SCHEMATA
-    WHERE SCHEMA_NAME = ${RECYCLE_SCHEMA_LOCAL}) AS locals`;
+const FIND_TABLES = sql`SELECT ${note('look')} TABLE_NAME AS name FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME IN ('ledger', 'proxies', ${VIEW})
+  UNION ALL SELECT SCHEMA_NAME FROM information_schema.SCHEMATA
+    WHERE SCHEMA_NAME = ${RECYCLE_SCHEMA_LOCAL}`;
 
 /**
  * An index of 5.6 takes 767 bytes, so 64 + 64 characters of utf8mb4 and no more. Names compare
@@ -242,16 +272,16 @@ async function create(connection: ServiceConnection): Promise<void> {
       PRIMARY KEY (id),
       ${sql.join([...KEYS].map(keyText), ', ')}
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
-    sql`CREATE TABLE IF NOT EXISTS ${VERSION_TABLE} (
-      version    INT NOT NULL,
-      made_at    DATETIME NOT NULL,
-      PRIMARY KEY (version)
-    ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
     HISTORY_CREATION,
+    CONTROL_CREATION,
     // The last step, because the version stands for all tables.
-    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
-      VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
+    insertVersion('version', LEDGER_VERSION),
   ]);
+}
+
+function insertVersion(name: 'version' | 'retired', version: number): SQLQuery {
+  return sql`INSERT IGNORE INTO ${CONTROL} (name, set_by, since, wakes)
+    VALUES (${name}, '', UTC_TIMESTAMP(), ${version})`;
 }
 
 function keyText([name, columns]: readonly [name: string, columns: SQLQuery]): SQLQuery {
@@ -277,11 +307,9 @@ async function addColumns(
   table: string,
   columns: ReadonlyMap<string, SQLQuery>,
 ): Promise<ReadonlySet<string>> {
-  const [rows = []] = await connection.run(
-    sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
-        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${table}`,
-  );
-  const found = new Set(rows.map((row) => col.text(row, 'name')));
+  const query = sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
+    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${table}`;
+  const found = await readNames(connection, query);
   const target = ident(RECYCLE_SCHEMA, table);
   for (const column of columns) {
     if (!found.has(column[0])) await add(connection, target, sql`COLUMN ${columnText(column)}`);
@@ -290,17 +318,23 @@ async function addColumns(
 }
 
 async function addKeys(connection: ServiceConnection): Promise<void> {
-  const [rows = []] = await connection.run(
-    sql`SELECT ${note('look')} DISTINCT INDEX_NAME AS name FROM information_schema.STATISTICS
-        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`,
-  );
-  const found = new Set(rows.map((row) => col.text(row, 'name')));
+  const query = sql`SELECT ${note('look')} INDEX_NAME AS name FROM information_schema.STATISTICS
+    WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`;
+  const found = await readNames(connection, query);
   for (const key of KEYS) {
     if (found.has(key[0])) continue;
     // Drops are held without it.
     const added = add(connection, LEDGER, keyText(key));
     await unlessRefused(added, null, ...NOT_ALLOWED, ...ER.LOCK_NOT_GRANTED);
   }
+}
+
+async function readNames(
+  connection: ServiceConnection,
+  query: SQLQuery,
+): Promise<ReadonlySet<string>> {
+  const [rows = []] = await connection.run(query);
+  return new Set(rows.map((row) => col.text(row, 'name')));
 }
 
 /**
@@ -369,7 +403,7 @@ async function createLocal(connection: ServiceConnection): Promise<void> {
 
 /**
  * All that is held, for reports by SQL: the server evaluates it with the privileges of the account
- * that reads it (docs/undo.md). Without it drops are held all the same.
+ * that reads it (docs/undo.md).
  */
 async function createView(connection: ServiceConnection): Promise<void> {
   const view = sql`CREATE SQL SECURITY INVOKER VIEW ${ident(RECYCLE_SCHEMA, VIEW)} AS
@@ -379,11 +413,6 @@ async function createView(connection: ServiceConnection): Promise<void> {
     FROM ${LEDGER} WHERE ${LIVE}`;
   const refusals = [...NOT_ALLOWED, ER.TABLE_EXISTS_ERROR];
   await unlessRefused(connection.run(view), [], ...refusals);
-}
-
-/** Without it drops are held all the same. */
-async function createProxies(connection: ServiceConnection): Promise<void> {
-  await unlessRefused(connection.run(PROXIES_CREATION), [], ...NOT_ALLOWED);
 }
 
 // ── rows that replicas do not see ────────────────────────────────────────────────────────────────
@@ -410,26 +439,35 @@ export async function mayUnlog(pool: ServicePool): Promise<boolean> {
 // Invariant: from `closeLedger` to `reopenLedger` no intent is written: an INSERT is in the ledger
 // before its RENAME, or fails.
 
-const RETIRED = ident(RECYCLE_SCHEMA, 'ledger_retired');
+/** The name of the closed ledger. */
+export const RETIRED_TABLE = 'ledger_retired';
+const RETIRED = ident(RECYCLE_SCHEMA, RETIRED_TABLE);
 /** Above any version. */
 const NO_VERSION = 1_000_000;
 
 export async function closeLedger(pool: ServicePool): Promise<void> {
-  const close = pool.run([
-    sql`INSERT ${note('retire')} IGNORE INTO ${VERSION_TABLE} (version, made_at)
+  await writeOrCreate(pool, {
+    write: insertVersion('retired', NO_VERSION),
+    creation: CONTROL_CREATION,
+  });
+  for (const close of [
+    sql`INSERT ${note('retire')} IGNORE INTO ${VERSION_BEFORE} (version, made_at)
       VALUES (${NO_VERSION}, UTC_TIMESTAMP())`,
     sql`RENAME ${note('retire')} TABLE ${LEDGER} TO ${RETIRED}`,
-  ]);
-  await unlessRefused(close, [], ...ER.ABSENT_TABLE);
+  ]) {
+    await unlessRefused(pool.run(close), [], ...ER.ABSENT_TABLE);
+  }
 }
 
 /** Also of a command that was killed; if it isn't closed, this does nothing. */
 export async function reopenLedger(pool: ServicePool): Promise<void> {
-  const back = pool.run(sql`RENAME ${note('retire')} TABLE ${RETIRED} TO ${LEDGER}`);
-  await unlessRefused(back, [], ...ER.ABSENT_TABLE, ER.TABLE_EXISTS_ERROR);
-  const open = pool.run(sql`DELETE ${note('retire')} FROM ${VERSION_TABLE}
-    WHERE version = ${NO_VERSION}`);
-  await unlessRefused(open, [], ...ER.ABSENT_TABLE);
+  for (const open of [
+    sql`RENAME ${note('retire')} TABLE ${RETIRED} TO ${LEDGER}`,
+    sql`DELETE ${note('retire')} FROM ${VERSION_BEFORE} WHERE version = ${NO_VERSION}`,
+    sql`DELETE ${note('retire')} FROM ${CONTROL} WHERE name = 'retired'`,
+  ]) {
+    await unlessRefused(pool.run(open), [], ...ER.ABSENT_TABLE, ER.TABLE_EXISTS_ERROR);
+  }
 }
 
 /** Whether the closed ledger has no table, and no schema, that is held or on its way. */

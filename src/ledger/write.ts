@@ -4,29 +4,17 @@
  *
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
+
+import * as col from '../connections/columns.js';
+import { unlessRefused } from '../connections/errors.js';
+import type { Rows, ServicePool } from '../connections/pool/pools.js';
+import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { utcText } from '../duration.js';
-import {
-  inBatches,
-  isPinned,
-  isRecycleSchema,
-  parseHoldName,
-  type QualifiedTable,
-} from '../names/names.js';
+import type { QualifiedTable } from '../names/names.js';
+import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
-import * as col from '../service/columns.js';
-import { unlessRefused } from '../service/errors.js';
-import type { Rows, ServicePool } from '../service/pool/pools.js';
-import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql, valueList } from '../service/sql.js';
-import {
-  checksIn,
-  type Detached,
-  FOREIGN_KEY_LINE,
-  ownDefinition,
-  parseDetached,
-  qualifiedKey,
-  triggerLines,
-} from './detached/detached.js';
+import * as parts from './detached/detached.js';
 import type { DroppingStatement, Failure, LedgerRow, LedgerState, TableKind } from './entry.js';
 import type { SessionLocks } from './intents/session-locks.js';
 import { LEDGER, mayUnlog } from './tables.js';
@@ -152,7 +140,8 @@ async function recordOutcomes(
       if (row === undefined || (col.number(row, 'row_logged') === 1) !== logged) return [];
       const printed = shown.get(table.id) ?? null;
       const own = col.text(row, 'table_name');
-      const definition = printed === null ? null : ownDefinition(printed, table.holdName, own);
+      const definition =
+        printed === null ? null : parts.ownDefinition(printed, table.holdName, own);
       return [outcomeUpdate(table, row, { definition, owner })];
     });
     const isOne = updates.length > 1 && !isLong;
@@ -193,7 +182,7 @@ function outcomeUpdate(
   const { id, holdSchema, holdName, lengthened = null } = table;
   // A foreign key that was created between the drop's check and its RENAME went into the recycle
   // schema with the table.
-  const isBound = isRecycleSchema(holdSchema) && FOREIGN_KEY_LINE.test(definition ?? '');
+  const isBound = isRecycleSchema(holdSchema) && parts.FOREIGN_KEY_LINE.test(definition ?? '');
   const failure = isBound ? BOUND : (table.failure ?? null);
   const due = parseHoldName(holdName)?.due ?? null;
   const detached = col.textOrNull(row, 'detached');
@@ -205,7 +194,7 @@ function outcomeUpdate(
     table: col.text(row, 'table_name'),
     droppedAt: col.date(row, 'dropped_at'),
     sqlLogBin: col.number(row, 'sql_log_bin') === 1,
-    detached: detached === null ? null : withoutKept(parseDetached(detached), definition),
+    detached: detached === null ? null : withoutKept(parts.parseDetached(detached), definition),
   });
   const ownerIsBack =
     owner === null
@@ -229,8 +218,8 @@ function outcomeUpdate(
 const IS_BEGUN = sql`todo <=> 'restoring'`;
 
 /** Without CHECKs that should have been detached, but went with the table. */
-function withoutKept(detached: Detached, definition: string | null): Detached {
-  const kept = new Set(checksIn(definition ?? '').map(({ name }) => name));
+function withoutKept(detached: parts.Detached, definition: string | null): parts.Detached {
+  const kept = new Set(parts.checksIn(definition ?? '').map(({ name }) => name));
   return { ...detached, checks: detached.checks.filter(({ name }) => !kept.has(name)) };
 }
 
@@ -247,24 +236,18 @@ export async function forgetIntents(
   if (ids.length === 0) return 0;
   const isOwned = ownedBy === undefined ? sql`` : sql` AND thread_id = ${ownedBy}`;
   const isMeant = sql`id IN (${valueList(ids)})${isOwned}`;
-  const isLogged = sqlLogBin || !(await mayUnlog(pool));
-  const forgotten = isLogged ? 0 : await deleteIntents(pool, isMeant, { rowLogged: false });
-  // A statement that finds nothing may be written to the binary log, too.
-  if (forgotten === ids.length) return forgotten;
-  return forgotten + (await deleteIntents(pool, isMeant, { rowLogged: true }));
-}
-
-async function deleteIntents(
-  pool: ServicePool,
-  isMeant: SQLQuery,
-  { rowLogged }: { readonly rowLogged: boolean },
-): Promise<number> {
-  const [rows] = await pool.run(
-    sql`DELETE ${note('forget')} FROM ${LEDGER}
-        WHERE state = 'intent' AND row_logged = ${rowLogged} AND ${isMeant}`,
-    { logged: rowLogged },
-  );
-  return rows?.affectedRows ?? 0;
+  let forgotten = 0;
+  for (const rowLogged of sqlLogBin || !(await mayUnlog(pool)) ? [true] : [false, true]) {
+    // A statement that finds nothing may be written to the binary log, too.
+    if (forgotten === ids.length) break;
+    const [rows] = await pool.run(
+      sql`DELETE ${note('forget')} FROM ${LEDGER}
+          WHERE state = 'intent' AND row_logged = ${rowLogged} AND ${isMeant}`,
+      { logged: rowLogged },
+    );
+    forgotten += rows?.affectedRows ?? 0;
+  }
+  return forgotten;
 }
 
 interface StateChange {
@@ -322,7 +305,7 @@ interface ScriptFacts
   readonly holdSchema: string;
   readonly holdName: string;
   /** The detached parts; null: none. */
-  readonly detached: Detached | null;
+  readonly detached: parts.Detached | null;
 }
 
 export function restoreScript(facts: ScriptFacts): string {
@@ -345,16 +328,16 @@ export function restoreScript(facts: ScriptFacts): string {
 function detachedLines(
   table: Pick<ScriptFacts, 'id' | 'schema' | 'table'>,
   own: string,
-  { checks, keysOut, triggers }: Detached,
+  { checks, keysOut, triggers }: parts.Detached,
 ): readonly string[] {
   const keys = [
     'SET @undrop_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks = 0;',
-    ...keysOut.map((key) => `ALTER TABLE ${own} ADD ${qualifiedKey(key, table.id)};`),
+    ...keysOut.map((key) => `ALTER TABLE ${own} ADD ${parts.qualifiedKey(key, table.id)};`),
     'SET SESSION foreign_key_checks = @undrop_checks;',
   ];
   return [
     ...checks.map(({ clause }) => `ALTER TABLE ${own} ADD ${clause};`),
     ...(keysOut.length === 0 ? [] : keys),
-    ...triggerLines(table, triggers),
+    ...parts.triggerLines(table, triggers),
   ];
 }

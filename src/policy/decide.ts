@@ -125,9 +125,7 @@ function openRules(set: RuleSet, subject: Subject, traits: Traits): readonly Rul
   return set.rules.filter(
     (rule) =>
       isNamed(rule, subject, set) &&
-      rule.conditions.every(
-        (condition) => isTrue(condition, subject, traits) || isUnknown(condition, traits),
-      ),
+      rule.conditions.every((condition) => isTrue(condition, subject, traits) !== false),
   );
 }
 
@@ -135,18 +133,11 @@ function refuses({ action }: Rule): boolean {
   return action.do === 'refuse';
 }
 
-function isUnknown({ kind }: Condition, { bytes, ageMs, isEmpty }: Traits): boolean {
-  if (kind === 'size') return bytes === null;
-  if (kind === 'age') return ageMs === null;
-  return kind === 'empty' && isEmpty === null;
-}
-
 /** The first rule that matches; null: none. */
 export function firstRule(set: RuleSet, subject: Subject, traits: Traits): Rule | null {
-  const fits = (rule: Rule) =>
-    isNamed(rule, subject, set) &&
-    rule.conditions.every((condition) => isTrue(condition, subject, traits));
-  return set.rules.find(fits) ?? null;
+  const fits = ({ conditions }: Rule) =>
+    conditions.every((condition) => isTrue(condition, subject, traits) === true);
+  return openRules(set, subject, traits).find(fits) ?? null;
 }
 
 /** The traits that are needed to find the first rule that matches. */
@@ -156,14 +147,8 @@ export function traitsAsked(
   comparing: Comparing,
 ): { readonly facts: boolean; readonly empty: boolean } {
   const asked = { facts: false, empty: false };
-  for (const rule of rules) {
-    const mayFit =
-      isNamed(rule, subject, comparing) &&
-      rule.conditions.every(
-        (condition) => condition.kind !== 'user' || isTrue(condition, subject, NO_TRAITS),
-      );
-    if (!mayFit) continue;
-    const open = rule.conditions.filter(({ kind }) => kind !== 'user');
+  for (const { conditions } of openRules({ rules, ...comparing }, subject, NO_TRAITS)) {
+    const open = conditions.filter(({ kind }) => kind !== 'user');
     if (open.length === 0) break;
     asked.facts ||= open.some(({ kind }) => kind !== 'empty');
     asked.empty ||= open.some(({ kind }) => kind === 'empty');
@@ -184,7 +169,8 @@ function isNamed(rule: Rule, { schema, table }: Subject, { foldsCase }: Comparin
   return isLike(schema, rule.schema, foldsCase) && isLike(table, rule.table, foldsCase);
 }
 
-function isTrue(condition: Condition, { account }: Subject, traits: Traits): boolean {
+/** Null: too little is known of the table. */
+function isTrue(condition: Condition, { account }: Subject, traits: Traits): boolean | null {
   switch (condition.kind) {
     case 'user': {
       const at = account.lastIndexOf('@');
@@ -201,15 +187,15 @@ function isTrue(condition: Condition, { account }: Subject, traits: Traits): boo
     case 'age':
       return isBeyond(traits.ageMs, condition);
     case 'empty':
-      return traits.isEmpty === true;
+      return traits.isEmpty;
   }
 }
 
 function isBeyond(
   value: number | null,
   { is, limit }: { readonly is: 'above' | 'below'; readonly limit: number },
-): boolean {
-  if (value === null) return false;
+): boolean | null {
+  if (value === null) return null;
   return is === 'above' ? value > limit : value < limit;
 }
 

@@ -111,23 +111,11 @@ function parseAction(text: string): RuleAction | null {
 function parseCondition(word: string): Condition | null {
   if (word.toLowerCase() === 'empty') return { kind: 'empty' };
   const [, key = '', sign = '', value = ''] = /^(\w+)([=<>])(.+)$/.exec(word) ?? [];
-  const is = sign === '>' ? 'above' : 'below';
-  switch (`${key.toLowerCase()}${sign}`) {
-    case 'user=':
-      return parseUser(value);
-    case 'size<':
-    case 'size>': {
-      const limit = parseBytes(value);
-      return limit === null ? null : { kind: 'size', is, limit };
-    }
-    case 'age<':
-    case 'age>': {
-      const limit = parseDuration(value);
-      return limit === null ? null : { kind: 'age', is, limit };
-    }
-    default:
-      return null;
-  }
+  const kind = key.toLowerCase();
+  if (kind === 'user' && sign === '=') return parseUser(value);
+  if ((kind !== 'size' && kind !== 'age') || sign === '=') return null;
+  const limit = kind === 'size' ? parseBytes(value) : parseDuration(value);
+  return limit === null ? null : { kind, is: sign === '>' ? 'above' : 'below', limit };
 }
 
 /** The last `@` is before the host, as in USER(). */

@@ -7,6 +7,12 @@
  * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended.
  */
 
+import { isServerError } from '../connections/errors.js';
+import { findHoldTables } from '../connections/hold-tables.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { isKilled, runWithTimeout } from '../connections/pool/statement-timeout.js';
+import { readNow } from '../connections/server-facts.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';
@@ -15,16 +21,10 @@ import { findRowsIfAny } from '../ledger/read.js';
 import { untold } from '../ledger/table-restores.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
-import { isServerError } from '../service/errors.js';
-import { findHoldTables } from '../service/hold-tables.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
-import { readNow } from '../service/server-facts.js';
-import { ident, note, sql } from '../service/sql.js';
-import * as ER from '../wire/server-errors.js';
-import { findDropped, noSuchHeld, qualifiedOrigin, withFate } from './find-dropped.js';
+import { findDropped, nameOrId, noSuchHeld, withFate } from './find-dropped.js';
 import type { ListedTable } from './held-tables.js';
-import { isReadOnly, newestWhole, notSeen } from './plan-restore.js';
+import { newestWhole, notSeen } from './plan-restore.js';
+import { explainRename } from './rename-back.js';
 
 export interface HoldReport {
   readonly table: ListedTable;
@@ -113,14 +113,9 @@ async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> 
 
 /** An error that an operator can act on if the server refuses; else `error` itself. */
 function explain({ id, holdSchema, holdName }: ListedTable, error: unknown): unknown {
-  if (!isServerError(error)) return error;
-  const table = `${holdSchema}.${holdName}`;
-  const cause = error.sqlMessage;
-  if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table, cause }, error);
-  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) {
-    return new UndropError('UNDROP_NOT_HELD', { id, table }, error);
-  }
-  return isReadOnly(error) ? new UndropError('UNDROP_READ_ONLY', { id, cause }, error) : error;
+  const held = `${holdSchema}.${holdName}`;
+  const what = { id, schema: holdSchema, busy: held, held };
+  return (isServerError(error) ? explainRename(error, what) : null) ?? error;
 }
 
 // ── the new due time ─────────────────────────────────────────────────────────────────────────────
@@ -143,8 +138,7 @@ export function planHold(
   { now, holdMsMin }: { readonly now: Date; readonly holdMsMin: number },
 ): Date {
   const { state, due } = table;
-  if (table.torn)
-    throw new UndropError('UNDROP_TORN', { table: qualifiedOrigin(table) ?? table.id });
+  if (table.torn) throw new UndropError('UNDROP_TORN', { table: nameOrId(table) });
   if (state !== 'HOLD') {
     const why = `it is in state ${state}, so its hold is over and some of its rows may be gone`;
     throw notChanged(table, why, '`undrop list --all` shows its state.');
@@ -180,6 +174,6 @@ function dueAfter(change: Exclude<HoldChange, { kind: 'end' }>, now: Date): Date
 
 /** The refusal, with the reason and the way out. */
 export function notChanged(table: ListedTable, why: string, instead: string): UndropError {
-  const params = { table: qualifiedOrigin(table) ?? table.id, id: table.id, why, instead };
+  const params = { table: nameOrId(table), id: table.id, why, instead };
   return new UndropError('UNDROP_HOLD_NOT_CHANGED', params);
 }

@@ -5,23 +5,17 @@
  * Invariants: a whole id wins, then a name, then the digits of an id. If tables of a name are
  * held from several schemas, none is taken, because the request is ambiguous.
  */
+
+import { tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
 import { timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readWhoEnded } from '../ledger/history.js';
 import { findRowsIfAny } from '../ledger/read.js';
-import type { Selection } from '../ledger/selection.js';
 import { isHoldId, isSameName, parseHoldName, writtenName } from '../names/names.js';
-import { tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
 import { asLike } from '../wildcards.js';
-import {
-  type DroppedTable,
-  type ListedTable,
-  listAll,
-  listPage,
-  listWanted,
-} from './held-tables.js';
+import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
 
 /**
  * All held tables that `target` may mean, newest first; empty: no table of that name or id is held.
@@ -34,12 +28,14 @@ export async function findDropped(
 ): Promise<readonly ListedTable[]> {
   const name = parseTableName(target);
   const digits = idDigits(target);
+  const byName = name === null ? [] : [{ by: 'name', ...name } as const];
+  const byDigits = isIdPrefix(digits) ? [{ by: 'digits', digits } as const] : [];
   // For a name all of the ledger is searched.
-  const whole = isHoldId(digits) ? await listWanted(pool, [{ digits }]) : [];
-  if (whole.length > 0) return findTarget(whole, target);
-  const wanted = [name ?? [], isIdPrefix(digits) ? { digits } : []].flat();
-  const found = findTarget(await listWanted(pool, wanted), target);
-  return found.length > 0 ? found : findTarget(await listAll(pool), target);
+  for (const filter of isHoldId(digits) ? [...byDigits, ...byName] : [...byName, ...byDigits]) {
+    const found = findTarget(await listWanted(pool, filter), target);
+    if (found.length > 0) return found;
+  }
+  return findTarget(await listAll(pool), target);
 }
 
 /** The tables of `held` that match; for one name only. */
@@ -120,8 +116,13 @@ export function qualifiedOrigin({ origin }: Pick<DroppedTable, 'origin'>): strin
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }
 
+/** `schema.table`, else its id. */
+export function nameOrId(table: Pick<DroppedTable, 'id' | 'origin'>): string {
+  return qualifiedOrigin(table) ?? table.id;
+}
+
 /** A name as users type it: `[schema.]name`; a name with a dot in it must be in backticks. */
-interface WrittenName {
+export interface WrittenName {
   readonly schema: string | null;
   readonly table: string;
 }
@@ -147,32 +148,6 @@ function unquoted(part: string): string {
 
 export function isNameable(name: string): boolean {
   return name !== '' && Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
-}
-
-export interface SelectionRequest {
-  readonly selection: Selection;
-  /** The same, as the user typed it. */
-  readonly text: string;
-}
-
-/**
- * Held tables, newest first, and rows of restores that were interrupted: such tables have their
- * names, but not all their detached parts. Rejects with UNDROP_AMBIGUOUS if these are several drops
- * and one was asked for.
- */
-export async function findSelected(
-  pool: ServicePool,
-  { selection, text }: SelectionRequest,
-): Promise<{ readonly held: readonly ListedTable[]; readonly unfinished: readonly LedgerRow[] }> {
-  const read = (which: Selection) =>
-    findRowsIfAny(pool, { by: 'selection', ...selection, ...which }, SHORT);
-  const rows = new Map((await read({})).map((row) => [row.id, row]));
-  const held = (await listPage(pool, [...rows.values()])).filter(({ id }) => rows.has(id));
-  const ids = new Set(held.map(({ id }) => id));
-  const unfinished = (await read({ isRestoring: true })).filter(({ id }) => !ids.has(id));
-  const drops = new Set([...rows.values(), ...unfinished].map(({ groupId }) => groupId));
-  if (selection.drop !== undefined && drops.size > 1) throw ambiguousIds(text, [...drops]);
-  return { held, unfinished };
 }
 
 // ── no longer held ───────────────────────────────────────────────────────────────────────────────

@@ -5,40 +5,23 @@
  * Invariant: the names on the server determine which tables are held and in which state; the ledger
  * only adds details.
  */
+
+import { unlessRefused } from '../connections/errors.js';
+import * as holdTables from '../connections/hold-tables.js';
+import type { ServiceConnection } from '../connections/pool/pools.js';
+import { readNow, readServerFacts } from '../connections/server-facts.js';
+import { readSizes } from '../connections/true-sizes.js';
 import { isCertainlyAbsent } from '../held/locate.js';
 import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { findByHoldNames, findRowsIfAny } from '../ledger/read.js';
-import {
-  formatHoldName,
-  idTimeMs,
-  inBatches,
-  isLocalSchema,
-  isRecycleSchema,
-  isRetiredBarrier,
-  parseHoldName,
-  type QualifiedTable,
-  type TableState,
-} from '../names/names.js';
-import { unlessRefused } from '../service/errors.js';
-import {
-  findNamed,
-  type HoldTable,
-  type IdRange,
-  idsAmong,
-  idsWith,
-  listRecycledHoldTables,
-  mapHoldTables,
-} from '../service/hold-tables.js';
-import type { ServiceConnection } from '../service/pool/pools.js';
-import { readNow, readServerFacts } from '../service/server-facts.js';
-import { readSizes } from '../service/true-sizes.js';
+import { findRowsIfAny } from '../ledger/read.js';
+import * as names from '../names/names.js';
 
 /** The known properties of a dropped table, in any state. */
 export interface DroppedTable {
   /** 32 hex digits. */
   readonly id: string;
   /** Its original name; null if the ledger has no row for it. */
-  readonly origin: QualifiedTable | null;
+  readonly origin: names.QualifiedTable | null;
   /** The time from the ledger, else from the id; null if neither has it. */
   readonly droppedAt: Date | null;
   /** Null: not known. */
@@ -81,7 +64,7 @@ export interface ListedTable extends DroppedTable {
    * repaired.
    */
   readonly torn?: true;
-  readonly state: TableState;
+  readonly state: names.TableState;
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
   /**
@@ -101,20 +84,16 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
   return listRows(connection, live, null);
 }
 
-/** A name as it was written, or the first or last digits of an id. */
-type Wanted =
-  | { readonly schema: string | null; readonly table: string }
-  | { readonly digits: string };
-
-/** Newest first; names match in any case. */
+/** The held tables of a name, or with the first or last digits of an id; newest first. */
 export async function listWanted(
   connection: ServiceConnection,
-  wanted: readonly Wanted[],
+  filter: Extract<Parameters<typeof findRowsIfAny>[1], { readonly by: 'name' | 'digits' }>,
 ): Promise<readonly ListedTable[]> {
-  const live = await readWanted(connection, wanted);
+  const rows = await findRowsIfAny(connection, filter, { texts: false });
+  const live = rows.filter(({ state }) => LIVE_STATES.includes(state));
   // Tables without a row; those with the last digits are found among all.
-  const begun = wanted.flatMap((one) => ('digits' in one ? [idsWith(one.digits)] : []));
-  return listRows(connection, live, [...idsAmong(live.map(({ id }) => id)), ...begun]);
+  const begun = filter.by === 'digits' ? [holdTables.idsWith(filter.digits)] : [];
+  return listRows(connection, live, [...holdTables.idsAmong(live.map(({ id }) => id)), ...begun]);
 }
 
 /** Above as many, one look at all names is quicker than a look at each. */
@@ -127,10 +106,11 @@ export async function listPage(
 ): Promise<readonly ListedTable[]> {
   if (live.length > NAMED_MAX) return listRows(connection, live);
   const rows = new Map(live.map((row) => [row.id, row]));
-  const places = live.flatMap(({ holdSchema: schema, holdName: name }) =>
-    schema === null || name === null || isElsewhere(schema) ? [] : [{ schema, name }],
+  const places = live.flatMap((row) => placeOf(row) ?? []);
+  const named = await holdTables.findNamed(
+    connection,
+    places.filter(({ schema }) => !isElsewhere(schema)),
   );
-  const named = await findNamed(connection, places);
   const seen = new Set(named.map(({ id }) => id));
   // The others are in another state, in their own schema, or gone.
   const others = await listRows(
@@ -149,16 +129,16 @@ export async function listPage(
 export async function listRows(
   connection: ServiceConnection,
   live: readonly LedgerRow[],
-  among: readonly IdRange[] | null = idsAmong(live.map(({ id }) => id)),
+  among: readonly holdTables.IdRange[] | null = holdTables.idsAmong(live.map(({ id }) => id)),
 ): Promise<readonly ListedTable[]> {
   if (among?.length === 0) return [];
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
-  const found = [...(await mapHoldTables(connection, elsewhere, among)).values()];
-  const isListed = (table: HoldTable) =>
+  const found = [...(await holdTables.mapHoldTables(connection, elsewhere, among)).values()];
+  const isListed = (table: holdTables.HoldTable) =>
     isElsewhere(table.schema)
       ? heldIn(rows.get(table.id)) === table.schema
-      : !isRetiredBarrier(table);
+      : !names.isRetiredBarrier(table);
   const tables = found.filter(isListed).map((table) => describeTable(table, rows.get(table.id)));
   const seen = new Set(tables.map(({ id }) => id));
   const others = live.filter(({ id }) => !seen.has(id));
@@ -200,43 +180,16 @@ function endOfPurge(
   return new Date(now.getTime() + (left / purged) * (now.getTime() - due.getTime()));
 }
 
-async function readWanted(
-  connection: ServiceConnection,
-  wanted: readonly Wanted[],
-): Promise<readonly LedgerRow[]> {
-  const how = { texts: false };
-  const rows = new Map<string, LedgerRow>();
-  for (const one of wanted) {
-    const filter =
-      'digits' in one ? ({ by: 'digits', ...one } as const) : ({ by: 'name', ...one } as const);
-    for (const row of await findRowsIfAny(connection, filter, how)) rows.set(row.id, row);
-  }
-  return [...rows.values()].filter(({ state }) => LIVE_STATES.includes(state));
+/** Where the ledger has it, or had it last; null: it has no hold name. */
+function placeOf({ holdSchema: schema, holdName: name }: LedgerRow): holdTables.HoldTable | null {
+  const held = name === null ? null : names.parseHoldName(name);
+  return held === null || name === null || schema === null ? null : { ...held, schema, name };
 }
-
-/** Tables with a hold name in undrop's schemas, and no ledger row. */
-export async function listUnknown(connection: ServiceConnection): Promise<readonly ListedTable[]> {
-  const found = await listRecycledHoldTables(connection);
-  const unknown: ListedTable[] = [];
-  for (const some of inBatches(found, UNKNOWN_ROWS)) {
-    const rows = await findByHoldNames(
-      connection,
-      some.map(({ name }) => name),
-    );
-    const isUnknown = (table: HoldTable) => !rows.has(table.id) && !isRetiredBarrier(table);
-    unknown.push(...some.filter(isUnknown).map((table) => describeTable(table, undefined)));
-  }
-  return unknown.sort(newestFirst);
-}
-
-const UNKNOWN_ROWS = 1_000;
 
 /** A held table as the ledger has it; null: the ledger can't tell where it is, or whether. */
 export function describeHeld(row: LedgerRow): ListedTable | null {
-  const { holdSchema: schema, holdName: name } = row;
-  const held = name === null ? null : parseHoldName(name);
-  const isSure = row.relocated && schema !== null && row.state === held?.state;
-  return isSure && name !== null ? describeTable({ ...held, schema, name }, row) : null;
+  const held = placeOf(row);
+  return row.relocated && row.state === held?.state ? describeTable(held, row) : null;
 }
 
 /** Null: it is, or may be, held. */
@@ -253,12 +206,12 @@ async function findUnseen(
 ): Promise<readonly ListedTable[]> {
   const found: ListedTable[] = [];
   for (const row of rows) {
-    const { holdSchema: schema, holdName: name } = row;
-    const held = name === null ? null : parseHoldName(name);
-    if (!isElsewhere(schema) || name === null || held === null) continue;
+    const held = placeOf(row);
+    if (held === null || !isElsewhere(held.schema)) continue;
     // Only a server that would show the table to this account can report it absent.
-    if (await unlessRefused(isCertainlyAbsent(connection, schema, name), false)) continue;
-    found.push({ ...describeTable({ ...held, schema, name }, row), unseen: true });
+    const look = isCertainlyAbsent(connection, held.schema, held.name);
+    if (await unlessRefused(look, false)) continue;
+    found.push({ ...describeTable(held, row), unseen: true });
   }
   return found;
 }
@@ -268,7 +221,7 @@ function findTorn(rows: readonly LedgerRow[]): readonly ListedTable[] {
   const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
   return torn.map((row) => {
     const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
-    const at = { schema: row.schema, name: formatHoldName(held) };
+    const at = { schema: row.schema, name: names.formatHoldName(held) };
     return { ...describeTable({ ...held, ...at }, row), torn: true };
   });
 }
@@ -279,17 +232,20 @@ function heldIn(row: LedgerRow | undefined): string | null {
 }
 
 function isElsewhere(schema: string | null): schema is string {
-  return schema !== null && !isRecycleSchema(schema);
+  return schema !== null && !names.isRecycleSchema(schema);
 }
 
-export function describeTable(table: HoldTable, row: LedgerRow | undefined): ListedTable {
+export function describeTable(
+  table: holdTables.HoldTable,
+  row: LedgerRow | undefined,
+): ListedTable {
   return {
     ...describeRow(table.id, row),
     state: table.state,
     due: table.due,
     holdSchema: table.schema,
     holdName: table.name,
-    logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
+    logged: row?.sqlLogBin ?? !names.isLocalSchema(table.schema),
     rowLogged: row?.rowLogged ?? null,
   };
 }
@@ -299,7 +255,7 @@ export function describeRow(id: string, row: LedgerRow | undefined): DroppedTabl
     id,
     origin: row === undefined ? null : { schema: row.schema, table: row.table },
     // Only a UUIDv7 contains a time.
-    droppedAt: row?.droppedAt ?? (id[12] === '7' ? new Date(idTimeMs(id)) : null),
+    droppedAt: row?.droppedAt ?? (id[12] === '7' ? new Date(names.idTimeMs(id)) : null),
     how: row === undefined ? null : howDropped(row),
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,

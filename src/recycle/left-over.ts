@@ -4,6 +4,11 @@
  * them, and the other statement doesn't find the table any more; so the row gets them before the
  * table comes back, and the restore adds them, or names those that are missing.
  */
+
+import * as col from '../connections/columns.js';
+import { tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { note, sql } from '../connections/sql.js';
 import {
   type Detached,
   hasDetached,
@@ -16,10 +21,6 @@ import { findRows } from '../ledger/read.js';
 import { sameName } from '../ledger/selection.js';
 import { LEDGER } from '../ledger/tables.js';
 import { foldName, isSameName, writtenName } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { note, sql } from '../service/sql.js';
 import { isSameDefinition } from './rename-back.js';
 
 /** The newest of that name. */

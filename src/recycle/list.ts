@@ -7,25 +7,24 @@
  * line of several tables, show the ledger, which follows each change of undrop. Nobody sees a table
  * that the asker may not see.
  */
-import { type LedgerDrop, readDrops } from '../ledger/drops.js';
+
+import { unlessRefused } from '../connections/errors.js';
+import type { ServiceConnection } from '../connections/pool/pools.js';
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
+import { type LedgerDrop, readDrops } from '../ledger/overview.js';
 import { findPage, findRowsIfAny, type LedgerCursor } from '../ledger/read.js';
 import type { Selection, Sort } from '../ledger/selection.js';
 import { inBatches } from '../names/names.js';
-import { unlessRefused } from '../service/errors.js';
-import type { ServiceConnection } from '../service/pool/pools.js';
 import * as ER from '../wire/server-errors.js';
 import { type Asker, OPERATOR } from './asker.js';
 import { type Dropped, isNamed } from './dropped.js';
+import type { DroppedTable, EndedTable, ListedTable } from './held-tables.js';
 import {
-  type DroppedTable,
   describeEnded,
   describeHeld,
   describeRow,
-  type EndedTable,
-  type ListedTable,
+  listAll,
   listPage,
-  listUnknown,
   NAMED_MAX,
   withWhatIsLeft,
 } from './held-tables.js';
@@ -128,7 +127,8 @@ export async function* listDroppedTables(
   }
   const { withEnded, ...conditions } = selection;
   if (isOperator && withEnded === true && left > 0 && Object.keys(conditions).length === 0) {
-    const lines = (await listUnknown(connection)).slice(0, left);
+    const unknown = (await listAll(connection)).filter(({ groupId }) => groupId === null);
+    const lines = unknown.slice(0, left);
     yield { lines, ledger: { lines: 0, tables: 0 }, isLast: true };
   }
 }

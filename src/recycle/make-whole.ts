@@ -6,15 +6,10 @@
  * Invariant: the table keeps its name and its rows, whatever fails here.
  */
 
-import {
-  mayPass,
-  placeKeys,
-  type Reattached,
-  type ReattachedKey,
-  type ReattachOptions,
-  reattach,
-  reattachOwnKeys,
-} from '../held/foreign-keys/reattach.js';
+import { tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import type { Reattached, ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
+import { mayPass, placeKeys, reattach, reattachOwnKeys } from '../held/foreign-keys/reattach.js';
 import { reattachChecks } from '../held/relocate/checks.js';
 import {
   missingScript,
@@ -29,8 +24,6 @@ import { findRows, findRowsIfAny, type KeyParents } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';
 import { asRestorer, leaveRestore, takeOverRestore, untold } from '../ledger/table-restores.js';
 import type { QualifiedTable } from '../names/names.js';
-import { tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
 import { findRestoring, isUnfinished } from './rename-back.js';
 
 export interface ReattachReport {

@@ -5,34 +5,22 @@
  * Invariants: the ledger has the target before the RENAME. The loser of a race (against the
  * collector, another restore, a DBA) changes nothing.
  */
+
+import { tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { runWithTimeout } from '../connections/pool/statement-timeout.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
-import {
-  markRestoring,
-  recordRestored,
-  type Target,
-  takeOverRestore,
-  unmarkRestoring,
-  untold,
-} from '../ledger/table-restores.js';
+import * as ledger from '../ledger/table-restores.js';
 import { foldName, inBatches, writtenName } from '../names/names.js';
-import { tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { runWithTimeout } from '../service/pool/statement-timeout.js';
-import { ident, note, sql } from '../service/sql.js';
 import { RESTORE_RENAME_TRIES } from '../tries.js';
 import { namesWithLeftOver, takeLeftOver } from './left-over.js';
-import {
-  explainRefusal,
-  type HeldPlan,
-  isFateUnknown,
-  notSeen,
-  type RestorePlan,
-} from './plan-restore.js';
-import { isLiveTable, isRenamedBack, renameBack, schemaExists } from './rename-back.js';
+import * as planning from './plan-restore.js';
+import { isRenamedBack, renameBack, schemaExists } from './rename-back.js';
 
 /** With their definitions, which may be long. */
 const ROWS_OF_QUERY = 100;
@@ -40,7 +28,7 @@ const ROWS_OF_QUERY = 100;
 const BATCH = 20;
 
 /** A table of a request that has its name. */
-export interface Placed extends Pick<RestorePlan, 'table' | 'to' | 'wasBack'> {
+export interface Placed extends Pick<planning.RestorePlan, 'table' | 'to' | 'wasBack'> {
   /** False: the ledger could not be updated, recovery will do that; null: it has no row for it. */
   readonly recorded: boolean | null;
   /** Nothing was detached from it. */
@@ -59,7 +47,7 @@ export class Placing {
   /** Parts of an interrupted statement were added to their rows. */
   readonly #taken = new Set<string>();
   /** Tried together with others. False: it failed, as far as the server said. */
-  readonly #together = new Map<HeldPlan, boolean>();
+  readonly #together = new Map<planning.HeldPlan, boolean>();
   #busyTries = 1;
 
   /** `owner`: the connection that restores. */
@@ -69,7 +57,7 @@ export class Placing {
   }
 
   /** Reads their rows. Rejects with UNDROP_LEDGER_ROW if one can't be read. */
-  async read(plans: readonly HeldPlan[]): Promise<void> {
+  async read(plans: readonly planning.HeldPlan[]): Promise<void> {
     if (plans.length > 1) this.#busyTries = RESTORE_RENAME_TRIES;
     for (const some of inBatches(plans, ROWS_OF_QUERY)) {
       const ids = some.map(({ table }) => table.id);
@@ -90,7 +78,7 @@ export class Placing {
   }
 
   /** Several by a few RENAMEs; those that fail are left to `place`, which finds out why. */
-  async renameTogether(plans: readonly HeldPlan[]): Promise<void> {
+  async renameTogether(plans: readonly planning.HeldPlan[]): Promise<void> {
     for (const logged of [true, false]) {
       const some = plans.filter(({ table }) => table.logged === logged && !table.unseen);
       for (const batch of inBatches(some, BATCH)) {
@@ -101,16 +89,16 @@ export class Placing {
     }
   }
 
-  async #tryTogether(plans: readonly HeldPlan[], logged: boolean): Promise<boolean> {
+  async #tryTogether(plans: readonly planning.HeldPlan[], logged: boolean): Promise<boolean> {
     const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
-    await untold(() => markRestoring(this.#pool, targets, this.#owner));
+    await ledger.untold(() => ledger.markRestoring(this.#pool, targets, this.#owner));
     const pairs = plans.map(({ table: { holdSchema, holdName }, to }) => {
       return sql`${ident(holdSchema, holdName)} TO ${ident(to.schema, to.table)}`;
     });
     const rename = sql`RENAME ${note('put-back', plans[0]?.table.id)} TABLE ${sql.join(pairs, ', ')}`;
     const { problem } = await tolerantly(() => runWithTimeout(this.#pool, rename, { logged }));
     if (problem !== null) return false;
-    await untold(() => recordRestored(this.#pool, targets));
+    await ledger.untold(() => ledger.recordRestored(this.#pool, targets));
     return true;
   }
 
@@ -119,17 +107,13 @@ export class Placing {
    * UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD, UNDROP_BUSY or UNDROP_MISSING_RIGHT; then nothing was
    * changed. If the connection breaks, the same request continues.
    */
-  async place(plan: RestorePlan): Promise<Placed> {
+  async place(plan: planning.RestorePlan): Promise<Placed> {
     if (plan.wasBack) return this.#goOn(plan);
-    if (this.#together.get(plan) === true) return this.#placed(plan, true);
-    try {
-      return this.#placed(plan, await this.#rename(plan));
-    } catch (error) {
-      throw explainRefusal(error, plan);
-    }
+    const isDone = this.#together.get(plan) === true;
+    return this.#placed(plan, isDone || (await this.#rename(plan)));
   }
 
-  #placed(plan: HeldPlan, recorded: Placed['recorded']): Placed {
+  #placed(plan: planning.HeldPlan, recorded: Placed['recorded']): Placed {
     const row = this.#rows.get(plan.table.id);
     // Until it is in the recycle schema something may still be detached from it.
     const isSettled = row?.state === 'HOLD' && row.relocated && !this.#taken.has(row.id);
@@ -138,38 +122,40 @@ export class Placing {
   }
 
   /** Records its target. Resolves to a function that takes this back, if the table stays held. */
-  async mark(plan: HeldPlan): Promise<() => Promise<void>> {
+  async mark(plan: planning.HeldPlan): Promise<() => Promise<void>> {
     const target = this.#targetOf(plan);
     if (target === null) return async () => undefined;
-    await untold(() => markRestoring(this.#pool, [target], this.#owner));
+    await ledger.untold(() => ledger.markRestoring(this.#pool, [target], this.#owner));
     return async () => {
-      await untold(() => unmarkRestoring(this.#pool, target));
+      await ledger.untold(() => ledger.unmarkRestoring(this.#pool, target));
     };
   }
 
   /** Updates the ledger; the table stays restored even if this fails. */
-  async record(plan: HeldPlan): Promise<Placed['recorded']> {
+  async record(plan: planning.HeldPlan): Promise<Placed['recorded']> {
     const target = this.#targetOf(plan);
-    return target === null ? null : untold(() => recordRestored(this.#pool, [target]));
+    return target === null
+      ? null
+      : ledger.untold(() => ledger.recordRestored(this.#pool, [target]));
   }
 
-  #targetOf({ table: { id }, to }: HeldPlan): Target | null {
+  #targetOf({ table: { id }, to }: planning.HeldPlan): ledger.Target | null {
     const row = this.#rows.get(id);
     return row === undefined ? null : { row, to };
   }
 
   /** Continues a restore without an owner. */
-  async #goOn(plan: Extract<RestorePlan, { wasBack: true }>): Promise<Placed> {
+  async #goOn(plan: Extract<planning.RestorePlan, { wasBack: true }>): Promise<Placed> {
     const { row, to } = plan;
     const cause = 'its restore is being finished';
     const busy = () => new UndropError('UNDROP_BUSY', { table: writtenName(to), cause });
     if ((await liveOwners(this.#pool, [row])).size > 0) throw busy();
-    if (!(await takeOverRestore(this.#pool, row, this.#owner))) throw busy();
-    const recorded = await untold(() => recordRestored(this.#pool, [{ row, to }]));
+    if (!(await ledger.takeOverRestore(this.#pool, row, this.#owner))) throw busy();
+    const recorded = await ledger.untold(() => ledger.recordRestored(this.#pool, [{ row, to }]));
     return { ...plan, recorded };
   }
 
-  async #rename(plan: HeldPlan): Promise<Placed['recorded']> {
+  async #rename(plan: planning.HeldPlan): Promise<Placed['recorded']> {
     await assertPlaced(this.#pool, plan);
     const { table, to } = plan;
     const { id, holdSchema, holdName, logged } = table;
@@ -184,10 +170,10 @@ export class Placing {
         if (code === 'UNDROP_BUSY' && tries < this.#busyTries) continue;
         // A KILL that hits the RENAME of several at its end returns 1317 although it is done.
         const isRepeated = tries > 1 || this.#together.has(plan);
-        const mayBeBack = isFateUnknown(error) || (isRepeated && MAY_BE_BACK.has(code));
+        const mayBeBack = planning.isFateUnknown(error) || (isRepeated && MAY_BE_BACK.has(code));
         const look = async () => [mayBeBack && (await isRenamedBack(this.#pool, what))];
         if ((await tolerantly(look)).value.includes(true)) break;
-        if (!isFateUnknown(error)) await takeBack();
+        if (!planning.isFateUnknown(error)) await takeBack();
         throw error;
       }
     }
@@ -199,32 +185,11 @@ export class Placing {
 const MAY_BE_BACK: ReadonlySet<string | null> = new Set(['UNDROP_NOT_HELD', 'UNDROP_NAME_TAKEN']);
 
 /** The table is seen, and the schema that it gets into exists. */
-async function assertPlaced(
+export async function assertPlaced(
   pool: ServicePool,
-  { table, to: { schema } }: Pick<HeldPlan, 'table' | 'to'>,
+  { table, to: { schema } }: Pick<planning.HeldPlan, 'table' | 'to'>,
 ): Promise<void> {
-  if (table.unseen) throw notSeen(table);
+  if (table.unseen) throw planning.notSeen(table);
   if (await schemaExists(pool, schema)) return;
   throw new UndropError('UNDROP_SCHEMA_MISSING', { id: table.id, schema });
-}
-
-/**
- * For a dry run: returns the plan, or its refusal, as far as a read can tell.
- */
-export function previewing(
-  pool: ServicePool,
-  { swaps }: { readonly swaps: boolean },
-): (plan: RestorePlan) => Promise<RestorePlan> {
-  const given = new Set<string>();
-  return async (plan) => {
-    if (plan.wasBack) return plan;
-    const { id } = plan.table;
-    const { schema, table } = plan.to;
-    await assertPlaced(pool, plan);
-    const isLive = !swaps && (await isLiveTable(pool, { id, ...plan.to }));
-    const name = `${schema}.${table}`;
-    if (isLive || given.has(name)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table: name });
-    given.add(name);
-    return plan;
-  };
 }

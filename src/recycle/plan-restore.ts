@@ -6,19 +6,14 @@
  * Invariants: for several tables of one name the newest complete one is taken. No table gets a name
  * that is undrop's own.
  */
+
+import { isServerError, isUnanswered, type ServerError } from '../connections/errors.js';
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import {
-  foldName,
-  isUserSchema,
-  parseHoldName,
-  type QualifiedTable,
-  writtenName,
-} from '../names/names.js';
-import { isServerError, isUnanswered, type ServerError } from '../service/errors.js';
+import { isUserSchema, parseHoldName, type QualifiedTable, writtenName } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
-import { noSuchHeld, parseTableName, qualifiedOrigin } from './find-dropped.js';
-import type { ListedTable } from './held-tables.js';
+import * as finder from './find-dropped.js';
+import { describeRow, type ListedTable } from './held-tables.js';
 
 export type RestorePlan =
   | {
@@ -41,23 +36,31 @@ export type RestorePlan =
 
 export type HeldPlan = Extract<RestorePlan, { readonly wasBack: false }>;
 
-/**
- * `found`: the tables that `target` means, newest first. `to`: `[schema.]name` as users type it;
- * default: the original name.
- */
+/** `found`: the tables that `target` means, newest first. `to`: null: the original name. */
 export function planRestore(
   found: readonly ListedTable[],
-  { target, to: written }: { readonly target: string; readonly to?: string | undefined },
+  { target, to: renamed }: { readonly target: string; readonly to: finder.WrittenName | null },
 ): HeldPlan {
   const table = newestWhole(found);
-  if (table === undefined) throw noSuchHeld(target);
-  if (table.torn)
-    throw new UndropError('UNDROP_TORN', { table: qualifiedOrigin(table) ?? table.id });
+  if (table === undefined) throw finder.noSuchHeld(target);
+  if (table.torn) throw new UndropError('UNDROP_TORN', { table: finder.nameOrId(table) });
   if (table.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id: table.id, state: table.state });
   }
-  const to = chooseName(table, written);
+  const to = chooseName(table, renamed);
   return { wasBack: false, table, to, others: found.filter((other) => other !== table) };
+}
+
+/** The rest of a restore that was interrupted. */
+export function planRest(row: LedgerRow, to: QualifiedTable): RestorePlan {
+  const { id, sqlLogBin: logged, rowLogged } = row;
+  return {
+    wasBack: true,
+    table: { ...describeRow(id, row), logged, rowLogged },
+    row,
+    to,
+    others: [],
+  };
 }
 
 /** The first of `found` that can be restored, else the first; `found`: newest first. */
@@ -71,28 +74,25 @@ export function canComeBack({ state, torn }: Pick<ListedTable, 'state' | 'torn'>
   return state === 'HOLD' && torn !== true;
 }
 
-function chooseName(table: ListedTable, to: string | undefined): QualifiedTable {
-  const noOrigin = () => new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  if (to === undefined) {
-    if (table.origin === null) throw noOrigin();
-    return table.origin;
-  }
-  const parsed = parseTableName(to);
-  if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
-  const schema = parsed.schema ?? table.origin?.schema;
-  const isOwn = parsed.table === table.origin?.table;
-  if (schema === undefined) throw noOrigin();
-  // A hold name may be collected as one, unless it is the table's original name.
-  // A table of a user's in a schema of the server goes back to where it was.
-  const isHome = isUserSchema(schema) || schema === table.origin?.schema;
-  const isOurs = !isHome || (parseHoldName(parsed.table) !== null && !isOwn);
-  if (isOurs) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
-  return { schema, table: parsed.table };
+/** `[schema.]name` as users type it. Rejects with UNDROP_BAD_TARGET. */
+export function parseNewName(target: string): finder.WrittenName {
+  const name = finder.parseTableName(target);
+  if (name === null) throw new UndropError('UNDROP_BAD_TARGET', { target });
+  return name;
 }
 
-/** Equal for names that are the same on a server that folds their case. */
-export function foldedKey({ schema, table }: QualifiedTable): string {
-  return JSON.stringify([foldName(schema), foldName(table)]);
+function chooseName({ id, origin }: ListedTable, to: finder.WrittenName | null): QualifiedTable {
+  if (to === null && origin !== null) return origin;
+  const schema = to?.schema ?? origin?.schema;
+  if (to === null || schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id });
+  const { table } = to;
+  // A hold name may be collected as one, unless it is the table's original name.
+  // A table of a user's in a schema of the server goes back to where it was.
+  const isHome = isUserSchema(schema) || schema === origin?.schema;
+  const isFree = parseHoldName(table) === null || table === origin?.table;
+  if (isHome && isFree && finder.isNameable(schema) && finder.isNameable(table))
+    return { schema, table };
+  throw new UndropError('UNDROP_BAD_TARGET', { target: writtenName({ schema, table }) });
 }
 
 // ── refusals ─────────────────────────────────────────────────────────────────────────────────────
@@ -119,24 +119,9 @@ const SEE_DOCTOR =
 
 /** The refusal for a table that only the ledger has. */
 export function notSeen(table: ListedTable): UndropError {
-  const { id, holdSchema, holdName } = table;
-  const what = qualifiedOrigin(table) ?? id;
-  const cause = `it cannot see ${holdSchema}.${holdName}, as which ${what} is held`;
+  const { holdSchema, holdName } = table;
+  const cause = `it cannot see ${holdSchema}.${holdName}, as which ${finder.nameOrId(table)} is held`;
   return missingRight(cause);
-}
-
-/** An error that the user can act on if the server refuses; else `error` itself. */
-export function explainRefusal(error: unknown, { table, to }: HeldPlan): unknown {
-  if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
-  const { cause } = error;
-  if (isServerError(cause, ...ER.BAD_NAME)) {
-    return new UndropError('UNDROP_BAD_TARGET', { target: writtenName(to) }, error);
-  }
-  if (isReadOnly(cause)) {
-    const params = { id: table.id, cause: cause.sqlMessage };
-    return new UndropError('UNDROP_READ_ONLY', params, error);
-  }
-  return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
 }
 
 /** These errors have other causes, too, which their texts show. */

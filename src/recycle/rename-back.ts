@@ -6,26 +6,28 @@
  * Invariant: if the server returns an error, the table has its previous name; if the connection
  * breaks, the result is unknown.
  */
+
+import * as col from '../connections/columns.js';
+import { isServerError, type ServerError } from '../connections/errors.js';
+import { findRecycled, isHeldAnywhere } from '../connections/hold-tables.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { isKilled, runWithTimeout } from '../connections/pool/statement-timeout.js';
+import { readServerFacts } from '../connections/server-facts.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
 import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findDropsSince } from '../ledger/read.js';
-import { isRecycleSchema, parseHoldName, placesOf, type QualifiedTable } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { isServerError } from '../service/errors.js';
-import { findRecycled, isHeldAnywhere } from '../service/hold-tables.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, sql } from '../service/sql.js';
+import * as names from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
+import { DENIED, isReadOnly, missingRight } from './plan-restore.js';
 
 interface RenamedBack {
   readonly id: string;
   readonly holdSchema: string;
   readonly holdName: string;
-  readonly to: QualifiedTable;
+  readonly to: names.QualifiedTable;
   /** sql_log_bin of the drop. */
   readonly logged: boolean;
 }
@@ -38,7 +40,7 @@ interface RenamedBack {
  */
 export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
   const { id, holdSchema, holdName, to, logged } = what;
-  const held = parseHoldName(holdName);
+  const held = names.parseHoldName(holdName);
   if (held?.id !== id) throw notHeld(what);
   if (held.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
@@ -65,7 +67,7 @@ async function findMoved(
   { id, holdSchema }: RenamedBack,
 ): Promise<Pick<RenamedBack, 'holdSchema' | 'holdName'> | null> {
   // A table is relocated only once.
-  if (isRecycleSchema(holdSchema)) return null;
+  if (names.isRecycleSchema(holdSchema)) return null;
   const [found] = await findRecycled(pool, id);
   return found === undefined ? null : { holdSchema: found.schema, holdName: found.name };
 }
@@ -85,16 +87,17 @@ export async function isRenamedBack(
 /** Whether a table or view has the name. */
 export async function isLiveTable(
   pool: ServicePool,
-  place: QualifiedTable & Pick<RenamedBack, 'id'>,
+  place: names.QualifiedTable & Pick<RenamedBack, 'id'>,
 ): Promise<boolean> {
   return (await readTable(pool, place)) !== 'missing';
 }
 
+/** Rather an error that the user can act on. */
 async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Promise<unknown> {
   if (!isServerError(error)) return error;
   const { id, to } = what;
   const { schema } = to;
-  const table = `${schema}.${to.table}`;
+  const table = names.writtenName(to);
   const cause = error.sqlMessage;
   const busy = `${what.holdSchema}.${what.holdName}`;
   const refusal = explainRename(error, { id, schema, busy });
@@ -113,25 +116,36 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
     return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema }, error);
   }
   if (isServerError(error, ...ER.ABSENT_TO_RENAME)) return notHeld(what, error);
+  if (isServerError(error, ...ER.BAD_NAME)) {
+    return new UndropError('UNDROP_BAD_TARGET', { target: table }, error);
+  }
+  if (isServerError(error, ...DENIED)) return missingRight(cause, error);
   const step = `restore held table ${id}`;
   return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
 }
 
-/**
- * The usual errors of a RENAME of held table `id` into `schema`: a lock on `busy`, or the name of a
- * CHECK. Null: another error.
- */
+interface RenamedHeld {
+  readonly id: string;
+  readonly schema: string;
+  /** The table that may be locked. */
+  readonly busy: string;
+  /** The table whose absence is the reason if one is absent. */
+  readonly held?: string;
+}
+
+/** The usual errors of a RENAME of held table `id` into `schema`. Null: another error. */
 export function explainRename(
-  error: unknown,
-  { id, schema, busy }: { readonly id: string; readonly schema: string; readonly busy: string },
+  error: ServerError,
+  { id, schema, busy, held }: RenamedHeld,
 ): UndropError | null {
-  if (!isServerError(error)) return null;
   const cause = error.sqlMessage;
   if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table: busy, cause }, error);
   if (isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME)) {
     return new UndropError('UNDROP_CHECK_TAKEN', { id, schema, cause }, error);
   }
-  return null;
+  if (isReadOnly(error)) return new UndropError('UNDROP_READ_ONLY', { id, cause }, error);
+  const isAbsent = held !== undefined && isServerError(error, ...ER.ABSENT_TO_RENAME);
+  return isAbsent ? new UndropError('UNDROP_NOT_HELD', { id, table: held }, error) : null;
 }
 
 /** True if it exists and is visible to the account. */
@@ -161,11 +175,11 @@ export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
 export async function findRenamed(
   pool: ServicePool,
   row: LedgerRow,
-): Promise<QualifiedTable | null> {
+): Promise<names.QualifiedTable | null> {
   const { id, restoredAs } = row;
   if (!isUnfinished(row) || restoredAs === null) return null;
   const holdSchema = row.holdSchema ?? row.schema;
-  for (const to of placesOf(restoredAs)) {
+  for (const to of names.placesOf(restoredAs)) {
     if (await isRenamedBack(pool, { id, holdSchema, to })) return to;
   }
   return null;
@@ -178,7 +192,7 @@ export async function findRenamed(
 export async function findRestoring(
   pool: ServicePool,
   row: LedgerRow,
-): Promise<QualifiedTable | null> {
+): Promise<names.QualifiedTable | null> {
   const at = await findRenamed(pool, row);
   if (at === null || !(await isRestored(pool, row, at))) return null;
   return (await findDropsSince(pool, row, at)).length > 0 ? null : at;
@@ -193,7 +207,7 @@ export async function findRestoring(
 export async function isRestored(
   pool: ServicePool,
   row: LedgerRow,
-  at: QualifiedTable = row,
+  at: names.QualifiedTable = row,
 ): Promise<boolean> {
   const own = ident(at.schema, at.table);
   try {
@@ -209,9 +223,7 @@ export async function isRestored(
     const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
     if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
     const definition = ownDefinition(col.text(shown[0] ?? {}, 'Create Table'), at.table, row.table);
-    if (row.definition === null) return true;
-    const off = new Set(checks.map(({ clause }) => `  ${clause}`));
-    return comparable(definition, off) === comparable(row.definition, off);
+    return row.definition === null || hasSameText(definition, row.definition, checks);
   } catch (error) {
     // No such table, or a view: in both cases not the dropped one.
     if (isServerError(error)) return false;
@@ -223,15 +235,19 @@ export async function isRestored(
 export function isSameDefinition(one: LedgerRow, other: LedgerRow): boolean {
   if (one.definition === null || other.definition === null) return false;
   const checks = [...one.detached.checks, ...other.detached.checks];
-  const off = new Set(checks.map(({ clause }) => `  ${clause}`));
-  return comparable(one.definition, off) === comparable(other.definition, off);
+  return hasSameText(one.definition, other.definition, checks);
 }
 
 /**
- * A table that is restored by hand may lack its foreign keys, and the CHECKs `off`; with keys the
+ * A table that is restored by hand may lack its foreign keys, and these CHECKs; with keys the
  * server reorders their indexes, and names them after the keys. The names that MySQL gives to
  * CHECKs begin with that of the table, also while it is held.
  */
+function hasSameText(one: string, other: string, checks: LedgerRow['detached']['checks']): boolean {
+  const off = new Set(checks.map(({ clause }) => `  ${clause}`));
+  return comparable(one, off) === comparable(other, off);
+}
+
 function comparable(definition: string, off: ReadonlySet<string>): string {
   return definitionLines(definition.replace(/ AUTO_INCREMENT=\d+/, ''))
     .filter((line) => !FOREIGN_KEY_LINE.test(line))

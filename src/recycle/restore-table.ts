@@ -2,15 +2,16 @@
  * Finishes the restore of a table that has its name: reattaches foreign keys and triggers. The
  * report also compares it with others of its name.
  */
+
+import * as col from '../connections/columns.js';
+import { tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { runWithin } from '../connections/pool/statement-timeout.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import type { ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import * as col from '../service/columns.js';
-import { tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { runWithin } from '../service/pool/statement-timeout.js';
-import { ident, note, sql } from '../service/sql.js';
 import { type DroppedTable, type ListedTable, listWanted } from './held-tables.js';
 import { makeWhole, NOTHING_REATTACHED, type ReattachReport } from './make-whole.js';
 import type { Placed } from './place-tables.js';
@@ -47,16 +48,16 @@ export interface Finishing extends Pick<ReattachOptions, 'anyParent' | 'back' | 
 export async function finishRestored(
   pool: ServicePool,
   done: Placed,
-  { waited, broken, ...how }: Finishing,
+  { waited, broken, ...options }: Finishing,
 ): Promise<RestoreReport> {
   const { table, to, wasBack, recorded, isComplete = false, swapped, bound = null } = done;
-  const { id, groupId, logged, origin, droppedAt, user, rowEstimate } = table;
+  const { id, groupId, logged, origin, droppedAt, how, user, rowEstimate } = table;
   const own = writtenName(to);
   const cameBack = isComplete
     ? NOTHING_REATTACHED
-    : await makeWhole(pool, { id, logged, ...how }, to);
+    : await makeWhole(pool, { id, logged, ...options }, to);
   // A schema may have thousands of tables.
-  const isOne = how.wholeSchema !== true;
+  const isOne = options.wholeSchema !== true;
   const found = isOne ? await findBrokenRows(pool, to) : [];
   const brokenKeys = found.filter(({ table: child, name }) => !broken.has(`${child} ${name}`));
   for (const key of brokenKeys) broken.set(`${key.table} ${key.name}`, key);
@@ -66,16 +67,7 @@ export async function finishRestored(
     throw new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text });
   }
   const foreignKeys = [...cameBack.foreignKeys, ...waited.filter(({ parent }) => parent === own)];
-  const what = {
-    id,
-    groupId,
-    origin,
-    restoredAs: to,
-    droppedAt,
-    how: table.how,
-    user,
-    rowEstimate,
-  };
+  const what = { id, groupId, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
   const report = { ...cameBack, foreignKeys, ...what, ...versions, brokenKeys, recorded, wasBack };
   return swapped === undefined ? report : { ...report, swapped };
 }
@@ -119,8 +111,9 @@ async function readVersions(
 ): Promise<Versions> {
   const endMs = performance.now() + COUNT_MS;
   const count = await countRows(pool, { ...to, rowEstimate }, endMs);
-  const wanted = origin === null ? [] : [origin];
-  const { value: found } = await tolerantly(() => listWanted(pool, wanted));
+  const { value: found } = await tolerantly(async () =>
+    origin === null ? [] : listWanted(pool, { by: 'name', ...origin }),
+  );
   const others = found.filter((other) => other.id !== id);
   const whole = others.filter(({ state, torn, unseen }) => state === 'HOLD' && !torn && !unseen);
   for (const table of count === null ? [] : whole.slice(0, OTHERS_COUNTED)) {

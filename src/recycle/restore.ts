@@ -9,38 +9,22 @@
 
 import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
+import { isServiceError, tolerantly } from '../connections/errors.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, findRowsIfAny } from '../ledger/read.js';
+import type { Selection } from '../ledger/selection.js';
 import { asRestorer } from '../ledger/table-restores.js';
-import { inGroups, type QualifiedTable, writtenName } from '../names/names.js';
-import { isServiceError, tolerantly } from '../service/errors.js';
-import type { ServicePool } from '../service/pool/pools.js';
+import { inGroups, keyOf, type QualifiedTable, writtenName } from '../names/names.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
-import {
-  findDropped,
-  findEndedRows,
-  findSelected,
-  findTarget,
-  idDigits,
-  isAbsent,
-  isIdWith,
-  noSuchHeld,
-  parseTableName,
-  qualifiedOrigin,
-  type SelectionRequest,
-  withFate,
-} from './find-dropped.js';
-import { type DroppedTable, describeRow, type ListedTable, listAll } from './held-tables.js';
+import * as finder from './find-dropped.js';
+import { type DroppedTable, listPage } from './held-tables.js';
 import { addWaitingKeys, unfinishedName } from './make-whole.js';
-import { type Placed, Placing, previewing } from './place-tables.js';
-import {
-  type HeldPlan,
-  isFateUnknown,
-  newestWhole,
-  planRestore,
-  type RestorePlan,
-} from './plan-restore.js';
+import { assertPlaced, type Placed, Placing } from './place-tables.js';
+import * as planning from './plan-restore.js';
+import { isLiveTable } from './rename-back.js';
 import { type Finishing, finishRestored, type RestoreReport } from './restore-table.js';
 import { exchange, type SwapBy } from './swap.js';
 
@@ -69,6 +53,12 @@ export async function restore(
 
 // ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
+interface SelectionRequest {
+  readonly selection: Selection;
+  /** The same, as the user typed it. */
+  readonly text: string;
+}
+
 export type ManyRequest =
   | ({ readonly by: 'name'; readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>)
   | ({ readonly by: 'selection' } & SelectionRequest);
@@ -77,17 +67,15 @@ export type ManyRequest =
 export type Choice = {
   /** The requested name, or `schema.table` with its id. */
   readonly what: string;
-} & ({ readonly plan: RestorePlan } | { readonly error: unknown });
+} & ({ readonly plan: planning.RestorePlan } | { readonly error: unknown });
 
 /** Rejects with UNDROP_NO_SUCH_HELD if no held table belongs to a requested drop. */
 export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
   if (request.by === 'selection') return chooseSelected(pool, request);
   const { by: _name, targets, ...how } = request;
   const choices = new Map<string, Choice>();
-  // For several targets one list of all, because a list for each would take longer.
-  const all = targets.length > 1 ? await listAll(pool) : null;
   for (const target of targets) {
-    const choice = await choiceOf(target, () => planOne(pool, { target, ...how }, all));
+    const choice = await choiceOf(target, () => planOne(pool, { target, ...how }));
     choices.set('plan' in choice ? choice.plan.table.id : target, choice);
   }
   return [...choices.values()];
@@ -96,42 +84,52 @@ export async function choose(pool: ServicePool, request: ManyRequest): Promise<r
 /** With the refusal of `plan`, if it has one. */
 export async function choiceOf(
   what: string,
-  plan: () => RestorePlan | Promise<RestorePlan>,
+  plan: () => planning.RestorePlan | Promise<planning.RestorePlan>,
 ): Promise<Choice> {
   try {
     return { what, plan: await plan() };
   } catch (error) {
-    if (!isServiceError(error) || isFateUnknown(error)) throw error;
+    if (!isServiceError(error) || planning.isFateUnknown(error)) throw error;
     return { what, error };
   }
 }
 
+/**
+ * The newest of each name, and restores that were interrupted: such tables have their names, but
+ * not all their detached parts. Rejects with UNDROP_AMBIGUOUS if these are several drops and one
+ * was asked for.
+ */
 async function chooseSelected(
   pool: ServicePool,
-  request: SelectionRequest,
+  { selection, text }: SelectionRequest,
 ): Promise<readonly Choice[]> {
-  const { held, unfinished } = await findSelected(pool, request);
+  const read = (isRestoring: boolean) =>
+    findRowsIfAny(pool, { by: 'selection', ...selection, isRestoring }, { texts: false });
+  const rows = await read(false);
+  const ids = new Set(rows.map(({ id }) => id));
+  const held = (await listPage(pool, rows)).filter(({ id }) => ids.has(id));
+  const isHeld = new Set(held.map(({ id }) => id));
+  const unfinished = (await read(true)).filter(({ id }) => !isHeld.has(id));
+  const drops = new Set([...rows, ...unfinished].map(({ groupId }) => groupId));
+  if (selection.drop !== undefined && drops.size > 1) throw finder.ambiguousIds(text, [...drops]);
   const choices: Choice[] = [];
   for (const row of unfinished) {
     const plan = await resume(pool, row);
     if (plan !== null) choices.push({ what: namedText(plan.table), plan });
   }
-  for (const same of groupByName(held)) {
-    const table = newestWhole(same);
+  // Tables without a name separately.
+  for (const same of inGroups(held, ({ id, origin }) => (origin === null ? id : keyOf(origin)))) {
+    const table = planning.newestWhole(same);
     const what = table === undefined ? '' : namedText(table);
-    choices.push(await choiceOf(what, () => planRestore(same, { target: what })));
+    const plan = () => planning.planRestore(same, { target: what, to: null });
+    choices.push(await choiceOf(what, plan));
   }
   if (choices.length > 0) return choices;
-  throw noSuchHeld(request.text);
-}
-
-/** Tables of one name together; tables without a name separately. */
-function groupByName(tables: readonly ListedTable[]): readonly (readonly ListedTable[])[] {
-  return inGroups(tables, ({ id, origin }) => (origin === null ? id : JSON.stringify(origin)));
+  throw finder.noSuchHeld(text);
 }
 
 function namedText(table: Pick<DroppedTable, 'id' | 'origin'>): string {
-  const name = qualifiedOrigin(table);
+  const name = finder.qualifiedOrigin(table);
   return name === null ? table.id : `${name} (${table.id})`;
 }
 
@@ -202,12 +200,20 @@ export function restoreAll(
 export function previewAll(
   pool: ServicePool,
   choices: readonly Choice[],
-  how: { readonly swaps: boolean },
-): Promise<ManyReport<RestorePlan>> {
-  const preview = previewing(pool, how);
+  { swaps }: { readonly swaps: boolean },
+): Promise<ManyReport<planning.RestorePlan>> {
+  const given = new Set<string>();
   const work = async (choice: Choice) => {
     if ('error' in choice) throw choice.error;
-    return preview(choice.plan);
+    const { plan } = choice;
+    if (plan.wasBack) return plan;
+    await assertPlaced(pool, plan);
+    const { id } = plan.table;
+    const table = writtenName(plan.to);
+    const isLive = !swaps && (await isLiveTable(pool, { id, ...plan.to }));
+    if (isLive || given.has(table)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table });
+    given.add(table);
+    return plan;
   };
   return tryEach(choices, { nameOf: ({ what }) => what, work });
 }
@@ -231,11 +237,11 @@ async function readNeighbours(
 async function swap(
   pool: ServicePool,
   placing: Placing,
-  { plan, swapBy }: { readonly plan: HeldPlan } & Required<Pick<RestoreOptions, 'swapBy'>>,
+  { plan, swapBy }: { readonly plan: planning.HeldPlan } & Required<Pick<RestoreOptions, 'swapBy'>>,
 ): Promise<Placed> {
   const { table, to, isExact = false } = plan;
-  const begun = await findBegun(pool, to, await readBegun(pool, [to], { swaps: true }));
-  if (begun !== null) {
+  const begun = (await findBegun(pool, [to], { swaps: true })).get(writtenName(to));
+  if (begun !== undefined) {
     const finished = { ...(await placing.place(begun)), swapped: null };
     // The same request again: the held table is now the one that the earlier try has moved away.
     if (table.how === 'SWAP' && !isExact) return finished;
@@ -272,7 +278,8 @@ export async function tryEach<I, T>(
       const failure = { what: nameOf(item), error };
       failed.push(failure);
       onResult(failure, at);
-      if (isFateUnknown(error)) return { done, failed, untried: items.slice(at.done).map(nameOf) };
+      if (planning.isFateUnknown(error))
+        return { done, failed, untried: items.slice(at.done).map(nameOf) };
     }
   }
   return { done, failed, untried: [] };
@@ -287,65 +294,56 @@ export async function tryEach<I, T>(
  */
 async function planOne(
   pool: ServicePool,
-  request: RestoreRequest,
-  all: readonly ListedTable[] | null = null,
-): Promise<RestorePlan> {
-  const { target } = request;
+  { target, to: written, swaps = false }: RestoreRequest,
+): Promise<planning.RestorePlan> {
+  const to = written === undefined ? null : planning.parseNewName(written);
   try {
-    const found = all === null ? await findDropped(pool, target) : findTarget(all, target);
-    const plan = planRestore(found, request);
-    if (isIdWith(plan.table.id, idDigits(target))) return plan;
-    return (await findBegun(pool, plan.to, await readBegun(pool, [plan.to], request))) ?? plan;
+    const plan = planning.planRestore(await finder.findDropped(pool, target), { target, to });
+    if (finder.isIdWith(plan.table.id, finder.idDigits(target))) return plan;
+    return (await findBegun(pool, [plan.to], { swaps })).get(writtenName(plan.to)) ?? plan;
   } catch (error) {
-    if (!isAbsent(error)) throw error;
-    const { value: rows } = await tolerantly(() => findEndedRows(pool, target));
+    if (!finder.isAbsent(error)) throw error;
+    const { value: rows } = await tolerantly(() => finder.findEndedRows(pool, target));
     const [newest] = rows;
     const plan = newest === undefined ? null : await resume(pool, newest);
-    if (plan !== null && isFor(request, plan)) return plan;
-    throw await withFate(pool, { target, error }, rows);
+    if (plan !== null && isFor(to, plan)) return plan;
+    throw await finder.withFate(pool, { target, error }, rows);
   }
 }
 
 /** Whether the request has no new name, or the present name of the table. */
-function isFor({ to }: RestoreRequest, { table, to: restoredAs }: RestorePlan): boolean {
-  if (to === undefined) return true;
-  const wanted = parseTableName(to);
-  const schema = wanted?.schema ?? table.origin?.schema;
-  return wanted?.table === restoredAs.table && schema === restoredAs.schema;
+function isFor(to: finder.WrittenName | null, { table, to: at }: planning.RestorePlan): boolean {
+  if (to === null) return true;
+  return to.table === at.table && (to.schema ?? table.origin?.schema) === at.schema;
 }
 
 /**
- * Restores to those names that have begun, and may have been interrupted; and, as a swap would
- * exchange the table, only without one those that have left triggers or keys out.
+ * By `schema.table`: the restores that gave a table one of these names, and may have been
+ * interrupted; or, as a swap would exchange the table, only without one, have left triggers or keys
+ * out.
  */
-export async function readBegun(
-  pool: ServicePool,
-  names: readonly QualifiedTable[],
-  { swaps = false }: Pick<RestoreRequest, 'swaps'>,
-): Promise<readonly LedgerRow[]> {
-  const filter = { by: swaps ? 'restoring' : 'unfinished', as: names.map(writtenName) } as const;
-  const { value } = await tolerantly(() => findRows(pool, filter, { texts: false }));
-  return value;
-}
-
-/** The interrupted restore among `begun` that gave a table that name; null: none. */
 export async function findBegun(
   pool: ServicePool,
-  to: QualifiedTable,
-  begun: readonly LedgerRow[],
-): Promise<RestorePlan | null> {
+  names: readonly QualifiedTable[],
+  { swaps }: { readonly swaps: boolean },
+): Promise<ReadonlyMap<string, planning.RestorePlan>> {
+  const plans = new Map<string, planning.RestorePlan>();
+  if (names.length === 0) return plans;
+  const filter = { by: swaps ? 'restoring' : 'unfinished', as: names.map(writtenName) } as const;
+  const { value: begun } = await tolerantly(() => findRows(pool, filter, { texts: false }));
   for (const row of begun) {
-    const plan = row.restoredAs === writtenName(to) ? await resume(pool, row) : null;
-    if (plan !== null) return plan;
+    const { restoredAs } = row;
+    const plan = restoredAs === null || plans.has(restoredAs) ? null : await resume(pool, row);
+    if (restoredAs !== null && plan !== null) plans.set(restoredAs, plan);
   }
-  return null;
+  return plans;
 }
 
 /**
  * For a table that is no longer held: the rest of an interrupted restore; null if there is none, or
  * it has an owner.
  */
-async function resume(pool: ServicePool, row: LedgerRow): Promise<RestorePlan | null> {
+async function resume(pool: ServicePool, row: LedgerRow): Promise<planning.RestorePlan | null> {
   const to = await unfinishedName(pool, row);
   if (to === null) return null;
   const pauseMs = pauseBefore(RESTORE_OWNER, 0);
@@ -353,6 +351,5 @@ async function resume(pool: ServicePool, row: LedgerRow): Promise<RestorePlan | 
     if (waitedMs >= RESTORE_OWNER.givenUpMs) return null;
     await systemClock.sleep(pauseMs);
   }
-  const table = { ...describeRow(row.id, row), logged: row.sqlLogBin, rowLogged: row.rowLogged };
-  return { wasBack: true, table, row, to, others: [] };
+  return planning.planRest(row, to);
 }

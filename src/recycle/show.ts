@@ -5,36 +5,21 @@
  * Invariant: only a part of each value is read, so that no row is too big for the caller.
  */
 
+import * as col from '../connections/columns.js';
+import type { ServicePool } from '../connections/pool/pools.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { findMissing, missingScript } from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';
 import { findRowsIfAny, readRestoreScript } from '../ledger/read.js';
-import * as col from '../service/columns.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { ident, note, sql } from '../service/sql.js';
-import {
-  ambiguousIds,
-  findDropped,
-  findEndedRows,
-  idDigits,
-  isIdWith,
-  noSuchHeld,
-} from './find-dropped.js';
-import {
-  type DroppedTable,
-  describeEnded,
-  describeRow,
-  type EndedTable,
-  type ListedTable,
-  newestFirst,
-  withWhatIsLeft,
-} from './held-tables.js';
+import * as finder from './find-dropped.js';
+import * as heldTables from './held-tables.js';
 import { newestWhole } from './plan-restore.js';
 
 export interface ShownTable {
-  readonly dropped: DroppedTable;
+  readonly dropped: heldTables.DroppedTable;
   /** Null: it is no longer held. */
-  readonly held: ListedTable | null;
+  readonly held: heldTables.ListedTable | null;
   /** Null: the ledger has no row for it. */
   readonly row: LedgerRow | null;
   /** The script that restores it by hand, or its missing parts; null: the ledger has none yet. */
@@ -42,35 +27,38 @@ export interface ShownTable {
   /** Statements that have failed because they use it; null: none. */
   readonly used: Uses | null;
   /** Its end; null: it is held, or may be. */
-  readonly ended: EndedTable | null;
+  readonly ended: heldTables.EndedTable | null;
   /** The other tables of the same statement. */
-  readonly sameDrop: readonly DroppedTable[];
+  readonly sameDrop: readonly heldTables.DroppedTable[];
   /** Other held tables of its name, newest first. */
-  readonly others: readonly ListedTable[];
+  readonly others: readonly heldTables.ListedTable[];
 }
 
 /** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. A name means the newest complete one. */
 export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
-  const found = await findDropped(pool, target);
+  const found = await finder.findDropped(pool, target);
   const newest = newestWhole(found);
-  const [held = null] = newest === undefined ? [] : await withWhatIsLeft(pool, [newest]);
+  const [held = null] = newest === undefined ? [] : await heldTables.withWhatIsLeft(pool, [newest]);
   const id = held?.id ?? (await findEnded(pool, target));
-  const [known = null] = await rowsOf(pool, { by: 'ids', ids: [id] });
+  const [known = null] = await findRowsIfAny(pool, { by: 'ids', ids: [id] });
   const missing = known === null ? null : await findMissing(pool, known);
   const isMade = missing === null && known?.failure?.todo === 'triggers';
   const row = isMade ? { ...known, failure: null } : known;
   const script = row === null ? null : await readRestoreScript(pool, id);
   const isBack = row?.state === 'restored';
-  const group = row === null ? [] : await rowsOf(pool, { by: 'drop', groupId: row.groupId });
-  const kin = group.filter((other) => other.id !== id).map((other) => describeRow(other.id, other));
+  const drop = { by: 'drop', groupId: row?.groupId ?? '' } as const;
+  const group = row === null ? [] : await findRowsIfAny(pool, drop, { texts: false });
+  const kin = group
+    .filter((other) => other.id !== id)
+    .map((other) => heldTables.describeRow(other.id, other));
   return {
-    dropped: describeRow(id, row ?? undefined),
+    dropped: heldTables.describeRow(id, row ?? undefined),
     held,
     row,
     used: (await readUses(pool)).get(id) ?? null,
     script: missing === null ? (isBack ? withoutMove(script) : script) : missingScript(missing),
-    ended: row === null ? null : describeEnded(row),
-    sameDrop: [...kin].sort(newestFirst),
+    ended: row === null ? null : heldTables.describeEnded(row),
+    sameDrop: kin.sort(heldTables.newestFirst),
     others: found.filter((other) => other !== newest),
   };
 }
@@ -80,21 +68,14 @@ function withoutMove(script: string | null): string | null {
   return script?.replace(/^RENAME TABLE .*;\n/m, '') ?? null;
 }
 
-function rowsOf(
-  pool: ServicePool,
-  filter: Parameters<typeof findRowsIfAny>[1],
-): Promise<readonly LedgerRow[]> {
-  return findRowsIfAny(pool, filter, { texts: filter.by === 'ids' });
-}
-
 /** The id of a table that is no longer held: for a name the last, for digits the only one. */
 async function findEnded(pool: ServicePool, target: string): Promise<string> {
-  const found = await findEndedRows(pool, target);
+  const found = await finder.findEndedRows(pool, target);
   const [last] = found;
-  if (last === undefined) throw noSuchHeld(target);
-  const isById = found.every(({ id }) => isIdWith(id, idDigits(target)));
+  if (last === undefined) throw finder.noSuchHeld(target);
+  const isById = found.every(({ id }) => finder.isIdWith(id, finder.idDigits(target)));
   const ids = found.map(({ id }) => id);
-  if (isById && ids.length > 1) throw ambiguousIds(target, ids);
+  if (isById && ids.length > 1) throw finder.ambiguousIds(target, ids);
   return last.id;
 }
 
@@ -112,7 +93,7 @@ const IN_BYTES =
 /** At most `rowsMax`, in the server's order. */
 export async function readHeldRows(
   pool: ServicePool,
-  { id, holdSchema, holdName }: ListedTable,
+  { id, holdSchema, holdName }: heldTables.ListedTable,
   rowsMax: number,
 ): Promise<HeldRows> {
   const [found = []] = await pool.run(

@@ -9,6 +9,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent } from '../audit.js';
+import { isServerError, type ServerError } from '../connections/errors.js';
+import { findHoldTables } from '../connections/hold-tables.js';
+import type { ServicePool, TaskConnection } from '../connections/pool/pools.js';
+import { runWithTimeoutOn, SHORT_INNODB_WAIT } from '../connections/pool/statement-timeout.js';
+import { ident, note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { detachAndRelocate } from '../held/relocate/relocate.js';
 import { untilFree } from '../held/relocate/until-free.js';
@@ -18,13 +23,7 @@ import { forgetIntents, type IntentTable, recordOutcome } from '../ledger/write.
 import { type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId, type QualifiedTable, writtenName } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
-import { isServerError } from '../service/errors.js';
-import { findHoldTables } from '../service/hold-tables.js';
-import type { ServicePool, TaskConnection } from '../service/pool/pools.js';
-import { runWithTimeoutOn, SHORT_INNODB_WAIT } from '../service/pool/statement-timeout.js';
-import { ident, note, sql } from '../service/sql.js';
 import { commentTags } from '../sql/comment-tags.js';
-import * as ER from '../wire/server-errors.js';
 import type { ListedTable } from './held-tables.js';
 import type { Placed, Placing } from './place-tables.js';
 import type { HeldPlan } from './plan-restore.js';
@@ -81,7 +80,7 @@ export async function exchange(
         : { id, holdSchema: live.schema, holdName, relocated: false };
     const failure = relocation?.outcome === 'put-back' ? null : (relocation?.failure ?? null);
     await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
-    const event = heldEvent(live, { ...outcome, by });
+    const event = heldEvent(live, outcome, by);
     await reportAndKeep({ connection: pool, log }, [event]);
     const bound = failure?.binds === undefined ? null : failure;
     return { ...plan, recorded: await placing.record(plan), swapped: id, bound };
@@ -90,11 +89,8 @@ export async function exchange(
 
 function heldEvent(
   { id, schema, table, byteEstimate: bytes, holdUntil }: IntentTable,
-  {
-    holdSchema,
-    holdName,
-    by,
-  }: { readonly holdSchema: string; readonly holdName: string; readonly by: SwapBy },
+  { holdSchema, holdName }: { readonly holdSchema: string; readonly holdName: string },
+  by: SwapBy,
 ): HistoryEvent {
   const { user, clientAddress: client } = by;
   const where = { id, dropId: id, schema, table, holdSchema, holdName };
@@ -127,7 +123,7 @@ async function renameBoth(
   const rename = sql`RENAME ${note('swap', live.id)} TABLE ${own} TO ${ident(schema, holdName)},
     ${ident(table.holdSchema, table.holdName)} TO ${own}`;
   try {
-    await runWithTimeoutOn(connection, pool, [SHORT_INNODB_WAIT, rename], { logged: true });
+    await runWithTimeoutOn({ connection, pool }, [SHORT_INNODB_WAIT, rename], { logged: true });
   } catch (error) {
     if (!isServerError(error)) throw error;
     // A KILL that hits the RENAME at its end returns 1317 although it is done.
@@ -138,16 +134,11 @@ async function renameBoth(
   }
 }
 
-function explain({ plan: { table }, live }: Exchange, error: Error): UndropError {
-  const { schema } = live;
-  const refusal = explainRename(error, { id: table.id, schema, busy: `${schema}.${live.table}` });
-  if (refusal !== null) return refusal;
-  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) {
-    const held = `${table.holdSchema}.${table.holdName}`;
-    return new UndropError('UNDROP_NOT_HELD', { id: table.id, table: held }, error);
-  }
-  const why = (isServerError(error) ? error.sqlMessage : error.message).replace(/\.$/, '');
-  return notSwapped(table, live, { why, cause: error });
+function explain({ plan: { table }, live }: Exchange, error: ServerError): UndropError {
+  const held = `${table.holdSchema}.${table.holdName}`;
+  const what = { id: table.id, schema: live.schema, busy: writtenName(live), held };
+  const why = error.sqlMessage.replace(/\.$/, '');
+  return explainRename(error, what) ?? notSwapped(table, live, { why, cause: error });
 }
 
 function notSwapped(

@@ -72,17 +72,20 @@ export class Pump {
   readonly #sink: ByteStream;
   #held = false;
   #sinkFull = false;
-  #onEmpty: (() => void) | null = null;
+  readonly #onEmpty: (() => void)[] = [];
 
   constructor(source: ByteStream, sink: ByteStream) {
     this.#source = source;
     this.#sink = sink;
     sink.onDrain = () => {
       this.#sinkFull = false;
-      this.#onEmpty?.();
-      this.#onEmpty = null;
+      this.#callBack();
       if (!this.#held) this.#source.resume();
     };
+  }
+
+  #callBack(): void {
+    for (const run of this.#onEmpty.splice(0)) run();
   }
 
   write(bytes: Buffer): void {
@@ -91,9 +94,9 @@ export class Pump {
     this.#source.pause();
   }
 
-  /** Calls back, now or later, when the sink has taken all bytes; one callback at a time. */
+  /** Calls back, now or later, when the sink has taken all bytes. */
   whenEmpty(run: () => void): void {
-    if (this.#sinkFull) this.#onEmpty = run;
+    if (this.#sinkFull) this.#onEmpty.push(run);
     else run();
   }
 
@@ -110,6 +113,12 @@ export class Pump {
   release(): void {
     this.#held = false;
     if (!this.#sinkFull) this.#source.resume();
+  }
+
+  /** The session is over: nobody waits for the sink any more. */
+  letGo(): void {
+    this.release();
+    this.#callBack();
   }
 }
 

@@ -30,22 +30,14 @@ const FETCH = 7;
 
 /** The grammar of the response to each command. */
 const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
-for (const command of [
-  com.COM_QUIT,
-  com.COM_STMT_CLOSE,
-  com.COM_STMT_SEND_LONG_DATA,
-  com.SEMI_SYNC_ACK,
-]) {
-  GRAMMARS[command] = NO_PACKET;
-}
-for (const command of [
-  com.COM_QUERY,
-  com.COM_STMT_EXECUTE,
-  com.COM_STMT_BULK_EXECUTE,
-  com.COM_PROCESS_INFO,
-]) {
-  GRAMMARS[command] = RESULT_SETS;
-}
+GRAMMARS[com.COM_QUIT] = NO_PACKET;
+GRAMMARS[com.COM_STMT_CLOSE] = NO_PACKET;
+GRAMMARS[com.COM_STMT_SEND_LONG_DATA] = NO_PACKET;
+GRAMMARS[com.SEMI_SYNC_ACK] = NO_PACKET;
+GRAMMARS[com.COM_QUERY] = RESULT_SETS;
+GRAMMARS[com.COM_STMT_EXECUTE] = RESULT_SETS;
+GRAMMARS[com.COM_STMT_BULK_EXECUTE] = RESULT_SETS;
+GRAMMARS[com.COM_PROCESS_INFO] = RESULT_SETS;
 GRAMMARS[com.COM_FIELD_LIST] = FIELD_LIST;
 GRAMMARS[com.COM_STMT_PREPARE] = PREPARE;
 GRAMMARS[com.COM_CHANGE_USER] = AUTHENTICATION;
@@ -59,6 +51,8 @@ const IN_COLUMNS = 1;
 const AT_METADATA_EOF = 2;
 const IN_ROWS = 3;
 const IN_DEFINITIONS = 4;
+/** By position, in the response to a COM_QUERY. */
+const PLACES = ['start', 'columns', 'metadata-eof', 'rows'] as const;
 
 /** header + two lenenc integers + status + warnings of an OK packet, rounded up. */
 const HEAD_BYTES_MAX = 24;
@@ -157,10 +151,8 @@ export class ResponseTracker {
   }
 
   /** The position of the next packet in the response to a COM_QUERY. */
-  get place(): 'start' | 'columns' | 'metadata-eof' | 'rows' {
-    if (this.#place === AT_START) return 'start';
-    if (this.#place === IN_COLUMNS) return 'columns';
-    return this.#place === AT_METADATA_EOF ? 'metadata-eof' : 'rows';
+  get place(): (typeof PLACES)[number] {
+    return PLACES[this.#place] ?? 'rows';
   }
 
   /** SERVER_STATUS_IN_TRANS in the last status flags of the server. */

@@ -25,9 +25,8 @@ interface ClientConnection {
 interface ConnectionsOwner {
   onClientBytes(chunk: Buffer): void;
   onServerBytes(chunk: Buffer): void;
-  /** The client sends no more, and reads on. */
-  onClientEnd(): void;
-  onClientGone(): void;
+  /** `ended`: it sends no more, and reads on; `gone`: its socket is closed. */
+  onClientLeft(how: 'ended' | 'gone'): void;
   onClientError(error: Error): void;
   /** Null: the server ended the connection without an error. */
   onServerEnd(error: Error | null): void;
@@ -45,6 +44,9 @@ interface Upstream {
   readonly isBusy: boolean;
 }
 
+/** Events of the server's socket; the argument of `close` isn't an error. */
+const SERVER_ENDS = ['end', 'close', 'error'];
+
 export class SessionConnections {
   readonly #owner: ConnectionsOwner;
   readonly #tls: ProxyTls;
@@ -59,7 +61,6 @@ export class SessionConnections {
   readonly #onClientEnd: () => void;
   readonly #onClientGone: () => void;
   readonly #onClientError: (error: Error) => void;
-  /** Called for 'end', 'error' and 'close', whose argument isn't an error. */
   readonly #onServerEnd: (cause?: unknown) => void;
 
   constructor({ client, clientStream, tls }: ClientConnection, owner: ConnectionsOwner) {
@@ -68,8 +69,8 @@ export class SessionConnections {
     this.#tls = tls;
     this.#clientStream = clientStream;
     const onThrown = (thrown: unknown) => owner.onThrown(thrown);
-    this.#onClientEnd = behindDoor(() => owner.onClientEnd(), onThrown);
-    this.#onClientGone = behindDoor(() => owner.onClientGone(), onThrown);
+    this.#onClientEnd = behindDoor(() => owner.onClientLeft('ended'), onThrown);
+    this.#onClientGone = behindDoor(() => owner.onClientLeft('gone'), onThrown);
     this.#onClientError = behindDoor((error: Error) => owner.onClientError(error), onThrown);
     this.#onServerEnd = behindDoor((cause?: unknown) => {
       owner.onServerEnd(cause instanceof Error ? cause : null);
@@ -77,9 +78,9 @@ export class SessionConnections {
     this.#watchClient();
   }
 
-  /** Whether the client uses a unix socket. */
-  get clientIsLocal(): boolean {
-    return this.#client.remoteAddress === undefined;
+  /** The protection of the client's socket, before any TLS. */
+  get clientSecurity(): 'socket' | 'plain' {
+    return this.#client.remoteAddress === undefined ? 'socket' : 'plain';
   }
 
   /** Begins to read the client. */
@@ -90,9 +91,8 @@ export class SessionConnections {
   /** Begins to read the server. */
   connect({ socket, stream }: Dialled): void {
     this.#upstream = { socket, tcp: socket, stream, isBusy: false };
-    this.#watchUpstream(socket);
     this.#pump(stream);
-    this.#readServer(stream);
+    this.#readServer(this.#upstream);
   }
 
   toClient(bytes: Buffer): void {
@@ -136,15 +136,14 @@ export class SessionConnections {
     stream.detach();
     this.#clientStream.pause();
     this.#upstream = { socket, tcp: socket, stream, isBusy: true };
-    for (const event of ['end', 'close', 'error']) socket.off(event, this.#onServerEnd);
+    for (const event of SERVER_ENDS) socket.off(event, this.#onServerEnd);
     socket.on('error', () => undefined);
     const { socket: secured, distrust } = await this.#tls.connect(socket, address);
     const securedStream = openByteStream(secured);
     this.#upstream = { socket: secured, tcp: socket, stream: securedStream, isBusy: false };
     this.#pump(securedStream);
     if (this.#isOver) return this.leaveServer(this.#left);
-    this.#watchUpstream(secured);
-    this.#readServer(securedStream);
+    this.#readServer(this.#upstream);
     if (distrust !== null) throw distrust;
     this.#clientStream.resume();
   }
@@ -152,8 +151,8 @@ export class SessionConnections {
   /** The session is over: both sides are read to their end, and nothing is held back. */
   letGo(): void {
     this.#isOver = true;
-    this.#toServer?.release();
-    this.#toClient?.release();
+    this.#toServer?.letGo();
+    this.#toClient?.letGo();
   }
 
   endServer(): void {
@@ -194,7 +193,8 @@ export class SessionConnections {
     this.#toClient = new Pump(server, this.#clientStream);
   }
 
-  #readServer(stream: ByteStream): void {
+  #readServer({ socket, stream }: Upstream): void {
+    for (const event of SERVER_ENDS) socket.on(event, this.#onServerEnd);
     stream.start((chunk) => this.#owner.onServerBytes(chunk));
   }
 
@@ -202,9 +202,5 @@ export class SessionConnections {
     this.#client.on('error', this.#onClientError);
     this.#client.on('end', this.#onClientEnd);
     this.#client.on('close', this.#onClientGone);
-  }
-
-  #watchUpstream(upstream: Socket): void {
-    for (const event of ['end', 'close', 'error']) upstream.on(event, this.#onServerEnd);
   }
 }

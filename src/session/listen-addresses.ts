@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { accessSync, constants, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import { dirname } from 'node:path';
-import type { ServerAddress } from '../service/server-address.js';
+import type { ServerAddress } from '../connections/server-address.js';
 
 /** Removes socket files of `listen` on which nothing listens: those of a killed process. */
 export async function removeStaleSockets(listen: readonly ServerAddress[]): Promise<void> {

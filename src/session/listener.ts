@@ -3,47 +3,32 @@
  *
  * Invariant: a failure of one session affects no other; a listener runs until it is closed.
  */
-import { randomBytes } from 'node:crypto';
 import net from 'node:net';
-import { assert } from '../assert.js';
 import type { Clock } from '../clock.js';
-import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
+import { describeAddress, type ServerAddress } from '../connections/server-address.js';
+import { faultOf, LOG_LEVELS, UndropError } from '../errors.js';
 import { type Log, withSeldom } from '../log.js';
 import { type ByteStream, behindDoor, endSoon, KEEP_ALIVE } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
-import { describeAddress, type ServerAddress } from '../service/server-address.js';
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
-import { encodePacket } from '../wire/framing.js';
-import { encodeErr } from '../wire/response.js';
 import { type BoundSocket, listenOn } from './bound-sockets.js';
 import { type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
-import {
-  type DrainStage,
-  Session,
-  type SessionSurroundings,
-  type SharedOptions,
-} from './session.js';
+import { type DrainStage, Session, type SessionSurroundings } from './session.js';
+import { finalError } from './session-report.js';
 
-/** Settings of each session. */
-export interface SessionSettings {
-  /** Milliseconds for a connection to one upstream, and for its greeting; default: as at a dial. */
-  readonly connectTimeoutMs?: number;
-  readonly greetingTimeoutMs?: number;
-  /** Milliseconds that a client may take for each packet of its login. */
-  readonly loginTimeoutMs: number;
+export interface ListenerOptions
+  extends SessionSurroundings,
+    Pick<DialOptions, 'connectTimeoutMs' | 'greetingTimeoutMs'> {
+  readonly upstreams: readonly ServerAddress[];
+  /** The maximum of sessions at a time; a client above it gets the server's own error (1040). */
+  readonly connectionsMax: number;
   /** Whether a connection begins with a header of the PROXY protocol. */
   isAnnounced(client: net.Socket): boolean;
   /** Milliseconds until that header is there. */
   readonly headerTimeoutMs: number;
   /** Whether undrop sends one to the server. */
   readonly announceUpstream: boolean;
-}
-
-export interface ListenerOptions extends SessionSurroundings {
-  readonly upstreams: readonly ServerAddress[];
-  readonly connectionLimit: ConnectionLimit;
-  readonly settings: SessionSettings;
   /** Whether a new client was passed on to another process; default: none is. */
   divert?(client: net.Socket): boolean;
   /** A session has begun or ended. */
@@ -55,8 +40,6 @@ const AWAY_LOGGED_EVERY_MS = 1_000;
 
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #shared: SharedOptions;
-  readonly #dialOptions: DialOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
   #ending: DrainStage | null = null;
@@ -73,9 +56,7 @@ export class Listener {
     const onThrown = (error: unknown) =>
       options.log.error({ err: error }, 'cannot complete a login; closing the connection');
     const onBrokenLogin = behindDoor(options.onBrokenLogin, onThrown);
-    this.#options = { ...options, onBrokenLogin };
-    this.#shared = { ...this.#options, ...options.settings, log: withFewAway(options.log) };
-    this.#dialOptions = { ...options.settings, onBrokenLogin };
+    this.#options = { ...options, onBrokenLogin, log: withFewAway(options.log) };
   }
 
   get openSessions(): number {
@@ -146,9 +127,8 @@ export class Listener {
     // No other listener is attached while its header is read.
     socket.on('error', () => undefined);
     try {
-      const { isAnnounced, headerTimeoutMs } = this.#options.settings;
       const arrived = { socket, stream: openByteStream(socket), client: endpointOf(socket) };
-      if (isAnnounced(socket)) this.#readHeader(arrived, headerTimeoutMs);
+      if (this.#options.isAnnounced(socket)) this.#readHeader(arrived);
       else this.#letIn(arrived);
     } catch (error) {
       this.#cutOff(socket, error);
@@ -156,11 +136,12 @@ export class Listener {
   }
 
   /** A connection counts as a session once it has announced its client. */
-  #readHeader(arrived: Arrived, timeoutMs: number): void {
+  #readHeader(arrived: Arrived): void {
     const { socket, stream } = arrived;
-    if (this.#readingHeaders >= this.#options.connectionLimit.max) return this.#refuse(arrived);
+    const { connectionsMax, headerTimeoutMs } = this.#options;
+    if (this.#readingHeaders >= connectionsMax) return this.#refuse(arrived);
     this.#readingHeaders++;
-    readProxyHeader(socket, stream, { timeoutMs })
+    readProxyHeader(socket, stream, headerTimeoutMs)
       .then((header) => {
         if (header === null) endSoon(socket);
         else this.#letIn({ ...arrived, client: header.client ?? arrived.client });
@@ -173,16 +154,16 @@ export class Listener {
   }
 
   #letIn(arrived: Arrived): void {
-    if (this.#options.connectionLimit.take()) this.#begin(arrived);
+    if (this.#sessions.size < this.#options.connectionsMax) this.#begin(arrived);
     else this.#refuse(arrived);
   }
 
   #begin({ socket, stream, client }: Arrived): void {
-    const { counters, connectionLimit, upstreams } = this.#options;
+    const { counters, upstreams } = this.#options;
     const dialling = this.#dialOptionsFor(socket, client);
     counters.sessionsTotal++;
     counters.sessionsOpen++;
-    const session = new Session(this.#shared, {
+    const session = new Session(this.#options, {
       client: socket,
       clientStream: stream,
       clientAddress: nameOf(client),
@@ -190,9 +171,8 @@ export class Listener {
       onClose: () => {
         counters.sessionsOpen--;
         this.#sessions.delete(session);
-        this.#options.onChange?.();
         try {
-          connectionLimit.release();
+          this.#options.onChange?.();
         } finally {
           if (this.#isEmpty) this.#onEmpty?.();
         }
@@ -208,19 +188,15 @@ export class Listener {
   }
 
   #dialOptionsFor(socket: net.Socket, client: Endpoint | null): DialOptions {
-    if (!this.#options.settings.announceUpstream) return this.#dialOptions;
+    if (!this.#options.announceUpstream) return this.#options;
     const { localAddress, localPort = 0 } = socket;
     const to = localAddress === undefined ? null : { host: localAddress, port: localPort };
-    return {
-      ...this.#dialOptions,
-      announcement: { header: encodeProxyHeader(client, to), client },
-    };
+    return { ...this.#options, announcement: { header: encodeProxyHeader(client, to), client } };
   }
 
   #refuse(arrived: Arrived): void {
-    const { counters, connectionLimit } = this.#options;
+    const { counters, connectionsMax } = this.#options;
     counters.sessionsRefused++;
-    const connectionsMax = connectionLimit.max;
     this.#turnAway(arrived, new UndropError('UNDROP_TOO_MANY_CONNECTIONS', { connectionsMax }));
   }
 
@@ -233,16 +209,14 @@ export class Listener {
   #turnAway({ socket, stream, client }: Arrived, error: unknown): void {
     const { log, counters } = this.#options;
     try {
-      const reference = randomBytes(6).toString('hex');
-      const { errno, message } = toClientError(error, reference);
+      const { packet, reference } = finalError({ name: 'dialling' }, error);
       if (performance.now() >= this.#nextLineMs) {
         this.#nextLineMs = performance.now() + REFUSALS_LOGGED_EVERY_MS;
         const fields = { client: nameOf(client), refused: counters.sessionsRefused, reference };
         log[LOG_LEVELS[faultOf(error)]]({ ...fields, err: error }, 'refused a client');
       }
-      const payload = encodeErr({ errno, sqlState: null, message: Buffer.from(message) });
       socket.on('error', () => socket.destroy());
-      if (socket.writable) socket.write(encodePacket(payload, 0));
+      if (packet !== null && socket.writable) socket.write(packet);
       endSoon(socket);
       stream.start(() => undefined);
     } catch (thrown) {
@@ -275,35 +249,6 @@ function endpointOf({ remoteAddress, remotePort = 0 }: net.Socket): Endpoint | n
 
 function nameOf(client: Endpoint | null): string {
   return client === null ? 'unix socket' : describeAddress(client);
-}
-
-// ── the maximum of sessions ─────────────────────────────────────────────────────────────────────
-
-/**
- * Counts the sessions of this process. A client above the limit gets the server's own error (1040),
- * and no connection to the server is opened for it. Invariant: every place that was taken is
- * returned once.
- */
-export class ConnectionLimit {
-  /** The maximum at a time. */
-  readonly max: number;
-  #taken = 0;
-
-  constructor(max: number) {
-    this.max = max;
-  }
-
-  /** False: all places are taken. */
-  take(): boolean {
-    if (this.#taken >= this.max) return false;
-    this.#taken++;
-    return true;
-  }
-
-  release(): void {
-    assert(this.#taken > 0, 'only a place that was taken is given back');
-    this.#taken--;
-  }
 }
 
 // ── the shutdown ────────────────────────────────────────────────────────────────────────────────
@@ -342,17 +287,13 @@ export async function drain(
   }
   listener.stopAccepting();
   say('close', 'stopped accepting clients; sessions end after their next statements');
-  const over = new AbortController();
-  const end = () => over.abort();
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
-  listener.endWhenIdle('idle-stay', end);
-  await clock.sleep(timeoutMs / 2, over.signal);
-  for (const stage of ['used-stay', 'used-end'] as const) {
-    listener.endWhenIdle(stage, end);
-    await clock.sleep(timeoutMs / 4, over.signal);
+  const empty = new AbortController();
+  const over = AbortSignal.any([signal, empty.signal]);
+  const stages = [['idle-stay', 2] as const, ['used-stay', 4] as const, ['used-end', 4] as const];
+  for (const [stage, part] of stages) {
+    listener.endWhenIdle(stage, () => empty.abort());
+    await clock.sleep(timeoutMs / part, over);
   }
-  signal.removeEventListener('abort', end);
   if (listener.openSessions > 0) say('cut', 'cutting off the sessions that are left');
   listener.cut();
 }

@@ -4,11 +4,12 @@
  *
  * Invariant: no password and no whole statement gets to the log; a text is cut and cleaned before.
  */
+import { randomBytes } from 'node:crypto';
 import type { ClientWho } from '../audit.js';
-import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js';
+import type { Answered, Intercepted } from '../drop/intercepted.js';
+import { loggedText } from '../drop/steps/refusals/refusals.js';
+import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
 import { type Log, report } from '../log.js';
-import type { Answered, Intercepted } from '../statements/intercepted.js';
-import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import type { Observed } from './gate/classify-packet.js';
@@ -30,8 +31,8 @@ export class SessionReport {
     this.#log.debug({ ...this.#who(), machine, from, to }, 'changed the state of a session');
   }
 
-  /** An event that needs no action. */
-  note(level: 'debug' | 'info', error: unknown, message: string): void {
+  /** An event that needs no action; `error`: the session is cut off. */
+  note(level: 'debug' | 'info' | 'error', error: unknown, message: string): void {
     this.#log[level]({ ...this.#who(), err: error }, message);
   }
 
@@ -41,11 +42,6 @@ export class SessionReport {
       error instanceof UndropError ? error.message : 'ending a session after an internal error';
     const level = LOG_LEVELS[faultOf(error)];
     this.#log[level]({ ...this.#who(), ...fields, err: error }, message);
-  }
-
-  /** The session could not be ended properly, and is cut off. */
-  onBroken(error: unknown, message: string): void {
-    this.#log.error({ ...this.#who(), err: error }, message);
   }
 
   /** Undrop answered a statement. */
@@ -94,14 +90,17 @@ type ErrorPlace =
 /**
  * The packet with the error that ends a session; null within a response, where no client would read
  * it as an error. Before the greeting it has no SQLSTATE, because the capabilities aren't known.
+ * `reference`: of the line in the log.
  */
-export function finalError(phase: ErrorPlace, error: ClientError): Buffer | null {
-  const message = Buffer.from(error.message);
+export function finalError(phase: ErrorPlace, error: unknown) {
+  const reference = randomBytes(6).toString('hex');
+  const shown = toClientError(error, reference);
+  let sequenceId: number | null = 0;
+  if (phase.name === 'commands') sequenceId = phase.commands.errorSequenceId;
+  if (phase.name === 'login') sequenceId = phase.relay.nextToClient;
   const isGreeted =
     phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');
-  if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
-  const payload = encodeErr({ ...error, message });
-  const sequenceId =
-    phase.name === 'login' ? phase.relay.nextToClient : phase.commands.errorSequenceId;
-  return sequenceId === null ? null : encodePacket(payload, sequenceId);
+  const sqlState = isGreeted ? shown.sqlState : null;
+  const payload = encodeErr({ ...shown, sqlState, message: Buffer.from(shown.message) });
+  return { packet: sequenceId === null ? null : encodePacket(payload, sequenceId), reference };
 }

@@ -6,29 +6,31 @@
  * other gets all bytes sent to it and then the end, in bounded time. An error in one session ends
  * that session and no other.
  */
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 import type { ClientWho } from '../audit.js';
-import { toClientError, UndropError } from '../errors.js';
+import type { ServerAddress } from '../connections/server-address.js';
+import type { Answered, DropService, Intercepted } from '../drop/intercepted.js';
+import { UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';
 import { type ByteStream, behindDoor } from '../relay/byte-stream.js';
-import type { ServerAddress } from '../service/server-address.js';
-import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
 import * as com from '../wire/commands.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled, DialStop } from './dial/dial.js';
+import type { Rests } from './login/auth-exchange.js';
 import { type Login, LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
 import { finalError, SessionReport } from './session-report.js';
 
 /** Shared by all sessions of a process. */
 export interface SessionSurroundings {
+  /** Milliseconds that a client may take for each packet of its login. */
+  readonly loginTimeoutMs: number;
   readonly tls: ProxyTls;
   readonly log: Log;
   readonly counters: Counters;
@@ -40,12 +42,6 @@ export interface SessionSurroundings {
   onBrokenLogin(address: ServerAddress): void;
   /** Tables were held, and the ledger has them. */
   onHeld(): void;
-}
-
-/** The same for all sessions of a listener. */
-export interface SharedOptions extends SessionSurroundings {
-  /** Milliseconds that the client may take for each packet of its login. */
-  readonly loginTimeoutMs: number;
 }
 
 /** The options of one session. */
@@ -64,7 +60,7 @@ export interface SessionOptions {
 type Phase =
   | { readonly name: 'dialling'; readonly stop: DialStop }
   | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
-  | { readonly name: 'commands'; readonly commands: CommandPhase; readonly login: Login }
+  | { readonly name: 'commands'; readonly commands: CommandPhase }
   | { readonly name: 'closed' };
 
 /** Pauses before its last answers that show that a client is not in a run of statements. */
@@ -81,7 +77,7 @@ const SESSION_ENDED = new Error('The session ended.');
 const EARLY_BYTES_MAX = 4_096;
 
 export class Session {
-  readonly #shared: SharedOptions;
+  readonly #shared: SessionSurroundings;
   readonly #options: SessionOptions;
   readonly #connections: SessionConnections;
   readonly #report: SessionReport;
@@ -95,7 +91,7 @@ export class Session {
   /** Null: the proxy does not shut down. */
   #lastAnswer: LastAnswer | null = null;
 
-  constructor(shared: SharedOptions, options: SessionOptions) {
+  constructor(shared: SessionSurroundings, options: SessionOptions) {
     this.#shared = shared;
     this.#options = options;
     this.#report = new SessionReport(shared.log, () => this.#who());
@@ -143,17 +139,13 @@ export class Session {
     }
     const connections = this.#connections;
     const relay: LoginRelay = new LoginRelay({
-      security: this.#shared.tls.securityFor(
-        connections.clientIsLocal ? 'socket' : 'plain',
-        address,
-      ),
-      toClient: (bytes) => connections.toClient(bytes),
-      toServer: (bytes) => connections.toServer(bytes),
+      security: this.#shared.tls.securityFor(connections.clientSecurity, address),
+      connections,
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
       secureServer: () => this.#secureServer(relay, dialled),
-      onDone: (login, rest) => {
+      onDone: (login, rests) => {
         stopWatching();
-        this.#enterCommands(dialled, login, rest);
+        this.#enterCommands(dialled, login, rests);
       },
     });
     this.#enter({ name: 'login', relay, dialled });
@@ -172,8 +164,7 @@ export class Session {
       () => this.#inLogin(() => relay.clientIsSecure()),
       (error: unknown) => {
         this.#report.note('info', error, 'the TLS handshake with a client failed');
-        this.#clientIs = 'gone';
-        this.#endOnError(() => this.#endBoth());
+        this.#endOnError(() => this.onClientLeft('gone'));
       },
     );
   }
@@ -193,31 +184,23 @@ export class Session {
     });
   }
 
-  #enterCommands(
-    dialled: Dialled,
-    login: Login,
-    rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
-  ): void {
-    const commands = new CommandPhase(login, {
-      service: this.#shared.serviceFor(dialled),
-      session: {
-        threadId: login.threadId,
-        upstreamLocalPort: dialled.localPort,
-        clientAddress: this.#options.clientAddress,
-      },
+  #enterCommands(dialled: Dialled, login: Login, { fromServer, fromClient }: Rests): void {
+    const { serviceFor, counters } = this.#shared;
+    const { threadId } = login;
+    const { clientAddress } = this.#options;
+    const commands = new CommandPhase(this, login, {
+      service: serviceFor(dialled),
+      session: { threadId, upstreamLocalPort: dialled.localPort, clientAddress },
       connections: this.#connections,
       report: this.#report,
-      counters: this.#shared.counters,
-      onAnswer: (taken, answer, service) => this.#onAnswer(taken, answer, service),
-      onSettled: () => this.#onSettled(),
-      onFailure: (thrown) => this.onFailure(thrown),
+      counters,
     });
-    this.#enter({ name: 'commands', commands, login });
-    this.#shared.counters.loginsOk++;
-    observe(this.#shared.counters, 'login', { ms: performance.now() - this.#beganMs });
+    this.#enter({ name: 'commands', commands });
+    counters.loginsOk++;
+    observe(counters, 'login', { ms: performance.now() - this.#beganMs });
     this.#clearTimers();
-    if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
-    if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
+    if (fromServer.length > 0) commands.feedServer(fromServer);
+    if (fromClient.length > 0) commands.feedClient(fromClient);
   }
 
   onServerBytes(chunk: Buffer): void {
@@ -246,8 +229,9 @@ export class Session {
       } else if (phase.name === 'dialling') {
         this.#early = Buffer.concat([this.#early, chunk]);
         if (this.#early.length <= EARLY_BYTES_MAX) return;
-        const problem = 'the client sent more than a login before the greeting of the server';
-        throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+        throw new MalformedPacketError(
+          'the client sent more than a login before the greeting of the server',
+        );
       }
     } catch (error) {
       this.onFailure(error);
@@ -255,14 +239,14 @@ export class Session {
   }
 
   /** An interception is over. */
-  #onSettled(): void {
+  onSettled(): void {
     if (this.#clientIs === 'gone') this.#endBoth();
     else if (this.#clientIs === 'ended') this.#connections.endServer();
     else this.#lastAnswer?.onAnswer();
   }
 
   /** Undrop answered a statement. */
-  #onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
+  onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
     const { background, onHeld, log } = this.#shared;
     const { dropped, changes = [] } = answer;
     this.#report.onAnswer(taken, answer);
@@ -279,39 +263,25 @@ export class Session {
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
 
-  /**
-   * The client will send no more; its outstanding commands are still answered, as by the server.
-   */
-  onClientEnd(): void {
-    this.#clientIs = 'ended';
+  /** `ended`: its outstanding commands are still answered, as by the server. */
+  onClientLeft(how: 'ended' | 'gone'): void {
+    const wasHere = this.#clientIs === 'here';
+    this.#clientIs = how;
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') {
       phase.stop.isStopped = true;
       return;
     }
-    if (phase.name === 'login') return this.#endBoth();
     // A running drop is completed, as the server would natively.
-    if (phase.name === 'commands' && phase.commands.clientLeft('ended')) return;
-    this.#connections.endServer();
+    if (phase.name === 'commands' && phase.commands.clientLeft(how, wasHere)) return;
+    if (phase.name === 'commands' && how === 'ended') this.#connections.endServer();
+    else this.#endBoth();
   }
 
   onClientError(error: Error): void {
     if (error instanceof InvariantError) this.onFailure(error);
     this.#report.note('debug', error, 'the client closed the connection during the login');
-  }
-
-  /** The client's socket is closed. */
-  onClientGone(): void {
-    this.#clientIs = 'gone';
-    const phase = this.#phase;
-    if (phase.name === 'closed') return;
-    if (phase.name === 'dialling') {
-      phase.stop.isStopped = true;
-      return;
-    }
-    if (phase.name === 'commands' && phase.commands.clientLeft('gone')) return;
-    this.#endBoth();
   }
 
   /** Bounds the client's time for each packet of its login; the server's time isn't bounded. */
@@ -349,7 +319,7 @@ export class Session {
   /** An error that no caller catches: of an event, a timer. */
   onThrown(thrown: unknown): void {
     if (this.#phase.name !== 'closed') return this.onFailure(thrown);
-    this.#report.onBroken(thrown, 'an error occurred after the end of a session');
+    this.#report.note('error', thrown, 'an error occurred after the end of a session');
     this.#connections.destroy();
   }
 
@@ -358,7 +328,7 @@ export class Session {
     try {
       this.#endWith(thrown);
     } catch (error) {
-      this.#report.onBroken(error, 'cannot end a session; cutting it off');
+      this.#report.note('error', error, 'cannot end a session; cutting it off');
       this.#connections.destroy();
     }
   }
@@ -370,11 +340,10 @@ export class Session {
       thrown instanceof MalformedPacketError
         ? new UndropError('UNDROP_MALFORMED_PACKET', { problem: thrown.message }, thrown)
         : thrown;
-    const reference = randomBytes(6).toString('hex');
+    const { packet, reference } = finalError(phase, error);
     this.#report.onFailure(error, { phase: phase.name, reference });
-    const answer = finalError(phase, toClientError(error, reference));
     this.#close(error instanceof Error ? error : new Error(String(error)));
-    this.#connections.endClient(answer);
+    this.#connections.endClient(packet);
     if (phase.name === 'login') this.#connections.leaveServer(phase.relay);
     else this.#connections.destroyServer();
   }
@@ -394,7 +363,7 @@ export class Session {
       this.#enter({ name: 'closed' });
       this.#connections.letGo();
       if (phase.name !== 'commands') return;
-      if (phase.commands.tracker.untracked) this.#shared.counters.sessionsUntracked++;
+      if (phase.commands.tracker.untracked) counters.sessionsUntracked++;
       phase.commands.fail(error ?? SESSION_ENDED);
     } finally {
       this.#options.onClose();
@@ -422,7 +391,7 @@ export class Session {
     // The client first: the rest takes milliseconds, in which it may send a statement. A drop that
     // has come all the same is completed.
     this.#connections.endClient();
-    setImmediate(() => this.#endOnError(() => this.onClientGone()));
+    setImmediate(() => this.#endOnError(() => this.onClientLeft('gone')));
   }
 
   #clearTimers(): void {
@@ -442,7 +411,8 @@ export class Session {
     const phase = this.#phase;
     const client = this.#options.clientAddress;
     if (phase.name !== 'commands') return { client, user: '', threadId: null };
-    return { client, user: phase.commands.lastSeen.guess.user, threadId: phase.login.threadId };
+    const { lastSeen, login } = phase.commands;
+    return { client, user: lastSeen.guess.user, threadId: login.threadId };
   }
 }
 

@@ -8,53 +8,18 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { alterVerdict, createVerdict, dropVerdict, truncateVerdict } from './grammar/drop-table.js';
-import {
-  bodyVerdict,
-  type DynamicText,
-  parseExecuteImmediate,
-  parsePrepare,
-} from './grammar/dynamic-sql.js';
-import { unescapeLiteral } from './grammar/literal.js';
-import { type Source, takeTexts } from './grammar/table-name.js';
-import {
-  explainVerdict,
-  holdVerdict,
-  purgeVerdict,
-  showVerdict,
-  undropVerdict,
-} from './grammar/undrop.js';
-import {
-  hypotheses,
-  isFullyKnown,
-  type KnownMode,
-  type LexMode,
-  modeAfter,
-} from './lex/lex-mode.js';
+import * as dynamic from './grammar/dynamic-sql.js';
+import { type Source, takeTexts, unescapeLiteral } from './grammar/table-name.js';
+import * as undrop from './grammar/undrop.js';
+import type { KnownMode, LexMode } from './lex/lex-mode.js';
+import { hypotheses, isFullyKnown, modeAfter } from './lex/lex-mode.js';
 import { endOfText, type ReadOptions, readingStatement, type Statement } from './next-statement.js';
-import {
-  KEPT_MAX,
-  LONG_SLICE_BYTES,
-  NAMES_MAX,
-  type Reading,
-  SLICE_BYTES,
-  STATEMENTS_MAX,
-  Unreadable,
-} from './reading.js';
+import type { Reading } from './reading.js';
+import * as bounds from './reading.js';
 import { recycleSchemaWriteOf, unread } from './recycle-schema-write.js';
 import { mayBeOurs, mentionsRecycle } from './trigger-scan.js';
-import {
-  kindOf,
-  NOT_OURS,
-  type Protected,
-  recycleSchemaWriteIn,
-  refusedVerdict,
-  type StatementPart,
-  tablesOf,
-  tooMany,
-  unclear,
-  unexplained,
-  type Verdict,
-} from './verdict.js';
+import type { Protected, StatementPart, Verdict } from './verdict.js';
+import * as verdicts from './verdict.js';
 
 /** Statements that never run another statement, whatever words they contain. */
 const NEVER_OURS = new Set(['DESCRIBE', 'DESC']);
@@ -83,7 +48,7 @@ export function* classifying(
   );
   if (verdict !== null) return verdict;
   return isFullyKnown(known)
-    ? unclear('it is too long, or can be read in too many ways')
+    ? verdicts.unclear('it is too long, or can be read in too many ways')
     : { kind: 'disagree' };
 }
 
@@ -109,7 +74,7 @@ export function* underAllModes<T>(
     }
     return first;
   } catch (error) {
-    if (error instanceof Unreadable) return null;
+    if (error instanceof bounds.Unreadable) return null;
     throw error;
   }
 }
@@ -128,9 +93,9 @@ export class Work {
   /** Adds `bytes` of one statement; false: other readings should have their turn. */
   add(bytes: number): boolean {
     this.#bytes += bytes + STATEMENT_BYTES;
-    if (this.#isBounded && this.#bytes > WORK_BYTES_MAX) throw new Unreadable();
+    if (this.#isBounded && this.#bytes > WORK_BYTES_MAX) throw new bounds.Unreadable();
     this.#sliceBytes += bytes + STATEMENT_BYTES;
-    if (this.#sliceBytes < SLICE_BYTES) return true;
+    if (this.#sliceBytes < bounds.SLICE_BYTES) return true;
     this.#sliceBytes = 0;
     return false;
   }
@@ -149,22 +114,26 @@ function* classifyText(source: Source, context: Context): Reading<Verdict> {
   const { options } = context;
   // A long text was searched for the words before.
   const mayBe =
-    bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options.protect);
-  if (!mayBe) return NOT_OURS;
+    bytes.length > bounds.LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options.protect);
+  if (!mayBe) return verdicts.NOT_OURS;
   const all = yield* classifyingStatements(source, context);
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
-    return NOT_OURS;
+    return verdicts.NOT_OURS;
   }
   if (all.length === 1) return first.verdict;
-  if (options.multiStatements) return refusedVerdict('multi-statement', all);
+  if (options.multiStatements) return verdicts.refusedVerdict('multi-statement', all);
   return unclearOf('a text that may contain one statement contains several', all);
 }
 
 /** A verdict on all of them, if the single ones can't be judged. */
 function unclearOf(why: string, found: readonly StatementPart[]): Verdict {
-  const writesRecycleSchema = found.some(({ verdict }) => recycleSchemaWriteIn(verdict) !== null);
-  return writesRecycleSchema ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
+  const writesRecycleSchema = found.some(
+    ({ verdict }) => verdicts.recycleSchemaWriteIn(verdict) !== null,
+  );
+  return writesRecycleSchema
+    ? { kind: 'recycle-schema-write', how: 'unclear' }
+    : verdicts.unclear(why);
 }
 
 /**
@@ -194,13 +163,14 @@ export function* classifyingStatements(
     if (!work.add((next ?? statement.end) - offset)) yield;
     const verdict = yield* recycleSchemaVerdict(statement, { bytes, mode }, context);
     found.push({ start, end: statement.end, next, verdict });
-    if (found.length > KEPT_MAX) throw new Unreadable();
+    if (found.length > bounds.KEPT_MAX) throw new bounds.Unreadable();
     isOurs ||= verdict.kind !== 'not-ours';
-    names += tablesOf(verdict).length;
-    if (names > NAMES_MAX) return [wholeOf(bytes, tooMany('names'))];
+    names += verdicts.tablesOf(verdict).length;
+    if (names > bounds.NAMES_MAX) return [wholeOf(bytes, verdicts.tooMany('names'))];
     // A text without a statement of undrop may have any number, up to a syntax error.
     const isBounded = isOurs || stopAt !== null;
-    if (isBounded && found.length > STATEMENTS_MAX) return [wholeOf(bytes, tooMany('statements'))];
+    if (isBounded && found.length > bounds.STATEMENTS_MAX)
+      return [wholeOf(bytes, verdicts.tooMany('statements'))];
     if (next === null) break;
     if (!statement.isComplete) stopAt ??= found.length - 1;
     if (stopAt === null && isWanted(verdict)) break;
@@ -208,12 +178,7 @@ export function* classifyingStatements(
     if (!isFullyKnown(known)) {
       const rest = bytes.subarray(next);
       if (!work.add(rest.length)) yield;
-      found.push({
-        start: next,
-        end: bytes.length,
-        next: null,
-        verdict: openVerdict(rest, options.protect),
-      });
+      found.push({ ...wholeOf(bytes, openVerdict(rest, options.protect)), start: next });
       break;
     }
     mode = known;
@@ -228,7 +193,7 @@ function wholeOf(bytes: Uint8Array, verdict: Verdict): StatementPart {
 
 /** The verdict on a rest that a statement before it may have changed. */
 function openVerdict(rest: Uint8Array, protect: Protected | undefined): Verdict {
-  if (!mayBeOurs(rest, 0, rest.length, protect)) return NOT_OURS;
+  if (!mayBeOurs(rest, 0, rest.length, protect)) return verdicts.NOT_OURS;
   return unread(rest, 'a statement before it may change how the server reads it');
 }
 
@@ -255,10 +220,10 @@ function* recycleSchemaVerdict(
   context: Context,
 ): Reading<Verdict> {
   const verdict = yield* statementVerdict(statement, source, context);
-  if (verdict.kind === 'drop-table' && kindOf(verdict) === 'drop-table') return verdict;
+  if (verdict.kind === 'drop-table' && verdicts.kindOf(verdict) === 'drop-table') return verdict;
   if (verdict.kind === 'refused') {
     if (verdict.form === 'drop-database' && verdict.schema !== null) return verdict;
-    const inside = verdict.source === undefined ? recycleSchemaWriteIn(verdict) : null;
+    const inside = verdict.source === undefined ? verdicts.recycleSchemaWriteIn(verdict) : null;
     if (inside !== null) return inside;
   }
   return recycleSchemaWriteOf(statement, source) ?? verdict;
@@ -272,12 +237,12 @@ function* statementVerdict(
   const { shape } = statement;
   const { options } = context;
   if (shape === 'compound' || shape === 'set-statement') {
-    return bodyVerdict({ ...statement, shape }, source, options.protect);
+    return dynamic.bodyVerdict({ ...statement, shape }, source, options.protect);
   }
   if (shape === 'program') {
     return statement.isComplete || !statement.hasDrop
-      ? NOT_OURS
-      : unclear('the end of the stored program was not found');
+      ? verdicts.NOT_OURS
+      : verdicts.unclear('the end of the stored program was not found');
   }
   const [head, ...tokens] = statement.tokens;
   switch (head?.text) {
@@ -286,54 +251,54 @@ function* statementVerdict(
     case 'CREATE':
       return createVerdict(tokens, statement, source);
     case 'TRUNCATE':
-      if (options.protect?.has('truncate') !== true) return unexplained(statement);
+      if (options.protect?.has('truncate') !== true) return verdicts.unexplained(statement);
       return truncateVerdict(tokens, statement, source);
     case 'ALTER':
       return options.protect?.has('drop-partition') === true
         ? alterVerdict(tokens, statement, source)
-        : NOT_OURS;
+        : verdicts.NOT_OURS;
     case 'PREPARE': {
-      const text = statement.isCut ? null : parsePrepare(tokens, source);
-      if (text === null) return unclear('this PREPARE is not understood');
+      const text = statement.isCut ? null : dynamic.parsePrepare(tokens, source);
+      if (text === null) return verdicts.unclear('this PREPARE is not understood');
       return yield* dynamicVerdict({ form: 'prepare', ...text }, source, context);
     }
     case 'EXECUTE':
       return yield* executeVerdict(statement, source, context);
     case 'UNDROP':
-      return undropVerdict(tokens, statement, source);
+      return undrop.undropVerdict(tokens, statement, source);
     case 'HOLD':
-      return holdVerdict(tokens, statement, source);
+      return undrop.holdVerdict(tokens, statement, source);
     case 'PURGE':
-      return purgeVerdict(tokens, statement, source);
+      return undrop.purgeVerdict(tokens, statement, source);
     case 'EXPLAIN':
-      return explainVerdict(tokens, statement, source);
+      return undrop.explainVerdict(tokens, statement, source);
     case 'SHOW': {
-      const verdict = showVerdict(tokens, statement, source);
-      return verdict.kind === 'not-ours' ? unexplained(statement) : verdict;
+      const verdict = undrop.showVerdict(tokens, statement, source);
+      return verdict.kind === 'not-ours' ? verdicts.unexplained(statement) : verdict;
     }
     default:
-      return NEVER_OURS.has(head?.text ?? '') ? NOT_OURS : unexplained(statement);
+      return NEVER_OURS.has(head?.text ?? '') ? verdicts.NOT_OURS : verdicts.unexplained(statement);
   }
 }
 
 function* executeVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {
   const tokens = statement.tokens.slice(1);
-  if (!takeTexts(tokens, 'IMMEDIATE')) return NOT_OURS;
+  if (!takeTexts(tokens, 'IMMEDIATE')) return verdicts.NOT_OURS;
   const isMySql = source.mode.flavour === 'mysql';
   // MySQL runs the statement that was prepared under the name `immediate`, and accepts no text
   // after it.
-  if (isMySql && (tokens.length === 0 || tokens[0]?.text === 'USING')) return NOT_OURS;
-  const text = isMySql || statement.isCut ? null : parseExecuteImmediate(tokens, source);
-  if (text === null) return unclear('this EXECUTE IMMEDIATE is not understood');
+  if (isMySql && (tokens.length === 0 || tokens[0]?.text === 'USING')) return verdicts.NOT_OURS;
+  const text = isMySql || statement.isCut ? null : dynamic.parseExecuteImmediate(tokens, source);
+  if (text === null) return verdicts.unclear('this EXECUTE IMMEDIATE is not understood');
   return yield* dynamicVerdict({ form: 'execute-immediate', ...text }, source, context);
 }
 
 function* dynamicVerdict(
-  text: DynamicText & { readonly form: 'prepare' | 'execute-immediate' },
+  text: dynamic.DynamicText & { readonly form: 'prepare' | 'execute-immediate' },
   source: Source,
   { nested, options: around, work }: Context,
 ): Reading<Verdict> {
-  if (nested > 0) return unclear('it prepares a statement that prepares a statement');
+  if (nested > 0) return verdicts.unclear('it prepares a statement that prepares a statement');
   const { form, name, hasUsing } = text;
   if (text.kind !== 'literal') {
     const { kind, sql: expression } = text;
@@ -357,11 +322,11 @@ function* dynamicVerdict(
     if (verdict.kind !== 'not-ours') {
       const expression = bytes.subarray(text.start, text.end);
       const from = { kind: 'literal', expression, name, hasUsing } as const;
-      return { ...refusedVerdict(form, [wholeOf(inner, verdict)]), source: from };
+      return { ...verdicts.refusedVerdict(form, [wholeOf(inner, verdict)]), source: from };
     }
   }
   if (inner.length > GUESSED_BYTES_MAX && mayBeOurs(inner, 0, inner.length, protect)) {
-    return unclear('the text that it prepares is too long');
+    return verdicts.unclear('the text that it prepares is too long');
   }
   // MySQL 5.6 reads `D@0052OP` as DROP if the client's charset is `filename`.
   const latin1 = Buffer.from(inner).toString('latin1');
@@ -372,6 +337,6 @@ function* dynamicVerdict(
   const isConverted = mode.charset !== 'utf8' && inner.some((byte) => byte >= 0x80);
   const mayDiffer = isConverted || decoded !== latin1;
   return mayDiffer && mayBeOurs(Buffer.from(decoded, 'latin1'), 0, decoded.length, protect)
-    ? unclear('its text is converted before it is read')
-    : NOT_OURS;
+    ? verdicts.unclear('its text is converted before it is read')
+    : verdicts.NOT_OURS;
 }

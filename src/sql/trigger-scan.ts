@@ -20,10 +20,7 @@ const LOWER = 0x20;
 const UNDERSCORE = 0x5f;
 const [LINE_FEED, SPACE, BANG, HASH] = [0x0a, 0x20, 0x21, 0x23];
 const [STAR, DASH, SLASH] = [0x2a, 0x2d, 0x2f];
-const P = 0x70;
-const I = 0x69;
-const U = 0x75;
-const Q = 0x71;
+const [P, I, U, Q] = [0x70, 0x69, 0x75, 0x71];
 const COULD_START_AT = new Uint8Array(256);
 for (const letter of [...'pPmMuUqQ']) COULD_START_AT[letter.charCodeAt(0)] = 1;
 

@@ -11,13 +11,8 @@ import { isRecycleName } from './trigger-scan.js';
 
 /** The form of the statement in which a refused drop came. */
 export type StatementForm =
-  | 'multi-statement'
-  | 'drop-database'
-  | 'create-or-replace'
-  | 'prepare'
-  | 'execute-immediate'
-  | 'compound'
-  | 'set-statement';
+  | ('drop-database' | 'create-or-replace' | 'prepare' | 'execute-immediate')
+  | ('compound' | 'set-statement' | 'multi-statement');
 
 /** Passes unchanged. */
 export interface NotOurs {
@@ -243,11 +238,8 @@ export function tablesOf(verdict: Verdict): readonly TableName[] {
 
 /** The kinds that undrop protects; statements of other kinds go to the server unchanged. */
 export type Protection =
-  | 'drop-table'
-  | 'drop-database'
-  | 'create-or-replace'
-  | 'truncate'
-  | 'drop-partition';
+  | ('drop-table' | 'drop-database' | 'create-or-replace')
+  | ('truncate' | 'drop-partition');
 
 /** TRUNCATE and DROP PARTITION are undrop's only if they are in it. */
 export type Protected = Pick<ReadonlySet<Protection>, 'has'>;

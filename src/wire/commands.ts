@@ -124,12 +124,8 @@ export function encodeComQuery(text: Uint8Array, capabilities: caps.Capabilities
 }
 
 const BEFORE_STATEMENTS: readonly number[] = [
-  COM_INIT_DB,
-  COM_PING,
-  COM_STMT_PREPARE,
-  COM_STMT_RESET,
-  COM_SET_OPTION,
-  COM_RESET_CONNECTION,
+  ...[COM_INIT_DB, COM_PING, COM_STMT_PREPARE],
+  ...[COM_STMT_RESET, COM_SET_OPTION, COM_RESET_CONNECTION],
 ];
 
 /** Clients and their pools send it to begin: after its answer they count on the connection. */

@@ -119,8 +119,6 @@ export const CANNOT_SET_TABLE_ENCRYPTION = 3826;
 export const FK_NO_UNIQUE_INDEX_PARENT = 6125;
 /** MariaDB gives 4091 to `ER_UNKNOWN_SEQUENCES`. */
 export const XA_TEMP_TABLE = 4091;
-/** MySQL 8.0.29 and later. MariaDB gives 4092 to `ER_UNKNOWN_VIEW`. */
-export const INNODB_MAX_ROW_VERSION = 4092;
 
 // ── MariaDB alone ───────────────────────────────────────────────────────────────────────────────
 
@@ -155,11 +153,7 @@ export const ABSENT_TO_RENAME: readonly number[] = [NO_SUCH_TABLE, FILE_NOT_FOUN
 
 /** The table can't be opened because a part of it is missing or damaged; it may have rows. */
 export const CANT_BE_OPENED: readonly number[] = [
-  CANT_OPEN_FILE,
-  FILE_NOT_FOUND,
-  NOT_FORM_FILE,
-  TABLESPACE_MISSING,
-  NO_SUCH_TABLE_IN_ENGINE,
+  ...[CANT_OPEN_FILE, FILE_NOT_FOUND, NOT_FORM_FILE, TABLESPACE_MISSING, NO_SUCH_TABLE_IN_ENGINE],
 ];
 
 /** The statement gave up waiting for InnoDB or a metadata lock; it changed nothing. */
@@ -173,9 +167,7 @@ export const GAVE_UP: readonly number[] = [...LOCK_NOT_GRANTED, ...INTERRUPTED];
 
 /** A privilege on the schema, the table or a column, or a global one, is missing. */
 export const ACCESS_DENIED: readonly number[] = [
-  DBACCESS_DENIED_ERROR,
-  TABLEACCESS_DENIED_ERROR,
-  COLUMNACCESS_DENIED_ERROR,
+  ...[DBACCESS_DENIED_ERROR, TABLEACCESS_DENIED_ERROR, COLUMNACCESS_DENIED_ERROR],
   SPECIFIC_ACCESS_DENIED_ERROR,
 ];
 
@@ -194,10 +186,7 @@ export const READ_ONLY_SERVER: readonly number[] = [OPTION_PREVENTS_STATEMENT, R
 
 /** The name of a schema or table is too long, has invalid characters, or isn't in its charset. */
 export const BAD_NAME: readonly number[] = [
-  TOO_LONG_IDENT,
-  WRONG_DB_NAME,
-  WRONG_TABLE_NAME,
-  INVALID_CHARACTER_STRING,
+  ...[TOO_LONG_IDENT, WRONG_DB_NAME, WRONG_TABLE_NAME, INVALID_CHARACTER_STRING],
 ];
 
 /** An ALTER TABLE can't be done with the ALGORITHM that it names. */
@@ -245,9 +234,7 @@ export const UNDER_LOCK_TABLES: readonly number[] = [
  */
 export const DDL_FORBIDDEN: readonly number[] = [
   ...READ_ONLY_SERVER,
-  XAER_RMFAIL,
-  CANT_CHANGE_TX_CHARACTERISTICS,
-  CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
+  ...[XAER_RMFAIL, CANT_CHANGE_TX_CHARACTERISTICS, CANT_EXECUTE_IN_READ_ONLY_TRANSACTION],
   MUST_CHANGE_PASSWORD,
 ];
 
@@ -257,21 +244,8 @@ export const DDL_FORBIDDEN: readonly number[] = [
  */
 export const SAID_BY_PARSER: readonly number[] = [
   ...BAD_NAME,
-  DBACCESS_DENIED_ERROR,
-  NO_DB_ERROR,
-  WRONG_FIELD_SPEC,
-  PARSE_ERROR,
-  NONUNIQ_TABLE,
-  TOO_BIG_FIELDLENGTH,
-  UNKNOWN_CHARACTER_SET,
-  UNKNOWN_SYSTEM_VARIABLE,
-  WRONG_USAGE,
-  COLLATION_CHARSET_MISMATCH,
-  UNKNOWN_COLLATION,
-  TOO_BIG_SCALE,
-  TOO_BIG_PRECISION,
-  M_BIGGER_THAN_D,
-  TOO_BIG_DISPLAYWIDTH,
-  SEQUENCE_INVALID_DATA,
-  UNKNOWN_DATA_TYPE,
+  ...[DBACCESS_DENIED_ERROR, NO_DB_ERROR, WRONG_FIELD_SPEC, PARSE_ERROR, NONUNIQ_TABLE],
+  ...[TOO_BIG_FIELDLENGTH, UNKNOWN_CHARACTER_SET, UNKNOWN_SYSTEM_VARIABLE, WRONG_USAGE],
+  ...[COLLATION_CHARSET_MISMATCH, UNKNOWN_COLLATION, TOO_BIG_SCALE, TOO_BIG_PRECISION],
+  ...[M_BIGGER_THAN_D, TOO_BIG_DISPLAYWIDTH, SEQUENCE_INVALID_DATA, UNKNOWN_DATA_TYPE],
 ];

@@ -270,16 +270,6 @@ describe('a variable that is no setting', () => {
   });
 });
 
-describe('a file of settings', () => {
-  test('has each setting once', () => {
-    const path = join(folder, 'twice.json');
-    writeFileSync(path, '{\n  "hold": "7d",\n  "rules": ["hold"],\n  "hold": "1d"\n}');
-    expect(problemsOf(() => readConfigFile(path))).toEqual([
-      `${path}: expected each setting once, found hold at line 2, column 3, and at line 4, column 3.`,
-    ]);
-  });
-});
-
 describe('a secret in a file', () => {
   function warningsWith(
     modes: { readonly of: number; readonly folder: number },
@@ -364,6 +354,15 @@ describe('the file of settings', () => {
     ['something behind it', '{"hold": "1d"} {}'],
   ])('may not have %s', (_what, text) => {
     expect(() => read(text)).toThrow(/undrop\.conf: /);
+  });
+
+  test('has each setting once', () => {
+    const text = '{\n  "hold": "7d",\n  "rules": ["hold"],\n  "hold": "1d"\n}';
+    expect(problemsOf(() => read(text))).toEqual([
+      expect.stringMatching(
+        /undrop\.conf: expected each setting once, found hold at line 2, column 3, and at line 4, column 3\.$/,
+      ),
+    ]);
   });
 
   test('shows nothing of a mistake but its place, because it may be in the password', () => {

@@ -1,4 +1,7 @@
-/** The page docs/reference/settings.md and the file undrop.example.conf: both of the same table. */
+/**
+ * The page docs/reference/settings.md, whose tables have their columns from the table of settings
+ * but for the last, and the file undrop.example.conf, which is made of both.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,26 +10,21 @@ import { SETTINGS, type SettingKey, variableOf } from '../../src/config/schema.j
 import { expectPage, expectTables, tableOf } from '../support/page.js';
 import { readText } from '../support/source-file.js';
 
+const PAGE = 'docs/reference/settings.md';
 const ALL = Object.keys(SETTINGS) as SettingKey[];
-const SELDOM = ALL.filter((key) => isSeldom(key));
-/** Those that few change are the last. */
-const KEYS = [...ALL.filter((key) => !isSeldom(key)), ...SELDOM];
 
-/** The first setting of each group, and the title of the group. */
-const GROUPS: Partial<Record<SettingKey, string>> = {
-  listen: 'Addresses',
-  user: 'The service account',
-  tls: 'TLS and logins',
-  mode: 'Drops',
-  hold: 'How long tables are held',
-  maxBytes: 'The collector',
-  auditFile: 'Records and monitoring',
-  [SELDOM[0] ?? '']: 'Seldom changed',
-};
-
-function isSeldom(key: SettingKey): boolean {
-  return SETTINGS[key].expert === true;
-}
+/** The tables of the page by their titles: which settings, and in which case one changes each. */
+const GROUPS = readText(PAGE)
+  .split(/^## /m)
+  .map((section) => ({
+    title: section.slice(0, section.indexOf('\n')),
+    settings: [...section.matchAll(/^\|`(UNDROP_\w+)`.*\|(.+)\|$/gm)].flatMap(
+      ([, variable, when = '']) =>
+        ALL.filter((key) => variableOf(key) === variable).map((key) => ({ key, when })),
+    ),
+  }))
+  .filter(({ settings }) => settings.length > 0);
+const KEYS = GROUPS.flatMap(({ settings }) => settings.map(({ key }) => key));
 
 /** Values in the place of the defaults of settings that have none. */
 const EXAMPLES: Partial<Record<SettingKey, string>> = { upstream: 'db:3306', user: 'undrop' };
@@ -34,18 +32,18 @@ const EXAMPLES: Partial<Record<SettingKey, string>> = { upstream: 'db:3306', use
 const EXAMPLE = 'undrop.example.conf';
 const COLUMNS = 98;
 
-test('docs/reference/settings.md has the table of settings', () => {
-  const groups: string[][][] = [];
-  for (const key of KEYS) {
-    const { default: fallback, expected, meaning, when } = SETTINGS[key];
-    const given = fallback === null ? '(needed)' : fallback === '' ? '' : `\`${fallback}\``;
-    if (GROUPS[key] !== undefined) groups.push([]);
-    const row = [`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected), when];
-    groups.at(-1)?.push(row);
-  }
+test(`${PAGE} has each setting in a table, with the case in which one changes it`, () => {
+  expect([...KEYS].sort()).toEqual([...ALL].sort());
+  const groups = GROUPS.map(({ settings }) =>
+    settings.map(({ key, when }) => {
+      const { default: fallback, expected, meaning } = SETTINGS[key];
+      const given = fallback === null ? '(needed)' : fallback === '' ? '' : `\`${fallback}\``;
+      return [`\`${variableOf(key)}\``, given, linked(meaning), shortly(expected), when];
+    }),
+  );
   const head = ['variable', 'default', 'meaning', 'values', 'change it'];
   expectTables(
-    'docs/reference/settings.md',
+    PAGE,
     groups.map((rows) => tableOf(head, rows)),
   );
 });
@@ -86,17 +84,18 @@ describe(EXAMPLE, () => {
   }
 
   test('is made of the table of settings', () => {
-    const lines = KEYS.flatMap((key) => {
-      const { default: fallback, expected, meaning, when } = SETTINGS[key];
-      const value = JSON.stringify(fallback ?? EXAMPLES[key]);
-      const title = GROUPS[key];
-      return [
-        ...(title === undefined ? [''] : ['', `// ── ${title} ──`, '']),
-        ...comment(`${variableOf(key)}: ${meaning}. Change it ${when}.`),
-        ...comment(`Values: ${expected}.${fallback === null ? ' Needed.' : ''}`),
-        `// ${JSON.stringify(key)}: ${value},`,
-      ];
-    });
+    const lines = GROUPS.flatMap(({ title, settings }) => [
+      ...['', `// ── ${title} ──`],
+      ...settings.flatMap(({ key, when }) => {
+        const { default: fallback, expected, meaning } = SETTINGS[key];
+        return [
+          '',
+          ...comment(`${variableOf(key)}: ${meaning}. Change it ${when}.`),
+          ...comment(`Values: ${expected}.${fallback === null ? ' Needed.' : ''}`),
+          `// ${JSON.stringify(key)}: ${JSON.stringify(fallback ?? EXAMPLES[key])},`,
+        ];
+      }),
+    ]);
     expectPage(
       EXAMPLE,
       '// Settings of undrop with their defaults, for `undrop serve --config` or UNDROP_CONFIG: a file in\n' +

@@ -13,15 +13,9 @@ import { sample } from '../support/sample.js';
 import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
 import { isComplete, isMeant } from './cells.js';
-import { type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
+import { CUTS, type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
 import { type Outcome, say } from './say-drop.js';
 
-const CUTS: readonly Fault[] = [
-  'connection cut',
-  'all connections cut',
-  'account refused',
-  'proxy killed',
-];
 /** At events of the put-back, and at those of its RENAME alone. */
 const [CELLS, OF_RENAME] = [5, 3];
 /** With fewer events it was not the put-back that was struck. */

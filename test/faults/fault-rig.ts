@@ -11,11 +11,12 @@
  * Imports from src what restores a table and what recovers: as commands they would be a process for
  * each of thousands.
  */
+
+import { type ReconcileReport, reconcile } from '../../src/collector/reconcile.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Log, silentLog } from '../../src/log.js';
-import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { restore } from '../../src/recycle/restore.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
@@ -33,6 +34,9 @@ export const FAULTS = [
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];
+
+/** All that leave the server running. */
+export const CUTS: readonly Fault[] = FAULTS.filter((fault) => fault !== 'server killed');
 
 /** Where a fault strikes: at the event of which this first is true. */
 export type IsAt = (event: TapEvent) => boolean;

@@ -188,7 +188,7 @@ async function endOfDrop(
   const isSplit = live.length === 1;
   if (isSplit) expect([live, inTurnOn.test(server.name) || isInPieces]).toEqual([['b'], true]);
   if (held.length === 2) await check?.(rig, 'held');
-  const torn = await tornTables(rig);
+  const torn = await tornTables(rig, rig.schema, PARTITIONS);
   if (torn.length > 0) expect(isInPieces).toBe(true);
   for (const { id } of held) expect(await rig.restore(id)).toEqual([]);
   for (const [table, rows] of Object.entries(TABLES)) {
@@ -236,7 +236,11 @@ async function locate({ direct, schema }: FaultRig): Promise<Locations> {
 }
 
 /** Those that recovery says are in pieces. Rejects where a piece of one is missing. */
-async function tornTables({ direct, schema }: FaultRig): Promise<readonly string[]> {
+export async function tornTables(
+  { direct }: FaultRig,
+  schema: string,
+  partitions: Readonly<Record<string, number>>,
+): Promise<readonly string[]> {
   const torn = await direct.rows<{ id: string; name: string }>(
     `SELECT id, table_name AS name FROM _undrop.ledger
      WHERE schema_name = ? AND state = 'intent' AND todo = 'torn'`,
@@ -247,7 +251,7 @@ async function tornTables({ direct, schema }: FaultRig): Promise<readonly string
       `SELECT NAME FROM information_schema.INNODB_SYS_TABLES
        WHERE NAME LIKE '${schema}/${name}#p#%' OR NAME LIKE '%${id}%#p#%'`,
     );
-    expect(pieces).toHaveLength(PARTITIONS[name] ?? 0);
+    expect(pieces).toHaveLength(partitions[name] ?? 0);
   }
   return torn.map(({ name }) => name);
 }

@@ -1,11 +1,8 @@
 /** What the ledger keeps of a schema that is being dropped, for programs and for people. */
 
 import { howDropped } from '../../src/ledger/entry.js';
-import {
-  parseSchemaDetails,
-  type SchemaDetails,
-  schemaScript,
-} from '../../src/ledger/schema-details.js';
+import type { SchemaDetails } from '../../src/ledger/schema-details.js';
+import { parseSchemaDetails, schemaScript } from '../../src/ledger/schema-details.js';
 
 const DETAILS: SchemaDetails = {
   charset: 'utf8mb4',

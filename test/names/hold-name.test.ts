@@ -2,22 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { InvariantError } from '../../src/assert.js';
-import {
-  barrierTableName,
-  foldName,
-  formatHoldName,
-  idTimeMs,
-  isHoldId,
-  isLocalSchema,
-  isRecycleSchema,
-  isSameName,
-  newHoldId,
-  parseBarrierTable,
-  parseHoldName,
-  RECYCLE_SCHEMA,
-  RECYCLE_SCHEMA_LOCAL,
-  recycleSchemaFor,
-} from '../../src/names/names.js';
+import * as names from '../../src/names/names.js';
 import fc from '../support/properties.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
@@ -34,18 +19,18 @@ const dues = fc
 
 describe('the name of a held table', () => {
   test('says state, id and due time in UTC', () => {
-    expect(formatHoldName({ state: 'HOLD', id: ID, due: DUE })).toBe(NAME);
-    expect(parseHoldName(NAME)).toEqual({ state: 'HOLD', id: ID, due: DUE });
+    expect(names.formatHoldName({ state: 'HOLD', id: ID, due: DUE })).toBe(NAME);
+    expect(names.parseHoldName(NAME)).toEqual({ state: 'HOLD', id: ID, due: DUE });
   });
 
   test('comes back the same from every state, id and due time, in any case', () => {
     fc.assert(
       fc.property(states, ids, dues, (state, id, due) => {
-        const name = formatHoldName({ state, id, due });
+        const name = names.formatHoldName({ state, id, due });
         expect(name.length).toBeLessThanOrEqual(57);
         // With lower_case_table_names=1 it is stored in lower case.
         for (const one of [name, name.toLowerCase(), name.toUpperCase()]) {
-          expect(parseHoldName(one)).toEqual({ state, id, due });
+          expect(names.parseHoldName(one)).toEqual({ state, id, due });
         }
       }),
     );
@@ -57,12 +42,18 @@ describe('the name of a held table', () => {
     ['evc', 'EVAC'],
     ['drp', 'DROP'],
   ])('matches the newer form of vitess, %s', (word, state) => {
-    expect(parseHoldName(`_vt_${word}_${ID}_20261120080910_`)).toEqual({ state, id: ID, due: DUE });
+    expect(names.parseHoldName(`_vt_${word}_${ID}_20261120080910_`)).toEqual({
+      state,
+      id: ID,
+      due: DUE,
+    });
   });
 
   test('never ends a state early: fractions of a second are rounded up', () => {
     const due = new Date(DUE.getTime() + 1);
-    expect(formatHoldName({ state: 'EVAC', id: ID, due })).toBe(`_vt_EVAC_${ID}_20261120080911`);
+    expect(names.formatHoldName({ state: 'EVAC', id: ID, due })).toBe(
+      `_vt_EVAC_${ID}_20261120080911`,
+    );
   });
 
   test.each([
@@ -91,24 +82,27 @@ describe('the name of a held table', () => {
     ['a table that a user may well have', '_vt_hold_orders'],
     ['an online schema change of vitess', `_vt_vrp_${ID}_20261120080910_`],
   ])('does not match %s', (_what, name) => {
-    expect(parseHoldName(name)).toBeNull();
+    expect(names.parseHoldName(name)).toBeNull();
   });
 
   test('matches nothing that differs from a name in one character, but in its meaning', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: NAME.length - 1 }), fc.string(), (index, text) => {
         const name = NAME.slice(0, index) + text + NAME.slice(index + 1);
-        const parsed = parseHoldName(name);
-        if (parsed !== null) expect(formatHoldName(parsed).toLowerCase()).toBe(name.toLowerCase());
+        const parsed = names.parseHoldName(name);
+        if (parsed !== null)
+          expect(names.formatHoldName(parsed).toLowerCase()).toBe(name.toLowerCase());
       }),
       { numRuns: 2_000 },
     );
   });
 
   test('is never made of an id or a due time that would not parse', () => {
-    expect(() => formatHoldName({ state: 'HOLD', id: 'x', due: DUE })).toThrow(InvariantError);
+    expect(() => names.formatHoldName({ state: 'HOLD', id: 'x', due: DUE })).toThrow(
+      InvariantError,
+    );
     const due = new Date(Date.UTC(10_000, 0, 1));
-    expect(() => formatHoldName({ state: 'HOLD', id: ID, due })).toThrow(InvariantError);
+    expect(() => names.formatHoldName({ state: 'HOLD', id: ID, due })).toThrow(InvariantError);
   });
 });
 
@@ -121,16 +115,16 @@ const bytes = fc.uint8Array({ minLength: 10, maxLength: 10 });
 
 describe('the id of a held table', () => {
   test('is a UUIDv7 without dashes', () => {
-    const id = newHoldId(0x0123456789ab, () => new Uint8Array(10).fill(0xff));
+    const id = names.newHoldId(0x0123456789ab, () => new Uint8Array(10).fill(0xff));
     expect(id).toBe('0123456789ab7fffbfffffffffffffff');
   });
 
   test('tells the time of the drop, whatever the randomness', () => {
     fc.assert(
       fc.property(times, bytes, (nowMs, random) => {
-        const id = newHoldId(nowMs, () => random);
-        expect(isHoldId(id)).toBe(true);
-        expect(idTimeMs(id)).toBe(nowMs);
+        const id = names.newHoldId(nowMs, () => random);
+        expect(names.isHoldId(id)).toBe(true);
+        expect(names.idTimeMs(id)).toBe(nowMs);
         expect(id.charAt(12)).toBe('7');
         expect('89ab').toContain(id.charAt(16));
       }),
@@ -141,23 +135,25 @@ describe('the id of a held table', () => {
     fc.assert(
       fc.property(times, times, (one, other) => {
         fc.pre(one < other);
-        expect(newHoldId(one, randomBytes) < newHoldId(other, randomBytes)).toBe(true);
+        expect(names.newHoldId(one, randomBytes) < names.newHoldId(other, randomBytes)).toBe(true);
       }),
     );
   });
 
   test('keeps 74 random bits', () => {
-    const zero = newHoldId(0, () => new Uint8Array(10));
+    const zero = names.newHoldId(0, () => new Uint8Array(10));
     expect(zero).toBe('00000000000070008000000000000000');
-    expect(new Set(Array.from({ length: 100 }, () => newHoldId(0, randomBytes))).size).toBe(100);
+    expect(new Set(Array.from({ length: 100 }, () => names.newHoldId(0, randomBytes))).size).toBe(
+      100,
+    );
   });
 
   test('refuses a time that has no place in it, and too few random bytes', () => {
     for (const nowMs of [-1, 1.5, Number.NaN, TIME_MS_MAX + 1]) {
-      expect(() => newHoldId(nowMs, randomBytes)).toThrow(InvariantError);
+      expect(() => names.newHoldId(nowMs, randomBytes)).toThrow(InvariantError);
     }
-    expect(() => newHoldId(0, () => new Uint8Array(9))).toThrow(InvariantError);
-    expect(() => idTimeMs('0123')).toThrow(InvariantError);
+    expect(() => names.newHoldId(0, () => new Uint8Array(9))).toThrow(InvariantError);
+    expect(() => names.idTimeMs('0123')).toThrow(InvariantError);
   });
 });
 
@@ -165,33 +161,33 @@ describe('the id of a held table', () => {
 // Where dropped tables go, the table that a DROP DATABASE waits for, names as servers fold.
 
 test('a drop that replicas see goes to the schema that they have, another one does not', () => {
-  expect(recycleSchemaFor(true)).toBe(RECYCLE_SCHEMA);
-  expect(recycleSchemaFor(false)).toBe(RECYCLE_SCHEMA_LOCAL);
+  expect(names.recycleSchemaFor(true)).toBe(names.RECYCLE_SCHEMA);
+  expect(names.recycleSchemaFor(false)).toBe(names.RECYCLE_SCHEMA_LOCAL);
 });
 
 test('all of them are ours, and nothing that merely looks like one', () => {
-  const local = [RECYCLE_SCHEMA_LOCAL, '_undrop_local_2', '_undrop_local_32'];
-  const logged = [RECYCLE_SCHEMA, '_undrop_2', '_undrop_10', '_undrop_32'];
-  expect([...logged, ...local].filter((schema) => !isRecycleSchema(schema))).toEqual([]);
-  expect(local.filter((schema) => !isLocalSchema(schema))).toEqual([]);
-  expect(logged.filter(isLocalSchema)).toEqual([]);
+  const local = [names.RECYCLE_SCHEMA_LOCAL, '_undrop_local_2', '_undrop_local_32'];
+  const logged = [names.RECYCLE_SCHEMA, '_undrop_2', '_undrop_10', '_undrop_32'];
+  expect([...logged, ...local].filter((schema) => !names.isRecycleSchema(schema))).toEqual([]);
+  expect(local.filter((schema) => !names.isLocalSchema(schema))).toEqual([]);
+  expect(logged.filter(names.isLocalSchema)).toEqual([]);
   const others = ['_undrop_', '_undrop_0', '_undrop_1', '_undrop_02', '_undrop_33', '_undrop_2x'];
   const more = ['undrop', 'undrop_2', '_undrop2', '_undrop_2_local', '_undrop_local_1', ''];
-  expect([...others, ...more].filter(isRecycleSchema)).toEqual([]);
+  expect([...others, ...more].filter(names.isRecycleSchema)).toEqual([]);
 });
 
 const groupId = '01a1f8313c3171b7af374deee1b3e638';
 
 test.each([true, false])('it says whose it is, and whether it is logged (%s)', (logged) => {
-  const name = barrierTableName({ groupId, logged });
+  const name = names.barrierTableName({ groupId, logged });
   expect(name.length).toBeLessThanOrEqual(64);
-  expect(parseBarrierTable(name)).toEqual({ groupId, logged });
+  expect(names.parseBarrierTable(name)).toEqual({ groupId, logged });
 });
 
 test.each(['!undrop_', '!undrop_x', `undrop_${groupId}`, `!undrop_${groupId}_`, 'a'])(
   '%s is none',
   (name) => {
-    expect(parseBarrierTable(name)).toBeNull();
+    expect(names.parseBarrierTable(name)).toBeNull();
   },
 );
 
@@ -201,6 +197,6 @@ test.each([
   ['BİLLİNG', 'billing'],
   ['ÉTÉ', 'été'],
 ])('%s is %s', (name, folded) => {
-  expect(foldName(name)).toBe(folded);
-  expect(isSameName(name, folded)).toBe(true);
+  expect(names.foldName(name)).toBe(folded);
+  expect(names.isSameName(name, folded)).toBe(true);
 });

@@ -10,22 +10,11 @@ export function held(
   const id = `0195a1b2c3d${count.toString(16)}7000800000000000000${count.toString(16)}`;
   const [schema = '', table = ''] = (name ?? '').split('.');
   return {
-    id,
-    state: 'HOLD',
-    due: new Date('2026-03-08T12:00:00Z'),
-    holdSchema: '_undrop',
-    holdName: `_vt_HOLD_${id}_20260308120000`,
-    origin: name === null ? null : { schema, table },
-    how: 'DROP TABLE',
-    droppedAt: new Date(Date.UTC(2026, 2, 1, 12, 0, count)),
-    user: 'app',
-    clientAddress: '10.0.0.1:50000',
-    groupId: null,
-    statement: null,
-    rowEstimate: 1000,
-    byteEstimate: 1_600_000,
-    logged: true,
-    rowLogged: true,
-    ...more,
+    ...{ id, state: 'HOLD', due: new Date('2026-03-08T12:00:00Z') },
+    ...{ holdSchema: '_undrop', holdName: `_vt_HOLD_${id}_20260308120000` },
+    ...{ origin: name === null ? null : { schema, table }, groupId: null, how: 'DROP TABLE' },
+    ...{ droppedAt: new Date(Date.UTC(2026, 2, 1, 12, 0, count)), statement: null },
+    ...{ user: 'app', clientAddress: '10.0.0.1:50000', logged: true, rowLogged: true },
+    ...{ rowEstimate: 1000, byteEstimate: 1_600_000, ...more },
   };
 }

@@ -1,12 +1,13 @@
 /** Which held table is meant, and where it goes. */
+
+import { serialize } from '../../src/collector/reconcile.js';
 import type { UndropError } from '../../src/errors.js';
 import type { DroppedSchema } from '../../src/ledger/schema-restores.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
-import { serialize } from '../../src/recovery/reconcile.js';
-import { type HoldChange, newestHeld, planHold } from '../../src/recycle/change-hold.js';
+import { type HoldChange, planHold } from '../../src/recycle/change-hold.js';
 import { findTarget } from '../../src/recycle/find-dropped.js';
 import type { ListedTable } from '../../src/recycle/held-tables.js';
-import { type HeldPlan, planRestore } from '../../src/recycle/plan-restore.js';
+import { type HeldPlan, parseNewName, planRestore } from '../../src/recycle/plan-restore.js';
 import { formatSchemaReport } from '../../src/recycle/print/print-report.js';
 import { chooseDrop, type SchemaReport } from '../../src/recycle/schema/restore-schema.js';
 import { refusal } from '../support/refusal.js';
@@ -19,7 +20,8 @@ const other = held(4, 'crm.notes');
 const all = [other, newer, older, orders];
 
 function planOf(tables: readonly ListedTable[], target: string, to?: string): HeldPlan {
-  return planRestore(findTarget(tables, target), { target, to });
+  const renamed = to === undefined ? null : parseNewName(to);
+  return planRestore(findTarget(tables, target), { target, to: renamed });
 }
 
 function refused(tables: readonly ListedTable[], target: string, to?: string): UndropError {
@@ -167,17 +169,6 @@ test.each<readonly [string, HoldChange, string, Partial<ListedTable>?, Date?]>([
   expect(error?.code ?? planned).toEqual(error === null ? new Date(expected) : expected);
 });
 
-test('of one name the newest whole one is meant, and the others in HOLD are named', () => {
-  const purged = held(1, 'shop.orders', { state: 'PURGE' });
-  const second = held(2, 'shop.orders');
-  expect(newestHeld([second, purged], 'orders')).toEqual({ table: second, others: [] });
-  expect(newestHeld([purged], 'orders')).toEqual({ table: purged, others: [] });
-  const third = held(3, 'shop.orders');
-  expect(newestHeld([third, second], 'orders')).toEqual({ table: third, others: [second] });
-  const torn = held(4, 'shop.orders', { torn: true });
-  expect(newestHeld([torn, third], 'orders')).toEqual({ table: third, others: [torn] });
-});
-
 // ── choose drop ──────────────────────────────────────────────────────────────────────────────────
 // Which drop of a schema is brought back, and how the end of it is said, without a server.
 
@@ -218,20 +209,10 @@ describe('the end of a restore', () => {
     ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
     ...{ tables: [], parts: [], problem: null, others: [], singles: 0 },
   };
-  const table = {
-    id: '03',
-    table: 'orders',
-    outcome: 'restored',
-    problems: [],
-    triggersLeft: [],
-  } as const;
-  const view = {
-    kind: 'VIEW',
-    name: 'v\u001b',
-    statement: 'CREATE VIEW v',
-    problem: null,
-    isMissing: false,
-  };
+  const restored = { outcome: 'restored', problems: [], triggersLeft: [] } as const;
+  const table = { id: '03', table: 'orders', ...restored };
+  const statement = 'CREATE VIEW v';
+  const view = { kind: 'VIEW', name: 'v\u001b', statement, problem: null, isMissing: false };
 
   test('is a line if all is back', () => {
     expect(formatSchemaReport({ ...report, tables: [table], parts: [view] })).toBe(

@@ -2,12 +2,8 @@
 import { PINNED_UNTIL } from '../../src/names/names.js';
 import { NOTHING_REATTACHED, problemsOf } from '../../src/recycle/make-whole.js';
 import { heldListJson } from '../../src/recycle/print/print-held.js';
-import {
-  formatList,
-  formatSize,
-  type ListView,
-  sizeOf,
-} from '../../src/recycle/print/print-list.js';
+import type { ListView } from '../../src/recycle/print/print-list.js';
+import { formatList, formatSize, sizeOf } from '../../src/recycle/print/print-list.js';
 import { formatRestoreReport, restoreReportJson } from '../../src/recycle/print/print-report.js';
 import type { RestoreReport } from '../../src/recycle/restore-table.js';
 import { readText } from '../support/source-file.js';
@@ -28,13 +24,8 @@ describe('the list of held tables', () => {
   ];
   const big = {
     ...{ groupId: '0195a1b2c3d4700080000000005000ab', id: held(9, 'x.y').id, schema: 'big' },
-    ...{
-      tables: 5_000,
-      bytes: 102_000_000,
-      unknown: 0,
-      how: 'DROP DATABASE' as const,
-      user: 'deploy',
-    },
+    ...{ tables: 5_000, bytes: 102_000_000, unknown: 0, user: 'deploy' },
+    how: 'DROP DATABASE',
     ...{ until: new Date('2026-03-02T13:02:00Z'), droppedAt: new Date('2026-03-01T13:02:00Z') },
     ...{ pinned: 0, inPlace: 0, ending: 0, unsettled: 0 },
   } as const;
@@ -142,44 +133,24 @@ describe('the list of held tables', () => {
   });
 
   test('is plain records as JSON', () => {
+    const { id, holdName } = held(1, 'x.y');
     expect(heldListJson(rows)[1]).toEqual({
-      id: held(1, 'x.y').id,
-      state: 'PURGE',
-      schema: 'shop',
-      table: 'orders',
-      how: 'DROP TABLE',
-      usedWhileHeld: 0,
-      droppedAt: '2026-03-01T12:00:01.000Z',
-      user: 'app',
-      clientAddress: '10.0.0.1:50000',
-      groupId: null,
-      until: '2026-03-08T12:00:00.000Z',
-      rowEstimate: 1000,
-      byteEstimate: 16_384,
-      holdSchema: '_undrop',
-      holdName: held(1, 'x.y').holdName,
-      seen: true,
+      ...{ id, schema: 'shop', table: 'orders', how: 'DROP TABLE', groupId: null },
+      ...{ state: 'PURGE', until: '2026-03-08T12:00:00.000Z', usedWhileHeld: 0, seen: true },
+      ...{ droppedAt: '2026-03-01T12:00:01.000Z', user: 'app', clientAddress: '10.0.0.1:50000' },
+      ...{ rowEstimate: 1000, byteEstimate: 16_384, holdSchema: '_undrop', holdName },
     });
   });
 });
 
 describe('the report of a restore', () => {
   const report: RestoreReport = {
-    id: held(1, 'shop.orders').id,
-    groupId: null,
-    origin: { schema: 'shop', table: 'orders' },
-    restoredAs: { schema: 'shop', table: 'orders' },
-    droppedAt: new Date('2026-03-01T12:00:01Z'),
-    user: 'app',
-    how: 'DROP TABLE',
-    rowEstimate: 100_000,
+    ...{ id: held(1, 'shop.orders').id, groupId: null, how: 'DROP TABLE', user: 'app' },
+    ...{ origin: { schema: 'shop', table: 'orders' }, droppedAt: new Date('2026-03-01T12:00:01Z') },
+    ...{ restoredAs: { schema: 'shop', table: 'orders' }, rowEstimate: 100_000 },
     count: { rows: 100_000, precision: 'about' },
-    ...NOTHING_REATTACHED,
-    brokenKeys: [],
-    others: [],
-    larger: null,
-    recorded: true,
-    wasBack: false,
+    ...{ ...NOTHING_REATTACHED, brokenKeys: [], others: [], larger: null },
+    ...{ recorded: true, wasBack: false },
   };
 
   const dropped = 'dropped 2026-03-01 12:00:01 UTC by app, DROP TABLE';

@@ -10,7 +10,7 @@ import { type Launched, launch } from '../../throwaway-servers/launch.js';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { aptFolder } from '../support/apt-folder.js';
 import { connectionOptions } from '../support/client-cli.js';
-import { type ClientName, loginOptions, runClient } from '../support/clients.js';
+import { DUMPED, loginOptions, ownDumpTools, runClient } from '../support/clients.js';
 import { runMydumper } from '../support/debian-tools.js';
 import { temporaryFolder } from '../support/folders.js';
 import { inHooks } from '../support/on-servers.js';
@@ -22,27 +22,13 @@ import { connect, query, startServer, type Target } from '../support/servers.js'
 import { intentsSettled } from '../support/settled.js';
 import { listed } from '../support/undrop-cli.js';
 
-interface Tools {
-  readonly dump: ClientName;
-  readonly client: ClientName;
-  readonly options: readonly string[];
-  /** The options that leave undrop's own schemas out. */
-  readonly without: readonly string[];
-}
-
-const TOOLS: Readonly<Record<string, Tools>> = {
-  'mysql-9.7': {
-    dump: 'mysqldump-9.7',
-    client: 'mysql-9.7',
-    options: ['--set-gtid-purged=OFF'],
-    without: ['--databases', 'shop'],
-  },
-  'mariadb-11.8': {
-    dump: 'mariadb-dump-11.8',
-    client: 'mariadb-11.8',
-    options: [],
-    without: ['--all-databases', '--ignore-database=_undrop', '--ignore-database=_undrop_local'],
-  },
+/** The options that leave undrop's own schemas out. */
+const WITHOUT = {
+  'mysql-9.7': ['--databases', 'shop'],
+  'mariadb-11.8': [
+    '--all-databases',
+    ...['--ignore-database=_undrop', '--ignore-database=_undrop_local'],
+  ],
 };
 /** Held tables are due at once, and the collector looks all the time. */
 const DUE = { HOLD: '1s', MIN_HOLD: '0s', COLLECT: 'on', CHECK_INTERVAL: '1s', GRACE: '1h' };
@@ -74,47 +60,45 @@ async function restoreHeld(target: Target): Promise<void> {
   expect(proxy.lines.filter(({ event }) => event === 'removal')).toEqual([]);
 }
 
-describe.each(sample(Object.entries(TOOLS), { name: 'dumps', count: 1 }))(
-  'a backup of %s',
-  (name, { dump, client, options, without }) => {
-    const { beforeAll, open } = inHooks();
-    const source = open(() => startServer(name));
-    const target = open(() => startServer(name));
-    beforeAll(() => fill(source));
+describe.each(sample(DUMPED, { name: 'dumps', count: 1 }))('a backup of %s', (name) => {
+  const { dump, client, options } = ownDumpTools(name);
+  const { beforeAll, open } = inHooks();
+  const source = open(() => startServer(name));
+  const target = open(() => startServer(name));
+  beforeAll(() => fill(source));
 
-    const dumped = (from: Target, args: readonly string[]) =>
-      runClient(dump, from, [...connectionOptions(dump), ...options, ...args]);
+  const dumped = (from: Target, args: readonly string[]) =>
+    runClient(dump, from, [...connectionOptions(dump), ...options, ...args]);
 
-    test('leaves the schemas of undrop out by an option of each program', async () => {
-      const { code, stdout } = await dumped(source, without);
-      expect(code).toBe(0);
-      expect(stdout).toContain('CREATE TABLE `kept`');
-      expect(stdout).not.toContain('_undrop');
-      await using folder = await temporaryFolder('mydumper');
-      const into = [`--outputdir=${folder.path}`, `--regex=${WITHOUT_OURS}`];
-      expect(await runMydumper('mydumper', source, into)).toMatchObject({ code: 0 });
-      const files = await readdir(folder.path);
-      expect(files).toContain('shop.kept-schema.sql');
-      expect(files.filter((file) => file.includes('_undrop'))).toEqual([]);
-    });
+  test('leaves the schemas of undrop out by an option of each program', async () => {
+    const { code, stdout } = await dumped(source, WITHOUT[name]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('CREATE TABLE `kept`');
+    expect(stdout).not.toContain('_undrop');
+    await using folder = await temporaryFolder('mydumper');
+    const into = [`--outputdir=${folder.path}`, `--regex=${WITHOUT_OURS}`];
+    expect(await runMydumper('mydumper', source, into)).toMatchObject({ code: 0 });
+    const files = await readdir(folder.path);
+    expect(files).toContain('shop.kept-schema.sql');
+    expect(files.filter((file) => file.includes('_undrop'))).toEqual([]);
+  });
 
-    test('of all schemas has them; through undrop it is neither made nor loaded', async () => {
-      const { code, stdout: input } = await dumped(source, ['--all-databases']);
-      expect(code).toBe(0);
-      expect(input).toContain('USE `_undrop`');
-      await using before = await spawnProxy(source);
-      const through = await dumped(before, ['--all-databases']);
-      expect(through).toMatchObject({ code: 2, stderr: SCHEMA_USE });
-      const args = connectionOptions(client);
-      await using proxy = await spawnProxy(target);
-      const refused = await runClient(client, proxy, args, { input });
-      expect(refused).toMatchObject({ code: 1, stderr: SCHEMA_WRITE });
-      const loaded = await runClient(client, target, args, { input });
-      expect(loaded).toMatchObject({ code: 0 });
-      await restoreHeld(target);
-    });
-  },
-);
+  test('of all schemas has them; through undrop it is neither made nor loaded', async () => {
+    const { code, stdout: input } = await dumped(source, ['--all-databases']);
+    expect(code).toBe(0);
+    expect(input).toContain('USE `_undrop`');
+    await using before = await spawnProxy(source);
+    const through = await dumped(before, ['--all-databases']);
+    expect(through).toMatchObject({ code: 2, stderr: SCHEMA_USE });
+    const args = connectionOptions(client);
+    await using proxy = await spawnProxy(target);
+    const refused = await runClient(client, proxy, args, { input });
+    expect(refused).toMatchObject({ code: 1, stderr: SCHEMA_WRITE });
+    const loaded = await runClient(client, target, args, { input });
+    expect(loaded).toMatchObject({ code: 0 });
+    await restoreHeld(target);
+  });
+});
 
 describe('a backup by mariadb-backup', () => {
   const { beforeAll, open } = inHooks();

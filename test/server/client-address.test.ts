@@ -6,14 +6,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { inHooks } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';
-import {
-  connect,
-  freshSchema,
-  query,
-  startServer,
-  type Target,
-  testServers,
-} from '../support/servers.js';
+import type { Target } from '../support/servers.js';
+import { connect, freshSchema, query, startServer, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 import { intentsSettled } from '../support/settled.js';
 

@@ -15,14 +15,13 @@ import { makeCertificates } from '../support/certificates.js';
 import { type CliName, runCli } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { runMariadb, runMysql2 } from '../support/client-node.js';
+import type { ScriptJob, Transcript } from '../support/client-script.js';
 import {
   DROPPED_ROWS,
   INFILE_TEXT,
   masked,
   preparationOf,
-  type ScriptJob,
   THE_END,
-  type Transcript,
 } from '../support/client-script.js';
 import { openTerminal } from '../support/client-terminal.js';
 import { sysbenchCommand } from '../support/clients.js';
@@ -33,14 +32,13 @@ import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { ensureInstalled } from '../support/server-set.js';
+import type { Target, TestServer } from '../support/servers.js';
 import {
   connect,
   freshSchema,
   hasProcess,
   newSchemaName,
   query,
-  type Target,
-  type TestServer,
   testServers,
 } from '../support/servers.js';
 import { openTcpRelay } from '../support/tcp-relay.js';

@@ -3,10 +3,11 @@
  * SQL, and what comes from elsewhere does nothing.
  */
 import type http from 'node:http';
-import { askConsole, makeAndDrop, type ToldByConsole, tablesIn } from '../support/console.js';
+import type { ToldByConsole } from '../support/console.js';
+import { askConsole, consoleOn, OPERATOR, OWNER, PASSWORD } from '../support/console.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { adminOf, spawnProxy } from '../support/proxy.js';
+import { adminOf } from '../support/proxy.js';
 import { query } from '../support/servers.js';
 import { readText } from '../support/source-file.js';
 
@@ -15,8 +16,7 @@ interface OpenApi {
   readonly paths: Readonly<Record<string, object>>;
 }
 
-const OPENAPI = JSON.parse(readText('src/console/assets/openapi.json')) as OpenApi;
-const PASSWORD = 'a secret of the test';
+const OPENAPI = JSON.parse(readText('src/faces/console/assets/openapi.json')) as OpenApi;
 
 interface Asked {
   /** Default: the account of the test; null: none. */
@@ -32,20 +32,11 @@ interface Told extends Omit<ToldByConsole, 'text'> {
 
 onServers('the API of the console on $name', (server, on) => {
   const { test } = on;
-  on.freshLedger();
-  const schema = on.each.schema('api');
-  const account = on.each.accounts(PASSWORD);
-  const owner = 'console_owner';
-  const proxy = on.open(() => {
-    const here = { ADMIN_LISTEN: '127.0.0.1:0', CONSOLE: 'on', ADMIN_HOSTS: 'undrop.example' };
-    return spawnProxy(server, { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', ...here });
-  });
-
-  const drop = (...names: readonly string[]) => makeAndDrop({ server, proxy }, schema.name, names);
-  const tables = () => tablesIn(server, schema.name);
+  const here = { CONSOLE: 'on', ADMIN_HOSTS: 'undrop.example' };
+  const { schema, account, proxy, drop, tables } = consoleOn(server, on, here);
 
   async function ask(method: string, path: string, asked: Asked = {}): Promise<Told> {
-    const { as = owner, password = PASSWORD, headers = {}, body } = asked;
+    const { as = OWNER, password = PASSWORD, headers = {}, body } = asked;
     const auth = as === null ? undefined : `${as}:${password}`;
     const type = body === undefined ? {} : { 'content-type': 'application/json' };
     const how = { method, auth, body, headers: { ...type, ...headers } };
@@ -66,7 +57,6 @@ onServers('the API of the console on $name', (server, on) => {
   const act = async (table: string, action: string, body: object = {}) =>
     ask('POST', `/api/v1/tables/${await idOf(table)}/${action}`, { body: JSON.stringify(body) });
   test('lists what the account could bring back, by pages and by what is searched', async () => {
-    await account(owner, `ALL ON ${schema.name}.*`);
     const odd = `<img src=x onerror="alert('1')">\n%`;
     await drop('a', 'only_b', odd);
     const first = await list('limit=2');
@@ -101,7 +91,6 @@ onServers('the API of the console on $name', (server, on) => {
   });
 
   test('restores, under another name too, and nothing else', async () => {
-    await account(owner, `ALL ON ${schema.name}.*`);
     await drop('a', 'b', 'c');
     const plan = await ask('GET', `/api/v1/tables/${await idOf('a')}/plan?to=other`);
     const planned = { foreignKeys: 0, triggers: 0, notes: [], isRefused: false };
@@ -124,7 +113,6 @@ onServers('the API of the console on $name', (server, on) => {
   });
 
   test('each route of the document is there', async () => {
-    await account(owner, `ALL ON ${schema.name}.*`);
     for (const [path, methods] of Object.entries(OPENAPI.paths)) {
       for (const method of Object.keys(methods)) {
         const asked = path.replace('{id}', 'f'.repeat(32));
@@ -139,7 +127,6 @@ onServers('the API of the console on $name', (server, on) => {
   });
 
   test('an account sees and may what SQL lets it', async () => {
-    await account(owner, `ALL ON ${schema.name}.*`);
     await account('console_reader', `SELECT ON ${schema.name}.*`);
     await account('console_dropper', `DROP ON ${schema.name}.*`);
     await drop('a');
@@ -154,21 +141,18 @@ onServers('the API of the console on $name', (server, on) => {
   });
 
   test('operators read the history, and nobody else does', async () => {
-    await account(owner, `ALL ON ${schema.name}.*`);
-    const operator = 'console_operator';
-    await account(operator, 'SELECT, UPDATE ON _undrop.ledger');
+    await account(OPERATOR, 'SELECT, UPDATE ON _undrop.ledger');
     await drop('a');
     expect(await ask('GET', '/api/v1/history')).toMatchObject({
       status: 403,
       body: { error: { code: 'UNDROP_API_DENIED' } },
     });
-    const history = await ask('GET', '/api/v1/history?limit=1', { as: operator });
+    const history = await ask('GET', '/api/v1/history?limit=1', { as: OPERATOR });
     expect(history.body['events']).toMatchObject([{ event: 'held', table: `${schema.name}.a` }]);
-    expect((await ask('GET', '/api/v1/history?event=none', { as: operator })).status).toBe(400);
+    expect((await ask('GET', '/api/v1/history?event=none', { as: OPERATOR })).status).toBe(400);
   });
 
   test('what nobody signed in for, or comes from another page, does nothing', async () => {
-    await account(owner, `ALL ON ${schema.name}.*`);
     await drop('a');
     const path = `/api/v1/tables/${await idOf('a')}/restore`;
     const post = (asked: Asked) => ask('POST', path, { body: '{}', ...asked });

@@ -7,36 +7,25 @@ import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
-import { type AskedOfConsole, askConsole, tablesIn } from '../support/console.js';
+import type { AskedOfConsole } from '../support/console.js';
+import { askConsole, consoleOn, OPERATOR, OWNER, PASSWORD, tablesIn } from '../support/console.js';
 import { temporaryFolder } from '../support/folders.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { adminOf, reloadBySignal, spawnProxy } from '../support/proxy.js';
+import { adminOf, type ProxyProcess, reloadBySignal } from '../support/proxy.js';
 import { connect, query } from '../support/servers.js';
-
-const PASSWORD = 'a secret of the test';
-const OWNER = 'console_owner';
 
 interface Asked extends AskedOfConsole {
   readonly form?: Readonly<Record<string, string>>;
-  readonly of?: Proxy;
+  readonly of?: ProxyProcess;
 }
-
-type Proxy = Awaited<ReturnType<typeof spawnProxy>>;
 
 onServers('attacks on the console on $name', (server, on) => {
   const { beforeEach, test } = on;
-  on.freshLedger();
-  const schema = on.each.schema('attacked');
-  const account = on.each.accounts(PASSWORD);
-  const spawn = (more = {}) =>
-    spawnProxy(server, { HOLD: '2d', ADMIN_LISTEN: '127.0.0.1:0', ...more });
-  const proxy = on.open(spawn);
+  const { schema, account, spawn, proxy, drop, tables } = consoleOn(server, on);
   let id = '';
   beforeEach(async () => {
-    await account(OWNER, `ALL ON ${schema.name}.*`);
-    await query(server, `CREATE TABLE ${schema.name}.a (id INT)`);
-    await query(proxy, `DROP TABLE ${schema.name}.a`);
+    await drop('a');
     const [row] = await query<{ readonly id: string }>(
       server,
       'SELECT id FROM _undrop.ledger ORDER BY id DESC LIMIT 1',
@@ -67,7 +56,7 @@ onServers('attacks on the console on $name', (server, on) => {
     return { cookie, token };
   }
 
-  const restored = async () => (await tablesIn(server, schema.name)).length > 0;
+  const restored = async () => (await tables()).length > 0;
 
   test('a person whose session is killed while a page loads is asked to sign in', async () => {
     await using locking = await connect(server);
@@ -215,12 +204,11 @@ onServers('attacks on the console on $name', (server, on) => {
   });
 
   test('whoever is an operator no longer sees nothing of theirs', async () => {
-    const user = 'console_operator';
-    await account(user, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger');
-    const { cookie } = await signIn(user);
+    await account(OPERATOR, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger');
+    const { cookie } = await signIn(OPERATOR);
     const overview = async () => (await ask('/console', { headers: { cookie } })).text;
     expect(await overview()).toContain('Last events');
-    await query(server, `REVOKE SELECT, UPDATE ON _undrop.ledger FROM ${user}@'%'`);
+    await query(server, `REVOKE SELECT, UPDATE ON _undrop.ledger FROM ${OPERATOR}@'%'`);
     expect(await overview()).not.toContain('Last events');
   });
 

@@ -5,39 +5,27 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { findingsOf, openChromium, type Page } from '../support/chromium.js';
-import { makeAndDrop, tablesIn } from '../support/console.js';
+import { consoleOn, OPERATOR, OWNER, PASSWORD } from '../support/console.js';
 import { projectFolder } from '../support/folders.js';
 import { onServers } from '../support/on-servers.js';
-import { adminOf, spawnProxy } from '../support/proxy.js';
+import { adminOf } from '../support/proxy.js';
 import { isLong } from '../support/sample.js';
 import { query } from '../support/servers.js';
 
-const PASSWORD = 'a secret of the test';
-const OWNER = 'console_owner';
-const OPERATOR = 'console_operator';
-
 onServers('the pages of the console on $name', (server, on) => {
   const { beforeEach, test } = on;
-  on.freshLedger();
-  const schema = on.each.schema('pages');
-  const account = on.each.accounts(PASSWORD);
-  const proxy = on.open(() => {
-    const hold = { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', MAX_TABLES: '1000' };
-    return spawnProxy(server, { ...hold, ADMIN_LISTEN: '127.0.0.1:0' });
-  });
+  const options = { MAX_TABLES: '1000' };
+  const { schema, account, proxy, drop, tables } = consoleOn(server, on, options);
   const browser = on.open(openChromium, (it) => it.close());
   const viewport = { width: 1280, height: 900 };
   const context = on.each.open(
     () => browser.newContext({ viewport }),
     (it) => it.close(),
   );
-  beforeEach(async () => {
-    await account(OWNER, `ALL ON ${schema.name}.*`);
-    await account(OPERATOR, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger');
-  });
+  beforeEach(() =>
+    account(OPERATOR, `ALL ON ${schema.name}.*`, 'SELECT, UPDATE ON _undrop.ledger'),
+  );
 
-  const drop = (...names: readonly string[]) => makeAndDrop({ server, proxy }, schema.name, names);
-  const tables = () => tablesIn(server, schema.name);
   const at = (path: string) => `http://${adminOf(proxy)}/console${path}`;
 
   async function signIn(user = OWNER, of = context): Promise<Page> {
@@ -70,10 +58,7 @@ onServers('the pages of the console on $name', (server, on) => {
     await says(page, 'Restored');
     expect(await tables()).toEqual(['a']);
 
-    await page.getByRole('link', { name: 'Dropped tables' }).click();
-    await page.getByLabel('Name, id, user or statement').fill(`${schema.name}.b`);
-    await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByRole('link', { name: `${schema.name}.b`, exact: true }).click();
+    await find(page, 'b');
     await page.getByLabel('Under another name').fill(`${schema.name}.b_old`);
     await page.getByRole('button', { name: 'Show what would happen' }).click();
     await page.getByText(`${schema.name}.b_old`, { exact: true }).waitFor();

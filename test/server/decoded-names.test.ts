@@ -2,8 +2,9 @@
  * Names out of the charsets of clients are to us what they are to the server. It imports the
  * decoder of src, which is compared with each server's, character by character.
  */
+
+import { decodeName } from '../../src/drop/steps/names/client-names.js';
 import { UndropError } from '../../src/errors.js';
-import { decodeName } from '../../src/steps/names/client-names.js';
 import { onServers } from '../support/on-servers.js';
 import { query, type TestServer } from '../support/servers.js';
 

@@ -8,13 +8,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import { runCommand } from '../../throwaway-servers/run-command.js';
-import {
-  type Browser,
-  type BrowserContext,
-  findingsOf,
-  openChromium,
-  type Page,
-} from '../support/chromium.js';
+import type { Browser, BrowserContext, Page } from '../support/chromium.js';
+import { findingsOf, openChromium } from '../support/chromium.js';
 import { projectFolder } from '../support/folders.js';
 import { sample } from '../support/sample.js';
 import { listFiles } from '../support/source-file.js';

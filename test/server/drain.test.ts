@@ -3,32 +3,17 @@
  * on all servers at once. And signals to it as a process, in one and in several, while it starts
  * and while it serves: none ends it without a line of the log, and none opens a debugger.
  */
-import { spawn } from 'node:child_process';
 import { type EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Connection } from 'mysql2/promise';
 import { until } from '../support/poll.js';
-import {
-  environment,
-  MAIN,
-  type ProxyProcess,
-  proxyInFront,
-  spawnProxy,
-  type Variables,
-  workerPids,
-} from '../support/proxy.js';
+import type { LaunchedProxy, ProxyProcess, Variables } from '../support/proxy.js';
+import { launchProxy, linesWith, proxyInFront, spawnProxy, workerPids } from '../support/proxy.js';
 import { rounds, sample } from '../support/sample.js';
-import {
-  connect,
-  freshSchema,
-  hasProcess,
-  query,
-  type Target,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
+import type { Target, TestServer } from '../support/servers.js';
+import { connect, freshSchema, hasProcess, query, testServers } from '../support/servers.js';
 
 /** Signals that are no further apart are taken for one. */
 const ECHO_MS = 600;
@@ -58,20 +43,18 @@ async function open(target: Target, schema?: string): Promise<Session> {
   return session;
 }
 
-async function exitCode(proxy: ProxyProcess): Promise<number | null> {
-  await proxy.ended;
-  return proxy.child.exitCode;
-}
-
 function steps(proxy: ProxyProcess): readonly unknown[] {
-  return proxy.lines.filter(({ event }) => event === 'draining').map(({ step }) => step);
+  return linesWith(proxy, { event: 'draining' }).map(({ step }) => step);
 }
 
-function logged(proxy: ProxyProcess, event: string, count = 1): Promise<void> {
-  return until(
-    () => proxy.lines.filter((line) => line['event'] === event).length >= count,
-    `${event} in the log`,
-  );
+function logs(proxy: Pick<ProxyProcess, 'lines'>, fields: Parameters<typeof linesWith>[1]) {
+  return until(() => linesWith(proxy, fields).length > 0, `${JSON.stringify(fields)} in the log`);
+}
+
+/** Its exit code, and everything on standard error. */
+async function endOf(proxy: LaunchedProxy): Promise<readonly unknown[]> {
+  await proxy.ended;
+  return [proxy.child.exitCode, proxy.stderr()];
 }
 
 /** A proxy of its own in front of one server (a long run: of each), gone afterwards in any case. */
@@ -125,7 +108,7 @@ describe('SIGTERM (wire 55)', () => {
       const [idle, pinging] = [await open(proxy), await open(proxy)];
       await pinging.connection.ping();
       proxy.kill('SIGTERM');
-      await logged(proxy, 'draining');
+      await logs(proxy, { event: 'draining' });
       await expect(connect(proxy)).rejects.toThrow(/ECONNREFUSED/);
       expect((await idle.connection.query('SELECT 1 AS one'))[0]).toEqual([{ one: 1 }]);
       await idle.closed;
@@ -133,7 +116,7 @@ describe('SIGTERM (wire 55)', () => {
       const prepared = pinging.connection.execute('SELECT 2 AS two');
       expect((await prepared)[0]).toEqual([{ two: 2 }]);
       await pinging.closed;
-      expect(await exitCode(proxy)).toBe(0);
+      expect((await endOf(proxy))[0]).toBe(0);
       expect(steps(proxy)).toEqual(['close']);
     });
   });
@@ -153,7 +136,7 @@ describe('SIGTERM (wire 55)', () => {
       await isWaiting(server);
 
       proxy.kill('SIGTERM');
-      await logged(proxy, 'draining');
+      await logs(proxy, { event: 'draining' });
       expect([busy.isClosed, inTransaction.isClosed]).toEqual([false, false]);
       await lock.end();
       expect((await answer)[0]).toEqual([{ got: 1 }]);
@@ -161,7 +144,7 @@ describe('SIGTERM (wire 55)', () => {
       await writer.query('INSERT INTO t VALUES (2)');
       await writer.query('COMMIT');
       await inTransaction.closed;
-      expect(await exitCode(proxy)).toBe(0);
+      expect((await endOf(proxy))[0]).toBe(0);
       expect(steps(proxy)).toEqual(['close']);
       expect(await query(server, `SELECT a FROM ${schema}.t ORDER BY a`)).toEqual([
         { a: 1 },
@@ -171,23 +154,11 @@ describe('SIGTERM (wire 55)', () => {
     });
   });
 
-  test('cuts off what is not over in time', async () => {
-    await onServers({ DRAIN_TIMEOUT: '100ms' }, async (proxy) => {
-      const { connection, closed } = await open(proxy);
-      await connection.query('START TRANSACTION');
-      await connection.query('SELECT 1 FROM mysql.user');
-      proxy.kill('SIGTERM');
-      await closed;
-      expect(await exitCode(proxy)).toBe(0);
-      expect(steps(proxy)).toEqual(['close', 'cut']);
-    });
-  });
-
   test('lets clients in for the time that load balancers need; a second one ends it all', async () => {
     await onServers({ DRAIN_WAIT: '1h', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
       const early = await open(proxy);
       proxy.kill('SIGTERM');
-      await logged(proxy, 'draining');
+      await logs(proxy, { event: 'draining' });
       const firstMs = performance.now();
       const late = await open(proxy);
       for (const { connection } of [early, late]) {
@@ -197,7 +168,7 @@ describe('SIGTERM (wire 55)', () => {
       await until(() => performance.now() - firstMs > ECHO_MS, 'the end of the echo of the first');
       proxy.kill('SIGTERM');
       await Promise.all([early.closed, late.closed]);
-      expect(await exitCode(proxy)).toBe(0);
+      expect((await endOf(proxy))[0]).toBe(0);
     });
   });
 });
@@ -216,45 +187,6 @@ function handles(pid: number, signal: number): boolean {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const mask = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
   return ((mask >> BigInt(signal - 1)) & 1n) === 1n;
-}
-
-interface Starting {
-  readonly pid: number;
-  kill(signal: NodeJS.Signals): void;
-  /** Resolves with the line of that event, once it is there. */
-  line(fields: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>>;
-  /** Exit code and everything on standard error. */
-  readonly ended: Promise<readonly [code: number | null, stderr: string]>;
-}
-
-function startProxy(upstream: Target, variables: Record<string, string>): Starting {
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
-    env: { ...process.env, ...environment(upstream, variables) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString();
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk.toString();
-  });
-  const lines = () =>
-    stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-  const find = (fields: Readonly<Record<string, unknown>>) =>
-    lines().find((line) => Object.entries(fields).every(([key, value]) => line[key] === value));
-  return {
-    pid: child.pid ?? 0,
-    kill: (signal) => child.kill(signal),
-    line: async (fields) => {
-      await until(async () => find(fields) !== undefined, JSON.stringify(fields), 60_000);
-      return find(fields) ?? {};
-    },
-    ended: once(child, 'close').then(([code]) => [code as number | null, stderr] as const),
-  };
 }
 
 /** Accepts and says nothing, until it is told to go on to the server. */
@@ -287,48 +219,44 @@ describe.each(WORKERS)('with UNDROP_WORKERS=%s', (workers) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     testOnce(`${signal} while it starts ends it, with a line of the log`, async () => {
       const silent = await silentServer(server);
-      const proxy = startProxy(silent.target, { WORKERS: workers });
+      const proxy = launchProxy(silent.target, { WORKERS: workers });
       await silent.reached;
       proxy.kill(signal);
-      await proxy.line({ event: 'signal', signal, msg: 'ending before clients are served' });
-      expect(await proxy.ended).toEqual([0, '']);
+      await logs(proxy, { event: 'signal', signal, msg: 'ending before clients are served' });
+      expect(await endOf(proxy)).toEqual([0, '']);
       silent.close();
     });
   }
 
   testOnce('one that comes before anything is loaded is not lost', async () => {
-    const proxy = startProxy(server, { WORKERS: workers });
-    await until(async () => handles(proxy.pid, SIGHUP), 'it listens for signals');
+    const proxy = launchProxy(server, { WORKERS: workers });
+    await until(async () => handles(proxy.child.pid ?? 0, SIGHUP), 'it listens for signals');
     proxy.kill('SIGTERM');
-    await proxy.line({ event: 'signal', signal: 'SIGTERM' });
-    expect(await proxy.ended).toEqual([0, '']);
+    await logs(proxy, { event: 'signal', signal: 'SIGTERM' });
+    expect(await endOf(proxy)).toEqual([0, '']);
   });
 
   testOnce('SIGHUP while it starts has the settings read anew when it serves', async () => {
-    const proxy = startProxy(server, { WORKERS: workers });
-    await until(async () => handles(proxy.pid, SIGHUP), 'it listens for signals');
+    const proxy = launchProxy(server, { WORKERS: workers });
+    await until(async () => handles(proxy.child.pid ?? 0, SIGHUP), 'it listens for signals');
     proxy.kill('SIGHUP');
-    await proxy.line({ event: 'ready' });
-    await proxy.line({ event: 'reload' });
+    await logs(proxy, { event: 'ready' });
+    await logs(proxy, { event: 'reload' });
     proxy.kill('SIGTERM');
-    expect(await proxy.ended).toEqual([0, '']);
+    expect(await endOf(proxy)).toEqual([0, '']);
   });
 
   testOnce('SIGUSR1 opens no debugger, and SIGUSR2 ends nothing', async () => {
     const proxy = await spawnProxy(server, { WORKERS: workers });
     const pids = [proxy.child.pid ?? 0, ...workerPids(proxy)];
     expect(pids).toHaveLength(1 + Number(workers));
-    let stderr = '';
-    proxy.child.stderr?.on('data', (chunk: Buffer) => {
-      stderr += chunk.toString();
-    });
     const signals = ['SIGUSR1', 'SIGUSR2'] as const;
     for (const pid of pids) for (const signal of signals) process.kill(pid, signal);
     const heard = (signal: string) => proxy.lines.some((line) => line['signal'] === signal);
     await until(async () => signals.every(heard), 'it has heard both');
     for (let count = 0; count < 4; count++) await (await connect(proxy)).end();
     await proxy.stop();
-    expect([proxy.child.exitCode, stderr]).toEqual([0, '']);
+    expect(await endOf(proxy)).toEqual([0, '']);
     expect(proxy.lines.filter(({ msg }) => String(msg).includes('died'))).toEqual([]);
   });
 });

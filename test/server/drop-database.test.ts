@@ -5,7 +5,7 @@
  */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { collectNow } from '../lifecycle/collecting.js';
+import { collectNow } from '../collector/collecting.js';
 import { heldRows } from '../support/client-held.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
@@ -177,20 +177,6 @@ onServers('a DROP DATABASE on $name', (server, on) => {
       return (await open(name)) === 0;
     }, 'the drop was brought to an end');
     await expectWhole(name);
-  });
-
-  test('a parent of a table elsewhere: nothing is dropped', async () => {
-    await fill(name);
-    await root.query(
-      `CREATE TABLE ${beside}.kid_${name} (p INT, FOREIGN KEY (p) REFERENCES ${name}.parent (id))`,
-    );
-    const said = await say(`DROP DATABASE ${name}`);
-    expect(said).toMatch(/^(3730|1217|1451) /);
-    await expectWhole(name);
-    await client.run(['SET foreign_key_checks=0']);
-    expect(await say(`DROP DATABASE ${name}`)).toBe('OK 3');
-    expect(await isThere(name)).toBe(false);
-    await root.query(`DROP TABLE ${beside}.kid_${name}`);
   });
 
   test('who may drop the schema and nothing else drops it; DROP on its tables is not enough', async () => {
@@ -472,19 +458,4 @@ onServers('a DROP DATABASE on $name', (server, on) => {
       expect(await root.column('SHOW DATABASES')).not.toContain(schema);
     },
   );
-
-  test('amid several statements, its own schema selected', async () => {
-    await fill(name);
-    const several = await connect(
-      { ...proxy, password: server.password },
-      { database: name, multipleStatements: true },
-    );
-    const [results] = await several.query(
-      `SELECT 1 AS one; DROP DATABASE ${name}; SELECT DATABASE() AS d`,
-    );
-    expect((results as { readonly affectedRows?: number }[])[1]?.affectedRows).toBe(3);
-    expect(JSON.stringify((results as unknown[])[2])).toBe('[{"d":null}]');
-    await several.end();
-    expect(await isThere(name)).toBe(false);
-  });
 });

@@ -1,5 +1,5 @@
 /** How a drop is undone, as any client reads it: in the info text of its OK (UNDROP_NOTE). */
-import { countRows } from '../lifecycle/collecting.js';
+import { countRows } from '../collector/collecting.js';
 import { runDrops } from '../support/debian-tools.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
@@ -56,17 +56,6 @@ onServers('in the info text on $name', (server, on) => {
     expect((await client.query('SHOW WARNINGS')).results).toMatchObject([{ rows: [] }]);
     await undo(text);
     expect(await countOf(table)).toBe(2);
-  });
-
-  test('of several the first and a count; a name that needs quotes has them', async () => {
-    await create('`order`');
-    await create('b');
-    await create('c');
-    const { name } = schema;
-    const [text] = await run('DROP TABLE `order`, b, c');
-    expect(text).toEqual(told(`UNDROP TABLE ${name}\\.\`order\` \\(and 2 more\\)`));
-    await undo(text);
-    expect(await countOf(`${name}.\`order\``)).toBe(2);
   });
 
   test('TRUNCATE, and a schema', async () => {

@@ -3,7 +3,7 @@
  * server's own, and afterwards each table is live, or held with its row in the ledger; no intent is
  * left over. By an account with every right, and by one that may drop alone.
  */
-import { serverTime } from '../lifecycle/collecting.js';
+import { serverTime } from '../collector/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';
 import { onServer } from '../support/on-servers.js';

@@ -4,22 +4,20 @@
  * replication. It never stops, and the table goes on both, once.
  */
 import { jest } from '@jest/globals';
+import type { Collecting, CollectSettings, Held } from '../collector/collecting.js';
 import {
-  type Collecting,
-  type CollectSettings,
   countRows,
-  type Held,
   holdTable,
   isGone,
   startCollecting,
   until,
   whereIs,
-} from '../lifecycle/collecting.js';
-import { PurgeChunks } from '../lifecycle/purge-chunks.js';
+} from '../collector/collecting.js';
+import { PurgeChunks } from '../collector/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';
-import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { PAIRS, type ReplicaPair, startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
 import { differences, isLocal, stateOf } from '../support/server-state.js';
 import { query, type Target } from '../support/servers.js';
@@ -37,11 +35,6 @@ const ROW_BY_ROW: CollectSettings = { ...WHOLE, purgeChunkRows: 1, purgeChunkMs:
 /** A purge is under way when so many chunks are done. */
 const SEEN = 20;
 const AT_END = 'reached the end of a held table';
-
-const PAIRS = [
-  { title: 'MySQL 9.7', name: 'mysql-9.7' },
-  { title: 'MariaDB 11.8', name: 'mariadb-11.8' },
-] as const;
 
 inLanes(
   sample<(typeof PAIRS)[number]>(PAIRS, { name: 'pairs', count: 1 }),

@@ -6,18 +6,17 @@
 import { link, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.js';
-import { FileSteps } from '../../src/lifecycle/file-steps.js';
+import { FileSteps } from '../../src/collector/file-steps.js';
 import { silentLog } from '../../src/log.js';
+import type { Collecting, CollectSettings } from '../collector/collecting.js';
 import {
-  type Collecting,
-  type CollectSettings,
   countRows,
   fastSettings,
   holdTable,
   startCollecting,
   until,
   whereIs,
-} from '../lifecycle/collecting.js';
+} from '../collector/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { freshSchema, query } from '../support/servers.js';

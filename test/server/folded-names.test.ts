@@ -3,7 +3,7 @@
  * case, hold names as well: the same conversations directly and through the proxy, a restore and a
  * collection.
  */
-import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import { startCollecting, until, whereIs } from '../collector/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
 import { inHooks } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';

@@ -4,7 +4,7 @@
  * deploy/galera.
  */
 import { jest } from '@jest/globals';
-import { collectNow } from '../lifecycle/collecting.js';
+import { collectNow } from '../collector/collecting.js';
 import { Crowd } from '../support/crowd.js';
 import { startDeployed } from '../support/deployed.js';
 import { Dice, seededRandom } from '../support/dice.js';

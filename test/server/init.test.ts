@@ -185,19 +185,14 @@ onServers('undrop init on $name', (server, on) => {
   });
 
   describe('a proxy with the tier', () => {
-    test.each(TIERS)('%s holds a table at home', async (tier) => {
-      await dropBy(tier, schema);
-      expect(await heldIn(schema, 't')).toBe('_undrop');
-    });
-
-    test('full holds at home what replicas don’t see', async () => {
-      await dropBy('full', schema, ['SET sql_log_bin = 0']);
-      expect(await heldIn(schema, 't')).toBe('_undrop_local');
-    });
-
-    test('managed holds that in its own schema', async () => {
-      await dropBy('managed', schema, ['SET sql_log_bin = 0']);
-      expect(await heldIn(schema, 't')).toBe(schema.name);
+    test.each([
+      ...TIERS.map((tier) => [tier, [], '_undrop'] as const),
+      // What replicas don't see.
+      ['full', ['SET sql_log_bin = 0'], '_undrop_local'],
+      ['managed', ['SET sql_log_bin = 0'], null],
+    ] as const)('%s holds a table after %j in %s (null: its own)', async (tier, session, where) => {
+      await dropBy(tier, schema, session);
+      expect(await heldIn(schema, 't')).toBe(where ?? schema.name);
     });
 
     // There information_schema shows a table that is named to whoever asks.

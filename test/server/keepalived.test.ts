@@ -7,9 +7,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
+import { aptFolder } from '../support/apt-folder.js';
 import { clientCommand } from '../support/clients.js';
 import { deployedSettings } from '../support/deployed.js';
 import { projectFolder, temporaryFolder } from '../support/folders.js';
@@ -73,13 +73,7 @@ async function startMachine(name: string): Promise<ProxyProcess> {
 }
 
 async function startKeepalived(name: string): Promise<void> {
-  const root = await ensureAptRoot(
-    { key: 'keepalived', suite: 'bookworm', packages: ['keepalived'] },
-    {
-      cache: cacheFolder(process.env, projectFolder),
-      say: (line) => process.stderr.write(`${line}\n`),
-    },
-  );
+  const root = await aptFolder('keepalived', 'bookworm');
   const file = join(projectFolder, 'deploy/keepalived/keepalived.conf');
   const pids = ['pid', 'vrrp_pid'].map((key) => `--${key}=${join(folder.path, `${name}.${key}`)}`);
   const options = ['--dont-fork', '--log-console', '--vrrp', ...pids, `--use-file=${file}`];

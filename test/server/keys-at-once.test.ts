@@ -9,6 +9,8 @@
  * while the other goes on.
  */
 import { jest } from '@jest/globals';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
+import { readServerFacts } from '../../src/connections/server-facts.js';
 import { repointForeignKey } from '../../src/held/foreign-keys/add-keys.js';
 import { detach } from '../../src/held/foreign-keys/detach.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
@@ -16,8 +18,6 @@ import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
 import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { recordOutcome } from '../../src/ledger/write.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { readServerFacts } from '../../src/service/server-facts.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect } from '../support/servers.js';
@@ -105,6 +105,11 @@ onServers('at once on $name', (server, on) => {
   }
 
   const recover = () => recoverOnce(pool);
+  const makeKid = () =>
+    direct.run(
+      'CREATE TABLE b (id INT PRIMARY KEY)',
+      'CREATE TABLE kid (pid INT, CONSTRAINT kid_key FOREIGN KEY (pid) REFERENCES b (id))',
+    );
   const back = (table: string) => restored(server, `${schema.name}.${table}`);
 
   test('a key that the one has led back is not dropped again by the other', async () => {
@@ -195,10 +200,7 @@ onServers('at once on $name', (server, on) => {
   ])(
     'a key of a child is in the binary log as its parent was dropped in it: sql_log_bin=$sqlLogBin',
     async ({ sqlLogBin, holdSchema, steps }) => {
-      await direct.run(
-        'CREATE TABLE b (id INT PRIMARY KEY)',
-        'CREATE TABLE kid (pid INT, CONSTRAINT kid_key FOREIGN KEY (pid) REFERENCES b (id))',
-      );
+      await makeKid();
       const drop = { schema: schema.name, tables: ['b'], sqlLogBin: sqlLogBin === 1 };
       const { facts, holdNames } = await intend(pool, direct, drop);
       const [[{ id } = { id: '' }], [holdName = '']] = [facts.tables, holdNames];
@@ -223,10 +225,7 @@ onServers('at once on $name', (server, on) => {
   );
 
   test('a key of a child is led back by a debt’s payer however long the looks before it took', async () => {
-    await direct.run(
-      'CREATE TABLE b (id INT PRIMARY KEY)',
-      'CREATE TABLE kid (pid INT, CONSTRAINT kid_key FOREIGN KEY (pid) REFERENCES b (id))',
-    );
+    await makeKid();
     const drop = await intend(pool, direct, { schema: schema.name, tables: ['b'] });
     await renameAway(direct, drop);
     const [{ id } = { id: '' }] = drop.facts.tables;

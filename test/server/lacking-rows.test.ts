@@ -3,10 +3,10 @@
  * the restore, to see all that goes over its connections and nothing else.
  */
 import { inspect } from 'node:util';
+import { definitionsOfSchema } from '../../src/drop/steps/definitions-to-make.js';
+import type { UserFacts } from '../../src/drop/steps/world.js';
 import { restore } from '../../src/recycle/restore.js';
 import { restoreSchema } from '../../src/recycle/schema/restore-schema.js';
-import { definitionsOfSchema } from '../../src/steps/definitions-to-make.js';
-import type { UserFacts } from '../../src/steps/world.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, query, type Target } from '../support/servers.js';

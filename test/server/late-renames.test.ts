@@ -5,7 +5,7 @@
  * 8.0, end of mysql_execute_command): no held table is without its row, and the answer of a RENAME
  * that the service did comes to its user.
  */
-import { whereIs } from '../lifecycle/collecting.js';
+import { whereIs } from '../collector/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';

@@ -3,7 +3,7 @@
  * collected by, that of the next version is; one that lacks a column with a default gets it, and
  * one that lacks any other column is refused.
  */
-import { holdTable, startCollecting, until, untilGone, whereIs } from '../lifecycle/collecting.js';
+import { holdTable, startCollecting, until, untilGone, whereIs } from '../collector/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { ledgerInsert } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
@@ -44,15 +44,11 @@ onServersAtOnce('a ledger on $name', (server, on) => {
 
   /** A proxy that is so many versions newer has made it. */
   const become = (newer: number) =>
-    query(
-      server,
-      `INSERT INTO _undrop.ledger_version
-       SELECT MAX(version) + ${newer}, NOW() FROM _undrop.ledger_version`,
-    );
+    query(server, `UPDATE _undrop.control SET wakes = wakes + ${newer} WHERE name = 'version'`);
   const newest = async () => {
     const [row] = await query<{ readonly version: number }>(
       server,
-      'SELECT MAX(version) AS version FROM _undrop.ledger_version',
+      "SELECT wakes AS version FROM _undrop.control WHERE name = 'version'",
     );
     return Number(row?.version);
   };
@@ -74,14 +70,25 @@ onServersAtOnce('a ledger on $name', (server, on) => {
   });
 
   test('that is too old is not written to either', async () => {
+    await become(1 - (await newest()));
+    expect(await say(proxy, 'DROP TABLE t')).toContain('its version is 1');
+    expect(await say(server, 'SELECT a FROM t')).toBe('[{"a":1}]');
+  });
+
+  test('whose version an earlier undrop recorded is refused or used by that', async () => {
     const version = await newest();
-    await query(server, 'UPDATE _undrop.ledger_version SET version = 1');
-    try {
-      expect(await say(proxy, 'DROP TABLE t')).toContain('its version is 1');
-      expect(await say(server, 'SELECT a FROM t')).toBe('[{"a":1}]');
-    } finally {
-      await query(server, `UPDATE _undrop.ledger_version SET version = ${version}`);
-    }
+    await query(
+      server,
+      'DROP TABLE _undrop.control',
+      'CREATE TABLE _undrop.ledger_version (version INT PRIMARY KEY, made_at DATETIME NOT NULL)',
+      'INSERT INTO _undrop.ledger_version VALUES (1, NOW())',
+    );
+    expect(await say(proxy, 'DROP TABLE t')).toContain('its version is 1');
+    expect(await say(server, 'SELECT a FROM t')).toBe('[{"a":1}]');
+    await query(server, `UPDATE _undrop.ledger_version SET version = ${version}`);
+    expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
+    await until('it is held', async () => (await states()).includes('HOLD'));
+    expect(await newest()).toBe(version);
   });
 
   test('of the next version is written to, whatever columns it has beside', async () => {
@@ -105,7 +112,7 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     const isFree = async () => {
       const [row] = await query<{ n: number | null }>(
         server,
-        "SELECT IS_USED_LOCK(CONCAT('undrop:collector:', nonce)) AS n FROM _undrop.leader",
+        "SELECT IS_USED_LOCK(CONCAT('undrop:collector:', nonce)) AS n FROM _undrop.leader WHERE nonce <> ''",
       );
       return row?.n === null;
     };
@@ -114,7 +121,7 @@ onServersAtOnce('a ledger on $name', (server, on) => {
     const isSaid = () =>
       collecting.said.some(({ message }) => message.includes(`its version is ${tooNew}`));
     await until('it is said', isSaid);
-    await query(server, `DELETE FROM _undrop.ledger_version WHERE version = ${tooNew}`);
+    await become(-2);
     await untilGone(server, held);
   });
 

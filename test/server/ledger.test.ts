@@ -95,32 +95,6 @@ onServers('the ledger on $name', (server, on) => {
     expect(exact?.kind).toBe('base');
   });
 
-  test('finds foreign keys in both directions, to itself, and triggers', async () => {
-    await own.session.run(
-      'CREATE TABLE `p é-1` (id INT PRIMARY KEY) ENGINE=InnoDB',
-      `CREATE TABLE \`c 表\` (id INT PRIMARY KEY, p INT, boss INT,
-        CONSTRAINT \`to p\` FOREIGN KEY (p) REFERENCES \`p é-1\` (id),
-        CONSTRAINT boss FOREIGN KEY (boss) REFERENCES \`c 表\` (id)) ENGINE=InnoDB`,
-      'CREATE TABLE other (id INT PRIMARY KEY) ENGINE=InnoDB',
-      'CREATE TRIGGER `tr é` BEFORE INSERT ON other FOR EACH ROW SET @a = 1',
-    );
-    const [parent, child, other] = await factsOf('p é-1', 'c 表', 'other');
-    expect(parent).toMatchObject({
-      foreignKeysOut: 0,
-      foreignKeysIn: [{ schema: own.schema.name, table: 'c 表', name: 'to p' }],
-      foreignKeysToItself: [],
-      crash: null,
-      triggers: [],
-    });
-    expect(child).toMatchObject({
-      foreignKeysOut: 1,
-      foreignKeysIn: [],
-      foreignKeysToItself: [{ schema: own.schema.name, table: 'c 表', name: 'boss' }],
-      crash: null,
-    });
-    expect(other).toMatchObject({ foreignKeysOut: 0, foreignKeysIn: [], triggers: ['tr é'] });
-  });
-
   test('finds the session by its id and port, and no other one', async () => {
     await own.session.query('CREATE TABLE t (a INT)');
     const { intent, facts } = await intended('t');
@@ -151,7 +125,7 @@ onServers('the ledger on $name', (server, on) => {
     await own.session.query('ROLLBACK');
     for (const mode of ['WRITE', 'READ']) {
       await own.session.query(`LOCK TABLES t AS x ${mode}`);
-      const lock = { schema: own.schema.name, table: 't', isWrite: mode === 'WRITE' };
+      const lock = { schema: own.schema.name, table: 't' };
       expect(await locked()).toEqual(canTell ? [lock] : null);
     }
   });
@@ -176,31 +150,6 @@ onServers('the ledger on $name', (server, on) => {
     await recordIntent(own.pool, { ...intent, statementText, tables });
     const rows = await ledgerRows(own.session);
     expect(rows).toMatchObject([{ statement_text: statementText.slice(0, 4_096) }]);
-  });
-
-  test('records the outcome with a script that brings the table back by hand', async () => {
-    await own.session.query('CREATE TABLE `a``b` (a INT PRIMARY KEY) ENGINE=InnoDB');
-    await own.session.query('INSERT INTO `a``b` VALUES (1), (2)');
-    const drop = await intended('a`b');
-    await renameAway(own.session, drop);
-    const [id = ''] = drop.intent.tables.map((table) => table.id);
-    const [holdName = ''] = drop.holdNames;
-    const failure = { todo: 'relocate', text: 'locked' } as const;
-    const outcome = {
-      tables: [{ id, holdSchema: own.schema.name, holdName, relocated: false, failure }],
-    };
-    await recordOutcome(own.pool, outcome);
-    await recordOutcome(own.pool, outcome);
-    const [row] = await findRows(own.pool, { by: 'name', schema: own.schema.name, table: 'a`b' });
-    expect(row).toMatchObject({ id, state: 'HOLD', holdName, relocated: false, failure });
-    expect(row?.definition).toMatch(/^CREATE TABLE `a``b` \(/);
-    expect(await findRows(own.pool, { by: 'pending' })).toHaveLength(1);
-    const [written] = await ledgerRows(own.session);
-    for (const statement of String(written?.['restore_script']).split(/^--.*$|;$/m)) {
-      if (statement.trim() !== '') await own.session.query(statement);
-    }
-    const [rows] = await own.session.query('SELECT * FROM `a``b`');
-    expect(rows).toHaveLength(2);
   });
 
   test('keeps the mark of a restore that begins before another outcome', async () => {
@@ -239,25 +188,5 @@ onServers('the ledger on $name', (server, on) => {
     expect(row).toMatchObject({ state: 'restored', restoredAs: 's.t' });
     expect(row?.endedAt).toBeInstanceOf(Date);
     expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
-  });
-
-  test('keeps out of the binary log what the drop kept out of it', async () => {
-    await own.session.query('CREATE TABLE a (a INT)');
-    await factsOf('missing');
-    const unlogged = { schema: own.schema.name, tables: ['a'], sqlLogBin: false };
-    await intend(own.pool, own.session, unlogged);
-    const before = await logEnd();
-    const drop = await intend(own.pool, own.session, unlogged);
-    const [id = ''] = drop.intent.tables.map((table) => table.id);
-    const [row] = await findRows(own.pool, { by: 'id', prefix: id });
-    expect(row).toMatchObject({ sqlLogBin: false, rowLogged: false });
-    await own.session.query('SET sql_log_bin = 0');
-    await renameAway(own.session, drop);
-    const [holdName = ''] = drop.holdNames;
-    const held = { id, holdSchema: own.schema.name, holdName, relocated: false };
-    await recordOutcome(own.pool, { tables: [held] });
-    await recordState(own.pool, { id, state: 'removed', rowLogged: false });
-    expect(await logEnd()).toEqual(before);
-    expect((await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state).toBe('removed');
   });
 });

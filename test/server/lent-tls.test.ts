@@ -16,14 +16,8 @@ import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
 import { inHooks } from '../support/on-servers.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import {
-  allTestServers,
-  connect,
-  query,
-  startServer,
-  type Target,
-  testServers,
-} from '../support/servers.js';
+import type { Target } from '../support/servers.js';
+import { allTestServers, connect, query, startServer, testServers } from '../support/servers.js';
 
 type Way = 'tcp' | 'tls' | 'socket';
 

@@ -5,17 +5,16 @@
  * its time; what comes back is whole; what isn't ours is never touched.
  */
 import { jest } from '@jest/globals';
+import type { Collecting, CollectSettings, Held } from '../collector/collecting.js';
 import {
-  type Collecting,
-  type CollectSettings,
   countRows,
-  type Held,
   holdTable,
+  nearMisses,
   serverTime,
   startCollecting,
   until,
   whereIs,
-} from '../lifecycle/collecting.js';
+} from '../collector/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
@@ -41,19 +40,6 @@ interface Step {
   readonly at: Date;
   /** Whether its collector holds tables. */
   readonly holds: boolean;
-}
-
-/** Names that are nearly ours. */
-function decoysOf(dice: Dice): readonly string[] {
-  const id = Array.from({ length: 32 }, () => dice.below(16).toString(16)).join('');
-  return [
-    `_vt_HOLD_${id}_20260230000000`,
-    `_vt_HOLD_${id.slice(1)}_20200101000000`,
-    `_vt_KEEP_${id}_20200101000000`,
-    `x_vt_DROP_${id}_20200101000000`,
-    `_vt_DROP_${id}_20200101000000_`,
-    'orders',
-  ];
 }
 
 inLanes(
@@ -85,7 +71,8 @@ inLanes(
           tables.push(held);
           rowsOf.set(held.id, rows);
         }
-        const decoys = decoysOf(dice);
+        const hex = Array.from({ length: 32 }, () => dice.below(16).toString(16));
+        const decoys = nearMisses(hex.join(''));
         for (const name of decoys) {
           await query(
             server,

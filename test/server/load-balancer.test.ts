@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createPool, type PoolConnection } from 'mysql2/promise';
-import { countRows } from '../lifecycle/collecting.js';
+import { countRows } from '../collector/collecting.js';
 import { heldRows } from '../support/client-held.js';
 import { Crowd } from '../support/crowd.js';
 import { temporaryFolder } from '../support/folders.js';

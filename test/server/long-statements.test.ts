@@ -4,18 +4,14 @@
  */
 import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import net from 'node:net';
 import type { RowDataPacket } from 'mysql2/promise';
-import { countRows } from '../lifecycle/collecting.js';
-import { exchange } from '../support/conversation.js';
+import { countRows } from '../collector/collecting.js';
 import { onServers, withPacketBytesMax } from '../support/on-servers.js';
-import { until } from '../support/poll.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
 import { CLIENT, frame, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
-import { recordedAs } from '../support/server-set.js';
 import { connect, query, type Session } from '../support/servers.js';
-import { Peer } from '../support/session-bench.js';
+import { openPeer } from '../support/wire-talk.js';
 
 const MIB = 1024 * 1024;
 /** What the collector of garbage needs for a while. */
@@ -164,15 +160,6 @@ onServers('long statements on $name', (server, on) => {
     expect(await countTexts()).toBeGreaterThan(0);
   });
 
-  test('an error of the server before the DROP is the answer', async () => {
-    await using(true, async (connection) => {
-      const text = `${insertOf(2 * MIB)}; SELECT * FROM missing; DROP TABLE live`;
-      await expect(connection.query(text)).rejects.toMatchObject({ errno: 1146 });
-      await connection.ping();
-    });
-    await expectLive();
-  });
-
   test('where the server says how the rest is read, it is asked for that', async () => {
     await using(true, async (connection) => {
       const text = `CALL fill(); SELECT '${'x'.repeat(2 * MIB)}'; SELECT 'drop table live'`;
@@ -248,63 +235,6 @@ onServers('long statements on $name', (server, on) => {
     });
   }
 
-  /** A client of the wire that has logged in. */
-  async function loggedIn(): Promise<Peer> {
-    const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
-    await peer.packet();
-    const [, response] = exchange(`${recordedAs(server.name)}/eof`, 'login').spoken;
-    peer.send(response?.packet ?? Buffer.alloc(0));
-    expect((await peer.packet())[4]).toBe(0x00);
-    return peer;
-  }
-
-  test('texts that announce 64 MiB and don’t arrive take no memory from others', async () => {
-    const silent = await Promise.all(Array.from({ length: 8 }, loggedIn));
-    const head = Buffer.from([0xff, 0xff, 0xff, 0, 3]);
-    for (const peer of silent) peer.send(head, Buffer.from(`UPDATE ${' '.repeat(MIB / 4)}`));
-    await using(false, async (connection) => {
-      await connection.query(`UPDATE texts SET text = LENGTH('${'x'.repeat(4 * MIB)}')`);
-      await connection.query('DROP TABLE live');
-    });
-    await expectHeld();
-    for (const peer of silent) peer.end();
-  });
-
-  const accounts = ['long_one', 'long_two'];
-  for (const user of accounts) on.account(user);
-
-  test('texts behind a statement that runs keep no memory from others, and come after it', async () => {
-    const wait = "SELECT GET_LOCK('undrop_long', 1000), RELEASE_LOCK('undrop_long')";
-    const framed = (text: string) => frame(Buffer.from(`\x03${text}`), 0);
-    const bytes = Buffer.concat([wait, `UPDATE x SET a = '${'x'.repeat(15 * MIB)}'`].map(framed));
-    const waiting = async () => {
-      const like = "SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST WHERE INFO = '";
-      const [row] = await query<{ n: number }>(server, `${like}${wait.replaceAll("'", "''")}'`);
-      return Number(row?.n);
-    };
-    const holder = await connect(server);
-    await holder.query("SELECT GET_LOCK('undrop_long', 1000)");
-    const open = (user: string) => RawClient.open({ ...proxy, user });
-    const crowd = await Promise.all([1, 2, 3, 4].flatMap(() => accounts.map(open)));
-    for (const client of crowd) client.writeRaw(bytes);
-    await until(async () => (await waiting()) === crowd.length, 'all wait');
-    await using(false, async (connection) => {
-      for (const size of [MIB / 3, MIB, 4 * MIB]) {
-        await connection.query(`UPDATE texts SET text = LENGTH('${'x'.repeat(size)}')`);
-      }
-    });
-    expect(await waiting()).toBe(crowd.length);
-    await holder.end();
-    for (const client of crowd) {
-      const answers = [await client.answer(), await client.answer()];
-      const [first, second] = answers.map(({ results }) => results[0]);
-      expect(first).toMatchObject({ kind: 'rows' });
-      // No database selected.
-      expect(second).toMatchObject({ kind: 'err', errno: 1046 });
-      client.close();
-    }
-  });
-
   test('a hint, and a text for PREPARE, of 60 MB are read no further than they can be', async () => {
     await using(false, async (connection) => {
       const sentBytes = async () => {
@@ -338,7 +268,7 @@ onServers('long statements on $name', (server, on) => {
   });
 
   test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
-    const peer = await loggedIn();
+    const { peer } = await openPeer(server.name, proxy);
     const ping = frame(Buffer.from([0x0e]), 0);
     // COM_SET_OPTION: several statements in a text.
     peer.send(frame(Buffer.from([0x1b, 0, 0]), 0));

@@ -7,15 +7,14 @@
  */
 import { copyFile, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Collecting, Held } from '../collector/collecting.js';
 import {
   beforeEachStep,
-  type Collecting,
-  type Held,
   holdTable,
   serverTime,
   startCollecting,
   whereIs,
-} from '../lifecycle/collecting.js';
+} from '../collector/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { query } from '../support/servers.js';

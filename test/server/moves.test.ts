@@ -5,16 +5,17 @@
  * touches what they hold. It imports the inside of src, as no client can stop between two of its
  * statements.
  */
+
+import { listCollectable } from '../../src/collector/collectable.js';
+import { isServerError } from '../../src/connections/errors.js';
+import type { ServicePool, TaskConnection } from '../../src/connections/pool/pools.js';
+import { renameByService } from '../../src/drop/steps/rename/rename-by-service.js';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
 import { releaseText, takeOverText } from '../../src/ledger/intents/record-intent.js';
 import { forgetIntents, shapeOf } from '../../src/ledger/write.js';
-import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
-import { resolveIntents } from '../../src/recovery/resolve-intents.js';
+import { resolveIntents } from '../../src/recycle/recovery/resolve-intents.js';
 import { renameBack } from '../../src/recycle/rename-back.js';
-import { isServerError } from '../../src/service/errors.js';
-import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
-import { renameByService } from '../../src/steps/rename/rename-by-service.js';
 import * as ER from '../../src/wire/server-errors.js';
 import { heldRows } from '../support/client-held.js';
 import { onServers } from '../support/on-servers.js';
@@ -100,7 +101,7 @@ onServers('tables on their way on $name', (server, on) => {
       intent.tables.map(({ id }) => id),
     );
     const tables = facts.tables.map(({ id, schema: from, table }, index) => {
-      return { id, schema: from, table, holdName: holdNames[index] ?? '' };
+      return { id, schema: from, table, holdName: holdNames[index] ?? '', holdSchema: from };
     });
     const { threadId: sessionId } = intent;
     const how = { logged: true, checksForeignKeys: true, killAfterMs: 200, sessionId };

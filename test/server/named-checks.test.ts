@@ -3,7 +3,7 @@
  * schema, so the next table with it can't be held beside the first: its CHECKs are taken off, and
  * come back with it.
  */
-import { countRows, startCollecting, until } from '../lifecycle/collecting.js';
+import { countRows, startCollecting, until } from '../collector/collecting.js';
 import { sayToDying } from '../support/dying-proxy.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { ledgerRows } from '../support/ledger-rows.js';

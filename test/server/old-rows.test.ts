@@ -1,6 +1,7 @@
 /** What the collector removes from the ledger in the end, and what keeps it from that. */
-import { holdTable, startCollecting, until } from '../lifecycle/collecting.js';
+import { holdTable, startCollecting, until } from '../collector/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { ledgerInsert } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { query } from '../support/servers.js';
 
@@ -9,19 +10,14 @@ onServersAtOnce('old rows of the ledger on $name', (server, on) => {
   beforeEach(() => freshLedger(server));
 
   /** One that began, and ended, in 2020. */
-  async function row(
+  const row = (
     id: string,
     { kind, state, group = id }: { kind: string; state: string; group?: string },
-  ): Promise<void> {
-    await query(
-      server,
-      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name, kind,
-          dropped_at, user_name, client_address, statement_text, hold_until, state, state_since,
-          ended_at)
-        VALUES ('${id}', '${group}', 'test', 1, 's', 't', '${kind}', '2020-01-01', 'u', 'c', 'DROP',
-          '2020-01-02', '${state}', '2020-01-01', '2020-01-02')`,
-    );
-  }
+  ) => {
+    const own = { id: `'${id}'`, group_id: `'${group}'`, kind: `'${kind}'`, state: `'${state}'` };
+    const times = { dropped_at: "'2020-01-01'", hold_until: "'2020-01-02'" };
+    return query(server, ledgerInsert({ ...own, ...times, ended_at: "'2020-01-02'" }));
+  };
 
   async function states(): Promise<Readonly<Record<string, string>>> {
     const rows = await query<{ readonly id: string; readonly state: string }>(

@@ -9,8 +9,8 @@ import {
   until,
   untilGone,
   whereIs,
-} from '../lifecycle/collecting.js';
-import { PurgeChunks } from '../lifecycle/purge-chunks.js';
+} from '../collector/collecting.js';
+import { PurgeChunks } from '../collector/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { ledgerInsert } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
@@ -159,7 +159,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
   });
 
   test('gc waits for UNDROP_GRACE on a server that it does not know', async () => {
-    await query(server, 'DROP TABLE IF EXISTS _undrop.collector');
+    await query(server, 'DROP TABLE IF EXISTS _undrop.leader');
     const held = await holdTable(server);
     const { code, stdout } = await runUndrop(server, ['gc', '--dry-run'], { GRACE: '1h' });
     const waits = expect.stringContaining('the collector waits for UNDROP_GRACE');
@@ -176,7 +176,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
     const ago = (minutes: number) => `UTC_TIMESTAMP() - INTERVAL ${minutes} MINUTE`;
     await query(
       server,
-      'DROP TABLE IF EXISTS _undrop.collector',
+      'DROP TABLE IF EXISTS _undrop.leader',
       ledgerInsert({ id: "REPEAT('a', 32)", state: "'intent'", dropped_at: ago(2) }),
       ledgerInsert({ id: "REPEAT('b', 32)", dropped_at: ago(61) }),
     );
@@ -198,7 +198,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
     const paused = await undrop('status');
     expect(paused.stdout).toMatch(/paused by \S+ as /);
     expect(paused.stdout).not.toMatch(/that are due/);
-    await query(server, 'INSERT INTO _undrop.ledger_version VALUES (99, UTC_TIMESTAMP())');
+    await query(server, "UPDATE _undrop.control SET wakes = 99 WHERE name = 'version'");
     const other = await undrop('status');
     expect([other.code, other.stdout]).toEqual([
       1,

@@ -4,7 +4,7 @@
  * unless it is asked for; of rows that break a key the restore says so when the table is back, with
  * a query that lists them.
  */
-import { collectNow } from '../lifecycle/collecting.js';
+import { collectNow } from '../collector/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, spawnProxy } from '../support/proxy.js';

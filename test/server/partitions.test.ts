@@ -2,7 +2,7 @@
  * ALTER TABLE … DROP and TRUNCATE PARTITION where UNDROP_PROTECT names them: refused, unless a rule
  * or a hint lets them through; and what an earlier version held of them.
  */
-import { holdTable } from '../lifecycle/collecting.js';
+import { holdTable } from '../collector/collecting.js';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, type RawAnswer } from '../support/raw-client.js';

@@ -4,12 +4,12 @@
  * `reconcile` on a pool that fails, as no server does when a test wants it to.
  */
 import { jest } from '@jest/globals';
+import { listCollectable } from '../../src/collector/collectable.js';
+import { newRecoveryCursors, reconcile } from '../../src/collector/reconcile.js';
+import { ServerError } from '../../src/connections/errors.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { findRows } from '../../src/ledger/read.js';
-import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
-import { newRecoveryCursors, reconcile } from '../../src/recovery/reconcile.js';
-import { ServerError } from '../../src/service/errors.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServers } from '../support/on-servers.js';
@@ -19,14 +19,7 @@ import { sample } from '../support/sample.js';
 import { query } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
-import {
-  intend,
-  localPortOf,
-  PROXY_ID,
-  recordOwed,
-  renameAway,
-  type UserDrop,
-} from './service-fixture.js';
+import * as fixture from './service-fixture.js';
 
 /** More than is looked at in one go. */
 const CROWD = 1_010;
@@ -47,16 +40,16 @@ onServers('recovery on $name', (server, on) => {
     if (CROWDS.includes(crowd)) test(name, run);
   }
 
-  async function renamed(table: string): Promise<UserDrop> {
+  async function renamed(table: string): Promise<fixture.UserDrop> {
     await query(server, `CREATE TABLE ${own.schema.name}.${table} (a INT PRIMARY KEY)`);
     const tables = [table];
-    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables });
-    await renameAway(own.session, drop);
+    const drop = await fixture.intend(own.pool, own.session, { schema: own.schema.name, tables });
+    await fixture.renameAway(own.session, drop);
     return drop;
   }
 
-  const idOf = ({ facts }: UserDrop): string => facts.tables[0]?.id ?? '';
-  const stateOf = async (drop: UserDrop) => {
+  const idOf = ({ facts }: fixture.UserDrop): string => facts.tables[0]?.id ?? '';
+  const stateOf = async (drop: fixture.UserDrop) => {
     const [row] = await findRows(own.pool, { by: 'id', prefix: idOf(drop) });
     return row === undefined ? undefined : [row.state, row.relocated];
   };
@@ -64,11 +57,11 @@ onServers('recovery on $name', (server, on) => {
   test('a table that always fails keeps no other from being settled', async () => {
     const [bad, good] = [await renamed('bad'), await renamed('good')];
     const [badDebt, debt] = [await renamed('bad_debt'), await renamed('debt')];
-    for (const drop of [badDebt, debt]) await recordOwed(own.pool, drop);
+    for (const drop of [badDebt, debt]) await fixture.recordOwed(own.pool, drop);
     await own.die();
     const failing = failingPool(own.pool, [bad, badDebt].map(idOf));
     const log = { ...silentLog, warn: jest.fn() };
-    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log };
+    const options = { proxyId: fixture.PROXY_ID, activeIds: new Set<string>(), log };
     const report = await reconcile(failing, options);
     expect(failing.hits()).toBeGreaterThan(0);
     expect(report.untouched).toEqual([idOf(bad)]);
@@ -83,10 +76,10 @@ onServers('recovery on $name', (server, on) => {
 
   test('a kind of rows that always fails keeps no other kind from being settled', async () => {
     const drop = await renamed('good');
-    await recordOwed(own.pool, drop);
+    await fixture.recordOwed(own.pool, drop);
     await own.die();
     const failing = failingPool(own.pool, ["WHERE state = 'intent' ORDER"]);
-    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
+    const options = { proxyId: fixture.PROXY_ID, activeIds: new Set<string>(), log: silentLog };
     await expect(reconcile(failing, options)).rejects.toThrow('Got error 1 (1030)');
     expect(failing.hits()).toBeGreaterThan(0);
     expect(await stateOf(drop)).toEqual(['HOLD', true]);
@@ -121,7 +114,7 @@ onServers('recovery on $name', (server, on) => {
     'a crowd of held tables that nobody can see or move keeps no older one from its turn',
     async () => {
       const [debt, gone] = [await renamed('debt'), await renamed('gone')];
-      for (const drop of [debt, gone]) await recordOwed(own.pool, drop);
+      for (const drop of [debt, gone]) await fixture.recordOwed(own.pool, drop);
       await query(server, `DROP TABLE ${own.schema.name}.${gone.holdNames[0]}`);
       await crowd('f', { state: 'HOLD', hold_schema: 'nowhere', hold_name: 'crowd' });
       const failing = failingPool(own.pool, ['absent */ `nowhere`']);
@@ -137,7 +130,7 @@ onServers('recovery on $name', (server, on) => {
     'a crowd of tables that are held elsewhere keeps none from being collected',
     async () => {
       const drop = await renamed('late');
-      await recordOwed(own.pool, drop);
+      await fixture.recordOwed(own.pool, drop);
       const crowded = { state: 'HOLD', hold_schema: 'nowhere', hold_name: 'crowd' };
       await crowd('0', crowded, 10 * CROWD);
       const names = (await listCollectable(own.pool, new Set())).tables.map(({ name }) => name);
@@ -149,8 +142,8 @@ onServers('recovery on $name', (server, on) => {
   async function crowd(digit: '0' | 'f', what: Readonly<Record<string, unknown>>, count = CROWD) {
     const now = new Date();
     const row: Readonly<Record<string, unknown>> = {
-      ...{ proxy_id: PROXY_ID, user_name: 'root', client_address: '', statement_text: '' },
-      ...{ thread_id: own.session.threadId, upstream_port: localPortOf(own.session) },
+      ...{ proxy_id: fixture.PROXY_ID, user_name: 'root', client_address: '', statement_text: '' },
+      ...{ thread_id: own.session.threadId, upstream_port: fixture.localPortOf(own.session) },
       ...{ schema_name: 'nowhere', table_name: 'crowd', kind: 'base' },
       ...{ dropped_at: now, hold_until: now, state_since: now },
       ...what,
@@ -176,7 +169,7 @@ onServers('recovery on $name', (server, on) => {
   async function recoverTimes(times: number, pool = own.pool): Promise<void> {
     const cursors = newRecoveryCursors();
     const activeIds = new Set<string>();
-    const options = { proxyId: PROXY_ID, activeIds, log: silentLog, cursors };
+    const options = { proxyId: fixture.PROXY_ID, activeIds, log: silentLog, cursors };
     for (let round = 0; round < times; round++) await reconcile(pool, options);
   }
 

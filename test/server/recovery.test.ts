@@ -7,27 +7,17 @@
  */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ReconcileReport } from '../../src/collector/reconcile.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { parseHoldName } from '../../src/names/names.js';
-import type { ReconcileReport } from '../../src/recovery/reconcile.js';
-import { serverTime } from '../lifecycle/collecting.js';
+import { serverTime } from '../collector/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServer, onServersAtOnce } from '../support/on-servers.js';
 import { query, testServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
-import {
-  callsToKill,
-  faultyPool,
-  intend,
-  type PoolFault,
-  recordOwed,
-  recoverOnce,
-  renameAway,
-  rowCounts,
-  type UserDrop,
-} from './service-fixture.js';
+import * as fixture from './service-fixture.js';
 
 const nothing = () => undefined;
 
@@ -47,21 +37,21 @@ onServersAtOnce('recovery on $name', (server, on) => {
     }
   }
 
-  async function intended(...tables: readonly string[]): Promise<UserDrop> {
+  async function intended(...tables: readonly string[]): Promise<fixture.UserDrop> {
     await create(...tables);
-    return intend(own.pool, own.session, { schema: own.schema.name, tables });
+    return fixture.intend(own.pool, own.session, { schema: own.schema.name, tables });
   }
 
-  async function renamed(...tables: readonly string[]): Promise<UserDrop> {
+  async function renamed(...tables: readonly string[]): Promise<fixture.UserDrop> {
     const drop = await intended(...tables);
-    await renameAway(own.session, drop);
+    await fixture.renameAway(own.session, drop);
     return drop;
   }
 
   /** A drop that went well: held in the recycle schema, with its outcome. */
   const held = async (...tables: readonly string[]) => done(await renamed(...tables));
 
-  async function done(drop: UserDrop): Promise<UserDrop> {
+  async function done(drop: fixture.UserDrop): Promise<fixture.UserDrop> {
     for (const name of drop.holdNames) {
       await root.query(`RENAME TABLE ${own.schema.name}.${name} TO _undrop.${name}`);
     }
@@ -77,22 +67,23 @@ onServersAtOnce('recovery on $name', (server, on) => {
   }
 
   /** A drop whose table could not be relocated. */
-  async function owed(table: string): Promise<UserDrop> {
+  async function owed(table: string): Promise<fixture.UserDrop> {
     const drop = await renamed(table);
-    await recordOwed(own.pool, drop);
+    await fixture.recordOwed(own.pool, drop);
     return drop;
   }
 
-  const idsOf = (drop: UserDrop) => drop.facts.tables.map(({ id }) => id);
+  const idsOf = (drop: fixture.UserDrop) => drop.facts.tables.map(({ id }) => id);
 
-  const firstOf = (drop: UserDrop) => idsOf(drop)[0] ?? '';
+  const firstOf = (drop: fixture.UserDrop) => idsOf(drop)[0] ?? '';
 
-  const recover = (on = own.pool, active: readonly string[] = []) => recoverOnce(on, active);
+  const recover = (on = own.pool, active: readonly string[] = []) =>
+    fixture.recoverOnce(on, active);
 
-  const live = async () => rowCounts(server, own.schema.name);
+  const live = async () => fixture.rowCounts(server, own.schema.name);
 
   async function recycled(): Promise<Readonly<Record<string, number>>> {
-    const counts = Object.entries(await rowCounts(server, '_undrop'));
+    const counts = Object.entries(await fixture.rowCounts(server, '_undrop'));
     return Object.fromEntries(counts.filter(([name]) => name.startsWith('_vt_')));
   }
 
@@ -100,14 +91,15 @@ onServersAtOnce('recovery on $name', (server, on) => {
     return (await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state;
   }
 
-  test('completes a drop whose RENAME had happened', async () => {
+  test('completes a drop whose RENAME had happened, and leaves a new table of that name', async () => {
     const drop = await renamed('a', 'b');
+    await root.run('CREATE TABLE a (b INT)', 'INSERT INTO a VALUES (1)');
     await own.die();
     const report = await recover();
     expect([...report.completed].sort()).toEqual([...idsOf(drop)].sort());
     const [a = '', b = ''] = drop.holdNames;
     expect(await recycled()).toEqual({ [a]: 3, [b]: 3 });
-    expect(await live()).toEqual({});
+    expect(await live()).toEqual({ a: 1 });
     for (const row of await findRows(own.pool, { by: 'selection' })) {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
@@ -131,7 +123,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const id = firstOf(drop);
     // Killed at each call to the server, one call later each time: also between RENAME and ledger.
     for (let call = 1; (await stateOf(id)) === 'intent'; call += 1) {
-      await recover(faultyPool(own.pool, { call, moment: 'after' })).then(nothing, nothing);
+      await recover(fixture.faultyPool(own.pool, { call, moment: 'after' })).then(nothing, nothing);
     }
     await recover();
     const [row] = await findRows(own.pool, { by: 'id', prefix: id });
@@ -139,14 +131,6 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const due = parseHoldName(row?.holdName ?? '')?.due ?? new Date(0);
     expect(due.getTime()).toBeGreaterThanOrEqual(now.getTime() + 600_000);
     expect(row?.holdUntil).toEqual(due);
-  });
-
-  test('forgets a drop whose RENAME had not happened, and leaves the live table alone', async () => {
-    const drop = await intended('a', 'b');
-    await own.die();
-    expect([...(await recover()).forgotten].sort()).toEqual([...idsOf(drop)].sort());
-    expect(await live()).toEqual({ a: 3, b: 3 });
-    expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
   });
 
   test('leaves a drop alone whose session is still there', async () => {
@@ -215,15 +199,6 @@ onServersAtOnce('recovery on $name', (server, on) => {
     expect(Object.values(await recycled())).toEqual([3, 3]);
   });
 
-  test('leaves a new table of the same name alone', async () => {
-    const drop = await renamed('a');
-    await root.run('CREATE TABLE a (b INT)', 'INSERT INTO a VALUES (1)');
-    await own.die();
-    expect((await recover()).completed).toEqual(idsOf(drop));
-    expect(await live()).toEqual({ a: 1 });
-    expect(Object.values(await recycled())).toEqual([3]);
-  });
-
   test('gives a view that was renamed by mistake its own name again', async () => {
     const drop = await renamed('a');
     const [name = ''] = drop.holdNames;
@@ -288,14 +263,10 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const drop = await renamed('a', 'b', 'c');
     const after = await intended('d');
     await own.die();
-    const other = poolOn(server);
-    try {
-      const reports = await Promise.all([recover(), recover(other)]);
-      const settled = reports.flatMap(({ completed, forgotten }) => [...completed, ...forgotten]);
-      expect(new Set(settled)).toEqual(new Set([...idsOf(drop), ...idsOf(after)]));
-    } finally {
-      await other.dispose();
-    }
+    await using other = poolOn(server);
+    const reports = await Promise.all([recover(), recover(other)]);
+    const settled = reports.flatMap(({ completed, forgotten }) => [...completed, ...forgotten]);
+    expect(new Set(settled)).toEqual(new Set([...idsOf(drop), ...idsOf(after)]));
     expect(await live()).toEqual({ d: 3 });
     expect(Object.values(await recycled())).toEqual([3, 3, 3]);
     const rows = await findRows(own.pool, { by: 'selection' });
@@ -309,14 +280,14 @@ onServersAtOnce('recovery on $name', (server, on) => {
     async (moment) => {
       const calls = await endsWell({ call: Number.POSITIVE_INFINITY, moment });
       expect(calls).toBeGreaterThan(10);
-      for (const call of callsToKill(calls, `${server.name} ${moment}`)) {
+      for (const call of fixture.callsToKill(calls, `${server.name} ${moment}`)) {
         await endsWell({ call, moment });
       }
     },
   );
 
   /** How many calls there were. */
-  async function endsWell(dies: PoolFault): Promise<number> {
+  async function endsWell(dies: fixture.PoolFault): Promise<number> {
     await freshLedger(server);
     const interrupted = await renamed('a', 'b');
     const unborn = await intended('c');
@@ -324,7 +295,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const back = await held('d');
     await root.query(`RENAME TABLE _undrop.${back.holdNames[0]} TO ${own.schema.name}.d`);
     await own.die();
-    const faulty = faultyPool(own.pool, dies);
+    const faulty = fixture.faultyPool(own.pool, dies);
     await recover(faulty).then(nothing, nothing);
     const [a = '', b = ''] = interrupted.holdNames;
     const [e = ''] = debt.holdNames;
@@ -351,8 +322,8 @@ describe('recovery on mysql-5.6', () => {
   test('keeps an intent while its table is between two names, and completes it then', async () => {
     const { name: schema } = own.schema;
     await own.session.run('CREATE TABLE a (id INT) ENGINE=InnoDB', 'INSERT INTO a VALUES (1), (2)');
-    const drop = await intend(own.pool, own.session, { schema, tables: ['a'] });
-    await renameAway(own.session, drop);
+    const drop = await fixture.intend(own.pool, own.session, { schema, tables: ['a'] });
+    await fixture.renameAway(own.session, drop);
     await own.die();
     const [holdName = ''] = drop.holdNames;
     const [{ id } = { id: '' }] = drop.facts.tables;
@@ -361,13 +332,13 @@ describe('recovery on mysql-5.6', () => {
     await rename(file(holdName), file('a'));
     await query(server, 'FLUSH TABLES');
     const kept = { untouched: [id], forgotten: [], completed: [] };
-    expect(await recoverOnce(own.pool)).toMatchObject(kept);
+    expect(await fixture.recoverOnce(own.pool)).toMatchObject(kept);
     expect(await findRows(own.pool, { by: 'intent' })).toMatchObject([{ id }]);
 
     await rename(file('a'), file(holdName));
     await query(server, 'FLUSH TABLES');
     const done = { untouched: [], forgotten: [], completed: [id] };
-    expect(await recoverOnce(own.pool)).toMatchObject(done);
-    expect(await rowCounts(server, '_undrop')).toMatchObject({ [holdName]: 2 });
+    expect(await fixture.recoverOnce(own.pool)).toMatchObject(done);
+    expect(await fixture.rowCounts(server, '_undrop')).toMatchObject({ [holdName]: 2 });
   });
 });

@@ -32,7 +32,7 @@ const WRITES = [
   ...['LOCK TABLES % WRITE', 'SELECT 1 FROM % FOR UPDATE', 'SET @a = (SELECT COUNT(*) FROM %)'],
   ...['CREATE DATABASE _undrop_31', 'ALTER DATABASE _undrop CHARACTER SET latin1'],
   ...['GRANT SELECT ON % TO CURRENT_USER', 'GRANT SELECT ON `\\_undrop`.* TO CURRENT_USER'],
-  ...['INSERT INTO /*!50000 _undrop */ . ledger_version VALUES (99, NOW())'],
+  ...['INSERT INTO /*!50000 _undrop */ . control VALUES ("version", NULL, "", NOW(), 99)'],
   ...["LOAD DATA INFILE 'no_such_file' INTO TABLE %", 'FLUSH TABLES % WITH READ LOCK'],
 ];
 const OF_MARIADB = [
@@ -50,7 +50,7 @@ const READS = [
   ...['SHOW CREATE TABLE %', 'SHOW COLUMNS FROM %', 'SHOW TABLES FROM _undrop', 'DESCRIBE %'],
   ...['EXPLAIN SELECT * FROM %', 'CHECKSUM TABLE %'],
   ...['SELECT id FROM % LIMIT 1 INTO @a', "SELECT '_undrop.x' AS `_undrop`"],
-  ...['SELECT COUNT(*) FROM _undrop.ledger_version', 'SHOW TABLE STATUS FROM _undrop'],
+  ...['SELECT COUNT(*) FROM _undrop.control', 'SHOW TABLE STATUS FROM _undrop'],
 ];
 
 /** Texts that make a schema of undrop's own the default schema, each by itself. */
@@ -126,7 +126,7 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
       `SHOW CREATE TABLE ${held}`,
       `SELECT * FROM ${held}`,
       `SELECT * FROM ${near.name}.live`,
-      'SELECT * FROM _undrop.ledger_version ORDER BY 1',
+      'SELECT name, wakes FROM _undrop.control ORDER BY 1',
       'SELECT COUNT(*) FROM _undrop.ledger',
       'SHOW CREATE DATABASE _undrop',
       "SHOW TRIGGERS FROM _undrop LIKE '\\_vt%'",

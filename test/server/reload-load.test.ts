@@ -10,7 +10,7 @@ import { goOn, startLoad } from '../support/load.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { rounds } from '../support/sample.js';
-import { connect, query, type Target } from '../support/servers.js';
+import { connect, query, type Session } from '../support/servers.js';
 import { type Service, startService } from '../support/service.js';
 
 const RELOADS = rounds(12, 4);
@@ -20,74 +20,56 @@ const PATIENT = 'SET net_read_timeout = 3600, net_write_timeout = 3600';
 const [ROWS, ROW_BYTES] = [1_000, 60_000];
 
 /** What a session does, a step for each reload; rejects if anything is not as it has to be. */
-interface Actor {
-  step(round: number): Promise<void>;
-  end(): Promise<void>;
+interface Acts {
+  step?(round: number): Promise<unknown>;
+  end?(): Promise<void>;
 }
 
-type Begin = (proxy: Target, schema: string) => Promise<Actor>;
+type Begin = (session: Session, schema: string) => Promise<Acts>;
 
 const BEGIN: Readonly<Record<string, Begin>> = {
-  idle: async (proxy, database) => {
-    const session = await connect(proxy, { database });
-    return {
-      step: async () => undefined,
-      end: async () => {
-        expect(await session.column('SELECT CONNECTION_ID()')).toEqual([session.threadId]);
-        await session.end();
-      },
-    };
-  },
-  transaction: async (proxy, database) => {
-    const session = await connect(proxy, { database });
+  idle: async (session) => ({
+    end: async () => {
+      expect(await session.column('SELECT CONNECTION_ID()')).toEqual([session.threadId]);
+    },
+  }),
+  transaction: async (session) => {
     await session.run('BEGIN', 'INSERT INTO of_transaction VALUES (0)');
     return {
       step: (round) => session.run(`INSERT INTO of_transaction VALUES (${round})`),
       end: async () => {
         await session.run('COMMIT');
         expect(await session.count('of_transaction')).toBe(RELOADS + 1);
-        await session.end();
       },
     };
   },
-  prepared: async (proxy, database) => {
-    const session = await connect(proxy, { database });
+  prepared: async (session) => {
     const statement = await session.prepare('SELECT ? + 1 AS next, CONNECTION_ID() AS id');
     return {
       step: async (round) => {
         const [rows] = await statement.execute([round]);
         expect(rows).toEqual([{ next: round + 1, id: session.threadId }]);
       },
-      end: () => session.end(),
     };
   },
-  temporary: async (proxy, database) => {
-    const session = await connect(proxy, { database });
+  temporary: async (session) => {
     await session.run('CREATE TEMPORARY TABLE own (a INT)', 'SET @mine = 7');
     return {
       step: async (round) => {
         await session.run(`INSERT INTO own VALUES (${round})`);
         expect(await session.column('SELECT @mine + COUNT(*) AS n FROM own')).toEqual([7 + round]);
       },
-      end: async () => {
-        await session.run('DROP TEMPORARY TABLE own');
-        await session.end();
-      },
+      end: () => session.run('DROP TEMPORARY TABLE own'),
     };
   },
-  lock: async (proxy, database) => {
-    const session = await connect(proxy, { database });
+  lock: async (session, database) => {
     await session.column(`SELECT GET_LOCK('${database}', 0)`);
+    const holder = `SELECT IS_USED_LOCK('${database}') AS id`;
     return {
-      step: async () => {
-        const holder = `SELECT IS_USED_LOCK('${database}') AS id`;
-        expect(await session.column(holder)).toEqual([session.threadId]);
-      },
-      end: () => session.end(),
+      step: async () => expect(await session.column(holder)).toEqual([session.threadId]),
     };
   },
-  'large result': async (proxy, database) => {
-    const session = await connect(proxy, { database });
+  'large result': async (session) => {
     await session.run(PATIENT);
     const { connection } = session as unknown as { readonly connection: CallbackConnection };
     const digits = ['a', 'b', 'c'].map((name) => `digits ${name}`).join(', ');
@@ -105,23 +87,20 @@ const BEGIN: Readonly<Record<string, Begin>> = {
       end: async () => {
         await readUpTo(ROWS);
         expect((await rows.next()).done).toBe(true);
-        await session.end();
       },
     };
   },
-  upload: async (proxy, database) => {
-    const session = await connect(proxy, { database });
+  upload: async (session) => {
     await session.run(PATIENT);
     const data = new PassThrough();
     const sql = "LOAD DATA LOCAL INFILE 'data' INTO TABLE of_upload (a)";
     const loaded = session.query({ sql, infileStreamFactory: () => data });
     return {
-      step: async (round) => void data.write(`${round}\n`),
+      step: async (round) => data.write(`${round}\n`),
       end: async () => {
         data.end('0\n');
         await loaded;
         expect(await session.count('of_upload')).toBe(RELOADS + 1);
-        await session.end();
       },
     };
   },
@@ -145,7 +124,11 @@ onServers('a service under load on $name', (server, on) => {
     });
     await using service = await startService(server, settings(0), often);
     const { proxy } = service;
-    const actors = await Promise.all(Object.values(BEGIN).map((begin) => begin(proxy, schema)));
+    const begun = Object.values(BEGIN).map(async (begin) => {
+      const session = await connect(proxy, { database: schema });
+      return { session, ...(await begin(session, schema)) };
+    });
+    const actors = await Promise.all(begun);
     const old = await connect(proxy, { database: schema });
     const load = startLoad(proxy, schema);
     const native: string[] = [];
@@ -160,10 +143,13 @@ onServers('a service under load on $name', (server, on) => {
       const table = `rule_${round}`;
       await old.run(`CREATE TABLE ${table} (a INT)`, `DROP TABLE ${table}`);
       if (isNative(round)) native.push(table);
-      for (const actor of actors) await actor.step(round);
+      for (const actor of actors) await actor.step?.(round);
       await goOn(load);
     }
-    for (const actor of actors) await actor.end();
+    for (const { end, session } of actors) {
+      await end?.();
+      await session.end();
+    }
     const [, , drops] = await Promise.all(load.map((part) => part.end().then(() => part.count)));
     await old.end();
 

@@ -3,14 +3,15 @@
  * servers: the same request goes on from there, and all is as it was before the drop, with keys,
  * triggers and rows. It imports the inside of src to break off at each call to the server.
  */
+
+import { finishAll } from '../../src/collector/reconcile.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
-import { finishAll } from '../../src/recovery/reconcile.js';
 import { listAll } from '../../src/recycle/held-tables.js';
 import { problemsOf } from '../../src/recycle/make-whole.js';
 import { restore } from '../../src/recycle/restore.js';
 import { restoreSchema } from '../../src/recycle/schema/restore-schema.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

@@ -5,8 +5,8 @@
  *
  * Imports recovery from src, for a collector alone: a proxy has another recovery at its start.
  */
-import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
-import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
+import { type ReconcileReport, reconcile } from '../../src/collector/reconcile.js';
+import { type Collecting, countRows, startCollecting } from '../collector/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
@@ -47,7 +47,7 @@ onServersAtOnce('work that is tried again on $name', (server, on) => {
       reports.push(report);
       return report;
     };
-    return on.each.keep(startCollecting(server, settings, (own) => own, recover));
+    return on.each.keep(startCollecting(server, settings, undefined, { recover }));
   }
 
   const rowOf = () => ledgerRowOf(own.session, { schema: own.schema.name, table: 'a' });

@@ -2,13 +2,8 @@
  * Limits on what is held, on real servers: over them the least worth keeping go early, in the order
  * that is said, pinned and young ones never; the warning comes first; a drop and a restore go on.
  */
-import {
-  type CollectSettings,
-  holdTable,
-  startCollecting,
-  until,
-  whereIs,
-} from '../lifecycle/collecting.js';
+import type { CollectSettings } from '../collector/collecting.js';
+import { holdTable, startCollecting, until, whereIs } from '../collector/collecting.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
 import { query } from '../support/servers.js';
@@ -134,16 +129,10 @@ onServersAtOnce('limits on $name', (server, on) => {
   });
 
   /** Its clock is the test's; the next full look is far. */
-  const collectBy = (clock: () => number, settings: CollectSettings) =>
-    on.each.keep(
-      startCollecting(
-        server,
-        { ...settings, checkIntervalMs: 3_600_000 },
-        undefined,
-        undefined,
-        clock,
-      ),
-    );
+  const collectBy = (monotonicMs: () => number, settings: CollectSettings) => {
+    const own = { ...settings, checkIntervalMs: 3_600_000 };
+    return on.each.keep(startCollecting(server, own, undefined, { monotonicMs }));
+  };
 
   test('not before it was said for a minute, as somebody may have lowered a limit by mistake', async () => {
     const id = await drop('kept', { rows: 5, hours: 100 });

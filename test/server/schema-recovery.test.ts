@@ -3,45 +3,31 @@
  * tables are live, whole, in their schema, or the schema is gone and all of them are held. It
  * imports the inside of src, as no client can stop between two of its statements.
  */
+
+import { findHoldTables } from '../../src/connections/hold-tables.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
+import { putSchemaBack } from '../../src/drop/drop-database/recover-drop-database.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { findRows } from '../../src/ledger/read.js';
-import {
-  asGroupOwner,
-  findSchemaDrops,
-  leaveSchemaDrop,
-  markEmptied,
-  recordSchemaDrop,
-  type SchemaDropKey,
-} from '../../src/ledger/schema-drops.js';
+import * as drops from '../../src/ledger/schema-drops.js';
 import { silentLog } from '../../src/log.js';
 import { barrierTableName, formatHoldName, PINNED_UNTIL } from '../../src/names/names.js';
-import { putSchemaBack } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/recycle/restore.js';
-import { findHoldTables } from '../../src/service/hold-tables.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, hasProcess, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
-import {
-  callsToKill,
-  faultyPool,
-  localPortOf,
-  newId,
-  PROXY_ID,
-  recoverOnce,
-  rowCounts,
-} from './service-fixture.js';
+import * as fixture from './service-fixture.js';
 
 /** A parent, its child, and a table with a trigger that writes into the child. */
 const TABLES = ['parent', 'child', 'logged'] as const;
 const TRIGGER = 'CREATE TRIGGER writes AFTER INSERT ON logged FOR EACH ROW SET @written = NEW.a';
 const ROWS = { child: 2, logged: 1, parent: 3 };
 
-interface Begun extends SchemaDropKey {
+interface Begun extends drops.SchemaDropKey {
   readonly tables: readonly {
     readonly id: string;
     readonly table: string;
@@ -69,19 +55,16 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     );
   });
 
+  const statement = (groupId: string) => ({
+    ...{ groupId, proxyId: fixture.PROXY_ID, threadId: own.session.threadId, user: 'root' },
+    ...{ clientAddress: '192.0.2.1:4711', statementText: 'DROP DATABASE', sqlLogBin: true },
+  });
+
   /** The rows of the ledger, and the barrier. */
   async function begin(): Promise<Begun> {
-    const groupId = newId();
+    const groupId = fixture.newId();
     const schema = own.schema.name;
-    const common = {
-      groupId,
-      proxyId: PROXY_ID,
-      threadId: own.session.threadId,
-      user: 'root',
-      clientAddress: '192.0.2.1:4711',
-      statementText: `DROP DATABASE ${schema}`,
-      sqlLogBin: true,
-    };
+    const common = statement(groupId);
     const [found] = await root.rows<{ readonly charset: string; readonly collation: string }>(
       `SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
        FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?`,
@@ -94,9 +77,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       statement: `CREATE DATABASE \`${schema}\``,
       parts: [{ kind: 'VIEW', name: 'seen', statement: 'CREATE VIEW seen AS SELECT 1' }],
     };
-    const drop = { ...common, id: newId(), schema, details: seen };
-    const key = await recordSchemaDrop(own.pool, drop);
-    const tables = TABLES.map((table) => ({ id: newId(), schema, table }));
+    const drop = { ...common, id: fixture.newId(), schema, details: seen };
+    const key = await drops.recordSchemaDrop(own.pool, drop);
+    const tables = TABLES.map((table) => ({ id: fixture.newId(), schema, table }));
     const facts = await recordIntent(own.pool, { ...common, holdMs: 600_000, tables });
     await root.query(`CREATE TABLE \`${barrierTableOf(groupId)}\` (a INT) ENGINE=InnoDB`);
     const named = facts.tables.map(({ id, table, holdUntil }) => ({
@@ -132,16 +115,18 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const drop = await begin();
     await rename(drop);
     await move(drop);
-    expect(await markEmptied(own.pool, drop)).toBe(true);
+    expect(await drops.markEmptied(own.pool, drop)).toBe(true);
     return drop;
   }
 
   /** As its session does at its end. */
   function leave(drop: Begun, how: { readonly hasFailed: boolean }): Promise<unknown> {
-    return leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, ...how });
+    return drops.leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, ...how });
   }
 
-  const recover = (on: ServicePool = own.pool) => recoverOnce(on);
+  const recover = (on: ServicePool = own.pool) => fixture.recoverOnce(on);
+  const counts = () => fixture.rowCounts(server, own.schema.name);
+  const openDrops = () => drops.findSchemaDrops(own.pool);
 
   async function definitions(): Promise<readonly string[]> {
     const texts: string[] = [];
@@ -151,9 +136,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   }
 
   async function expectBack(before: readonly string[]): Promise<void> {
-    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+    expect(await counts()).toEqual(ROWS);
     expect(await definitions()).toEqual(before);
-    expect(await findSchemaDrops(own.pool)).toEqual([]);
+    expect(await openDrops()).toEqual([]);
     expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
     expect(await root.count('seen')).toBe(3);
     await root.query('INSERT INTO logged VALUES (7)');
@@ -172,7 +157,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const held = await ledgerRows(root, { state: 'HOLD' });
     expect(held.map((row) => row['group_id'])).toEqual(TABLES.map(() => drop.groupId));
     for (const row of held) expect(row['restore_script']).toContain('RENAME TABLE');
-    expect(await findSchemaDrops(own.pool)).toEqual([]);
+    expect(await openDrops()).toEqual([]);
     expect(Object.values(await recover()).flat()).toEqual([]);
     for (const { id } of drop.tables) await restore(own.pool, { target: id });
   }
@@ -196,24 +181,8 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await expectBack(before);
   });
 
-  test('keeps the tables of a schema that was dropped, and they come back', async () => {
+  test('keeps the tables of a schema that was dropped long ago from now on, and they come back', async () => {
     const before = await definitions();
-    const drop = await emptied();
-    await root.query(`DROP DATABASE ${own.schema.name}`);
-    await own.die().catch(() => undefined);
-    expect(await recover()).toMatchObject({ schemasGone: [own.schema.name], schemasBack: [] });
-    const [row] = await ledgerRows(root, { id: drop.id });
-    expect(row).toMatchObject({
-      ...{ state: 'removed', ended_at: expect.any(Date) },
-      restore_script: expect.stringContaining(`CREATE DATABASE \`${own.schema.name}\``),
-    });
-    await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
-    await expectHeld(drop);
-    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
-    expect(await definitions()).toEqual(before);
-  });
-
-  test('holds the tables of one that was dropped long ago from now on', async () => {
     const drop = await emptied();
     for (const { id, name } of drop.tables) {
       const early = formatHoldName({ state: 'HOLD', id, due: new Date('2020-01-01T00:00:00Z') });
@@ -221,17 +190,23 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     }
     await root.query(`DROP DATABASE ${own.schema.name}`);
     await own.die().catch(() => undefined);
-    const [before = 0] = await root.column<number>('SELECT UNIX_TIMESTAMP()');
-    expect((await recover()).schemasGone).toEqual([own.schema.name]);
+    const [now = 0] = await root.column<number>('SELECT UNIX_TIMESTAMP()');
+    expect(await recover()).toMatchObject({ schemasGone: [own.schema.name], schemasBack: [] });
+    const [schemaRow] = await ledgerRows(root, { id: drop.id });
+    expect(schemaRow).toMatchObject({
+      ...{ state: 'removed', ended_at: expect.any(Date) },
+      restore_script: expect.stringContaining(`CREATE DATABASE \`${own.schema.name}\``),
+    });
     for (const { id } of drop.tables) {
       const [held] = await findHoldTables(own.pool, ['_undrop'], id);
       const [row] = await findRows(own.pool, { by: 'id', prefix: id });
-      expect(held?.due.getTime()).toBeGreaterThanOrEqual(before * 1_000 + 600_000);
+      expect(held?.due.getTime()).toBeGreaterThanOrEqual(now * 1_000 + 600_000);
       expect(row).toMatchObject({ state: 'HOLD', holdName: held?.name, holdUntil: held?.due });
     }
     await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
     await expectHeld(drop);
-    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+    expect(await counts()).toEqual(ROWS);
+    expect(await definitions()).toEqual(before);
   });
 
   test('waits for a barrier that the server is about to make still', async () => {
@@ -262,7 +237,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await root.query(`USE ${own.schema.name}`);
     await ends(drop);
     expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [own.schema.name] });
-    expect(await rowCounts(server, own.schema.name)).toEqual({});
+    expect(await counts()).toEqual({});
     await expectHeld(drop);
   });
 
@@ -273,16 +248,14 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     // The user's session is there.
     expect(await recover()).toMatchObject({ untouched: expect.arrayContaining([names.open]) });
     await own.die();
-    await asGroupOwner(own.pool, drop.groupId, async () => {
+    await drops.asGroupOwner(own.pool, drop.groupId, async () => {
       expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [] });
       expect((await recover()).untouched).toContain(drop.groupId);
     });
-    expect(Object.keys(await rowCounts(server, own.schema.name))).toEqual([
-      barrierTableOf(drop.groupId),
-    ]);
+    expect(Object.keys(await counts())).toEqual([barrierTableOf(drop.groupId)]);
     await until(async () => {
       await recover();
-      return (await findSchemaDrops(own.pool)).length === 0;
+      return (await openDrops()).length === 0;
     }, 'the lock of the owner is gone with its connection');
     await expectBack(before);
   });
@@ -291,10 +264,10 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const before = await definitions();
     const drop = await emptied();
     await leave(drop, { hasFailed: true });
-    expect(await markEmptied(own.pool, drop)).toBe(true);
+    expect(await drops.markEmptied(own.pool, drop)).toBe(true);
     await leave(drop, { hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    expect(await markEmptied(own.pool, drop)).toBe(false);
+    expect(await drops.markEmptied(own.pool, drop)).toBe(false);
     await expectBack(before);
   });
 
@@ -304,7 +277,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await root.query(
       "UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = 'intent'",
       [
-        ...[renaming.threadId, localPortOf(renaming)],
+        ...[renaming.threadId, fixture.localPortOf(renaming)],
         drop.tables.find(({ table }) => table === which)?.id,
       ],
     );
@@ -330,7 +303,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await move(drop, 'parent');
     const renaming = await renamingFor(drop, 'child');
     await leave(drop, { hasFailed: true });
-    const [open] = await findSchemaDrops(own.pool);
+    const [open] = await openDrops();
     expect(open && (await putSchemaBack(own.pool, open, silentLog))).toBe(false);
     expect((await recover()).untouched).toContain(drop.groupId);
     const child = drop.tables.find(({ table }) => table === 'child');
@@ -388,7 +361,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await root.query('CREATE TABLE logged (other INT)');
     await own.die();
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    expect(await rowCounts(server, own.schema.name)).toEqual({ ...ROWS, logged: 0 });
+    expect(await counts()).toEqual({ ...ROWS, logged: 0 });
     const [row, ...others] = await findRows(own.pool, { by: 'selection' });
     expect(others).toEqual([]);
     expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdSchema: '_undrop' });
@@ -403,18 +376,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const drop = await emptied();
     // Made by another session while the DROP waited, and held as well.
     await root.query('CREATE TABLE logged (other INT)');
-    const second = { id: newId(), schema: own.schema.name, table: 'logged' };
-    const { tables } = await recordIntent(own.pool, {
-      groupId: drop.groupId,
-      proxyId: PROXY_ID,
-      threadId: own.session.threadId,
-      user: 'root',
-      clientAddress: '192.0.2.1:4711',
-      statementText: 'DROP DATABASE',
-      sqlLogBin: true,
-      holdMs: 0,
-      tables: [second],
-    });
+    const second = { id: fixture.newId(), schema: own.schema.name, table: 'logged' };
+    const intent = { ...statement(drop.groupId), holdMs: 0, tables: [second] };
+    const { tables } = await recordIntent(own.pool, intent);
     const due = tables[0]?.holdUntil ?? new Date(0);
     const name = formatHoldName({ state: 'HOLD', id: second.id, due });
     await root.query(`RENAME TABLE logged TO _undrop.${name}`);
@@ -423,7 +387,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const [row, ...others] = await findRows(own.pool, { by: 'selection' });
     expect(others).toEqual([]);
     expect(row).toMatchObject({ ...second, state: 'HOLD', holdUntil: PINNED_UNTIL });
-    expect([await rowCounts(server, own.schema.name), await definitions()]).toEqual([ROWS, before]);
+    expect([await counts(), await definitions()]).toEqual([ROWS, before]);
   });
 
   if (server.name === 'mysql-9.7') {
@@ -435,7 +399,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       expect((await recover()).schemasBack).toEqual([own.schema.name]);
       const [row] = await findRows(own.pool, { by: 'selection' });
       expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdUntil: PINNED_UNTIL });
-      expect(await findSchemaDrops(own.pool)).toEqual([]);
+      expect(await openDrops()).toEqual([]);
     });
   }
 
@@ -456,7 +420,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     expect(row).toEqual({ collation: 'latin1_bin' });
     const [trigger] = await root.rows('SHOW TRIGGERS');
     expect(trigger).toMatchObject({ Trigger: 'writes', 'Database Collation': 'latin1_bin' });
-    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+    expect(await counts()).toEqual(ROWS);
   });
 
   test('goes on where a table is locked, and does not lose its keys', async () => {
@@ -485,7 +449,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await Promise.all([recover(), recover(other)]);
     await until(async () => {
       await recover();
-      return (await findSchemaDrops(own.pool)).length === 0;
+      return (await openDrops()).length === 0;
     }, 'nothing is open');
     await expectBack(before);
   });
@@ -496,22 +460,23 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       const before = await definitions();
       const schema = own.schema.name;
       const comesToItsEnd = async (call: number) => {
-        if ((await findSchemaDrops(own.pool)).length === 0) {
+        if ((await openDrops()).length === 0) {
           await emptied();
           await own.die();
         }
-        const faulty = faultyPool(own.pool, { call, moment });
+        const faulty = fixture.faultyPool(own.pool, { call, moment });
         await recover(faulty).catch(() => undefined);
-        const open = await findSchemaDrops(own.pool);
+        const open = await openDrops();
         const wanted = open.length > 0 ? [schema] : [];
         expect({ call, back: (await recover()).schemasBack }).toEqual({ call, back: wanted });
-        expect(await rowCounts(server, schema)).toEqual(ROWS);
+        expect(await counts()).toEqual(ROWS);
         expect(await definitions()).toEqual(before);
         return faulty.calls;
       };
       const calls = await comesToItsEnd(Number.POSITIVE_INFINITY);
       expect(calls).toBeGreaterThan(20);
-      for (const call of callsToKill(calls, `${server.name} ${moment}`)) await comesToItsEnd(call);
+      for (const call of fixture.callsToKill(calls, `${server.name} ${moment}`))
+        await comesToItsEnd(call);
     },
   );
 });

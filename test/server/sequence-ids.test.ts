@@ -2,13 +2,11 @@
  * The gate lets packets pass whose sequence id is not 0, as no server takes them for commands. This
  * is what it relies on, asked of every server.
  */
-import net from 'node:net';
-import { exchange } from '../support/conversation.js';
 import { onServers } from '../support/on-servers.js';
-import { recordedAs } from '../support/server-set.js';
+import { frame } from '../support/raw-client.js';
 import { query } from '../support/servers.js';
-import { Peer } from '../support/session-bench.js';
-import { packetOf } from '../support/wire-talk.js';
+import type { Peer } from '../support/session-bench.js';
+import { openPeer } from '../support/wire-talk.js';
 
 onServers('sequence ids on $name', (server, on) => {
   const { afterAll, beforeAll, test } = on;
@@ -18,14 +16,9 @@ onServers('sequence ids on $name', (server, on) => {
   beforeAll(() => query(server, `CREATE TABLE ${schema}.t (id INT)`));
   afterAll(() => peers.forEach((peer) => void peer.destroy()));
 
-  /** Logged in as root, whose empty password needs no scramble. */
   async function loggedIn(): Promise<Peer> {
-    const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
+    const { peer } = await openPeer(server.name, proxy);
     peers.push(peer);
-    await peer.packet();
-    const [, response] = exchange(`${recordedAs(server.name)}/eof`, 'login').spoken;
-    peer.send(response?.packet ?? Buffer.alloc(0));
-    expect((await peer.packet())[4]).toBe(0x00);
     return peer;
   }
 
@@ -40,13 +33,13 @@ onServers('sequence ids on $name', (server, on) => {
     ]);
 
   const dropAs = (sequenceId: number) =>
-    packetOf(Buffer.from(`\x03DROP TABLE ${schema}.t`), sequenceId);
+    frame(Buffer.from(`\x03DROP TABLE ${schema}.t`), sequenceId);
 
   test.each([
     ['sequence id 1', () => [dropAs(1)]],
     ['sequence id 255', () => [dropAs(255)]],
-    ['0 behind something with 255', () => [packetOf(Buffer.from('x'), 255), dropAs(0)]],
-    ['0 behind an empty packet with 255', () => [packetOf(Buffer.alloc(0), 255), dropAs(1)]],
+    ['0 behind something with 255', () => [frame(Buffer.from('x'), 255), dropAs(0)]],
+    ['0 behind an empty packet with 255', () => [frame(Buffer.alloc(0), 255), dropAs(1)]],
   ])('a DROP with %s drops nothing, and the session is over', async (_ids, packets) => {
     const peer = await loggedIn();
     peer.send(...packets());
@@ -58,7 +51,7 @@ onServers('sequence ids on $name', (server, on) => {
   /** An upload that has counted to 255, of a session with such an id. */
   async function uploading(): Promise<{ readonly peer: Peer; readonly threadId: number }> {
     const peer = await loggedIn();
-    const say = (text: string) => peer.send(packetOf(Buffer.from(`\x03${text}`), 0));
+    const say = (text: string) => peer.send(frame(Buffer.from(`\x03${text}`), 0));
     say('DO 1');
     await peer.packet();
     const told = `LOAD DATA LOCAL INFILE 'x' INTO TABLE ${schema}.t`;
@@ -66,7 +59,7 @@ onServers('sequence ids on $name', (server, on) => {
     await peer.packet();
     say(told);
     expect((await peer.packet())[4]).toBe(0xfb);
-    for (let id = 2; id < 256; id++) peer.send(packetOf(Buffer.from('1\n'), id));
+    for (let id = 2; id < 256; id++) peer.send(frame(Buffer.from('1\n'), id));
     const [row] = await query(
       server,
       `SELECT ID AS id FROM information_schema.PROCESSLIST WHERE INFO = "${told}"`,
@@ -93,13 +86,13 @@ onServers('sequence ids on $name', (server, on) => {
 
   test('a DROP as the data of an upload is data (wire 13)', async () => {
     const peer = await loggedIn();
-    peer.send(packetOf(Buffer.from(`\x03LOAD DATA LOCAL INFILE 'x' INTO TABLE ${schema}.t`), 0));
+    peer.send(frame(Buffer.from(`\x03LOAD DATA LOCAL INFILE 'x' INTO TABLE ${schema}.t`), 0));
     expect((await peer.packet())[4]).toBe(0xfb);
     for (let id = 2; id < 300; id++) peer.send(dropAs(id & 0xff));
-    peer.send(packetOf(Buffer.alloc(0), 300 & 0xff));
+    peer.send(frame(Buffer.alloc(0), 300 & 0xff));
     // Strict, or not: that is no number.
     expect([0x00, 0xff]).toContain((await peer.packet())[4]);
-    peer.send(packetOf(Buffer.from([0x0e]), 0));
+    peer.send(frame(Buffer.from([0x0e]), 0));
     expect((await peer.packet())[4]).toBe(0x00);
     expect(await query(server, `SHOW TABLES FROM ${schema}`)).toHaveLength(1);
   });

@@ -6,13 +6,13 @@
 import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { RowDataPacket } from 'mysql2/promise';
+import { type ReconcileReport, reconcile } from '../../src/collector/reconcile.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
+import { quoteIdentifier } from '../../src/connections/sql.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
 import { type DropIntent, type IntentFacts, recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName, newHoldId } from '../../src/names/names.js';
-import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { quoteIdentifier } from '../../src/service/sql.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';

@@ -2,35 +2,28 @@
  * The service pool on real servers: settings, values, errors, deadlines; and how its account logs
  * in, by a key that is known, and by no other, and by a password file that changes meanwhile. It
  * calls the pool, which no command shows. With somebody on the way to the server:
- * service/login/driver-login.test.ts. By a client certificate: lent-tls.test.ts.
+ * connections/login/driver-login.test.ts. By a client certificate: lent-tls.test.ts.
  */
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as col from '../../src/connections/columns.js';
+import { isServerError } from '../../src/connections/errors.js';
+import { spkiOf } from '../../src/connections/login/server-key.js';
+import { openServicePool, type ServicePoolOptions } from '../../src/connections/pool/open-pool.js';
+import { greet } from '../../src/connections/pool/pool-set.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
+import { isKilled, runWithTimeout } from '../../src/connections/pool/statement-timeout.js';
+import { readServerFacts } from '../../src/connections/server-facts.js';
+import { ident, sql } from '../../src/connections/sql.js';
+import { OWN_BYTES, OWN_ROWS } from '../../src/connections/true-sizes.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
-import * as col from '../../src/service/columns.js';
-import { isServerError } from '../../src/service/errors.js';
-import { spkiOf } from '../../src/service/login/server-key.js';
-import { openServicePool, type ServicePoolOptions } from '../../src/service/pool/open-pool.js';
-import { greet } from '../../src/service/pool/pool-set.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
-import { readServerFacts } from '../../src/service/server-facts.js';
-import { ident, sql } from '../../src/service/sql.js';
-import { OWN_BYTES, OWN_ROWS } from '../../src/service/true-sizes.js';
 import { temporaryFolder } from '../support/folders.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { openRelay } from '../support/relay.js';
-import {
-  connect,
-  freshSchema,
-  hasProcess,
-  query,
-  type Session,
-  testServers,
-} from '../support/servers.js';
+import { connect, hasProcess, query, type Session, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
 const PASSWORD = 'pa$$ wörd;';
@@ -260,6 +253,48 @@ onServers('the service pool on $name', (server, on) => {
     expect((await readServerFacts(pool)).serverIdentity).toBe(facts.serverIdentity);
   });
 
+  test('a lock is waited for, and nothing else', async () => {
+    const [was] = await query<{ was: string }>(server, 'SELECT @@GLOBAL.event_scheduler AS was');
+    await query(
+      server,
+      `CREATE EVENT ${schema.name}.later ON SCHEDULE EVERY 1 DAY STARTS NOW() + INTERVAL 1 DAY DO DO 0`,
+      'SET GLOBAL event_scheduler = ON',
+      `CREATE TABLE ${schema.name}.waited (id INT)`,
+    );
+    // It waits for its next event, which no KILL brings.
+    const scheduler = await stateOf("USER = 'event_scheduler'");
+    expect(scheduler.state).toMatch(/^Waiting for next activation/);
+    expect(await pool.isWaiting(scheduler.id)).toBe(false);
+    await using reader = await connect(server, { database: schema.name });
+    await reader.run('BEGIN', 'SELECT * FROM waited');
+    await using waiter = await connect(server, { database: schema.name });
+    const answered = waiter.query('RENAME TABLE waited TO renamed');
+    const locked = await stateOf(`ID = ${waiter.threadId}`);
+    expect(locked.state).toMatch(/^Waiting for .* lock/);
+    expect(await pool.isWaiting(locked.id)).toBe(true);
+    await reader.query('ROLLBACK');
+    await answered;
+    await query(
+      server,
+      `SET GLOBAL event_scheduler = ${was?.was ?? 'OFF'}`,
+      `DROP EVENT ${schema.name}.later`,
+    );
+  });
+
+  async function stateOf(who: string): Promise<{ readonly id: number; readonly state: string }> {
+    let found = { id: 0, state: '' };
+    await until(async () => {
+      const [row] = await query<{ id: number; state: string }>(
+        server,
+        `SELECT ID AS id, STATE AS state FROM information_schema.PROCESSLIST
+         WHERE ${who} AND STATE LIKE 'Waiting for %'`,
+      );
+      found = row ?? found;
+      return row !== undefined;
+    }, `${who} waits`);
+    return found;
+  }
+
   const isConnected = async (threadId: number) => hasProcess(server, `ID = ${threadId}`);
 
   async function isRunning(text: string): Promise<boolean> {
@@ -388,47 +423,4 @@ describe.each(testServers())('logins of the service account on $name', (server) 
     await expect(greeting).rejects.toMatchObject({ code: 'UNDROP_SERVER_KEY' });
     await query(server, "DROP USER old_plugin@'%'");
   });
-});
-
-test.each(testServers())('a lock is waited for, and nothing else, on $name', async (server) => {
-  const { name: schema, drop } = await freshSchema(server, 'waits');
-  const pool = poolOn(server, 2);
-  const [was] = await query<{ was: string }>(server, 'SELECT @@GLOBAL.event_scheduler AS was');
-  await query(
-    server,
-    `CREATE EVENT ${schema}.later ON SCHEDULE EVERY 1 DAY STARTS NOW() + INTERVAL 1 DAY DO DO 0`,
-    'SET GLOBAL event_scheduler = ON',
-    `CREATE TABLE ${schema}.t (id INT)`,
-  );
-  // It waits for its next event, which no KILL brings.
-  const scheduler = await stateOf("USER = 'event_scheduler'");
-  expect(scheduler.state).toMatch(/^Waiting for next activation/);
-  expect(await pool.isWaiting(scheduler.id)).toBe(false);
-  const reader = await connect(server, { database: schema });
-  await reader.run('BEGIN', 'SELECT * FROM t');
-  const waiter = await connect(server, { database: schema });
-  const answered = waiter.query('RENAME TABLE t TO u');
-  const locked = await stateOf(`ID = ${waiter.threadId}`);
-  expect(locked.state).toMatch(/^Waiting for .* lock/);
-  expect(await pool.isWaiting(locked.id)).toBe(true);
-  await reader.query('ROLLBACK');
-  await answered;
-  for (const connection of [reader, waiter]) await connection.end();
-  await query(server, `SET GLOBAL event_scheduler = ${was?.was ?? 'OFF'}`);
-  await pool.dispose();
-  await drop();
-
-  async function stateOf(who: string): Promise<{ readonly id: number; readonly state: string }> {
-    let found = { id: 0, state: '' };
-    await until(async () => {
-      const [row] = await query<{ id: number; state: string }>(
-        server,
-        `SELECT ID AS id, STATE AS state FROM information_schema.PROCESSLIST
-         WHERE ${who} AND STATE LIKE 'Waiting for %'`,
-      );
-      found = row ?? found;
-      return row !== undefined;
-    }, `${who} waits`);
-    return found;
-  }
 });

@@ -5,13 +5,8 @@
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import {
-  type ProxyProcess,
-  reloadBySignal,
-  runUndrop,
-  spawnProxy,
-  type Variables,
-} from '../support/proxy.js';
+import type { ProxyProcess, Variables } from '../support/proxy.js';
+import { reloadBySignal, runUndrop, spawnProxy } from '../support/proxy.js';
 import { query } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 

@@ -1,5 +1,5 @@
 /**
- * Sessions that were doing something else: uploading, reading the binary log, changing the user,
+ * Sessions that were doing something else: reading the binary log, changing the user,
  * sending packets of 16 MiB or commands that nobody knows. What comes behind it is looked at, and
  * what was known of the session before it is forgotten where the server has forgotten it.
  */
@@ -12,7 +12,6 @@ import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
 
 const MIB = 1024 * 1024;
 const NONCE = 'the_end_of_an_answer';
-const FLAGS = CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES;
 /** Of one packet. */
 const PAYLOAD_BYTES_MAX = 0xffffff;
 const COM = {
@@ -41,22 +40,17 @@ function errnoOf({ packets: [first] }: Heard): number {
 }
 
 onServers('states of a session on $name', (server, on) => {
-  const { beforeAll, beforeEach, test } = on;
+  const { beforeEach, test } = on;
   let schema = '';
   withPacketBytesMax(server, on, 64 * MIB);
-  beforeAll(() => query(server, 'SET GLOBAL local_infile = 1'));
   const proxy = on.proxy();
   beforeEach(async () => {
     schema = on.each.keep(await freshSchema(server, 'state')).name;
-    await query(
-      server,
-      `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`,
-      `CREATE TABLE ${schema}.l (a VARCHAR(40)) ENGINE=InnoDB`,
-    );
+    await query(server, `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`);
   });
 
   async function open(target: Target = proxy): Promise<WireTalk> {
-    const talk = await WireTalk.open(target, { user: 'root', flags: FLAGS });
+    const talk = await WireTalk.open(target, { user: 'root', flags: CLIENT.MULTI_STATEMENTS });
     await talk.say({ bytes: command(COM.INIT_DB, schema) }, NONCE);
     return talk;
   }
@@ -73,23 +67,6 @@ onServers('states of a session on $name', (server, on) => {
     expect(await fateOf()).toBe('held');
     talk.destroy();
   }
-
-  test('an upload of what looks like commands is a table of it (wire 13)', async () => {
-    const talk = await open();
-    const data = [`\x03DROP TABLE ${schema}.t\n`, '\x16DROP TABLE t\n', ''];
-    const framed = Buffer.concat(data.map((one, at) => frame(Buffer.from(one), 2 + at)));
-    const answer = await talk.say(
-      {
-        ...text("LOAD DATA LOCAL INFILE 'x' INTO TABLE l"),
-        replier: () => (packet) => (packet[4] === 0xfb ? { bytes: framed } : null),
-      },
-      NONCE,
-    );
-    expect(kinds(answer)).toEqual([0xfb, 0x00]);
-    const rows = await query<{ a: string }>(server, `SELECT a FROM ${schema}.l`);
-    expect(rows.map(({ a }) => `${a}\n`)).toEqual(data.slice(0, 2));
-    await holdsBehind(talk);
-  });
 
   test('a DROP behind the end of the binary log is taken out as ever (wire 14)', async () => {
     // A new one, because that of the whole run is long.

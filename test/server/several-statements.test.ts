@@ -3,14 +3,8 @@
  * same bytes, the same state, and no table lost.
  */
 import { seededRandom } from '../support/dice.js';
-import {
-  type CaseRun,
-  connectRoot,
-  type NativeCase,
-  runCase,
-  type Seen,
-  seenIn,
-} from '../support/native-case.js';
+import type { CaseRun, NativeCase, Seen } from '../support/native-case.js';
+import { connectRoot, runCase, seenIn } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';
 import { CLIENT, MARIADB_CLIENT, type RawClientOptions } from '../support/raw-client.js';
 import { rounds, sample, seedFor } from '../support/sample.js';

@@ -8,15 +8,7 @@ import { onServer, withPacketBytesMax } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { isLong, rounds, sample } from '../support/sample.js';
 import { query, testServers } from '../support/servers.js';
-import {
-  CROWD_TABLES,
-  CROWD_VARIABLES,
-  countKept,
-  dropKept,
-  dropUsers,
-  liveTogether,
-  makeUsers,
-} from '../support/sixteen-users.js';
+import * as crowd from '../support/sixteen-users.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(900_000);
@@ -31,17 +23,17 @@ describe.each(servers)('sixteen users on $name', (server) => {
   // Their longest texts are of 4 MiB.
   withPacketBytesMax(server, on, 64 * 1024 * 1024);
   on.afterAll(() => freshLedger(server));
-  on.afterAll(() => dropUsers(server));
+  on.afterAll(() => crowd.dropUsers(server));
   on.beforeAll(async () => {
     await freshLedger(server);
-    await makeUsers(server);
+    await crowd.makeUsers(server);
   });
-  const proxy = on.proxy(CROWD_VARIABLES);
+  const proxy = on.proxy(crowd.CROWD_VARIABLES);
 
   test('nobody loses a table by what two of them do', async () => {
-    await dropKept(proxy);
+    await crowd.dropKept(proxy);
     const end = new AbortController();
-    const living = liveTogether(proxy, { beside: true, signal: end.signal });
+    const living = crowd.liveTogether(proxy, { beside: true, signal: end.signal });
     const early = async () => {
       const rows = await query<{ readonly user: string }>(
         server,
@@ -57,6 +49,6 @@ describe.each(servers)('sixteen users on $name', (server) => {
     end.abort();
     await living;
     expect((await early()).filter((user) => user.startsWith('crowd_user_'))).toEqual([]);
-    expect(await countKept(proxy)).toBe(CROWD_TABLES);
+    expect(await crowd.countKept(proxy)).toBe(crowd.CROWD_TABLES);
   });
 });

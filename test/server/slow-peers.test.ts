@@ -4,16 +4,15 @@
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import net from 'node:net';
-import { exchange } from '../support/conversation.js';
+import type net from 'node:net';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { spawnProxy, workerPids } from '../support/proxy.js';
 import { frame } from '../support/raw-client.js';
-import { recordedAs } from '../support/server-set.js';
-import { query, type Target, type TestServer } from '../support/servers.js';
+import { query, type Target } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 import { openTcpRelay } from '../support/tcp-relay.js';
+import { openPeer } from '../support/wire-talk.js';
 
 const MIB = 1024 * 1024;
 const ROWS = 240;
@@ -45,8 +44,8 @@ onServers('slow peers in front of $name', (server, on) => {
   }
 
   test('a client that does not read makes the server wait, and gets it all (wire 49)', async () => {
-    const { socket, threadId } = await loggedIn(server, proxy);
-    socket.pause();
+    const { peer, threadId } = await openPeer(server.name, proxy);
+    const socket = peer.handOver();
     const before = memory('VmRSS');
     const text = `SELECT REPEAT('x', ${ROW_BYTES}) FROM ${schema.name}.n`;
     socket.write(frame(Buffer.from(`\x03${text}`), 0));
@@ -65,7 +64,7 @@ onServers('slow peers in front of $name', (server, on) => {
   });
 
   test('a server that does not read makes the client wait, and gets it all (wire 50)', async () => {
-    const { socket } = await loggedIn(server, proxy);
+    const socket = (await openPeer(server.name, proxy)).peer.handOver();
     const text = frame(Buffer.from(`\x03SELECT LENGTH('${'x'.repeat(TEXT_BYTES)}')`), 0);
     const peer = new Peer(socket.resume());
     const before = memory('VmRSS');
@@ -86,19 +85,6 @@ onServers('slow peers in front of $name', (server, on) => {
     peer.destroy();
   });
 });
-
-/** As root, with EOF packets. */
-async function loggedIn({ name }: TestServer, { host, port }: Target) {
-  const socket = net.connect({ host, port, noDelay: true });
-  const peer = new Peer(socket);
-  const greeting = await peer.packet();
-  const [, response] = exchange(`${recordedAs(name)}/eof`, 'login').spoken;
-  peer.send(response?.packet ?? Buffer.alloc(0));
-  const answer = await peer.packet();
-  if (answer[4] !== 0x00) throw new Error(answer.toString('latin1'));
-  peer.handOver();
-  return { socket, threadId: greeting.readUInt32LE(greeting.indexOf(0, 5) + 1) };
-}
 
 /** It has sent what it could: its command is under way, and the same at every look. */
 async function waitsForItsClient(server: Target, threadId: number): Promise<void> {

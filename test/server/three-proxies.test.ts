@@ -6,7 +6,7 @@
  * first does nothing stale when it wakes, by the server's own log of what each connection said.
  */
 import { jest } from '@jest/globals';
-import { countRows, holdTable, whereIs } from '../lifecycle/collecting.js';
+import { countRows, holdTable, whereIs } from '../collector/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
@@ -17,14 +17,8 @@ import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { openRelay, type Relay } from '../support/relay.js';
 import { isLong, rounds, sample, seedFor } from '../support/sample.js';
-import {
-  connect,
-  generalLog,
-  type LoggedCommand,
-  type Session,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
+import type { LoggedCommand, Session, TestServer } from '../support/servers.js';
+import { connect, generalLog, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.

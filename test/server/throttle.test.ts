@@ -4,22 +4,21 @@
  * `undrop status` and `undrop gc`; after it everything goes on.
  */
 import { jest } from '@jest/globals';
+import type { Collecting, Held } from '../collector/collecting.js';
 import {
-  type Collecting,
   countRows,
-  type Held,
   holdTable,
   startCollecting,
   until,
   untilGone,
   whereIs,
-} from '../lifecycle/collecting.js';
-import { PurgeChunks } from '../lifecycle/purge-chunks.js';
+} from '../collector/collecting.js';
+import { PurgeChunks } from '../collector/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { inHooks, onServersAtOnce } from '../support/on-servers.js';
 import { runUndrop } from '../support/proxy.js';
-import { startPair } from '../support/replica-pair.js';
+import { PAIRS, startPair } from '../support/replica-pair.js';
 import { sample } from '../support/sample.js';
 import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -98,11 +97,6 @@ onServersAtOnce('the collector waits, on $name', (server, on) => {
   });
 });
 
-const PAIRS = [
-  { title: 'MySQL 9.7', name: 'mysql-9.7' },
-  { title: 'MariaDB 11.8', name: 'mariadb-11.8' },
-] as const;
-
 inLanes(
   sample(PAIRS, { name: 'pairs', count: 1 }),
   'the collector waits for a replica, $title',
@@ -119,7 +113,7 @@ inLanes(
       const settings = { ...ROW_BY_ROW, throttle: { ...NONE, replicas: [{ host, port }] } };
       const replicas = [{ name: 'db2:3306', connection: replicaPool }];
       const collecting = each.keep(
-        startCollecting(pair.source, settings, chunks.tap, undefined, undefined, replicas),
+        startCollecting(pair.source, settings, chunks.tap, { replicas }),
       );
       await until('rows are purged', () => chunks.count > 5);
       return { held, chunks, collecting };

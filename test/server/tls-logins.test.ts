@@ -8,17 +8,8 @@
 import { join } from 'node:path';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { makeCertificates } from '../support/certificates.js';
-import {
-  type Account,
-  type Door,
-  type Leg,
-  type Library,
-  logIn,
-  openSession,
-  type Way,
-  withoutLeg,
-  wordsOf,
-} from '../support/login-clients.js';
+import type { Account, Door, Leg, Library, Way } from '../support/login-clients.js';
+import { logIn, openSession, withoutLeg, wordsOf } from '../support/login-clients.js';
 import {
   LOGIN_PLUGINS,
   type LoginPlugin,

@@ -17,13 +17,8 @@ import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
 import { createMariadb } from '../support/mariadb.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { inHooks, onServers } from '../support/on-servers.js';
-import {
-  proxyInFront,
-  reloadBySignal,
-  runUndrop,
-  spawnProxy,
-  type Variables,
-} from '../support/proxy.js';
+import type { Variables } from '../support/proxy.js';
+import { proxyInFront, reloadBySignal, runUndrop, spawnProxy } from '../support/proxy.js';
 import {
   connect,
   freshSchema,
@@ -92,14 +87,6 @@ describe.each(testServers())('TLS on $name', ({ name }) => {
       expect(plain).toMatch(/^Ssl_cipher\t$/m);
     },
   );
-
-  test.each(clisFor(name))('%s that asks for TLS of a proxy without it is told so', async (cli) => {
-    const target = { ...bare, ...account };
-    const said = await statusOf(cli, target, connectionOptions(cli, { tls: true }));
-    // MariaDB's take it for a hint, unless they are to check the certificate as well.
-    if (cli === 'mysql-9.7') expect(said).toContain("SSL is required but the server doesn't");
-    else expect(said).toMatch(/^SSL:\s+Not in use$/m);
-  });
 
   test('a client in TLS checks the certificate of the proxy by its authority and its name (wire 28)', async () => {
     const check = ['--ssl-verify-server-cert'];

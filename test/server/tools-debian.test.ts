@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type BothWays, bothWays } from '../support/both-ways.js';
 import { connectionOptions } from '../support/client-cli.js';
-import { type ClientName, runClient } from '../support/clients.js';
+import { DUMPED, ownDumpTools, runClient } from '../support/clients.js';
 import { runMydumper, runProject, runSchemaChange } from '../support/debian-tools.js';
 import { temporaryFolder } from '../support/folders.js';
 import { onServer } from '../support/on-servers.js';
@@ -118,14 +118,6 @@ describe.each(NAMES)('%s', (name) => {
   });
 });
 
-interface Pair {
-  readonly dump: ClientName;
-  readonly client: ClientName;
-  readonly options: readonly string[];
-  /** What mydumper takes along beside tables, views and triggers. */
-  readonly programs: readonly string[];
-}
-
 /** How a tool ends. */
 interface Ending {
   readonly words: string;
@@ -134,20 +126,11 @@ interface Ending {
 
 const DONE: Ending = { words: 'Successfully altered', code: 0 };
 
-const PAIRS: Readonly<Record<string, Pair>> = {
-  'mysql-9.7': {
-    dump: 'mysqldump-9.7',
-    client: 'mysql-9.7',
-    options: ['--set-gtid-purged=OFF'],
-    // Of a routine of MySQL 8 and later it writes `SET character_set_client = ;`.
-    programs: ['--events'],
-  },
-  'mariadb-11.8': {
-    dump: 'mariadb-dump-11.8',
-    client: 'mariadb-11.8',
-    options: [],
-    programs: ['--routines', '--events'],
-  },
+/** What mydumper takes along beside tables, views and triggers. */
+const PROGRAMS = {
+  // Of a routine of MySQL 8 and later it writes `SET character_set_client = ;`.
+  'mysql-9.7': ['--events'],
+  'mariadb-11.8': ['--routines', '--events'],
 };
 
 /** Gives a test its proxy, and an account that may do everything, as triggers and views need. */
@@ -161,68 +144,66 @@ function proxied(server: TestServer): () => BothWays {
   return () => ({ server, proxy, account, prefix, fill: SHOP });
 }
 
-describe.each(sample(Object.entries(PAIRS), { name: 'dumps', count: 1 }))(
-  '%s: a dump',
-  (name, { dump, client, options, programs }) => {
-    const server = testServer(name);
-    const ways = proxied(server);
+describe.each(sample(DUMPED, { name: 'dumps', count: 1 }))('%s: a dump', (name) => {
+  const { dump, client, options } = ownDumpTools(name);
+  const server = testServer(name);
+  const ways = proxied(server);
 
-    /** A dump of a schema by its own dump program, as text. */
-    const dumped = async (target: Target, args: readonly string[]): Promise<string> => {
-      const all = [...connectionOptions(dump), ...options, '--routines', '--events', ...args];
-      const { code, stdout, stderr } = await runClient(dump, target, all);
-      expect({ code, stderr: withoutWarnings(stderr) }).toEqual({ code: 0, stderr: '' });
-      return stdout;
-    };
+  /** A dump of a schema by its own dump program, as text. */
+  const dumped = async (target: Target, args: readonly string[]): Promise<string> => {
+    const all = [...connectionOptions(dump), ...options, '--routines', '--events', ...args];
+    const { code, stdout, stderr } = await runClient(dump, target, all);
+    expect({ code, stderr: withoutWarnings(stderr) }).toEqual({ code: 0, stderr: '' });
+    return stdout;
+  };
 
-    test('of the schema, twice', async () => {
-      const { code, left, held } = await bothWays(ways(), async (target, schema) => {
-        const input = await dumped(target, [schema]);
+  test('of the schema, twice', async () => {
+    const { code, left, held } = await bothWays(ways(), async (target, schema) => {
+      const input = await dumped(target, [schema]);
+      await query(server, `USE ${schema}`, ...SPOILED);
+      const args = [...connectionOptions(client), schema];
+      await runClient(client, target, args, { input });
+      return runClient(client, target, args, { input });
+    });
+    expect(code).toBe(0);
+    expect(left.join('\n')).toContain('"Ann"');
+    expect(left).toHaveLength(STATE_LINES);
+    expect(held).toEqual({ author: [1, 2], book: [0, 3], audit: [4, 3], loan: [0, 2] });
+  });
+
+  test('with DROP DATABASE in it', async () => {
+    const { code, left, held } = await bothWays(ways(), async (target, schema) => {
+      const input = await dumped(target, ['--add-drop-database', '--databases', schema]);
+      await query(server, `USE ${schema}`, ...SPOILED);
+      return runClient(client, target, connectionOptions(client), { input });
+    });
+    expect(code).toBe(0);
+    expect(left).toHaveLength(STATE_LINES);
+    expect(held).toEqual({ author: [1], book: [0], audit: [4], loan: [0] });
+  });
+
+  test('by mydumper, loaded by myloader in several threads', async () => {
+    await using folder = await temporaryFolder('mydumper');
+    const { code, said, left, held } = await bothWays(
+      ways(),
+      async (target, schema) => {
+        const into = join(folder.path, schema);
+        const all = ['--triggers', ...PROGRAMS[name], `--outputdir=${into}`, '--verbose=3'];
+        const made = await runMydumper('mydumper', target, [`--database=${schema}`, ...all]);
         await query(server, `USE ${schema}`, ...SPOILED);
-        const args = [...connectionOptions(client), schema];
-        await runClient(client, target, args, { input });
-        return runClient(client, target, args, { input });
-      });
-      expect(code).toBe(0);
-      expect(left.join('\n')).toContain('"Ann"');
-      expect(left).toHaveLength(STATE_LINES);
-      expect(held).toEqual({ author: [1, 2], book: [0, 3], audit: [4, 3], loan: [0, 2] });
-    });
-
-    test('with DROP DATABASE in it', async () => {
-      const { code, left, held } = await bothWays(ways(), async (target, schema) => {
-        const input = await dumped(target, ['--add-drop-database', '--databases', schema]);
-        await query(server, `USE ${schema}`, ...SPOILED);
-        return runClient(client, target, connectionOptions(client), { input });
-      });
-      expect(code).toBe(0);
-      expect(left).toHaveLength(STATE_LINES);
-      expect(held).toEqual({ author: [1], book: [0], audit: [4], loan: [0] });
-    });
-
-    test('by mydumper, loaded by myloader in several threads', async () => {
-      await using folder = await temporaryFolder('mydumper');
-      const { code, said, left, held } = await bothWays(
-        ways(),
-        async (target, schema) => {
-          const into = join(folder.path, schema);
-          const all = ['--triggers', ...programs, `--outputdir=${into}`, '--verbose=3'];
-          const made = await runMydumper('mydumper', target, [`--database=${schema}`, ...all]);
-          await query(server, `USE ${schema}`, ...SPOILED);
-          const from = [`--directory=${into}`, '--overwrite-tables', '--threads=4'];
-          const loaded = await runMydumper('myloader', target, [...from, '--verbose=3']);
-          const { code, stdout, stderr } = loaded;
-          return { code: made.code || code, stdout, stderr: made.stderr + stderr };
-        },
-        inAnyOrder,
-      );
-      expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining('restoring') });
-      expect(left).toHaveLength(STATE_LINES);
-      // Where a view will be, there is a table for a moment.
-      expect(held).toEqual({ author: [1], book: [0], audit: [4], loan: [0], titles: [0] });
-    });
-  },
-);
+        const from = [`--directory=${into}`, '--overwrite-tables', '--threads=4'];
+        const loaded = await runMydumper('myloader', target, [...from, '--verbose=3']);
+        const { code, stdout, stderr } = loaded;
+        return { code: made.code || code, stdout, stderr: made.stderr + stderr };
+      },
+      inAnyOrder,
+    );
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining('restoring') });
+    expect(left).toHaveLength(STATE_LINES);
+    // Where a view will be, there is a table for a moment.
+    expect(held).toEqual({ author: [1], book: [0], audit: [4], loan: [0], titles: [0] });
+  });
+});
 
 /** What the tool itself doesn't do on a server, by its words and whether it fails. */
 const CHANGES = [

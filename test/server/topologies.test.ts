@@ -47,17 +47,6 @@ onServers('the files of deploy, in front of $name', (server, on) => {
   const { test } = on;
   const schema = on.schema('deployed');
 
-  /** Drops a table of two rows through `target`; resolves when it is held whole. */
-  async function dropHeld(target: Target, table: string, stream?: net.Socket): Promise<void> {
-    await query(server, `CREATE TABLE ${schema.name}.${table} (id INT)`);
-    await query(server, `INSERT INTO ${schema.name}.${table} VALUES (1), (2)`);
-    await using session = await connect(target, stream && { stream });
-    await session.query(`DROP TABLE ${schema.name}.${table}`);
-    await using root = await connect(server);
-    await intentsSettled(root, [schema.name]);
-    expect((await heldRows(server, schema.name))[table]).toBe(2);
-  }
-
   test('beside: one proxy on the machine of the server, by TCP and by the socket', async () => {
     const ways: Readonly<Record<string, Variables>> = {
       'beside/undrop': {},
@@ -66,8 +55,9 @@ onServers('the files of deploy, in front of $name', (server, on) => {
     for (const [path, own] of Object.entries(ways)) {
       await using service = await startDeployed(path, server, own);
       const table = path.replace(/\W/g, '_');
-      await dropHeld({ ...server, ...addressOf(service) }, table);
-      await query({ ...server, ...addressOf(service) }, `UNDROP TABLE ${schema.name}.${table}`);
+      const target = { ...server, ...addressOf(service) };
+      await dropHeld(server, schema.name, { target, table });
+      await query(target, `UNDROP TABLE ${schema.name}.${table}`);
     }
   });
 
@@ -84,7 +74,7 @@ onServers('the files of deploy, in front of $name', (server, on) => {
     const since = crowd.come;
     await haproxy.checkedTimes(CHECKS, 'and one proxy is gone');
     await crowd.goesOn(CLIENTS);
-    await dropHeld(through(haproxy), 'after_a_kill');
+    await dropHeld(server, schema.name, { target: through(haproxy), table: 'after_a_kill' });
     await other.says({ event: 'held' });
     expect(other.logged({ event: 'held' })).toHaveLength(1);
     await using _again = await startDeployed('haproxy/undrop', server, placeOf(killed));
@@ -100,8 +90,9 @@ onServers('the files of deploy, in front of $name', (server, on) => {
     const file = 'haproxy/haproxy-proxy-protocol';
     await using started = await startPair(server, 'haproxy/undrop-proxy-protocol', file, own);
     const { host, port } = started.haproxy;
-    const socket = net.connect({ host, port, localAddress: '127.0.0.7' });
-    await dropHeld(through(started.haproxy), 'by_somebody', socket);
+    const stream = net.connect({ host, port, localAddress: '127.0.0.7' });
+    const [target, table] = [through(started.haproxy), 'by_somebody'];
+    await dropHeld(server, schema.name, { target, table, stream });
     const [line = ''] = (await readFile(auditFile, 'utf8')).split('\n');
     const from = expect.stringMatching(/^127\.0\.0\.7:\d+$/);
     expect(JSON.parse(line)).toMatchObject({ event: 'held', client: from });
@@ -114,6 +105,21 @@ onServers('the files of deploy, in front of $name', (server, on) => {
 
   const through = ({ host, port }: Haproxy): Target => ({ ...server, host, port });
 });
+
+/** Drops a table of two rows through `target`; resolves when it is held whole. */
+async function dropHeld(
+  server: TestServer,
+  schema: string,
+  { target, table, stream }: { target: Target; table: string; stream?: net.Socket },
+): Promise<void> {
+  const name = `${schema}.${table}`;
+  await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+  await using session = await connect(target, stream && { stream });
+  await session.query(`DROP TABLE ${name}`);
+  await using root = await connect(server);
+  await intentsSettled(root, [schema]);
+  expect((await heldRows(server, schema))[table]).toBe(2);
+}
 
 function addressOf({ proxy: { host, port } }: Service) {
   return { host, port };
@@ -219,12 +225,8 @@ describe('MySQL Router', () => {
 
   async function dropAndUndo(target: Target, table: string): Promise<void> {
     const name = `${schema.name}.${table}`;
-    await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+    await dropHeld(server, schema.name, { target, table });
     await using session = await connect(target);
-    await session.run(`DROP TABLE ${name}`);
-    await using root = await connect(server);
-    await intentsSettled(root, [schema.name]);
-    expect((await heldRows(server, schema.name))[table]).toBe(2);
     await session.run(`UNDROP TABLE ${name}`);
     expect(await session.count(name)).toBe(2);
   }

@@ -1,6 +1,6 @@
 /** What is held is as big as its file, right after it was filled and dropped. */
 import { statSync } from 'node:fs';
-import { startCollecting, until } from '../lifecycle/collecting.js';
+import { startCollecting, until } from '../collector/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { proxyInFront } from '../support/proxy.js';

@@ -324,15 +324,6 @@ onServers('TRUNCATE on $name', (server, on) => {
     expect([await valuesOf('native'), await held('native')]).toEqual([[], []]);
   });
 
-  test('of a parent: the keys of its children lead to the name', async () => {
-    await makeFamily('flushed');
-    await using other = await open();
-    const text = 'TRUNCATE flushed_par';
-    await other.run(['SET foreign_key_checks = 0', text, text]);
-    expect(await numbers.placesOf('flushed_par')).toHaveLength(2);
-    expect(await parentOf('flushed_ch')).toEqual([`${schema}.flushed_par`]);
-  });
-
   test('of a parent, and of its child, whose keys the server has named', async () => {
     await root.run(
       'CREATE TABLE kin_p (id INT PRIMARY KEY) ENGINE=InnoDB',

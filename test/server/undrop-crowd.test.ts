@@ -6,7 +6,7 @@
  * time is over gets it whole, or is told that it can't be had, and then it goes.
  */
 import { jest } from '@jest/globals';
-import { startCollecting } from '../lifecycle/collecting.js';
+import { startCollecting } from '../collector/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { LATE } from '../support/load.js';
 import { onServer } from '../support/on-servers.js';

@@ -105,7 +105,7 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     // A killed command leaves the ledger closed; drops are refused then.
     await through([`CREATE TABLE ${own.name}.u (id INT)`]);
     await query(server, 'RENAME TABLE _undrop.ledger TO _undrop.ledger_retired');
-    await query(server, 'INSERT INTO _undrop.ledger_version VALUES (1000000, UTC_TIMESTAMP())');
+    await query(server, "INSERT INTO _undrop.control VALUES ('retired', NULL, '', NOW(), 1000000)");
     await using proxy = await spawnProxy(server);
     await expect(query(proxy, `DROP TABLE ${own.name}.u`)).rejects.toThrow(/UNDROP_/);
     await proxy.stop();

@@ -9,13 +9,8 @@ import { temporaryFolder } from '../support/folders.js';
 import { goOn, startLoad } from '../support/load.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { listens, until } from '../support/poll.js';
-import {
-  controlPid,
-  type ProxyProcess,
-  spawnProxy,
-  type Variables,
-  workerPids,
-} from '../support/proxy.js';
+import type { ProxyProcess, Variables } from '../support/proxy.js';
+import { controlPid, linesWith, spawnProxy, workerPids } from '../support/proxy.js';
 import { connect, query, type Session, type Target } from '../support/servers.js';
 import { startService } from '../support/service.js';
 
@@ -228,8 +223,6 @@ async function interrupts(killer: Session | undefined, victim: Session | undefin
   expect(['answered', 1317]).toContain(await slept);
 }
 
-function count(proxy: ProxyProcess, fields: Readonly<Record<string, unknown>>): number {
-  const isLike = (line: Readonly<Record<string, unknown>>) =>
-    Object.entries(fields).every(([key, value]) => line[key] === value);
-  return proxy.lines.filter(isLike).length;
+function count(proxy: ProxyProcess, fields: Parameters<typeof linesWith>[1]): number {
+  return linesWith(proxy, fields).length;
 }

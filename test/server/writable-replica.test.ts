@@ -2,7 +2,7 @@
  * A replica that may be written to, and recovery there: what replication brings of drops that are
  * under way on the source is left alone, and is this server's once nothing is replicated any more.
  */
-import { holdTable, startCollecting, untilGone, whereIs } from '../lifecycle/collecting.js';
+import { holdTable, startCollecting, untilGone, whereIs } from '../collector/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';

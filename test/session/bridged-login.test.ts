@@ -4,7 +4,7 @@
  * connections and by each plugin, are in server/tls-logins.test.ts.
  */
 import { generateKeyPairSync } from 'node:crypto';
-import { type ServerKeyPolicy, spkiOf } from '../../src/service/login/server-key.js';
+import { type ServerKeyPolicy, spkiOf } from '../../src/connections/login/server-key.js';
 import { AuthBridge } from '../../src/session/login/auth-bridge.js';
 import { AuthExchange } from '../../src/session/login/auth-exchange.js';
 import type { ConnectionPair, ConnectionSecurity } from '../../src/session/login/login-check.js';
@@ -37,8 +37,10 @@ function begin(pair: ConnectionPair, policy?: ServerKeyPolicy) {
     check: null,
     nextToClient: idBehind(pair.client),
     nextToServer: idBehind(pair.upstream),
-    toClient: (framed) => out.push(['client', framed]),
-    toServer: (framed) => out.push(['server', framed]),
+    connections: {
+      toClient: (framed) => out.push(['client', framed]),
+      toServer: (framed) => out.push(['server', framed]),
+    },
   });
   /** To whom what came of it goes, with which sequence id. */
   const outcome = () => {

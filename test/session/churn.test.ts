@@ -9,21 +9,18 @@ import { jest } from '@jest/globals';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { breakOff } from '../support/break-off.js';
-import { exchange } from '../support/conversation.js';
 import { until } from '../support/poll.js';
 import { rounds } from '../support/sample.js';
-import { type Bench, openBench, Peer } from '../support/session-bench.js';
+import type { Bench } from '../support/session-bench.js';
+import { GREETING, LOGIN, OK, openBench, Peer, PING, RESPONSE } from '../support/session-bench.js';
 
 jest.setTimeout(rounds(600_000, 120_000));
 
 const SESSIONS = rounds(10_000, 1_000);
 const AT_A_TIME = 50;
-const NAME = 'mysql-9.7/deprecate-eof';
-const [GREETING, RESPONSE, ...REST] = exchange(NAME, 'login').spoken;
+const REST = LOGIN.slice(2);
 const ANSWERS = REST.filter(({ by }) => by === 'server').map(({ packet }) => packet);
-const PING = encodePacket(Buffer.of(0x0e), 0);
 const QUIT = encodePacket(Buffer.of(0x01), 0);
-const OK = exchange(NAME, 'COM_PING').answer;
 
 let bench: Bench | null = null;
 
@@ -36,7 +33,7 @@ afterEach(async () => {
 function serverSide(socket: net.Socket): void {
   let packets = 0;
   socket.on('error', () => undefined);
-  socket.write(greeting());
+  socket.write(GREETING);
   socket.on('data', (chunk: Buffer) => {
     packets++;
     const command = chunk[4];
@@ -47,15 +44,12 @@ function serverSide(socket: net.Socket): void {
   });
 }
 
-const greeting = () => GREETING?.packet ?? Buffer.alloc(0);
-const response = () => RESPONSE?.packet ?? Buffer.alloc(0);
-
 const arrive = async () => undefined;
 const greeted = (client: Peer) => client.packet();
 
 async function logIn(client: Peer): Promise<void> {
   await client.packet();
-  client.send(response());
+  client.send(RESPONSE);
   await client.packet();
 }
 
@@ -69,8 +63,8 @@ const ENDS: readonly (readonly [
   [arrive, Buffer.alloc(0), 'destroy'],
   [greeted, Buffer.alloc(0), 'end'],
   [greeted, Buffer.alloc(0), 'destroy'],
-  [greeted, response().subarray(0, 10), 'destroy'],
-  [greeted, response(), 'destroy'],
+  [greeted, RESPONSE.subarray(0, 10), 'destroy'],
+  [greeted, RESPONSE, 'destroy'],
   [logIn, Buffer.alloc(0), 'end'],
   [logIn, PING, 'destroy'],
   [logIn, QUIT, 'behind it'],

@@ -5,29 +5,18 @@
 import { assert } from '../../src/assert.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
-import { chooseRelay } from '../../src/relay/raw-handle.js';
-import { ConnectionLimit, type ListenerOptions } from '../../src/session/listener.js';
-import { encodePacket } from '../../src/wire/framing.js';
-import { exchange } from '../support/conversation.js';
+import type { Bench, BenchOptions, Connected, Peer } from '../support/session-bench.js';
 import {
   arrives,
-  type Bench,
-  type BenchOptions,
-  type Connected,
   endListener,
+  GREETING,
   logIn,
+  OK,
   openBench,
-  type Peer,
+  PING,
+  useWay,
+  WAYS,
 } from '../support/session-bench.js';
-
-/** By streams first: raw handles are tried for once, and used from then on. */
-const WAYS = ['streams', 'raw handles'];
-
-const PING = encodePacket(Buffer.from([0x0e]), 0);
-const [GREETING = Buffer.alloc(0)] = exchange('mysql-9.7/deprecate-eof', 'login').spoken.map(
-  ({ packet }) => packet,
-);
-const OK = encodePacket(Buffer.from('00000002000000', 'hex'), 1);
 
 /** Fails once, the next time that it is passed. */
 class Fault {
@@ -75,15 +64,13 @@ afterEach(async () => {
 });
 
 describe.each(WAYS)('by %s, a fault', (way) => {
-  beforeAll(async () => {
-    if (way === 'raw handles') expect(await chooseRelay()).toBe('raw');
-  });
+  beforeAll(() => useWay(way));
 
   let fault: Fault;
   let log: ErrorLog;
 
-  async function open(over: Partial<ListenerOptions> = {}, options: BenchOptions = {}) {
-    bench = await openBench({ ...options, over: { log, ...over } });
+  async function open(options: BenchOptions = {}) {
+    bench = await openBench({ log, ...options });
     return bench;
   }
 
@@ -103,14 +90,6 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   async function isLogged(peer: Peer, message: RegExp): Promise<void> {
     await peer.until('logged', () => log.errors.some((line) => message.test(line)));
   }
-
-  const failingPermits = () =>
-    new (class extends ConnectionLimit {
-      override release(): void {
-        super.release();
-        fault.pass();
-      }
-    })(100);
 
   test.each(['bytesFromClients', 'bytesFromServers'] as const)(
     'where bytes arrive (%s) ends their session',
@@ -136,7 +115,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   );
 
   test.each(['client', 'server'] as const)('where the %s goes ends the session', async (which) => {
-    const opened = await open({ connectionLimit: failingPermits() });
+    const opened = await open({ onChange: () => fault.pass() });
     const [other, ailing] = [await logIn(opened), await logIn(opened)];
     fault.arm();
     ailing[which].destroy();
@@ -145,7 +124,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('where a client takes too long ends its session', async () => {
-    const opened = await open({}, { loginTimeoutMs: 50 });
+    const opened = await open({ loginTimeoutMs: 50 });
     const other = await logIn(opened);
     const late = await opened.client();
     fault.arm();
@@ -156,13 +135,11 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('where a client arrives costs that client', async () => {
-    const failing = new (class extends ConnectionLimit {
-      override take(): boolean {
-        fault.pass();
-        return super.take();
-      }
-    })(100);
-    const opened = await open({ connectionLimit: failing });
+    const isAnnounced = () => {
+      fault.pass();
+      return false;
+    };
+    const opened = await open({ isAnnounced });
     const other = await logIn(opened);
     fault.arm();
     const late = await opened.client();
@@ -186,7 +163,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('amid a drain keeps no other session from its end', async () => {
-    const opened = await open({ connectionLimit: failingPermits() });
+    const opened = await open({ onChange: () => fault.pass() });
     const first = await logIn(opened);
     const second = await logIn(opened);
     fault.arm();

@@ -5,8 +5,7 @@ import type { Clock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Drainable, drain } from '../../src/session/listener.js';
 import type { DrainStage } from '../../src/session/session.js';
-import { exchange } from '../support/conversation.js';
-import { arrives, openBench } from '../support/session-bench.js';
+import { arrives, GREETING, openBench } from '../support/session-bench.js';
 
 /** Sleeps until it is told to go on. */
 class SlowClock implements Clock {
@@ -50,8 +49,6 @@ test('clients are let in for the time of waiting, and what is left after its tim
 
 // ── socket options ───────────────────────────────────────────────────────────────────────────────
 // What the sockets of both legs are told: no delay, and to be kept alive; on IPv6 as well.
-
-const GREETING = exchange('mysql-9.7/deprecate-eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 
 interface Handle {
   getpeername(into: { port?: number }): number;

@@ -6,8 +6,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tryToListen } from '../../src/session/listen-addresses.js';
-import { exchange } from '../support/conversation.js';
-import { type Bench, openBench } from '../support/session-bench.js';
+import { type Bench, GREETING, openBench } from '../support/session-bench.js';
 
 let folder = '';
 beforeEach(() => {
@@ -15,8 +14,6 @@ beforeEach(() => {
 });
 
 afterEach(() => rmSync(folder, { recursive: true }));
-
-const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 
 async function isServed(opened: Bench, index: number): Promise<void> {
   const client = await opened.client(opened.addresses[index]);

@@ -2,29 +2,28 @@
  * Sessions between a fake client and a fake server on real sockets: refusing and ending. What they
  * relay is compared on real servers, in server/client-pipelining and server/differential.
  */
-import { once } from 'node:events';
-import net from 'node:net';
 import { type Log, silentLog } from '../../src/log.js';
-import { chooseRelay } from '../../src/relay/raw-handle.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
+import type { Bench, BenchOptions, Connected } from '../support/session-bench.js';
 import {
   answerMarker,
   arrives,
-  type Bench,
-  type BenchOptions,
-  type Connected,
   endListener,
   errorTo,
+  GREETING,
   logIn,
+  OK,
   openBench,
+  PING,
   passes,
+  queryPacket,
+  RESPONSE,
   serverIsExcused,
   serverRefuses,
+  useWay,
+  WAYS,
 } from '../support/session-bench.js';
-
-/** By streams first: raw handles are tried for once, and used from then on. */
-const WAYS = ['streams', 'raw handles'];
 
 let bench: Bench | null = null;
 
@@ -53,13 +52,6 @@ afterEach(async () => {
 });
 
 const NAME = 'mysql-9.7/deprecate-eof';
-const PING = encodePacket(Buffer.from([0x0e]), 0);
-const OK = exchange(NAME, 'COM_PING').answer;
-const [greeting, response] = exchange(NAME, 'login').spoken.map(({ packet }) => packet);
-const GREETING = greeting ?? Buffer.alloc(0);
-const RESPONSE = response ?? Buffer.alloc(0);
-
-const query = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
 
 /** Client and server, with the greeting passed on. */
 async function greeted(options: BenchOptions = {}): Promise<Connected> {
@@ -92,14 +84,12 @@ async function isExcused({ client, server }: Connected): Promise<void> {
 }
 
 describe.each(WAYS)('sessions by %s', (way) => {
-  beforeAll(async () => {
-    if (way === 'raw handles') expect(await chooseRelay()).toBe('raw');
-  });
+  beforeAll(() => useWay(way));
 
   describe('a command that is refused', () => {
     test('is answered behind what is under way, and before what follows (wire 11)', async () => {
       const { client, server } = await logIn(await open());
-      client.send(PING, UNKNOWN, PING, query('SELECT 1'));
+      client.send(PING, UNKNOWN, PING, queryPacket('SELECT 1'));
       await server.take(PING.length);
       server.send(OK);
       await answerMarker(server);
@@ -110,7 +100,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
         sequenceId: 1,
         text: expect.stringMatching(/^UNDROP_UNKNOWN_COMMAND: Unknown command 0x7f/),
       });
-      const rest = Buffer.concat([PING, query('SELECT 1')]);
+      const rest = Buffer.concat([PING, queryPacket('SELECT 1')]);
       expect((await server.take(rest.length)).equals(rest)).toBe(true);
       await passes(server, client, OK);
       expect(bench?.counters.audited).toEqual({ 'refused|UNDROP_UNKNOWN_COMMAND': 1 });
@@ -274,7 +264,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const { answer } = exchange('mysql-9.7/eof', title);
       const { client, server } = await logIn(await open());
       for (let times = 0; times < 3; times++) {
-        await passes(client, server, query('SELECT 1'));
+        await passes(client, server, queryPacket('SELECT 1'));
         await passes(server, client, answer);
       }
       await passes(client, server, PING);
@@ -284,21 +274,47 @@ describe.each(WAYS)('sessions by %s', (way) => {
   });
 
   describe('a server that', () => {
-    test('refuses before its greeting has its words passed on (wire 32)', async () => {
-      const { client, server } = await reached();
-      const { answer } = exchange('mysql-9.7/too-many', 'a connection too many');
-      server.send(answer);
+    const asked = async () => {
+      const connected = await logIn(await open());
+      await passes(connected.client, connected.server, queryPacket('SELECT id'));
+      return connected;
+    };
+    const rows = exchange(NAME, 'more rows than sequence ids').answer;
+    test.each([
+      [
+        'refuses before its greeting',
+        reached,
+        exchange('mysql-9.7/too-many', 'a connection too many').answer,
+      ],
+      [
+        'says goodbye to an idle session',
+        async () => logIn(await open()),
+        exchange('mysql-9.7/goodbye', 'an ERR that nobody asked for').answer,
+      ],
+      ['ends in the middle of a result', asked, rows.subarray(0, rows.length >> 1)],
+    ])('%s has its words passed on (wire 32, 46, 52)', async (_what, begin, sent) => {
+      const { client, server } = await begin();
+      server.send(sent);
       server.end();
-      expect((await client.take(answer.length)).equals(answer)).toBe(true);
+      expect((await client.take(sent.length)).equals(sent)).toBe(true);
       client.end();
       await bothEnd({ client, server });
       expect(client.received).toHaveLength(0);
     });
 
+    test.each(['end', 'destroy'] as const)('goes by %s ends the client (wire 52)', async (go) => {
+      const connected = go === 'end' ? await greeted() : await logIn(await open());
+      if (go === 'end') await passes(connected.client, connected.server, RESPONSE);
+      connected.server[go]();
+      await connected.client.ended();
+      connected.client.end();
+      await bothEnd(connected);
+    });
+
     test('goes before its greeting is told of, in the shape that fits there (wire 54)', async () => {
       const warnings: [object, string][] = [];
       const warn = (fields: object, message: string) => warnings.push([fields, message]);
-      const { client, server } = await reached({ over: { log: { ...silentLog, warn } } });
+      const { client, server } = await reached({ log: { ...silentLog, warn } });
       server.end();
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno: 1053, sqlState: '', sequenceId: 0 });
@@ -318,7 +334,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('says nothing is given up (wire 54)', async () => {
       const { said, log } = warningLog();
-      const { client, server } = await reached({ greetingTimeoutMs: 50, over: { log } });
+      const { client, server } = await reached({ greetingTimeoutMs: 50, log });
       const error = await errorTo(client);
       expect(error).toMatchObject({ errno: 1053, sqlState: '', sequenceId: 0 });
       expect(said[0]).toMatch(/no greeting within 50 ms/);
@@ -337,44 +353,6 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(error.text).toMatch(/^UNDROP_(PACKET_TOO_LARGE|MALFORMED_PACKET): /);
       client.end();
       await bothEnd({ client, server });
-    });
-
-    test('goes during the login ends the client (wire 52)', async () => {
-      const connected = await greeted();
-      await passes(connected.client, connected.server, RESPONSE);
-      connected.server.end();
-      connected.client.end();
-      await bothEnd(connected);
-    });
-
-    test('says goodbye to an idle session has its words passed on (wire 46, 52)', async () => {
-      const connected = await logIn(await open());
-      const { answer } = exchange('mysql-9.7/goodbye', 'an ERR that nobody asked for');
-      connected.server.send(answer);
-      connected.server.end();
-      expect((await connected.client.take(answer.length)).equals(answer)).toBe(true);
-      connected.client.end();
-      await bothEnd(connected);
-    });
-
-    test('ends in the middle of a result has all that it sent passed on (wire 52)', async () => {
-      const { client, server } = await logIn(await open());
-      await passes(client, server, query('SELECT id'));
-      const { answer } = exchange(NAME, 'more rows than sequence ids');
-      const half = answer.subarray(0, answer.length >> 1);
-      server.send(half);
-      server.end();
-      expect((await client.take(half.length)).equals(half)).toBe(true);
-      client.end();
-      await bothEnd({ client, server });
-    });
-
-    test('breaks off ends the client (wire 52)', async () => {
-      const connected = await logIn(await open());
-      connected.server.destroy();
-      await connected.client.ended();
-      connected.client.end();
-      await bothEnd(connected);
     });
   });
 
@@ -411,7 +389,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const opened = await open();
       const connected = await logIn(opened);
       const { client, server } = connected;
-      const select = query('SELECT 1');
+      const select = queryPacket('SELECT 1');
       client.send(UNKNOWN, UNKNOWN, select);
       client.end();
       // Another client's turn of events: by then the proxy has seen the end of this one.
@@ -477,7 +455,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('breaks off in the middle of a result ends the server session (wire 51)', async () => {
       const connected = await logIn(await open());
-      await passes(connected.client, connected.server, query('SELECT id'));
+      await passes(connected.client, connected.server, queryPacket('SELECT id'));
       connected.server.send(exchange(NAME, 'more rows than sequence ids').answer.subarray(0, 500));
       connected.client.destroy();
       await connected.server.ended();
@@ -485,34 +463,6 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
   });
-
-  describe('an upstream that can’t be reached', () => {
-    test('is told of, with every address and its cause in the log (wire 54)', async () => {
-      const { said, log } = warningLog();
-      const nobody = await freePorts(2);
-      const opened = await open({
-        upstreams: nobody.map((port) => ({ host: '127.0.0.1', port })),
-        over: { log },
-      });
-      const client = await opened.client();
-      const error = await errorTo(client);
-      expect(error).toMatchObject({ errno: 1053, sqlState: '', sequenceId: 0 });
-      for (const port of nobody) {
-        expect(said[0]).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} [^;]*ECONNREFUSED`));
-      }
-      client.end();
-      await client.ended();
-    });
-  });
-
-  /** Ports that nobody listens on. */
-  async function freePorts(count: number): Promise<readonly number[]> {
-    const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
-    await Promise.all(servers.map((server) => once(server, 'listening')));
-    const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-    await Promise.all(servers.map((server) => once(server.close(), 'close')));
-    return ports;
-  }
 
   describe('a drain', () => {
     test('tells a client that is still logging in', async () => {

@@ -7,8 +7,8 @@ import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import type { Protection, Verdict } from '../../src/sql/verdict.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
+import { verdictGroups } from './corpus.js';
 import { describeVerdict, lexMode, type ServerKey } from './describe-verdict.js';
-import { verdictGroups } from './verdict-cases.js';
 
 const PARTITIONS = { multiStatements: true, protect: new Set<Protection>(['drop-partition']) };
 const ALL: readonly ServerKey[] = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
@@ -69,12 +69,10 @@ describe('ALTER TABLE of partitions', () => {
 // ── truncate ─────────────────────────────────────────────────────────────────────────────────────
 // TRUNCATE where it is looked for, however it is written, and not a byte of it where it isn't.
 
-describe('TRUNCATE', () => {
-  test('is none of ours where it is not looked for', () => {
-    for (const sql of ['TRUNCATE a', 'DO 1; TRUNCATE a', "PREPARE s FROM 'TRUNCATE a'"]) {
-      const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), { multiStatements: true });
-      expect([sql, verdict.kind]).toEqual([sql, 'not-ours']);
-      expect(mayBeOurs(Buffer.from('TRUNCATE a'), 0, 10)).toBe(false);
-    }
-  });
+test('TRUNCATE is none of ours where it is not looked for', () => {
+  for (const sql of ['TRUNCATE a', 'DO 1; TRUNCATE a', "PREPARE s FROM 'TRUNCATE a'"]) {
+    const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), { multiStatements: true });
+    expect([sql, verdict.kind]).toEqual([sql, 'not-ours']);
+  }
+  expect(mayBeOurs(Buffer.from('TRUNCATE a'), 0, 10)).toBe(false);
 });

@@ -2,25 +2,15 @@
  * The corpus: statements as ORMs, migration and backup tools, people and adversaries send them,
  * each with what it is and the servers on which that holds.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
+import type { Protection } from '../../src/sql/verdict.js';
+import { readText } from '../support/source-file.js';
 import { lexMode, type ServerKey } from './describe-verdict.js';
 
 export type CorpusKind =
-  | 'drop-table'
-  | 'drop-sequence'
-  | 'syntax-error'
-  | 'not-a-drop'
-  | 'hidden-drop'
-  | 'multi-statement'
-  | 'truncate'
-  | 'drop-view'
-  | 'drop-temporary'
-  | 'drop-partition'
-  | 'drop-database'
-  | 'create-or-replace';
+  | ('drop-table' | 'drop-sequence' | 'drop-view' | 'drop-temporary' | 'drop-partition')
+  | ('drop-database' | 'create-or-replace' | 'truncate' | 'multi-statement' | 'hidden-drop')
+  | ('syntax-error' | 'not-a-drop');
 
 export interface CorpusCase {
   readonly comment: string;
@@ -32,8 +22,6 @@ export interface CorpusCase {
   /** `[schema or null, table]` in order. */
   readonly tables?: readonly (readonly [string | null, string])[];
   readonly ifExists?: boolean;
-  readonly restrict?: boolean;
-  readonly cascade?: boolean;
   readonly wait?: string | number;
   readonly schema?: string;
   /** The kinds of the statements of a multi-statement text. */
@@ -45,8 +33,7 @@ export interface CorpusCase {
 }
 
 export function corpusCases(): readonly CorpusCase[] {
-  const folder = join(fileURLToPath(import.meta.url), '../../../../test/golden');
-  return JSON.parse(readFileSync(join(folder, 'corpus_cases.json'), 'utf8')) as CorpusCase[];
+  return JSON.parse(readText('test/golden/corpus_cases.json')) as CorpusCase[];
 }
 
 /** The mode that a case is read in. */
@@ -59,3 +46,25 @@ export function modeOf(case_: CorpusCase, server: ServerKey): LexMode {
     charset: 'utf8',
   });
 }
+
+// ── verdict_cases.json ───────────────────────────────────────────────────────────────────────────
+// What a statement is, as its servers read it.
+
+interface VerdictGroup {
+  readonly about: string;
+  readonly on: readonly ServerKey[];
+  /** Default true. */
+  readonly multiStatements?: boolean;
+  readonly protect?: readonly Protection[];
+  /** `sql` as latin1, `verdict` in the words of `describeVerdict`. */
+  readonly cases: readonly {
+    readonly comment?: string;
+    readonly sql: string;
+    readonly verdict: string;
+    readonly mode?: Partial<LexMode>;
+  }[];
+}
+
+export const verdictGroups: readonly VerdictGroup[] = JSON.parse(
+  readText('test/golden/verdict_cases.json'),
+);

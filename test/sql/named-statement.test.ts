@@ -5,7 +5,7 @@
 
 import { commentTags } from '../../src/sql/comment-tags.js';
 import { readNamedStatement } from '../../src/sql/named-statement.js';
-import { SERVER_MODES } from './describe-verdict.js';
+import { lexMode, SERVER_MODES } from './describe-verdict.js';
 
 function read(
   text: string,
@@ -14,13 +14,6 @@ function read(
 ) {
   return readNamedStatement(Buffer.from(text), SERVER_MODES[server], { multiStatements });
 }
-
-const PLAIN_MODE = {
-  ansiQuotes: false,
-  noBackslashEscapes: false,
-  squareBrackets: false,
-  charset: 'utf8',
-} as const;
 
 describe('a text', () => {
   test.each([
@@ -37,21 +30,14 @@ describe('a text', () => {
   });
 
   test.each([
-    'SELECT 1',
-    "SELECT 'EXECUTE p'",
-    'INSERT INTO t VALUES (1) /* CALL x() */',
-    'SELECT `execute` FROM `prepare`',
-    'CREATE PROCEDURE x() EXECUTE p',
+    ...['SELECT 1', "SELECT 'EXECUTE p'", 'INSERT INTO t VALUES (1) /* CALL x() */'],
+    ...['SELECT `execute` FROM `prepare`', 'CREATE PROCEDURE x() EXECUTE p'],
   ])('%s is not', (text) => {
     expect(read(text).kind).toBe('other');
   });
 
   test.each([
-    'CALL x()',
-    'DO 1; EXECUTE p',
-    'EXECUTE p; DO 1',
-    'EXECUTE p q',
-    "EXECUTE 'p",
+    ...['CALL x()', 'DO 1; EXECUTE p', 'EXECUTE p; DO 1', 'EXECUTE p q', "EXECUTE 'p"],
     `EXECUTE p /* ${'x'.repeat(70_000)} */`,
   ])('%.40s can be anything', (text) => {
     expect(read(text).kind).toBe('unknown');
@@ -67,11 +53,10 @@ describe('a text', () => {
     const open = SERVER_MODES['mysql-9.7'];
     const options = { multiStatements: true };
     expect(readNamedStatement(bytes, open, options).kind).toBe('disagree');
-    const known = { ...open, ...PLAIN_MODE, ...mode };
+    const plain = lexMode('mysql-9.7', { charset: 'utf8' });
+    const known = { ...plain, ...mode };
     expect(readNamedStatement(bytes, known, options)).toMatchObject({ name: 'p' });
-    expect(readNamedStatement(bytes, { ...open, ...PLAIN_MODE }, options).kind).not.toBe(
-      'disagree',
-    );
+    expect(readNamedStatement(bytes, plain, options).kind).not.toBe('disagree');
   });
 
   test.each([

@@ -3,13 +3,7 @@
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../../src/names/names.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
 import { LONG_SLICE_BYTES, readAtOnce } from '../../src/sql/reading.js';
-import {
-  isRecycleName,
-  isRecycleToken,
-  mayBeOurs,
-  mentionsRecycle,
-  readingMayBeOurs,
-} from '../../src/sql/trigger-scan.js';
+import * as triggers from '../../src/sql/trigger-scan.js';
 import type { Protection } from '../../src/sql/verdict.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
@@ -40,7 +34,7 @@ function naively(text: string, protect: ReadonlySet<Protection>): boolean {
 function scan(text: string, protect: ReadonlySet<Protection> = new Set()): boolean {
   const [before, behind] = ['droptablealterpartitiontruncate', 'truncatealterpartitionprepare'];
   const bytes = Buffer.from(`${before}${text}${behind}`, 'latin1');
-  return mayBeOurs(bytes, before.length, bytes.length - behind.length, protect);
+  return triggers.mayBeOurs(bytes, before.length, bytes.length - behind.length, protect);
 }
 
 const words = fc.constantFrom(
@@ -65,33 +59,19 @@ test('the scan says what a naive search says, and sees nothing beyond its range'
       const text = Buffer.from(all.join(''), 'latin1').toString('latin1');
       const protect = new Set(kinds);
       expect(scan(text, protect)).toBe(naively(text, protect));
-      expect(mentionsRecycle(Buffer.from(text, 'latin1'))).toBe(/_undrop/i.test(text));
+      expect(triggers.mentionsRecycle(Buffer.from(text, 'latin1'))).toBe(/_undrop/i.test(text));
     }),
     { numRuns: rounds(6_000, 1_000) },
   );
 });
 
 test.each([
-  'DROP TABLE t',
-  'dRoP/**/tAbLeS t',
-  'DROP SCHEMA d',
-  'drop database d',
-  'Drop Sequence s',
-  'UNDROP TABLE t',
-  'undrop database d',
-  'UNDROP orders',
-  '/* x */ -- y\n # z\nUndrop Table t',
-  "hold table t for '1d'",
-  'PURGE RECYCLEBIN',
-  'EXPLAIN TRUNCATE t',
-  'SHOW DROPPED TABLES',
-  'EXPLAIN DROP TABLE t',
-  "PREPARE s FROM 'DR\\OP TAB\\LE t'",
-  'EXECUTE IMMEDIATE @x',
-  'CREATE OR REPLACE TABLE t (a INT)',
-  'INSERT INTO _undrop.x VALUES (1)',
-  'SET @@SESSION.SQL_LOG_BIN= 0',
-  'INSERT INTO `_UnDrOp_local`.x VALUES (1)',
+  ...['DROP TABLE t', 'dRoP/**/tAbLeS t', 'DROP SCHEMA d', 'drop database d', 'Drop Sequence s'],
+  ...['UNDROP TABLE t', 'undrop database d', 'UNDROP orders', '/* x */ -- y\n # z\nUndrop Table t'],
+  ...["hold table t for '1d'", 'PURGE RECYCLEBIN', 'EXPLAIN TRUNCATE t', 'SHOW DROPPED TABLES'],
+  ...['EXPLAIN DROP TABLE t', "PREPARE s FROM 'DR\\OP TAB\\LE t'", 'EXECUTE IMMEDIATE @x'],
+  ...['CREATE OR REPLACE TABLE t (a INT)', 'INSERT INTO _undrop.x VALUES (1)'],
+  ...['SET @@SESSION.SQL_LOG_BIN= 0', 'INSERT INTO `_UnDrOp_local`.x VALUES (1)'],
 ])('%s has to be looked at', (text) => {
   expect(scan(text)).toBe(true);
 });
@@ -99,11 +79,8 @@ test.each([
 test.each([
   'SELECT 1',
   'ALTER TABLE t DROP COLUMN c'.replace('TABLE', 'TABEL'),
-  'INSERT INTO t VALUES (1)',
-  'REPLACE INTO t VALUES (1)',
-  'CREATE TABLE t (a INT)',
-  'INSERT INTO undrop.x SELECT drop_ FROM un_drop',
-  'INSERT INTO \x7fundrop.x VALUES (1)',
+  ...['INSERT INTO t VALUES (1)', 'REPLACE INTO t VALUES (1)', 'CREATE TABLE t (a INT)'],
+  ...['INSERT INTO undrop.x SELECT drop_ FROM un_drop', 'INSERT INTO \x7fundrop.x VALUES (1)'],
 ])('%s goes on unseen', (text) => {
   expect(scan(text)).toBe(false);
 });
@@ -119,26 +96,28 @@ test.each<[string, Protection[]]>([
   for (let at = 0; at <= words.length; at++) {
     const text = Buffer.alloc(LONG_SLICE_BYTES + 100, ' ');
     text.write(words, LONG_SLICE_BYTES - at);
-    expect([at, readAtOnce(readingMayBeOurs(text, new Set(protect)))]).toEqual([at, true]);
+    expect([at, readAtOnce(triggers.readingMayBeOurs(text, new Set(protect)))]).toEqual([at, true]);
   }
 });
 
 test.each(['SELECT 1', 'TRUNCATE t', 'ALTER TABLE a TRUNCATE PARTITION p'])(
   '%s in a long text is none of what is not enabled',
   (words) => {
-    expect(readAtOnce(readingMayBeOurs(Buffer.from(words), new Set()))).toBe(false);
-    expect(readAtOnce(readingMayBeOurs(Buffer.from(words), ALL))).toBe(words !== 'SELECT 1');
+    expect(readAtOnce(triggers.readingMayBeOurs(Buffer.from(words), new Set()))).toBe(false);
+    expect(readAtOnce(triggers.readingMayBeOurs(Buffer.from(words), ALL))).toBe(
+      words !== 'SELECT 1',
+    );
   },
 );
 
 test('the name of a recycle schema is found anywhere in a long text', () => {
   const [first, second] = [LONG_SLICE_BYTES, 2 * LONG_SLICE_BYTES];
   const text = Buffer.alloc(second + 100, 'p');
-  expect(mentionsRecycle(text)).toBe(false);
+  expect(triggers.mentionsRecycle(text)).toBe(false);
   for (const at of [0, first - 7, first - 6, first - 3, first, second - 2, text.length - 7]) {
     const named = Buffer.from(text);
     named.write('_UnDrop', at);
-    expect([at, mentionsRecycle(named)]).toEqual([at, true]);
+    expect([at, triggers.mentionsRecycle(named)]).toEqual([at, true]);
   }
 });
 
@@ -147,7 +126,7 @@ test('the name of a recycle schema is found anywhere in a long text', () => {
 
 function isToken(text: string): boolean {
   const bytes = Buffer.from(`--${text}--`, 'latin1');
-  return isRecycleToken(bytes, 2, bytes.length - 2);
+  return triggers.isRecycleToken(bytes, 2, bytes.length - 2);
 }
 
 test('every schema that undrop has, quoted in any way and in any case', () => {
@@ -155,7 +134,7 @@ test('every schema that undrop has, quoted in any way and in any case', () => {
   for (const name of own) {
     const ways = [name, `\`${name}\``, `"${name}"`, `[${name}]`, name.toUpperCase()];
     expect(ways.filter((way) => !isToken(way))).toEqual([]);
-    expect(isRecycleName(Buffer.from(name))).toBe(true);
+    expect(triggers.isRecycleName(Buffer.from(name))).toBe(true);
   }
 });
 
@@ -174,7 +153,7 @@ test.each([
 });
 
 test.each(['_undrop\0', '_undrop\0x', '_UNDROP'])('of a packet: %j', (name) => {
-  expect(isRecycleName(Buffer.from(name, 'latin1'))).toBe(true);
+  expect(triggers.isRecycleName(Buffer.from(name, 'latin1'))).toBe(true);
 });
 
 test.each([
@@ -229,11 +208,8 @@ const WRITES = [
 ];
 
 const READS = [
-  ...[
-    'SELECT * FROM %',
-    'SELECT a AS `for`, b AS `update` FROM %',
-    "SELECT * INTO OUTFILE 'x' FROM %",
-  ],
+  ...['SELECT * FROM %', 'SELECT a AS `for`, b AS `update` FROM %'],
+  "SELECT * INTO OUTFILE 'x' FROM %",
   ...['(SELECT * FROM %)', '((SELECT 1) UNION (SELECT a FROM %))', 'SHOW CREATE TABLE %'],
   ...['WITH c AS (SELECT 1) SELECT * FROM c, %', 'WITH RECURSIVE c (a) AS (SELECT 1) TABLE %'],
   ...['EXPLAIN SELECT * FROM %', 'EXPLAIN DELETE FROM %', 'DESC %', 'DESCRIBE %', 'EXPLAIN %'],

@@ -1,12 +1,7 @@
 /** The statements of undrop's own: what they are read as, and where they stop being one. */
 import { NAMES_MAX } from '../../src/sql/reading.js';
-import {
-  hasUndo,
-  isProtected,
-  type Protection,
-  type UndoStatement,
-  type UndoTarget,
-} from '../../src/sql/verdict.js';
+import type { Protection, UndoStatement, UndoTarget } from '../../src/sql/verdict.js';
+import { hasUndo, isProtected } from '../../src/sql/verdict.js';
 import { classify } from '../support/classify.js';
 import { lexMode } from './describe-verdict.js';
 
@@ -142,12 +137,8 @@ describe('a statement of undrop’s own', () => {
 });
 
 test.each([
-  'PURGE BINARY LOGS TO "x"',
-  'PURGE MASTER LOGS BEFORE NOW()',
-  'SHOW FULL TABLES',
-  'SHOW TABLES',
-  'SELECT * FROM _undrop.ledger',
-  'EXPLAIN SELECT 1',
+  ...['PURGE BINARY LOGS TO "x"', 'PURGE MASTER LOGS BEFORE NOW()', 'SHOW FULL TABLES'],
+  ...['SHOW TABLES', 'SELECT * FROM _undrop.ledger', 'EXPLAIN SELECT 1'],
   'EXPLAIN TRUNCATE TABLE a',
 ])('%s is the server’s', (sql) => {
   expect(read(sql)).toEqual({ kind: 'not-ours' });

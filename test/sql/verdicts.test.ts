@@ -1,7 +1,7 @@
 /** Each case of test/golden/verdict_cases.json, as each of its servers reads it. */
 import { classify } from '../support/classify.js';
+import { verdictGroups } from './corpus.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
-import { verdictGroups } from './verdict-cases.js';
 
 describe.each(verdictGroups)('$about, on $on', ({ on, multiStatements = true, protect, cases }) => {
   const options = { multiStatements, ...(protect && { protect: new Set(protect) }) };

@@ -16,9 +16,9 @@ import {
   inRoot,
   readDistribution,
 } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
-import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
-import { projectFolder, temporaryFolder } from './folders.js';
+import { ensureCached } from '../../throwaway-servers/cache.js';
+import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
+import { laying, temporaryFolder } from './folders.js';
 import { until } from './poll.js';
 
 const SUITE = 'bookworm';
@@ -51,17 +51,10 @@ ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 exec env -i container=undrop-test PATH=${PATH} chroot . /lib/systemd/systemd --system`;
 
-export interface BootedDebian extends AsyncDisposable {
-  /** Its tree, seen from this machine; not what it has mounted, such as /run and /tmp. */
-  readonly folder: string;
-  /** Runs a program in it, as root; rejects where that fails. */
-  run(...argv: readonly string[]): Promise<string>;
-  /** The same, whatever the exit code. */
-  attempt(...argv: readonly string[]): Promise<CommandResult>;
-}
+export type BootedDebian = Awaited<ReturnType<typeof bootDebian>>;
 
 /** Needs root; rejects with the reason where namespaces can't be made. */
-export async function bootDebian(): Promise<BootedDebian> {
+export async function bootDebian() {
   if (process.getuid?.() !== 0) throw new Error('A Debian of its own can be booted by root alone.');
   const tree = await ensureTree();
   const temporary = await temporaryFolder('debian');
@@ -82,6 +75,7 @@ export async function bootDebian(): Promise<BootedDebian> {
     errors = (errors + text).slice(-10_000);
   });
   let init: string | undefined;
+  /** Runs a program in it, as root, whatever its exit code. */
   const attempt = (...argv: readonly string[]) => {
     const enter = ['nsenter', '--target', init ?? '', ...NAMESPACES.map((name) => `--${name}`)];
     const env = ['env', '-i', `PATH=${PATH}`, 'HOME=/root', 'DEBIAN_FRONTEND=noninteractive'];
@@ -107,9 +101,11 @@ export async function bootDebian(): Promise<BootedDebian> {
     throw error;
   }
   return {
+    /** Its tree, seen from this machine; not what it has mounted, such as /run and /tmp. */
     folder,
     attempt,
-    run: async (...argv) => {
+    /** The same; rejects where it fails. */
+    run: async (...argv: readonly string[]) => {
       const { code, stdout, stderr } = await attempt(...argv);
       if (code !== 0) throw new Error(`${argv.join(' ')}: ${code}\n${stdout}\n${stderr}`);
       return stdout;
@@ -119,12 +115,10 @@ export async function bootDebian(): Promise<BootedDebian> {
 }
 
 function ensureTree(): Promise<string> {
-  const cache = cacheFolder(process.env, projectFolder);
-  const say = (line: string) => process.stderr.write(`${line}\n`);
-  const made = ensureCached(cache, `debian-${SUITE}.v1`, async (folder) => {
+  const made = ensureCached(laying.cache, `debian-${SUITE}.v1`, async (folder) => {
     const set = { key: 'debootstrap', suite: SUITE, packages: ['debootstrap'] };
-    const tools = await ensureAptRoot(set, { cache, say });
-    say('debian: debootstrap …');
+    const tools = await ensureAptRoot(set, laying);
+    laying.say('debian: debootstrap …');
     const distribution = readDistribution();
     const source = distribution && findMainSource(distribution);
     if (!source) throw new Error('apt has no source for the distribution');
@@ -155,11 +149,7 @@ export async function makeWrapper(path: string, argv: readonly string[]): Promis
 /** Systemd takes the control group that it is in for the whole machine's. */
 async function makeGroup(): Promise<string> {
   const { stdout } = await runCommand([
-    'findmnt',
-    '--noheadings',
-    '--output=TARGET',
-    '-t',
-    'cgroup2',
+    ...['findmnt', '--noheadings', '--output=TARGET', '-t', 'cgroup2'],
   ]);
   const group = join(stdout.split('\n')[0] ?? '', `undrop-test-${process.pid}`);
   await mkdir(group);

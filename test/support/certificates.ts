@@ -7,26 +7,28 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export interface Certificates extends AsyncDisposable {
-  readonly folder: string;
-  readonly ca: string;
+/** Names of the files, each in the folder. */
+const FILES = {
+  ca: 'ca.pem',
   /** Of the authority, for localhost, 127.0.0.1 and 127.0.0.2, with an RSA key of 2048 bits. */
-  readonly cert: string;
-  readonly key: string;
+  ...{ cert: 'cert.pem', key: 'key.pem' },
   /** Another one of the same, with its own key, as after a renewal. */
-  readonly renewedCert: string;
-  readonly renewedKey: string;
+  ...{ renewedCert: 'renewed-cert.pem', renewedKey: 'renewed-key.pem' },
   /** The same with an EC key. */
-  readonly ecCert: string;
-  readonly ecKey: string;
+  ...{ ecCert: 'ec-cert.pem', ecKey: 'ec-key.pem' },
   /** For another name. */
-  readonly otherNameCert: string;
+  otherNameCert: 'other-name-cert.pem',
   /** An authority that signed none of these. */
-  readonly otherCa: string;
+  otherCa: 'other-ca.pem',
   /** The key of `cert` with a passphrase. */
-  readonly lockedKey: string;
+  lockedKey: 'locked-key.pem',
   /** The public half of `key`. */
-  readonly publicKey: string;
+  publicKey: 'public-key.pem',
+};
+
+/** The folder, the path of each file in it, and its end. */
+export interface Certificates extends Readonly<typeof FILES>, AsyncDisposable {
+  readonly folder: string;
   remove(): void;
 }
 
@@ -63,20 +65,7 @@ export function makeCertificates(): Certificates {
   openssl('rsa', '-in', 'key.pem', '-aes128', '-passout', 'pass:secret', '-out', 'locked-key.pem');
   openssl('rsa', '-in', 'key.pem', '-pubout', '-out', 'public-key.pem');
   const remove = () => rmSync(folder, { recursive: true, force: true });
-  return {
-    folder,
-    ca: at('ca.pem'),
-    cert: at('cert.pem'),
-    key: at('key.pem'),
-    renewedCert: at('renewed-cert.pem'),
-    renewedKey: at('renewed-key.pem'),
-    ecCert: at('ec-cert.pem'),
-    ecKey: at('ec-key.pem'),
-    otherNameCert: at('other-name-cert.pem'),
-    otherCa: at('other-ca.pem'),
-    lockedKey: at('locked-key.pem'),
-    publicKey: at('public-key.pem'),
-    remove,
-    [Symbol.asyncDispose]: async () => remove(),
-  };
+  const paths = Object.entries(FILES).map(([key, name]) => [key, at(name)]);
+  const files = Object.fromEntries(paths) as typeof FILES;
+  return { folder, ...files, remove, [Symbol.asyncDispose]: async () => remove() };
 }

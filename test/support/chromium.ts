@@ -6,9 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { ensureAptRoot } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
-import { projectFolder } from './folders.js';
+import { aptFolder } from './apt-folder.js';
 
 /** What the tests use of playwright-core, whose own types need those of a browser. */
 interface Locator {
@@ -62,11 +60,7 @@ const { chromium } = load('playwright-core') as {
 };
 const AXE = readFileSync(load.resolve('axe-core/axe.min.js'), 'utf8');
 
-const SET = {
-  key: 'chromium',
-  suite: null,
-  packages: ['chromium', 'fonts-dejavu-core', 'fontconfig-config'],
-} as const;
+const PACKAGES = ['chromium', 'fonts-dejavu-core', 'fontconfig-config'];
 
 /** A busy machine is slow, not wrong. */
 const WITHIN_MS = 120_000;
@@ -76,9 +70,7 @@ const OF_LIBC =
   /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|resolv|util|anl|nsl|mvec|thread_db|nss_\w+|BrokenLocale))\.so\..*$/;
 
 async function ensureChromium(): Promise<string> {
-  const cache = cacheFolder(process.env, projectFolder);
-  const say = (line: string) => process.stderr.write(`${line}\n`);
-  const root = join(await ensureAptRoot(SET, { cache, say }), 'root');
+  const root = join(await aptFolder('chromium', null, PACKAGES), 'root');
   for (const folder of libraryFolders(root)) {
     for (const name of await readdir(folder)) {
       if (OF_LIBC.test(name)) await rm(join(folder, name), { force: true });

@@ -47,3 +47,14 @@ export function lend<Result>(chunk: Buffer, use: (memory: Buffer) => Result): Re
   memory.fill(0xee);
   return result;
 }
+
+/** The packets that `bytes` are, framed. */
+export function packetsIn(bytes: Buffer): readonly Buffer[] {
+  const packets: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 4 + bytes.readUIntLE(at, 3);
+    packets.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return packets;
+}

@@ -1,10 +1,6 @@
 /** Recognition of a text in one go, as `sql/classify.ts` does it in slices. */
-import {
-  classifying,
-  classifyingStatements,
-  underAllModes,
-  type VerdictUnderAll,
-} from '../../src/sql/classify.js';
+import type { VerdictUnderAll } from '../../src/sql/classify.js';
+import { classifying, classifyingStatements, underAllModes } from '../../src/sql/classify.js';
 import { CHARSET_TABLES, clientCharsetOf } from '../../src/sql/lex/client-charset.js';
 import type { KnownMode, LexMode } from '../../src/sql/lex/lex-mode.js';
 import type { ReadOptions } from '../../src/sql/next-statement.js';

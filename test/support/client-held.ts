@@ -11,15 +11,16 @@ interface CountedTable {
   readonly heldIn: string;
 }
 
-/** Of the schemas that `isWanted` takes; rows are counted, not estimated. */
+/** Of the schemas that `isWanted` takes, oldest drop first; rows are counted, not estimated. */
 export async function heldTables(
   target: Target,
   isWanted: (schema: string) => boolean,
 ): Promise<readonly CountedTable[]> {
   const pool = poolOn(target, 2);
-  const held = await listAll(pool);
-  await pool.dispose();
-  const counts = held.map(async ({ origin, holdSchema, holdName }) => {
+  const held = await listAll(pool).finally(() => pool.dispose());
+  // Ids begin with the time of the drop.
+  const inOrder = held.toSorted((one, other) => (one.id < other.id ? -1 : 1));
+  const counts = inOrder.map(async ({ origin, holdSchema, holdName }) => {
     if (origin === null || !isWanted(origin.schema)) return [];
     const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
     const [row] = await query<{ n: number }>(target, text);

@@ -2,14 +2,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { createConnection as createMysql2 } from 'mysql2/promise';
-import {
-  BIG_RESULT,
-  BIG_ROW,
-  type ScriptJob,
-  THE_END,
-  type Transcript,
-  UNICODE,
-} from './client-script.js';
+import type { ScriptJob, Transcript } from './client-script.js';
+import * as script from './client-script.js';
 import { createMariadb } from './mariadb.js';
 
 type Step = readonly [title: string, run: () => Promise<unknown>];
@@ -33,7 +27,7 @@ function stepsOfBoth({ rows, execute, begin, rollback, load }: Driver): readonly
   return [
     ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
     ['prepared insert', () => execute(INSERT, keptRow(1, Buffer.from([0, 255])))],
-    ['prepared select', () => execute(SELECT, [1, UNICODE])],
+    ['prepared select', () => execute(SELECT, [1, script.UNICODE])],
     ['prepared again', () => execute(SELECT, [2, 'none'])],
     ['prepared with an error', () => execute('SELECT * FROM missing WHERE id = ?', [1])],
     ['begin', begin],
@@ -43,9 +37,9 @@ function stepsOfBoth({ rows, execute, begin, rollback, load }: Driver): readonly
     ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
     ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
     ['call', () => rows('CALL two()')],
-    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [UNICODE, UNICODE])],
-    ['big result', async () => digest(await rows(BIG_RESULT))],
-    ['big row', async () => digest(await rows(BIG_ROW))],
+    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [script.UNICODE, script.UNICODE])],
+    ['big result', async () => digest(await rows(script.BIG_RESULT))],
+    ['big row', async () => digest(await rows(script.BIG_ROW))],
     ['missing table', () => rows('SELECT * FROM missing')],
     ['syntax error', () => rows('SELECT FROM WHERE')],
     ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
@@ -159,7 +153,7 @@ function tlsOption(tls: boolean): { readonly ssl?: { readonly rejectUnauthorized
 }
 
 function keptRow(id: number, data: Buffer | null): readonly (string | number | Buffer | null)[] {
-  return [id, UNICODE, '12345.67', '2026-02-28 23:59:59', data];
+  return [id, script.UNICODE, '12345.67', '2026-02-28 23:59:59', data];
 }
 
 /** Each step with what came of it, an error with everything that a program can see of it. */
@@ -169,7 +163,7 @@ async function runSteps(steps: readonly Step[]): Promise<string> {
     const [settled] = await Promise.allSettled([run()]);
     lines.push(`${title}: ${JSON.stringify(describeSettled(settled))}`);
   }
-  return [...lines, THE_END].join('\n');
+  return [...lines, script.THE_END].join('\n');
 }
 
 function describeSettled(settled: PromiseSettledResult<unknown>): unknown {

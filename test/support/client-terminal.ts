@@ -11,25 +11,10 @@ import type { Target } from './servers.js';
 
 const PROMPT = 'ready> ';
 
-export interface Terminal {
-  /** Everything on the screen so far, without what moves the cursor. */
-  readonly screen: string;
-  /** Types a line; resolves when the client asks for the next one. */
-  line(text: string): Promise<void>;
-  /** Types a line that is going to take its time. */
-  start(text: string): void;
-  /** Resolves when the prompt is there that belongs to the last line. */
-  prompt(): Promise<void>;
-  /** Presses Ctrl-C. */
-  interrupt(): void;
-  /** Leaves the client; resolves with its exit code. */
-  quit(): Promise<number | null>;
-  /** Ends it, whatever it does. */
-  kill(): void;
-}
+export type Terminal = Awaited<ReturnType<typeof openTerminal>>;
 
 /** Starts a client; resolves at its first prompt. */
-export async function openTerminal(name: CliName, target: Target): Promise<Terminal> {
+export async function openTerminal(name: CliName, target: Target) {
   const command = [
     ...(await clientCommand(name)),
     ...loginOptions(target),
@@ -50,38 +35,38 @@ export async function openTerminal(name: CliName, target: Target): Promise<Termi
       raw += text;
     });
   }
-  const screen = (): string => asSeen(raw);
-  const prompt = () =>
-    until(
-      () => screen().split(PROMPT).length - 1 > typed,
-      `prompt ${typed + 1} of ${name}`,
-      60_000,
-    );
+  const screen = () => asSeen(raw);
+  /** Resolves when the prompt is there that belongs to the last line. */
+  const prompt = () => {
+    const isThere = () => screen().split(PROMPT).length - 1 > typed;
+    return until(isThere, `prompt ${typed + 1} of ${name}`, 60_000);
+  };
+  /** Types a line that is going to take its time. */
   const start = (text: string): void => {
     typed++;
     child.stdin.write(`${text}\n`);
   };
-  const terminal: Terminal = {
+  const terminal = {
+    /** Everything on the screen so far, without what moves the cursor. */
     get screen() {
       return screen();
     },
-    start,
-    prompt,
-    line: async (text) => {
+    ...{ start, prompt },
+    /** Types a line; resolves when the client asks for the next one. */
+    line: (text: string) => {
       start(text);
-      await prompt();
+      return prompt();
     },
-    interrupt: () => {
-      child.stdin.write('\x03');
-    },
+    /** Presses Ctrl-C. */
+    interrupt: () => child.stdin.write('\x03'),
+    /** Leaves the client; resolves with its exit code. */
     quit: async () => {
       child.stdin.write('exit\n');
       const [code] = await ended;
       return code;
     },
-    kill: () => {
-      child.kill('SIGKILL');
-    },
+    /** Ends it, whatever it does. */
+    kill: () => child.kill('SIGKILL'),
   };
   try {
     await prompt();

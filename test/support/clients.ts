@@ -16,46 +16,23 @@ interface ClientRow {
   /** The server of the set whose packages bring it along. */
   readonly from: ServerName;
   readonly program: string;
-  /** Options which go before any other. */
-  readonly options: (root: string) => readonly string[];
+  readonly options?: readonly string[];
 }
 
 /** A dump of the shop has ten million. */
 const DUMP_CHARS_MAX = 100_000_000;
 
+const UTF8 = ['--default-character-set=utf8mb4'];
+
 const CLIENTS = {
-  'mysql-9.7': {
-    from: 'mysql-9.7',
-    program: 'usr/bin/mysql',
-    options: (root) => [...mysqlOptions(root), '--default-character-set=utf8mb4'],
-  },
-  'mysqldump-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqldump', options: mysqlOptions },
-  'mysqlbinlog-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqlbinlog', options: () => [] },
-  'mariadb-10.11': {
-    from: 'mariadb-10.11',
-    program: 'usr/bin/mariadb',
-    options: (root) => [...mariadbOptions(root), '--default-character-set=utf8mb4'],
-  },
-  'mariadb-dump-10.11': {
-    from: 'mariadb-10.11',
-    program: 'usr/bin/mariadb-dump',
-    options: mariadbOptions,
-  },
-  'mariadb-11.8': {
-    from: 'mariadb-11.8',
-    program: 'usr/bin/mariadb',
-    options: (root) => [...mariadbOptions(root), '--default-character-set=utf8mb4'],
-  },
-  'mariadb-dump-11.8': {
-    from: 'mariadb-11.8',
-    program: 'usr/bin/mariadb-dump',
-    options: mariadbOptions,
-  },
-  'mariadb-binlog-11.8': {
-    from: 'mariadb-11.8',
-    program: 'usr/bin/mariadb-binlog',
-    options: mariadbOptions,
-  },
+  'mysql-9.7': { from: 'mysql-9.7', program: 'mysql', options: UTF8 },
+  'mysqldump-9.7': { from: 'mysql-9.7', program: 'mysqldump' },
+  'mysqlbinlog-9.7': { from: 'mysql-9.7', program: 'mysqlbinlog' },
+  'mariadb-10.11': { from: 'mariadb-10.11', program: 'mariadb', options: UTF8 },
+  'mariadb-dump-10.11': { from: 'mariadb-10.11', program: 'mariadb-dump' },
+  'mariadb-11.8': { from: 'mariadb-11.8', program: 'mariadb', options: UTF8 },
+  'mariadb-dump-11.8': { from: 'mariadb-11.8', program: 'mariadb-dump' },
+  'mariadb-binlog-11.8': { from: 'mariadb-11.8', program: 'mariadb-binlog' },
 } as const satisfies Record<string, ClientRow>;
 
 export type ClientName = keyof typeof CLIENTS;
@@ -108,10 +85,10 @@ export async function pipeClients(
 
 /** The command line of a client up to its login. */
 export async function clientCommand(name: ClientName): Promise<readonly string[]> {
-  const { from, program, options } = CLIENTS[name];
+  const { from, program, options = [] }: ClientRow = CLIENTS[name];
   const { template } = await ensureInstalled(from);
-  const root = join(template, 'root');
-  return [...inRoot(template, program), '--no-defaults', ...options(root)];
+  const own = optionsOf(program, join(template, 'root/usr'));
+  return [...inRoot(template, `usr/bin/${program}`), '--no-defaults', ...own, ...options];
 }
 
 /**
@@ -134,17 +111,31 @@ export async function sysbenchCommand(): Promise<{
   };
 }
 
-/** What dumps a server, and what reads such a dump; both must be able to log in to it. */
-export function dumpTools(server: { readonly name: string }): {
+interface DumpTools {
   readonly client: ClientName;
   readonly dump: ClientName;
   readonly options: readonly string[];
-} {
-  if (server.name !== 'mysql-9.7') {
-    return { client: 'mariadb-10.11', dump: 'mariadb-dump-10.11', options: [] };
-  }
+}
+
+/** What dumps a server, and what reads such a dump, by the name of their server. */
+const DUMP_TOOLS = {
   // Reloading where it came from: the server has its GTIDs already.
-  return { client: 'mysql-9.7', dump: 'mysqldump-9.7', options: ['--set-gtid-purged=OFF'] };
+  'mysql-9.7': { client: 'mysql-9.7', dump: 'mysqldump-9.7', options: ['--set-gtid-purged=OFF'] },
+  'mariadb-10.11': { client: 'mariadb-10.11', dump: 'mariadb-dump-10.11', options: [] },
+  'mariadb-11.8': { client: 'mariadb-11.8', dump: 'mariadb-dump-11.8', options: [] },
+} as const satisfies Readonly<Record<string, DumpTools>>;
+
+/** Servers that are dumped by the tools of their own version. */
+export const DUMPED = ['mysql-9.7', 'mariadb-11.8'] as const;
+
+/** Tools that are able to log in to the server. */
+export function dumpTools({ name }: { readonly name: string }): DumpTools {
+  return DUMP_TOOLS[name === 'mysql-9.7' ? name : 'mariadb-10.11'];
+}
+
+/** The tools of the version itself. */
+export function ownDumpTools(name: (typeof DUMPED)[number]): DumpTools {
+  return DUMP_TOOLS[name];
 }
 
 /** Host, port and account as options of every client here. */
@@ -154,12 +145,10 @@ export function loginOptions(target: Target): readonly string[] {
   return password === '' ? login : [...login, `--password=${password}`];
 }
 
-function mysqlOptions(root: string): readonly string[] {
-  return [`--character-sets-dir=${join(root, 'usr/share/mysql/charsets')}`];
-}
-
-/** Without its plugin folder it could not log in to MySQL 9. */
-function mariadbOptions(root: string): readonly string[] {
-  const plugins = join(root, 'usr/lib/x86_64-linux-gnu/libmariadb3/plugin');
-  return [`--plugin-dir=${plugins}`];
+/** They go before any other; without its plugin folder MariaDB's can't log in to MySQL 9. */
+function optionsOf(program: string, usr: string): readonly string[] {
+  if (program === 'mysqlbinlog') return [];
+  return program.startsWith('mysql')
+    ? [`--character-sets-dir=${join(usr, 'share/mysql/charsets')}`]
+    : [`--plugin-dir=${join(usr, 'lib/x86_64-linux-gnu/libmariadb3/plugin')}`];
 }

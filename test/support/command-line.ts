@@ -1,8 +1,8 @@
 /** The command line of undrop in this process: a process costs more than most commands do. */
 
-import { runCommandLine } from '../../src/cli/command-line.js';
-import { reportFailure } from '../../src/cli/report-failure.js';
-import type { Shell } from '../../src/cli/shell.js';
+import type { Shell } from '../../src/faces/cli/shell.js';
+import { runCommandLine } from '../../src/runtime/command-line.js';
+import { reportFailure } from '../../src/runtime/report-failure.js';
 
 export async function runInProcess(
   args: readonly string[],

@@ -1,7 +1,8 @@
 /** The console as tests use it: plain requests, as no browser sends them, and tables to drop. */
 import http from 'node:http';
-import { adminOf, type ProxyProcess } from './proxy.js';
-import { query, type Target } from './servers.js';
+import type { OnServer } from './on-servers.js';
+import { adminOf, type ProxyProcess, spawnProxy, type Variables } from './proxy.js';
+import { query, type Target, type TestServer } from './servers.js';
 
 export interface AskedOfConsole {
   readonly method?: string;
@@ -43,17 +44,31 @@ export function askConsole(
   });
 }
 
-/** Makes each of these tables, with two rows, and drops it through the proxy. */
-export async function makeAndDrop(
-  { server, proxy }: { readonly server: Target; readonly proxy: Target },
-  schema: string,
-  tables: readonly string[],
-): Promise<void> {
-  for (const table of tables) {
-    const name = `${schema}.\`${table.replaceAll('`', '``')}\``;
-    await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
-    await query(proxy, `DROP TABLE ${name}`);
-  }
+export const PASSWORD = 'a secret of the test';
+/** May do all in the schema of a test. */
+export const OWNER = 'console_owner';
+/** Tests make it. */
+export const OPERATOR = 'console_operator';
+
+/** A console in front of the server, and for each test an empty schema with its owner. */
+export function consoleOn(server: TestServer, on: OnServer, variables: Variables = {}) {
+  on.freshLedger();
+  const schema = on.each.schema('console');
+  const account = on.each.accounts(PASSWORD);
+  const hold = { HOLD: '2d', MIN_HOLD: '1h', MAX_HOLD: '30d', ADMIN_LISTEN: '127.0.0.1:0' };
+  const spawn = (more: Variables = {}) => spawnProxy(server, { ...hold, ...variables, ...more });
+  const proxy = on.open(() => spawn());
+  on.beforeEach(() => account(OWNER, `ALL ON ${schema.name}.*`));
+  /** Makes each of these tables, with two rows, and drops it through the proxy. */
+  const drop = async (...tables: readonly string[]) => {
+    for (const table of tables) {
+      const name = `${schema.name}.\`${table.replaceAll('`', '``')}\``;
+      await query(server, `CREATE TABLE ${name} (id INT)`, `INSERT INTO ${name} VALUES (1), (2)`);
+      await query(proxy, `DROP TABLE ${name}`);
+    }
+  };
+  const tables = () => tablesIn(server, schema.name);
+  return { schema, account, spawn, proxy, drop, tables };
 }
 
 /** The names of the tables that are there. */

@@ -110,3 +110,12 @@ function agreedIn({ spoken }: Exchange): caps.Capabilities {
     decodeHandshakeResponse41(payload(response.packet)).capabilities,
   );
 }
+
+/** A greeting, framed, of a server that has TLS, or none. */
+export function greetingWith(greeting: Buffer, offersTls: boolean): Buffer {
+  const copy = Buffer.from(greeting);
+  const at = HEADER_BYTES + decodeHandshakeV10(payload(greeting)).lowOffset;
+  const low = copy.readUInt16LE(at) & ~caps.CLIENT_SSL;
+  copy.writeUInt16LE(low | (offersTls ? caps.CLIENT_SSL : 0), at);
+  return copy;
+}

@@ -1,5 +1,5 @@
 /** A DROP TABLE as a session hands it over: recognised, with the ids that its tables get. */
-import type { DropRequest } from '../../src/steps/world.js';
+import type { DropRequest } from '../../src/drop/steps/world.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import { classifyUnderAll } from './classify.js';
 

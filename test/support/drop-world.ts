@@ -4,38 +4,18 @@
  * at the end, and not which statements led there.
  */
 
+import { dropTable } from '../../src/drop/drop-table/drop-table.js';
+import type * as steps from '../../src/drop/steps/world.js';
+import { query } from '../../src/drop/steps/world.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
-import type { LockedTable } from '../../src/ledger/intents/session-locks.js';
 import type { IntentTable } from '../../src/ledger/write.js';
-import { parseHoldName, recycleSchemaFor } from '../../src/names/names.js';
-import { dropTable } from '../../src/statements/drop-table/drop-table.js';
-import {
-  query,
-  type RecordedIntent,
-  type Recording,
-  type ServiceRename,
-  type ServiceRenameOutcome,
-  type UserCommand,
-  type UserFacts,
-  type World,
-} from '../../src/steps/world.js';
+import { parseHoldName, type QualifiedTable, recycleSchemaFor } from '../../src/names/names.js';
 import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import type { Result } from '../../src/wire/response.js';
 import { type Break, breakingPort, PortBroken } from './breaking-port.js';
 import { idOf, requestOf } from './drop-request.js';
-import {
-  describePayload,
-  errResult,
-  factsResult,
-  kindResult,
-  never,
-  okResult,
-  preparedResult,
-  rowsResult,
-  signalled,
-  unrecorded,
-} from './results.js';
+import * as made from './results.js';
 
 export interface WorldTable {
   readonly kind: 'base' | 'view' | 'temporary';
@@ -64,7 +44,7 @@ export interface DropWorld {
   readonly gtidNext?: string;
   readonly noIntents?: boolean;
   /** Of the RENAME by the service. */
-  readonly service?: ServiceRenameOutcome['kind'];
+  readonly service?: steps.ServiceRenameOutcome['kind'];
   readonly relocation?: Relocation['outcome'];
   /** A foreign key stays on what is renamed: it is put back for that, or can't be. */
   readonly keyLeft?: 'back' | 'held';
@@ -84,13 +64,13 @@ export interface End {
 
 const KEY_LEFT = { todo: 'detach', text: 'its child c is locked', binds: 'passing' } as const;
 const BUSY = { todo: 'relocate', text: 'busy' } as const;
-const DUE = new Date('2026-03-08T12:00:00Z');
 
 export async function dropIn(world: DropWorld): Promise<End> {
   const request = requestOf(world);
   const memory = new Memory(world, request.server);
   const reply = await dropTable(memory, request);
-  const said = reply.kind === 'again' ? `again: ${reply.because}` : describePayload(reply.payload);
+  const said =
+    reply.kind === 'again' ? `again: ${reply.because}` : made.describePayload(reply.payload);
   const held = reply.kind === 'again' ? [] : reply.held.map(({ id }) => memory.nameOf(id));
   return {
     said,
@@ -116,7 +96,7 @@ export async function dropBroken(
   }
 }
 
-class Memory implements World {
+class Memory implements steps.World {
   readonly isBroken = false;
   readonly isUnruled = true;
   readonly names: Map<string, WorldTable>;
@@ -138,7 +118,7 @@ class Memory implements World {
     return this.#statement.find((_name, index) => idOf(index) === id) ?? id;
   }
 
-  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+  async run(commands: readonly steps.UserCommand[]): Promise<readonly Result[]> {
     return commands.filter(({ kind }) => kind !== 'close').map((one) => this.#say(one));
   }
 
@@ -148,7 +128,7 @@ class Memory implements World {
 
   async know(): Promise<void> {}
 
-  async locks(): Promise<readonly LockedTable[]> {
+  async locks(): Promise<readonly QualifiedTable[]> {
     return this.#locks().filter(({ table }) => parseHoldName(table) === null);
   }
 
@@ -169,35 +149,33 @@ class Memory implements World {
     });
   }
 
-  recordTargets = never;
-  keepLonger = never;
-  mayRename = never;
+  recordTargets = made.never;
+  keepLonger = made.never;
+  mayRename = made.never;
 
   #locks() {
     return [...this.names].flatMap(([table, { lock }]) =>
-      lock === undefined ? [] : [{ schema: 'shop', table, isWrite: lock === 'write' }],
+      lock === undefined ? [] : [{ schema: 'shop', table }],
     );
   }
 
-  async record<T>(_facts: UserFacts, meanwhile: () => Promise<T>): Promise<Recording<T>> {
+  async record<T>(
+    _facts: steps.UserFacts,
+    meanwhile: () => Promise<T>,
+  ): Promise<steps.Recording<T>> {
     const recorded = async () => this.#recorded();
     return { done: await meanwhile(), isStuck: false, recorded };
   }
 
-  #recorded(): RecordedIntent {
-    if (this.#world.noIntents === true) return unrecorded();
+  #recorded(): steps.RecordedIntent {
+    if (this.#world.noIntents === true) return made.unrecorded();
     const tables = this.#statement.map((table, index) => this.#seen(table, idOf(index)));
     const isMysql = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_000;
-    const intent = {
-      utcNow: new Date('2026-03-01T12:00:00Z'),
-      sessionHost: this.#world.isElsewhere === true ? null : 'localhost:50001',
-      serverIdentity: 'the server',
-      lowerCaseTableNames: 0 as const,
+    const { isElsewhere = false } = this.#world;
+    return made.recordedIntent(tables, {
+      isElsewhere,
       lockedTables: isMysql ? this.#locks() : null,
-      hasBackupLock: false,
-      tables,
-    };
-    return { intent, intentError: null, rulings: [] };
+    });
   }
 
   #seen(table: string, id: string): IntentTable {
@@ -205,25 +183,14 @@ class Memory implements World {
     const isSeen = one !== undefined && one.kind !== 'temporary' && one.isHidden !== true;
     const kind = isSeen ? (one.kind === 'view' ? 'view' : 'base') : 'missing';
     const key = { schema: 'shop', table: 'child', name: 'fk' };
-    const trigger = { name: 'tr' };
-    return {
-      id,
-      schema: 'shop',
-      table,
-      kind,
-      engine: 'InnoDB',
-      rowEstimate: 3,
-      byteEstimate: 16_384,
-      holdUntil: kind === 'base' ? DUE : null,
-      foreignKeysOut: 0,
-      foreignKeysIn: one?.isParent === true ? [key] : [],
-      foreignKeysToItself: [],
-      crash: null,
-      triggers: one?.hasTriggers === true ? [trigger] : [],
-    } as unknown as IntentTable;
+    return made.seenTable({
+      ...{ id, table, kind, foreignKeysIn: one?.isParent === true ? [key] : [] },
+      triggers: one?.hasTriggers === true ? ['tr'] : [],
+      ...(kind === 'base' ? {} : { holdUntil: null }),
+    });
   }
 
-  async take({ tables }: ServiceRename): Promise<ServiceRenameOutcome> {
+  async take({ tables }: steps.ServiceRename): Promise<steps.ServiceRenameOutcome> {
     const { service: kind = 'renamed' } = this.#world;
     if (kind === 'denied' || kind === 'failed') return { kind, cause: 'why' };
     if (kind !== 'renamed') return { kind };
@@ -238,26 +205,26 @@ class Memory implements World {
     this.names.set(holdName, one);
   }
 
-  #say(command: UserCommand): Result {
+  #say(command: steps.UserCommand): Result {
     if (command.kind === 'close') throw new Error('it has no answer');
     const text = Buffer.from(command.text).toString();
     const { syntaxError } = this.#world;
     if (command.kind === 'prepare') {
       const isOwn = text.startsWith('SELECT /* undrop own ');
       if (isOwn && this.names.get(nameIn(text))?.lock !== undefined) {
-        return errResult(1100, 'HY000', 'not locked');
+        return made.errResult(1100, 'HY000', 'not locked');
       }
       const isClients = text === this.#world.sql;
       return isClients && syntaxError !== undefined
-        ? errResult(...syntaxError)
-        : preparedResult(++this.#handles);
+        ? made.errResult(...syntaxError)
+        : made.preparedResult(++this.#handles);
     }
     if (text.startsWith('SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts')) {
-      return factsResult(this.#world.gtidNext, 'OFF', '1');
+      return made.factsResult(this.#world.gtidNext, 'OFF', '1');
     }
     if (text.startsWith('SHOW /* undrop kind */')) {
       const one = this.names.get(nameIn(text));
-      return one === undefined ? missing(nameIn(text)) : kindResult(one.kind, nameIn(text));
+      return one === undefined ? missing(nameIn(text)) : made.kindResult(one.kind, nameIn(text));
     }
     if (text.includes('/* undrop wait-for-lock ')) return this.#asked(nameIn(text));
     if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
@@ -267,12 +234,12 @@ class Memory implements World {
         ...locked.map(({ table }) => table),
         ...(this.#world.inUse?.[this.#looks++] ?? []),
       ];
-      return rowsResult(['Database', 'Table'], ...used.map((table) => ['shop', table]));
+      return made.rowsResult(['Database', 'Table'], ...used.map((table) => ['shop', table]));
     }
-    if (text.startsWith('SIGNAL')) return signalled(text);
+    if (text.startsWith('SIGNAL')) return made.signalled(text);
     if (/^DROP \/\* undrop (words|temporary) /.test(text)) return this.#dropTemporary(text);
     if (text.startsWith('UNLOCK ')) this.leavesLocks = true;
-    if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return okResult();
+    if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return made.okResult();
     throw new Error(`a statement that nobody expects: ${text}`);
   }
 
@@ -282,19 +249,23 @@ class Memory implements World {
     const { rights = 'all', lock } = one ?? {};
     if (rights === 'none' || (rights === 'drop alone' && needed === 'rename')) {
       const denied = needed === 'drop' ? 'DROP' : 'DROP, ALTER';
-      return errResult(1142, '42000', `${denied} command denied to user 'app' for table '${name}'`);
+      return made.errResult(
+        1142,
+        '42000',
+        `${denied} command denied to user 'app' for table '${name}'`,
+      );
     }
-    if (this.#world.isReadOnly === true) return errResult(1290, 'HY000', 'read only');
+    if (this.#world.isReadOnly === true) return made.errResult(1290, 'HY000', 'read only');
     const isUnderLocks = [...this.names.values()].some((other) => other.lock !== undefined);
-    if (isUnderLocks && lock === undefined) return errResult(1100, 'HY000', 'not locked');
-    if (lock === 'read') return errResult(1099, 'HY000', 'locked with a READ lock');
+    if (isUnderLocks && lock === undefined) return made.errResult(1100, 'HY000', 'not locked');
+    if (lock === 'read') return made.errResult(1099, 'HY000', 'locked with a READ lock');
     if (one === undefined) return missing(name);
-    return one.isBusy === true ? errResult(1205, 'HY000', 'Lock wait timeout exceeded') : null;
+    return one.isBusy === true ? made.errResult(1205, 'HY000', 'Lock wait timeout exceeded') : null;
   }
 
   #asked(name: string): Result {
     if (this.names.get(name)?.vanishes === true) this.names.delete(name);
-    return this.#wrong(name, 'drop') ?? errResult(1505, 'HY000', 'not partitioned');
+    return this.#wrong(name, 'drop') ?? made.errResult(1505, 'HY000', 'not partitioned');
   }
 
   #rename(text: string): Result {
@@ -308,9 +279,9 @@ class Memory implements World {
       if (wrong !== null) return wrong;
     }
     if (isLocked && !isAlter && !takesLocks)
-      return errResult(1192, 'HY000', 'active locked tables');
+      return made.errResult(1192, 'HY000', 'active locked tables');
     for (const [, name = '', holdName = ''] of pairs) this.#move(name, holdName);
-    return okResult();
+    return made.okResult();
   }
 
   /** Nothing but temporary tables goes; the others are missing to it. */
@@ -319,9 +290,9 @@ class Memory implements World {
     const gone = all.filter((name) => this.names.get(name)?.kind === 'temporary');
     for (const name of gone) this.names.delete(name);
     const others = all.filter((name) => !gone.includes(name)).map((name) => `shop.${name}`);
-    if (others.length === 0) return okResult();
-    if (text.includes('IF EXISTS')) return okResult(1);
-    return errResult(1051, '42S02', `Unknown table '${others.join(',')}'`);
+    if (others.length === 0) return made.okResult();
+    if (text.includes('IF EXISTS')) return made.okResult(1);
+    return made.errResult(1051, '42S02', `Unknown table '${others.join(',')}'`);
   }
 }
 
@@ -330,5 +301,5 @@ function nameIn(text: string): string {
 }
 
 function missing(name: string): Result {
-  return errResult(1146, '42S02', `Table 'shop.${name}' doesn't exist`);
+  return made.errResult(1146, '42S02', `Table 'shop.${name}' doesn't exist`);
 }

@@ -3,8 +3,15 @@ import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cacheFolder } from '../../throwaway-servers/cache.js';
 
 export const projectFolder = join(fileURLToPath(import.meta.url), '../../../..');
+
+/** For what lays programs down: where they are kept, and who hears of it. */
+export const laying = {
+  cache: cacheFolder(process.env, projectFolder),
+  say: (line: string) => process.stderr.write(`${line}\n`),
+};
 
 /** Of the compiled tests. */
 export const testFolder = join(projectFolder, 'build/test');

@@ -6,8 +6,13 @@ import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
-const OURS = ['ledger', 'control', 'history', 'proxies'];
-const KEPT: ReadonlySet<string> = new Set([...OURS, 'ledger_version', 'leader']);
+/** The tables that stay, and the rows of each that go. */
+const EMPTIED: Readonly<Record<string, string>> = {
+  ...{ ledger: 'TRUE', history: 'TRUE', proxies: 'TRUE' },
+  control: `name <> 'version' OR wakes <> ${LEDGER_VERSION}`,
+  // The next collector is new to the server.
+  leader: "server_identity LIKE 'round %'",
+};
 /** How to drop a kind of table; all others by DROP TABLE. */
 const DROPS: Readonly<Record<string, string>> = { VIEW: 'DROP VIEW', SEQUENCE: 'DROP SEQUENCE' };
 
@@ -19,7 +24,7 @@ export async function freshLedger(target: Target): Promise<void> {
      FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE '\\_undrop%'`,
   );
   const drops = rows
-    .filter(({ name }) => !KEPT.has(name))
+    .filter(({ name }) => !Object.hasOwn(EMPTIED, name))
     .map(({ at, name, kind }) => {
       return `${DROPS[kind] ?? 'DROP TABLE'} ${at}.\`${name.replaceAll('`', '``')}\``;
     });
@@ -28,17 +33,12 @@ export async function freshLedger(target: Target): Promise<void> {
     target,
     'SET foreign_key_checks = 0',
     ...drops,
-    ...OURS.filter(isThere).map((name) => `DELETE FROM _undrop.${name}`),
-    ...(isThere('ledger_version')
-      ? [`DELETE FROM _undrop.ledger_version WHERE version <> ${LEDGER_VERSION}`]
-      : []),
+    ...Object.entries(EMPTIED)
+      .filter(([name]) => isThere(name))
+      .map(([name, which]) => `DELETE FROM _undrop.${name} WHERE ${which}`),
   );
-  const pool = poolOn(target);
-  try {
-    await ensureLedger(pool);
-  } finally {
-    await pool.dispose();
-  }
+  await using pool = poolOn(target);
+  await ensureLedger(pool);
 }
 
 /** The server as it was before the first proxy. */

@@ -9,20 +9,12 @@ import { dirname, join } from 'node:path';
 import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
 import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
 import { until } from './poll.js';
+import { signalTo } from './proxy.js';
 import { ensureInstalled } from './server-set.js';
-import { query, type Target } from './servers.js';
+import { query } from './servers.js';
 import { makeServiceAccount } from './service-account.js';
 
-export interface GaleraNode extends Target {
-  readonly name: string;
-  readonly signal: (name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT') => void;
-  /** That of wsrep_local_state_comment; null: it doesn't answer. */
-  readonly state: () => Promise<string | null>;
-}
-
-export interface GaleraCluster extends AsyncDisposable {
-  readonly nodes: readonly GaleraNode[];
-}
+export type GaleraNode = Awaited<ReturnType<typeof nodeOf>>;
 
 /** Tells the joining server, by a file in its data folder, from where on it gets what it missed. */
 const TRANSFER = `#!/bin/sh
@@ -53,7 +45,7 @@ fi
 
 const NODES = 3;
 
-export async function startGalera(): Promise<GaleraCluster> {
+export async function startGalera() {
   const { installation, template } = await ensureInstalled('mariadb-10.11');
   const root = await mkdtemp(join(tmpdir(), 'undrop-galera-'));
   const script = join(root, 'wsrep_sst_local');
@@ -127,15 +119,14 @@ export async function startGalera(): Promise<GaleraCluster> {
   }
 }
 
-async function nodeOf({ port }: Launched, name: string, folder: string): Promise<GaleraNode> {
+async function nodeOf({ port }: Launched, name: string, folder: string) {
   const target = { host: '127.0.0.1', port, user: 'root', password: '' };
   const pid = Number(await readFile(join(folder, 'server.pid'), 'utf8'));
   return {
     ...target,
     name,
-    signal: (signal) => {
-      process.kill(pid, signal);
-    },
+    signal: (signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT') => signalTo(pid, signal),
+    /** That of wsrep_local_state_comment; null: it doesn't answer. */
     state: async () => {
       const asked = query<{ readonly Value: string }>(
         target,
@@ -148,14 +139,7 @@ async function nodeOf({ port }: Launched, name: string, folder: string): Promise
 }
 
 async function end(nodes: readonly GaleraNode[], started: readonly Launched[], root: string) {
-  for (const node of nodes) {
-    try {
-      node.signal('SIGKILL');
-    } catch (error) {
-      // That one was killed by the test.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-  }
+  for (const node of nodes) node.signal('SIGKILL');
   for (const one of started) await one.ended;
   await rm(root, { recursive: true, force: true });
 }

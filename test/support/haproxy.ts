@@ -3,16 +3,15 @@
  * are replaced. Its checks go through a door of ours that counts them, so that a test waits for
  * checks, not for a time.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { freePort } from '../../throwaway-servers/launch.js';
-import { aptFolder } from './apt-folder.js';
+import { aptFolder, startProgram } from './apt-folder.js';
 import { listens, until } from './poll.js';
 import { readText } from './source-file.js';
 
@@ -23,13 +22,7 @@ export interface Balanced {
   readonly admin: string;
 }
 
-export interface Haproxy extends AsyncDisposable {
-  readonly host: string;
-  readonly port: number;
-  /** Resolves when each proxy was checked that many times more, and the check has ended. */
-  checkedTimes(count: number, when: string): Promise<void>;
-  stop(): Promise<void>;
-}
+export type Haproxy = Awaited<ReturnType<typeof startHaproxy>>;
 
 /** Files of deploy/. */
 export type HaproxyFile = 'haproxy/haproxy' | 'haproxy/haproxy-proxy-protocol' | 'galera/haproxy';
@@ -44,61 +37,25 @@ const PORTS_TRIED = 5;
 export async function startHaproxy(
   proxies: readonly Balanced[],
   file: HaproxyFile = 'haproxy/haproxy',
-): Promise<Haproxy> {
-  for (let tries = 1; ; tries++) {
-    const started = await startAt(await freePort(), proxies, readText(`deploy/${file}.cfg`));
-    if (started !== null) return started;
-    if (tries === PORTS_TRIED) throw new Error('HAProxy ends at its start');
-  }
-}
-
-/** Null: it has ended. */
-async function startAt(
-  port: number,
-  proxies: readonly Balanced[],
-  text: string,
-): Promise<Haproxy | null> {
+) {
   const doors = await Promise.all(proxies.map(openDoor));
-  let config = text.replace(BIND, `bind 127.0.0.1:${port}`);
-  for (const [index, { host, port: own }] of proxies.entries()) {
-    const door = doors[index]?.port;
-    config = config.replace(SERVER, `${host}:${own} check port ${door}`);
+  let config = readText(`deploy/${file}.cfg`);
+  for (const [index, { host, port }] of proxies.entries()) {
+    config = config.replace(SERVER, `${host}:${port} check port ${doors[index]?.port}`);
   }
-  if (SERVER.test(config) || config.includes(BIND)) {
+  if (SERVER.test(config) || !config.includes(BIND)) {
     throw new Error(`the file has other servers: ${config}`);
   }
-  const folder = await mkdtemp(join(tmpdir(), 'undrop-haproxy-'));
-  const file = join(folder, 'haproxy.cfg');
-  await writeFile(file, config);
-  const [program = '', ...args] = inRoot(
-    await aptFolder('haproxy', 'bookworm'),
-    'usr/sbin/haproxy',
-  );
-  const child = spawn(program, [...args, '-db', '-f', file], { stdio: 'inherit' });
-  const ended = once(child, 'exit');
+  const [port, program] = await startAtFreePort(config, doors);
   const stop = async () => {
-    child.kill('SIGKILL');
-    await ended;
+    await program.stop();
     for (const door of doors) door.close();
-    await rm(folder, { recursive: true });
   };
-  try {
-    const isOver = () => child.exitCode !== null;
-    // Who listens there may be another program; only HAProxy asks at the doors.
-    const isHaproxy = async () => (await listens(port)) && doors.every(({ count }) => count() > 0);
-    await until(async () => isOver() || (await isHaproxy()), 'HAProxy listens and checks');
-    if (isOver()) {
-      await stop();
-      return null;
-    }
-  } catch (error) {
-    await stop();
-    throw error;
-  }
   return {
     host: '127.0.0.1',
     port,
-    checkedTimes: async (times, when) => {
+    /** Resolves when each proxy was checked that many times more, and the check has ended. */
+    checkedTimes: async (times: number, when: string) => {
       const before = doors.map(({ count }) => count());
       const isDone = () => doors.every(({ count }, at) => count() >= (before[at] ?? 0) + times);
       await until(isDone, `HAProxy checks, ${when}`);
@@ -106,6 +63,25 @@ async function startAt(
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function startAtFreePort(config: string, doors: readonly Door[]) {
+  for (let tries = 1; ; tries++) {
+    const port = await freePort();
+    const folder = await mkdtemp(join(tmpdir(), 'undrop-haproxy-'));
+    const file = join(folder, 'haproxy.cfg');
+    await writeFile(file, config.replace(BIND, `bind 127.0.0.1:${port}`));
+    const argv = inRoot(await aptFolder('haproxy', 'bookworm'), 'usr/sbin/haproxy');
+    // Who listens there may be another program; only HAProxy asks at the doors.
+    const isHaproxy = async () => (await listens(port)) && doors.every(({ count }) => count() > 0);
+    try {
+      return [port, await startProgram([...argv, '-db', '-f', file], folder, isHaproxy)] as const;
+    } catch (error) {
+      if (tries < PORTS_TRIED) continue;
+      for (const door of doors) door.close();
+      throw error;
+    }
+  }
 }
 
 interface Door {

@@ -6,18 +6,15 @@
 import type { SourceFile } from './source-file.js';
 
 export interface Place {
-  /** What the allowance counts by: a path, or a name. */
+  /** What is counted: a path, or a name. */
   readonly key: string;
   /** For people: where it is, and what it says. */
   readonly text: string;
 }
 
 /** Files that import each other, directly or by others; each group sorted, none of one file. */
-export function circlesOf(
-  files: readonly SourceFile[],
-  { withTypes }: { readonly withTypes: boolean },
-): readonly (readonly string[])[] {
-  const targets = new Map(files.map((file) => [file.path, targetsOf(file, withTypes)]));
+export function circlesOf(files: readonly SourceFile[]): readonly (readonly string[])[] {
+  const targets = new Map(files.map((file) => [file.path, targetsOf(file)]));
   const reached = new Map([...targets.keys()].map((path) => [path, reachedFrom(path, targets)]));
   const groups = new Map<string, readonly string[]>();
   for (const [path, own] of reached) {
@@ -27,24 +24,9 @@ export function circlesOf(
   return [...groups.values()];
 }
 
-/** The imports that make the circles: each leads from a file of a circle to another of the same. */
-export function circlePlaces(
-  files: readonly SourceFile[],
-  options: { readonly withTypes: boolean },
-): readonly Place[] {
-  const circles = circlesOf(files, options);
-  return files.flatMap((file) => {
-    const circle = circles.find((paths) => paths.includes(file.path)) ?? [];
-    const inside = targetsOf(file, options.withTypes).filter((path) => circle.includes(path));
-    return inside.map((target) => ({ key: file.path, text: `${file.path} imports ${target}` }));
-  });
-}
-
-function targetsOf({ imports }: SourceFile, withTypes: boolean): readonly string[] {
-  const targets = imports.flatMap(({ target, isTypeOnly }) =>
-    target === null || (isTypeOnly && !withTypes) ? [] : target,
-  );
-  return [...new Set(targets)];
+/** The files that a file imports, types counted. */
+export function targetsOf({ imports }: SourceFile): readonly string[] {
+  return [...new Set(imports.flatMap(({ target }) => target ?? []))];
 }
 
 /** By imports; `from` itself only if it is in a circle. */
@@ -164,9 +146,9 @@ export function lowerFigures(found: Readonly<Record<string, number>>, written: W
 const OPENINGS = 'What|Who|Whoever|Whatever|One|So|Of|As|Those';
 const OPENING = new RegExp(`(?<=^|[.!?]["')]?\\s|\\bInvariant: )(?:${OPENINGS})\\b`, 'g');
 /** In lower case it opens a sentence only where a text begins. */
-const TEXT_OPENING = new RegExp(`^(?:${OPENINGS})\\b`, 'i');
-/** Fields whose value is a text for people: of settings, errors, options, the audit. */
-const TEXT_FIELD = /\b(?:meaning|text|remedy|describe|description|message|expected):\s*$/;
+export const TEXT_OPENING = new RegExp(`^(?:${OPENINGS})\\b`, 'i');
+/** Fields whose value is a text for people: of settings, options, the audit. */
+const TEXT_FIELD = /\b(?:meaning|text|describe|description|message|expected):\s*$/;
 const LOG_OPENING = new RegExp(
   `^(?:${OPENINGS}|an?|the|this|that|these|which|its?|some|somebody|nobody|nothing|none|neither|everything|there|not)\\b`,
   'i',

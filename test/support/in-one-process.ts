@@ -1,39 +1,30 @@
 /** A service in the process of the tests, without a supervisor: quick to start. */
 import { randomBytes } from 'node:crypto';
-import { ControlPlane } from '../../src/cli/serve/control-plane.js';
-import { ActiveDrops, Front } from '../../src/cli/serve/front.js';
-import { SERVICE_CONNECTIONS_MAX } from '../../src/cli/serve/limits.js';
-import { wantedSockets } from '../../src/cli/serve/plan.js';
-import type { PolicySettings, ProxySettings } from '../../src/cli/settings.js';
+import { PoolSet } from '../../src/connections/pool/pool-set.js';
+import type { PolicySettings, ProxySettings } from '../../src/faces/cli/settings.js';
 import { type Log, withAudit } from '../../src/log.js';
-import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
+import { countAudit, newCounters } from '../../src/metrics.js';
 import { newHoldId } from '../../src/names/names.js';
-import { PoolSet } from '../../src/service/pool/pool-set.js';
-import type { ServerAddress } from '../../src/service/server-address.js';
+import { ControlPlane } from '../../src/runtime/serve/control-plane.js';
+import { Front, newActiveDrops } from '../../src/runtime/serve/front.js';
+import { SERVICE_CONNECTIONS_MAX, wantedSockets } from '../../src/runtime/serve/plan.js';
 import { BoundSockets } from '../../src/session/bound-sockets.js';
-import { ConnectionLimit } from '../../src/session/listener.js';
 import { openProxyTls } from '../../src/session/login/tls.js';
 
-export interface RunningProxy {
-  /** The addresses as bound: port 0 is the port that was given. */
-  readonly addresses: readonly ServerAddress[];
-  counters(): Counters;
-  /** For the next statement of every session. */
-  change(policy: PolicySettings): void;
-  /** Drains, ends the collector at its next pause and closes the service pools. */
-  stop(options?: {
-    /** Default: UNDROP_DRAIN_TIMEOUT. */
-    readonly timeoutMs?: number;
-    /** If it is aborted, everything ends at once. */
-    readonly signal?: AbortSignal;
-  }): Promise<void>;
+export type RunningProxy = Awaited<ReturnType<typeof startProxy>>;
+
+interface StopOptions {
+  /** Default: UNDROP_DRAIN_TIMEOUT. */
+  readonly timeoutMs?: number;
+  /** If it is aborted, everything ends at once. */
+  readonly signal?: AbortSignal;
 }
 
-export async function startProxy(settings: ProxySettings, lines: Log): Promise<RunningProxy> {
+export async function startProxy(settings: ProxySettings, lines: Log) {
   const counters = newCounters();
   const log = withAudit(lines, countAudit(counters));
   const proxyId = newHoldId(Date.now(), randomBytes);
-  const activeDrops = new ActiveDrops();
+  const activeDrops = newActiveDrops();
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MAX;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
@@ -53,18 +44,21 @@ export async function startProxy(settings: ProxySettings, lines: Log): Promise<R
       },
       settings,
     );
-    const connectionLimit = new ConnectionLimit(settings.maxConnections);
+    const connectionsMax = settings.maxConnections;
     const shared = { proxyId, activeDrops, pools, counters, tls, log };
-    const front = new Front({ ...shared, connectionLimit, onHeld: control.onHeld }, settings);
+    const front = new Front({ ...shared, connectionsMax, onHeld: control.onHeld }, settings);
     const relay = await front.prepare();
     control.collect();
-    await front.open(listen ?? []);
+    await front.listener.open(listen ?? []);
     await control.serve(admin ?? [], { relay, workers: 1 });
     return {
+      /** As bound: port 0 is the port that was given. */
       addresses,
       counters: () => counters,
-      change: (policy) => front.change(policy),
-      stop: async (options = {}) => {
+      /** For the next statement of every session. */
+      change: (policy: PolicySettings) => front.change(policy),
+      /** Drains, ends the collector at its next pause and closes the service pools. */
+      stop: async (options: StopOptions = {}) => {
         const { drainTimeout: timeoutMs } = settings;
         const { signal } = new AbortController();
         control.keepAway();

@@ -4,10 +4,9 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import * as caps from '../../src/wire/capabilities.js';
-import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
-import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../src/wire/framing.js';
+import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
+import { greetingWith } from './conversation.js';
 import { ownAddress } from './own-address.js';
 import { Peer } from './session-bench.js';
 import { Sha2Server } from './sha2-server.js';
@@ -28,17 +27,10 @@ export interface Loot {
   readonly wasLeft: boolean;
 }
 
-export interface KeyThief {
-  readonly host: string;
-  readonly port: number;
-  trick: Trick;
-  /** What the oldest login gave that was not asked for yet. */
-  loot(): Promise<Loot>;
-  close(): Promise<void>;
-}
+export type KeyThief = Awaited<ReturnType<typeof openKeyThief>>;
 
 /** `password`: what it knows a success by. */
-export async function openKeyThief(password: string, first: Trick): Promise<KeyThief> {
+export async function openKeyThief(password: string, first: Trick) {
   const found: Promise<Loot>[] = [];
   const sockets = new Set<net.Socket>();
   const listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -50,10 +42,9 @@ export async function openKeyThief(password: string, first: Trick): Promise<KeyT
   listener.listen(0, host);
   await once(listener, 'listening');
   const { port } = listener.address() as net.AddressInfo;
-  const thief: KeyThief = {
-    host,
-    port,
-    trick: first,
+  const thief = {
+    ...{ host, port, trick: first },
+    /** What the oldest login gave that was not asked for yet. */
     loot: async () => {
       const oldest = found.shift();
       if (oldest === undefined) throw new Error('nobody came');
@@ -79,7 +70,7 @@ async function rob(plain: Peer, { asks, certificate }: Trick, password: string):
   const isClear = asks === 'mysql_clear_password';
   const leg = certificate === null ? ('plain' as const) : ('tls' as const);
   const out = (bytes: Buffer) => {
-    if (isGreeting) return peer.send(offering(bytes, certificate !== null));
+    if (isGreeting) return peer.send(greetingWith(bytes, certificate !== null));
     // There is nothing behind the login.
     peer.send(server.outcome === 'OK' ? encodePacket(REFUSAL, bytes[3] ?? 0) : bytes);
   };
@@ -117,15 +108,4 @@ async function robInClear(
   if (answer === null) return { inTls, hasPassword: false, wasLeft: true };
   peer.send(encodePacket(REFUSAL, sequenceId + 2));
   return { inTls, hasPassword: answer.includes(password), wasLeft: false };
-}
-
-function offering(greeting: Buffer, tls: boolean): Buffer {
-  const assembler = new PacketAssembler(greeting.length);
-  assembler.push(greeting);
-  const { payload } = assembler.next() ?? { payload: Buffer.alloc(0) };
-  const { lowOffset } = decodeHandshakeV10(payload);
-  const copy = Buffer.from(greeting);
-  const low = copy.readUInt16LE(HEADER_BYTES + lowOffset) & ~caps.CLIENT_SSL;
-  copy.writeUInt16LE(low | (tls ? caps.CLIENT_SSL : 0), HEADER_BYTES + lowOffset);
-  return copy;
 }

@@ -9,24 +9,15 @@ import { dirname, join } from 'node:path';
 import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
 import type { Installation } from '../../throwaway-servers/installation.js';
 import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
+import { signalTo } from './proxy.js';
 import { ensureInstalled, type ServerName } from './server-set.js';
-import { type Target, testServer } from './servers.js';
+import { testServer } from './servers.js';
 import { makeServiceAccount } from './service-account.js';
 
-export interface KillableServer extends Target, AsyncDisposable {
-  readonly name: string;
-  readonly dataFolder: string;
-  /** SIGKILL, at once. */
-  kill(): void;
-  /** Behind `kill`: resolves when it answers again; `alone`: over the socket only. */
-  restart(how?: { readonly alone?: boolean }): Promise<void>;
-  readonly socketPath: string;
-  /** Ends it, and removes its folder. */
-  stop(): Promise<void>;
-}
+export type KillableServer = Awaited<ReturnType<typeof startKillable>>;
 
 /** It has the service account, as the others have it. */
-export async function startKillable(name: string): Promise<KillableServer> {
+export async function startKillable(name: string) {
   const { installation, template } = await ensureInstalled(name as ServerName);
   const { dataDir } = testServer(name);
   const folder = await mkdtemp(join(dataDir === null ? tmpdir() : dirname(dataDir), 'killable-'));
@@ -40,6 +31,7 @@ export async function startKillable(name: string): Promise<KillableServer> {
     kill();
     throw error;
   }
+  /** Ends it, and removes its folder. */
   const stop = async () => {
     kill();
     await ended();
@@ -51,6 +43,7 @@ export async function startKillable(name: string): Promise<KillableServer> {
     dataFolder: join(folder, 'data'),
     kill,
     socketPath: join(folder, 's.sock'),
+    /** Behind `kill`: resolves when it answers again; `alone`: over the socket only. */
     restart: ({ alone = false } = {}) => restart(alone ? ['--skip-networking'] : []),
     stop,
     [Symbol.asyncDispose]: stop,
@@ -74,14 +67,8 @@ export async function startOn(
     return { launched, pid };
   };
   let running: { readonly launched: Launched; readonly pid: number } = await start();
-  const kill = () => {
-    try {
-      process.kill(running.pid, 'SIGKILL');
-    } catch (error) {
-      // It has ended by itself.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-  };
+  /** SIGKILL, at once. */
+  const kill = () => signalTo(running.pid, 'SIGKILL');
   const ended = () => running.launched.ended;
   const restart = async (more: readonly string[]) => {
     await ended();

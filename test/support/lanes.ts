@@ -6,6 +6,8 @@
  * Within a lane its own words (`test`, `beforeEach` …) stand for jest's; there is no `describe`.
  */
 
+import type { Tests } from './on-one-server.js';
+
 /** A test that takes longer fails, and its lane goes on: it doesn’t hold up those behind it. */
 const LONGEST_MS = 300_000;
 
@@ -18,15 +20,8 @@ export interface Hooks {
   afterAll(run: Run): void;
 }
 
-interface Each {
-  <Row extends readonly unknown[] | readonly []>(
-    rows: readonly Row[],
-  ): (name: string, run: (...row: Row) => unknown) => void;
-  <Value>(values: readonly Value[]): (name: string, run: (value: Value) => unknown) => void;
-}
-
 export interface Lane extends Hooks {
-  readonly test: ((name: string, run: Run) => void) & { readonly each: Each };
+  readonly test: Tests;
 }
 
 interface Entry {

@@ -46,10 +46,8 @@ export interface NativeCase {
 
 const MACROS: Readonly<Record<string, readonly string[]>> = {
   '@ab': [
-    'CREATE TABLE a(id INT PRIMARY KEY, v INT)',
-    'CREATE TABLE b(id INT PRIMARY KEY, v INT)',
-    'INSERT INTO a VALUES(1,1)',
-    'INSERT INTO b VALUES(1,1)',
+    ...['CREATE TABLE a(id INT PRIMARY KEY, v INT)', 'CREATE TABLE b(id INT PRIMARY KEY, v INT)'],
+    ...['INSERT INTO a VALUES(1,1)', 'INSERT INTO b VALUES(1,1)'],
   ],
   '@parent': [
     'CREATE TABLE p(id INT PRIMARY KEY)',
@@ -58,9 +56,7 @@ const MACROS: Readonly<Record<string, readonly string[]>> = {
     'INSERT INTO c VALUES(1,1)',
   ],
   '@d3': [
-    'CREATE DATABASE d3',
-    'CREATE TABLE d3.a(i INT)',
-    'CREATE TABLE d3.b(i INT)',
+    ...['CREATE DATABASE d3', 'CREATE TABLE d3.a(i INT)', 'CREATE TABLE d3.b(i INT)'],
     'CREATE VIEW d3.v AS SELECT 1 x',
   ],
   '@temp': ['CREATE TEMPORARY TABLE a(x INT)', 'CREATE TEMPORARY TABLE tt(x INT)'],
@@ -93,8 +89,7 @@ export interface Seen {
 }
 
 export interface CaseRun extends Seen {
-  /** The ERR in `answer`, where there is one. */
-  readonly errno: number | null;
+  /** Of the ERR in `answer`; empty where there is none. */
   readonly message: string;
   /** Tables before the statement, in the form of `tables`. */
   readonly before: readonly string[];
@@ -160,18 +155,10 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
     for (const session of sessions.splice(0)) await session.quit();
     lost.push(...((await survival?.findLost(one)) ?? []));
     const error = answer.results.findLast((result) => result.kind === 'err');
-    return {
-      answer: describeAnswer(answer),
-      errno: error?.kind === 'err' ? error.errno : null,
-      message: error?.kind === 'err' ? error.message.toString() : '',
-      diagnostics,
-      probes,
-      root: rootRows,
-      before,
-      tablesAfter,
-      tables: await listTables(root),
-      lost,
-    };
+    const message = error?.kind === 'err' ? error.message.toString() : '';
+    const tables = await listTables(root);
+    const seen = { answer: describeAnswer(answer), diagnostics, probes, root: rootRows, tables };
+    return { ...seen, message, before, tablesAfter, lost };
   } finally {
     for (const session of sessions) session.close();
     for (const text of one.cleanup ?? []) await attempt(root, text);

@@ -5,9 +5,9 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
+import { ensureCached } from '../../throwaway-servers/cache.js';
 import { runCommand } from '../../throwaway-servers/run-command.js';
-import { projectFolder } from './folders.js';
+import { laying } from './folders.js';
 import { isLong } from './sample.js';
 
 const VERSIONS: Readonly<Record<string, string>> = {
@@ -29,8 +29,7 @@ export async function nodeProgram(major: string): Promise<string> {
     throw new Error(`NODE_VERSIONS: expected some of ${Object.keys(VERSIONS)}, found ${major}.`);
   }
   const name = `node-${process.platform}-${process.arch}`;
-  const cache = cacheFolder(process.env, projectFolder);
-  const folder = await ensureCached(cache, `node-${version}`, async (fresh) => {
+  const folder = await ensureCached(laying.cache, `node-${version}`, async (fresh) => {
     const options = ['--no-save', '--no-audit', '--no-fund', '--prefix', fresh];
     await runCommand(['npm', 'install', ...options, `${name}@${version}`], { cwd: fresh });
   });

@@ -7,10 +7,10 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
+import { ensureCached } from '../../throwaway-servers/cache.js';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import type { Transcript } from './client-script.js';
-import { projectFolder } from './folders.js';
+import { laying, projectFolder } from './folders.js';
 import type { Target, TestServer } from './servers.js';
 import { withoutUndoTexts } from './undo-info.js';
 
@@ -44,16 +44,19 @@ export async function ensureNpmList(
   const source = join(projectFolder, 'test/support', name);
   const lists = LISTS.filter((list) => existsSync(join(source, list)));
   const hash = createHash('sha256').update(await readFile(join(source, 'package-lock.json')));
-  const cache = cacheFolder(process.env, projectFolder);
-  return ensureCached(cache, `${name}-${hash.digest('hex').slice(0, 12)}`, async (folder) => {
-    process.stderr.write(`${name}: fetching packages …\n`);
-    for (const list of lists) await copyFile(join(source, list), join(folder, list));
-    // npm calls a folder that is reached by a symbolic link another project than the lock file's.
-    const prefix = ['--prefix', await realpath(folder)];
-    const options = ['--ignore-scripts', '--no-audit', '--no-fund', ...prefix];
-    await runCommand(['npm', 'ci', ...options], { cwd: folder });
-    await finish(folder);
-  });
+  return ensureCached(
+    laying.cache,
+    `${name}-${hash.digest('hex').slice(0, 12)}`,
+    async (folder) => {
+      process.stderr.write(`${name}: fetching packages …\n`);
+      for (const list of lists) await copyFile(join(source, list), join(folder, list));
+      // npm calls a folder that is reached by a symbolic link another project than the lock file's.
+      const prefix = ['--prefix', await realpath(folder)];
+      const options = ['--ignore-scripts', '--no-audit', '--no-fund', ...prefix];
+      await runCommand(['npm', 'ci', ...options], { cwd: folder });
+      await finish(folder);
+    },
+  );
 }
 
 /** The whole script; what differs between any two runs is masked. */

@@ -6,26 +6,14 @@
  * Invariant: all is closed in the reverse order, with `afterAll` and `afterEach` of a test file.
  */
 import type { ConnectionOptions } from 'mysql2/promise';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
 import type { Log } from '../../src/log.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from './fresh-ledger.js';
 import { type Hooks, inLanes, type Lane } from './lanes.js';
 import { type Tests, testOnOne } from './on-one-server.js';
 import { proxyInFront, type Variables } from './proxy.js';
 import { RawClient, type RawClientOptions } from './raw-client.js';
-import {
-  connect,
-  dropSchema,
-  type FreshSchema,
-  freshSchema,
-  makeSchema,
-  newSchemaName,
-  query,
-  type Session,
-  type Target,
-  type TestServer,
-  testServers,
-} from './servers.js';
+import * as servers from './servers.js';
 import { poolOn } from './service-pool.js';
 
 type Proxy = Awaited<ReturnType<typeof proxyInFront>>;
@@ -43,13 +31,13 @@ interface Openers extends Opener {
   /** A proxy in this process, in front of the server or of `more.upstream`. */
   proxy(
     variables?: Variables | (() => Variables),
-    more?: { readonly upstream?: Target; readonly log?: Log },
+    more?: { readonly upstream?: servers.Target; readonly log?: Log },
   ): Proxy;
   pool(connectionsMax?: number): ServicePool;
   /** An empty schema; one for all tests has its name at once. */
-  schema(prefix?: string): FreshSchema;
+  schema(prefix?: string): servers.FreshSchema;
   /** A session of root, by default with the server itself. */
-  session(options?: ConnectionOptions & Place): Session;
+  session(options?: ConnectionOptions & Place): servers.Session;
   /** A client of the wire, by default with the server itself. */
   client(options?: Omit<RawClientOptions, 'schema'> & Place): RawClient;
   /** An empty ledger, before and after. */
@@ -61,8 +49,8 @@ interface Openers extends Opener {
 }
 
 interface Place {
-  readonly to?: Target;
-  readonly schema?: FreshSchema | string;
+  readonly to?: servers.Target;
+  readonly schema?: servers.FreshSchema | string;
 }
 
 interface AccountOptions {
@@ -84,16 +72,16 @@ export interface OnServer extends Hooks, Openers {
   readonly each: Openers;
 }
 
-type Define = (server: TestServer, on: OnServer) => void;
+type Define = (server: servers.TestServer, on: OnServer) => void;
 
 /** `describe.each` of the servers of this file. */
 export function onServers(title: string, define: Define): void {
-  describe.each(testServers())(title, (server) => define(server, onServer(server)));
+  describe.each(servers.testServers())(title, (server) => define(server, onServer(server)));
 }
 
 /** All servers at the same time (lanes.ts), for what waits more than it works. */
 export function onServersAtOnce(title: string, define: Define): void {
-  inLanes(testServers(), title, (server, lane) => define(server, onServer(server, lane)));
+  inLanes(servers.testServers(), title, (server, lane) => define(server, onServer(server, lane)));
 }
 
 const jestLane: Lane = {
@@ -105,15 +93,15 @@ const jestLane: Lane = {
 };
 
 /** The same within a describe of another kind, or with the words of a lane. */
-export function onServer(server: TestServer, lane: Lane = jestLane): OnServer {
+export function onServer(server: servers.TestServer, lane: Lane = jestLane): OnServer {
   const { each, ...all } = inHooks(lane);
   return {
     ...all,
     ...openers(server, all),
     schema: (prefix) => {
-      const name = newSchemaName(prefix);
-      const drop = () => dropSchema(server, name);
-      all.beforeAll(() => makeSchema(server, name));
+      const name = servers.newSchemaName(prefix);
+      const drop = () => servers.dropSchema(server, name);
+      all.beforeAll(() => servers.makeSchema(server, name));
       all.afterAll(drop);
       return { name, drop, [Symbol.asyncDispose]: drop };
     },
@@ -191,16 +179,16 @@ function dispose<T>(it: T): unknown {
   return (it as AsyncDisposable)[Symbol.asyncDispose]();
 }
 
-function openers(server: TestServer, { open, keep }: Opener): Omit<Openers, keyof Opener> {
+function openers(server: servers.TestServer, { open, keep }: Opener): Omit<Openers, keyof Opener> {
   return {
     proxy: (variables = {}, { upstream = server, log } = {}) => {
       const all = () => (typeof variables === 'function' ? variables() : variables);
       return open(() => proxyInFront({ ...upstream }, all(), log));
     },
     pool: (connectionsMax) => open(() => poolOn(server, connectionsMax)),
-    schema: (prefix) => open(() => freshSchema(server, prefix)),
+    schema: (prefix) => open(() => servers.freshSchema(server, prefix)),
     session: ({ to = server, schema, ...options } = {}) =>
-      open(() => connect(to, { ...options, ...(schema && { database: nameOf(schema) }) })),
+      open(() => servers.connect(to, { ...options, ...(schema && { database: nameOf(schema) }) })),
     client: ({ to = server, schema, ...options } = {}) =>
       open(() => RawClient.open(to, { ...options, ...(schema && { schema: nameOf(schema) }) })),
     freshLedger: () =>
@@ -211,7 +199,7 @@ function openers(server: TestServer, { open, keep }: Opener): Omit<Openers, keyo
     account: (user, options) =>
       open(
         () => makeAccount(server, user, options),
-        () => query(server, `DROP USER ${user}@'%'`),
+        () => servers.query(server, `DROP USER ${user}@'%'`),
       ),
     accounts:
       (password) =>
@@ -220,7 +208,7 @@ function openers(server: TestServer, { open, keep }: Opener): Omit<Openers, keyo
         keep({
           [Symbol.asyncDispose]: async () => {
             // A test may have dropped it.
-            await query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
+            await servers.query(server, `DROP USER ${user}@'%'`).catch(() => undefined);
           },
         });
       },
@@ -228,22 +216,22 @@ function openers(server: TestServer, { open, keep }: Opener): Omit<Openers, keyo
 }
 
 /** The server’s max_allowed_packet while the tests of a describe run. */
-export function withPacketBytesMax(server: Target, on: Hooks, bytes: number): void {
+export function withPacketBytesMax(server: servers.Target, on: Hooks, bytes: number): void {
   let before: { readonly bytes: number } | undefined;
   on.beforeAll(async () => {
-    [before] = await query(server, 'SELECT @@GLOBAL.max_allowed_packet AS bytes LIMIT 1');
-    await query(server, `SET GLOBAL max_allowed_packet = ${bytes}`);
+    [before] = await servers.query(server, 'SELECT @@GLOBAL.max_allowed_packet AS bytes LIMIT 1');
+    await servers.query(server, `SET GLOBAL max_allowed_packet = ${bytes}`);
   });
-  on.afterAll(() => query(server, `SET GLOBAL max_allowed_packet = ${before?.bytes}`));
+  on.afterAll(() => servers.query(server, `SET GLOBAL max_allowed_packet = ${before?.bytes}`));
 }
 
 async function makeAccount(
-  server: Target,
+  server: servers.Target,
   user: string,
   { password = '', grants = [] }: AccountOptions = {},
 ): Promise<object> {
   const account = `${user}@'%'`;
-  await query(
+  await servers.query(
     server,
     `CREATE USER ${account} IDENTIFIED BY '${password}'`,
     ...grants.map((right) => `GRANT ${right} TO ${account}`),
@@ -251,7 +239,7 @@ async function makeAccount(
   return {};
 }
 
-function nameOf(schema: FreshSchema | string): string {
+function nameOf(schema: servers.FreshSchema | string): string {
   return typeof schema === 'string' ? schema : schema.name;
 }
 

@@ -1,10 +1,11 @@
 /** Proxies for tests: in this process, or as a process of its own that can be killed. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { PROXY_KEYS, type ProxySettings } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
+import { PROXY_KEYS, type ProxySettings } from '../../src/faces/cli/settings.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { runInProcess } from './command-line.js';
@@ -64,13 +65,26 @@ export async function proxyInFront(
   return { ...address, user, password, running, settings, stop, [Symbol.asyncDispose]: stop };
 }
 
-export interface ProxyProcess extends ProxyTarget {
-  readonly child: ChildProcess;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A proxy from its first moment on. */
+export interface LaunchedProxy {
+  readonly child: ChildProcessByStdio<null, Readable, Readable>;
   /** What it logged so far, a record a line. */
-  readonly lines: readonly Readonly<Record<string, unknown>>[];
+  readonly lines: readonly Fields[];
+  /** What it has written to standard error. */
+  stderr(): string;
   kill(signal: NodeJS.Signals): void;
   /** Resolves when its processes have ended; `lines` has all that they logged. */
   readonly ended: Promise<unknown>;
+}
+
+export interface ProxyProcess extends ProxyTarget, LaunchedProxy {}
+
+/** The lines of its log with these fields. */
+export function linesWith({ lines }: Pick<ProxyProcess, 'lines'>, fields: Fields) {
+  const wanted = Object.entries(fields);
+  return lines.filter((line) => wanted.every(([key, value]) => line[key] === value));
 }
 
 /** `host:port` of its admin listener, or the path of a socket, as it has logged it. */
@@ -85,13 +99,15 @@ export function adminOf({ lines }: Pick<ProxyProcess, 'lines'>): string {
 function killAll(pid: number | undefined, signal: NodeJS.Signals): void {
   if (pid === undefined) return;
   const isForAll = ['SIGKILL', 'SIGSTOP', 'SIGCONT'].includes(signal);
-  const pids = isForAll ? [pid, ...childrenOf(pid)] : [pid];
-  for (const one of pids) {
-    try {
-      process.kill(one, signal);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
+  for (const one of isForAll ? [pid, ...childrenOf(pid)] : [pid]) signalTo(one, signal);
+}
+
+/** Sends a signal to a process that may have ended. */
+export function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
@@ -126,51 +142,61 @@ export function controlPid(proxy: ProxyProcess): number {
   return controls.at(-1) ?? 0;
 }
 
-/**
- * `undrop serve` as a process; resolves when it takes clients. `under`: a program that runs it,
- * with its arguments (`prlimit`). `main`: a copy of undrop.
- */
+/** `undrop serve` as a process. `under`: a program that runs it; `main`: a copy of undrop. */
+export function launchProxy(
+  upstream: Target,
+  variables: Variables = {},
+  { under = [] as readonly string[], main = MAIN } = {},
+): LaunchedProxy {
+  const [program = process.execPath, ...args] = [...under, process.execPath, main, 'serve'];
+  const child = spawn(program, args, {
+    env: { ...process.env, ...environment(upstream, variables) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const lines: Fields[] = [];
+  let [pending, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => {
+    const complete = `${pending}${chunk.toString()}`.split('\n');
+    pending = complete.pop() ?? '';
+    for (const line of complete) lines.push(JSON.parse(line) as Fields);
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  return {
+    ...{ child, lines },
+    stderr: () => stderr,
+    kill: (signal) => killAll(child.pid, signal),
+    // Not `exit`: its last lines may come after that.
+    ended: once(child, 'close'),
+  };
+}
+
+/** Resolves when it takes clients. `under`: with its arguments (`prlimit`). */
 export async function spawnProxy(
   upstream: Target,
   variables: Variables = {},
   under: readonly string[] = [],
   main: string = MAIN,
 ): Promise<ProxyProcess> {
-  const [program = process.execPath, ...args] = [...under, process.execPath, main, 'serve'];
-  const child = spawn(program, args, {
-    env: { ...process.env, ...environment(upstream, variables) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  // Not `exit`: its last lines may come after that.
-  const ended = once(child, 'close');
-  const lines: Record<string, unknown>[] = [];
-  let errors = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    errors += chunk.toString();
-  });
-  const ready = new Promise<Record<string, unknown>>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not ready: ${errors}`)), READY_MS);
-    let pending = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      pending += chunk.toString();
-      const complete = pending.split('\n');
-      pending = complete.pop() ?? '';
-      for (const line of complete) {
-        const record = JSON.parse(line) as Record<string, unknown>;
-        lines.push(record);
-        // Where the server is not there, it waits for it, and takes clients all the same.
-        if (record['event'] !== 'ready' && record['event'] !== 'waiting') continue;
-        clearTimeout(timer);
-        resolve(record);
-      }
-    });
-    ended.then(() => {
-      clearTimeout(timer);
-      reject(new Error(`the proxy ended before it was ready: ${errors}`));
-    }, reject);
+  const launched = launchProxy(upstream, variables, { under, main });
+  const { child, lines, stderr, ended } = launched;
+  const ready = async () => {
+    for (
+      const signal = AbortSignal.timeout(READY_MS);
+      ;
+      await once(child.stdout, 'data', { signal })
+    ) {
+      // Where the server is not there, it waits for it, and takes clients all the same.
+      const line = lines.find(({ event }) => event === 'ready' || event === 'waiting');
+      if (line !== undefined) return line;
+    }
+  };
+  const over = ended.then(() => {
+    throw new Error(`the proxy ended before it was ready: ${stderr()}`);
   });
   try {
-    const { listen } = await ready;
+    const { listen } = await Promise.race([ready(), over]);
     const [first = ''] = listen as string[];
     const [host = '', port = ''] = first.split(':');
     const { user, password } = upstream;
@@ -178,18 +204,8 @@ export async function spawnProxy(
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
       await ended;
     };
-    return {
-      host,
-      port: Number(port),
-      user,
-      password,
-      child,
-      lines,
-      ended,
-      kill: (signal) => killAll(child.pid, signal),
-      stop,
-      [Symbol.asyncDispose]: stop,
-    };
+    const at = { host, port: Number(port), user, password };
+    return { ...launched, ...at, stop, [Symbol.asyncDispose]: stop };
   } catch (error) {
     child.kill('SIGKILL');
     throw error;

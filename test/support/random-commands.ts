@@ -7,13 +7,7 @@ import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { Dice, type Random } from './dice.js';
-import {
-  idOfPrepared,
-  type Reply,
-  type TalkOptions,
-  type Utterance,
-  type WireTalk,
-} from './wire-talk.js';
+import * as talks from './wire-talk.js';
 
 /** The account of both sessions: it may read, call, and make temporary tables. */
 const FUZZ_USER = 'fuzz';
@@ -63,17 +57,11 @@ const QUERIES = [
   ...['SELECT LAST_INSERT_ID(), ROW_COUNT()', 'TRUNCATE TABLE tt', 'SELECT COUNT(*) FROM tt'],
   ...['SELECT SQL_CALC_FOUND_ROWS id FROM n LIMIT 2', 'SET @a = 7', 'SELECT @a, @missing'],
   ...['SET NAMES utf8mb4', 'SET NAMES latin1', 'SET NAMES gbk', 'SET NAMES sjis'],
-  ...[
-    'SET character_set_results = NULL',
-    'SET character_set_results = latin2',
-    'SELECT @@sql_mode',
-  ],
+  ...['SET character_set_results = NULL', 'SET character_set_results = latin2'],
+  'SELECT @@sql_mode',
   ...["SET sql_mode = ''", "SET sql_mode = 'ANSI_QUOTES'", "SET time_zone = '+03:00'"],
-  ...[
-    "SET sql_mode = 'NO_BACKSLASH_ESCAPES'",
-    'SET @@missing = 1',
-    'SET SESSION lock_wait_timeout=5',
-  ],
+  ...["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", 'SET @@missing = 1'],
+  'SET SESSION lock_wait_timeout=5',
   ...['SET sql_select_limit = 2', 'SET sql_select_limit = DEFAULT', 'SET max_error_count = 0'],
   ...['EXPLAIN SELECT * FROM n', 'SHOW COLUMNS FROM w', 'SHOW TABLES', 'HELP x', 'ANALYZE TABLE n'],
   ...['HANDLER n OPEN', 'HANDLER n READ FIRST', 'HANDLER n CLOSE', 'KILL 4294967290', ''],
@@ -109,21 +97,11 @@ const ALONE = [
 ] as const;
 
 const PREPARABLE = [
-  ...[
-    'DO 1',
-    'SELECT 1',
-    'SELECT id FROM n LIMIT 7',
-    'SELECT ?, ?',
-    'SELECT * FROM w WHERE id < ?',
-  ],
+  ...['DO 1', 'SELECT 1', 'SELECT id FROM n LIMIT 7', 'SELECT ?, ?'],
+  'SELECT * FROM w WHERE id < ?',
   ...['INSERT INTO tt (a, b) VALUES (?, ?)', 'CALL two()', 'CALL half()', 'CALL outs(?, ?, ?)'],
-  ...[
-    'SELECT id, ? FROM n',
-    'SELECT FROM',
-    'SELECT * FROM missing',
-    'SET @a = ?',
-    'SELECT 1; DO 2',
-  ],
+  ...['SELECT id, ? FROM n', 'SELECT FROM', 'SELECT * FROM missing', 'SET @a = ?'],
+  'SELECT 1; DO 2',
   ...['SELECT LENGTH(?), ?', TEMPORARY, 'SHOW WARNINGS', 'USE fuzz', 'SELECT * FROM tt', 'BEGIN'],
   'SELECT id, (SELECT m.id FROM n AS m WHERE m.id <= n.id + ?) FROM n',
   "SELECT 'drop table n', ?",
@@ -150,7 +128,7 @@ const CHOSEN_MARIADB = [
 ] as const;
 
 /** One thing to say, with words for whoever has to read why it failed. */
-export interface Step extends Utterance {
+export interface Step extends talks.Utterance {
   readonly title: string;
   /** Why answers may differ: `pipelined` STATISTICS and ids; a list of `rows`; a `nonce`. */
   readonly varies?: 'pipelined' | 'rows' | 'nonce';
@@ -168,7 +146,7 @@ interface Statement {
 }
 
 /** Capabilities of a connection; those that its server hasn't got count for nothing. */
-export function randomLogin(random: Random): TalkOptions {
+export function randomLogin(random: Random): talks.TalkOptions {
   const sum = (flags: readonly number[]) =>
     flags.reduce((all, flag) => (random() < 0.6 ? all | flag : all), 0);
   return { user: FUZZ_USER, flags: sum(CHOSEN_FLAGS), mariadb: sum(CHOSEN_MARIADB) };
@@ -186,7 +164,7 @@ export class CommandMaker {
   #isAskedIfSeveral = false;
 
   /** `talk` is one of the two that will say it; both agreed on the same. */
-  constructor(random: Random, talk: WireTalk) {
+  constructor(random: Random, talk: talks.WireTalk) {
     this.#dice = new Dice(random);
     this.#flags = talk.flags;
     this.#plugin = talk.plugin;
@@ -283,7 +261,7 @@ export class CommandMaker {
       bytes: command(com.COM_STMT_PREPARE, sql),
       onHeard: ([first]) => {
         if (first === undefined || first[4] !== 0x00 || first.length < 16) return;
-        const id = idOfPrepared(prepares);
+        const id = talks.idOfPrepared(prepares);
         this.#statements.push({ id, parameters: first.readUInt16LE(11), long: new Set() });
       },
     };
@@ -459,7 +437,7 @@ export class CommandMaker {
 }
 
 /** Sends the parts of a file, once, when the server asks for it; or goes on when it refuses. */
-function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
+function sendsFile(parts: readonly number[]): (packet: Buffer) => talks.Reply | null {
   let isOver = false;
   return (packet) => {
     const asks = packet[4] === 0xfb && packet.includes(INFILE);
@@ -474,7 +452,7 @@ function sendsFile(parts: readonly number[]): (packet: Buffer) => Reply | null {
 }
 
 /** Whatever the plugin: the proof of an empty password is empty. */
-function provesNothing(): (packet: Buffer) => Reply | null {
+function provesNothing(): (packet: Buffer) => talks.Reply | null {
   let isOver = false;
   return (packet) => {
     if (isOver) return null;

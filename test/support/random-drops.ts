@@ -56,17 +56,7 @@ export const SEQUENCE = 's';
 /** Temporary ones: alone, and in front of a base table. */
 const TEMPORARIES: readonly string[] = ['tt', 't2', 't1'];
 
-const CHARSETS = [
-  'utf8mb4',
-  'utf8mb4',
-  'utf8',
-  'latin1',
-  'gbk',
-  'gb18030',
-  'sjis',
-  'cp932',
-  'big5',
-];
+const CHARSETS = 'utf8mb4 utf8mb4 utf8 latin1 gbk gb18030 sjis cp932 big5'.split(' ');
 const MODES = ['', '', '', 'ANSI_QUOTES', 'NO_BACKSLASH_ESCAPES', 'IGNORE_SPACE'];
 const RARE_MODES = ['ANSI_QUOTES,NO_BACKSLASH_ESCAPES', 'ANSI'];
 /** Below and above each server's version, in both ways to count. */
@@ -237,17 +227,8 @@ class Maker {
   }
 
   #gap(): string {
-    const filler = this.#dice.of([
-      '',
-      ' x ',
-      ' ; ',
-      " ' ",
-      ' " ',
-      ' ` ',
-      ' DROP TABLE t1 ',
-      ' -- ',
-      '*',
-    ]);
+    const fillers = ['', ' x ', ' ; ', " ' ", ' " ', ' ` ', ' DROP TABLE t1 ', ' -- ', '*'];
+    const filler = this.#dice.of(fillers);
     const line = this.#dice.of(['', ' x', " it's", ' ; DROP TABLE t2', ' */', ' /*', ' `']);
     return this.#dice.of([
       ...[' ', ' ', '  ', '\t', '\n', '\v', '\f', '\r', '\r\n', `/*${filler}*/`, ` /*${filler}*/ `],

@@ -6,20 +6,13 @@
  * Replicas have neither `alone`, which is made under sql_log_bin=0, nor the drops in `kept`.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { UndropError } from '../../src/errors.js';
 import { listAll } from '../../src/recycle/held-tables.js';
 import { restore } from '../../src/recycle/restore.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { Dice } from './dice.js';
-import {
-  ALONE,
-  BESIDE,
-  creation,
-  KEPT,
-  openSessions,
-  type Sessions,
-  SHARED,
-} from './history-sessions.js';
+import type { Sessions } from './history-sessions.js';
+import { ALONE, BESIDE, creation, KEPT, openSessions, SHARED } from './history-sessions.js';
 import type { Target, TestServer } from './servers.js';
 
 /**
@@ -37,12 +30,7 @@ const OURS =
   /^UNDROP_(SCHEMA_NOT_DROPPED|NOT_DONE_YET): |^UNDROP_HOLD_FAILED: .*sql_log_bin|^UNDROP_LOCKED_TABLES: .*foreign keys/;
 /** What a restore may meet. */
 const REFUSED = [
-  'NAME_TAKEN',
-  'NOT_RESTORABLE',
-  'NOT_HELD',
-  'NO_SUCH_HELD',
-  'SCHEMA_MISSING',
-  'BUSY',
+  ...['NAME_TAKEN', 'NOT_RESTORABLE', 'NOT_HELD', 'NO_SUCH_HELD', 'SCHEMA_MISSING', 'BUSY'],
 ];
 
 interface Live {

@@ -12,10 +12,12 @@ import { breakOff } from './break-off.js';
 export const CLIENT = {
   LONG_PASSWORD: 1,
   FOUND_ROWS: 1 << 1,
+  LONG_FLAG: 1 << 2,
   CONNECT_WITH_DB: 1 << 3,
   LOCAL_FILES: 1 << 7,
   PROTOCOL_41: 1 << 9,
   TRANSACTIONS: 1 << 13,
+  RESERVED: 1 << 14,
   SECURE_CONNECTION: 1 << 15,
   MULTI_STATEMENTS: 1 << 16,
   MULTI_RESULTS: 1 << 17,
@@ -68,24 +70,10 @@ export interface RawPacket {
   readonly payload: Buffer;
 }
 
-export interface RawOk {
-  readonly kind: 'ok';
-  readonly affectedRows: number;
-  readonly insertId: number;
-  readonly status: number;
-  readonly warnings: number;
-  /** Info and session state, as they came. */
-  readonly rest: Buffer;
-}
+type RawOk = ReturnType<typeof decodeOk>;
+type RawErr = ReturnType<typeof decodeErr>;
 
-export interface RawErr {
-  readonly kind: 'err';
-  readonly errno: number;
-  readonly sqlState: string;
-  readonly message: Buffer;
-}
-
-export interface RawRows {
+interface RawRows {
   readonly kind: 'rows';
   readonly rows: readonly (readonly (Buffer | null)[])[];
   readonly status: number;
@@ -320,34 +308,9 @@ export class RawClient {
   async #logIn(options: RawClientOptions & { readonly user: string }): Promise<void> {
     const greeting = (await this.#packet()).payload;
     if (greeting[0] === 0xff) throw new Error(greeting.subarray(3).toString());
-    const version = greeting.indexOf(0, 1);
-    this.threadId = greeting.readUInt32LE(version + 1);
-    const at = version + 5 + 9;
-    const offered = greeting.readUInt16LE(at) + greeting.readUInt16LE(at + 5) * 0x10000;
-    const isMariadb = (offered & CLIENT.LONG_PASSWORD) === 0;
-    const offeredMariadb = isMariadb ? greeting.readUInt32LE(at + 14) : 0;
-    const plugin = greeting.subarray(greeting.lastIndexOf(0, -2) + 1, -1).toString('latin1');
-    const { schema = null, mariadb = 0 } = options;
-    this.mariadb = mariadb & offeredMariadb;
-    // Bit 0 set says that the extended word of MariaDB is not meant.
-    const needed = this.mariadb === 0 ? NEEDED : NEEDED & ~CLIENT.LONG_PASSWORD;
-    const withSchema = schema === null ? 0 : CLIENT.CONNECT_WITH_DB;
-    const wanted = (needed | withSchema | (options.flags ?? MODERN)) >>> 0;
-    this.flags = (wanted & (offered | CLIENT.LONG_PASSWORD)) >>> 0;
-    const head = Buffer.alloc(32);
-    head.writeUInt32LE(this.flags, 0);
-    head.writeUInt32LE(1 << 24, 4);
-    head[8] = options.collation ?? COLLATION_UTF8MB4;
-    head.writeUInt32LE(this.mariadb, 28);
-    const schemaPart = schema === null ? [] : [Buffer.from(`${schema}\0`)];
-    const response = [
-      head,
-      Buffer.from(`${options.user}\0`),
-      Buffer.from([0]),
-      ...schemaPart,
-      Buffer.from(`${plugin}\0`),
-    ];
-    this.#socket.write(frame(Buffer.concat(response), 1));
+    const { response, ...agreed } = answerGreeting(greeting, options);
+    ({ flags: this.flags, mariadb: this.mariadb, threadId: this.threadId } = agreed);
+    this.#socket.write(frame(response, 1));
     for (;;) {
       const { payload, sequenceId } = await this.#packet();
       if (payload[0] === 0x00) return;
@@ -356,6 +319,34 @@ export class RawClient {
       if (payload[0] === 0xfe) this.#socket.write(frame(Buffer.alloc(0), sequenceId + 1));
     }
   }
+}
+
+/** What a greeting and the response to it agree on, and that response. */
+export function answerGreeting(
+  greeting: Buffer,
+  options: RawClientOptions & { readonly user: string },
+) {
+  const version = greeting.indexOf(0, 1);
+  const threadId = greeting.readUInt32LE(version + 1);
+  const at = version + 5 + 9;
+  const offered = greeting.readUInt16LE(at) + greeting.readUInt16LE(at + 5) * 0x10000;
+  const isMariadb = (offered & CLIENT.LONG_PASSWORD) === 0;
+  const mariadb = isMariadb ? (options.mariadb ?? 0) & greeting.readUInt32LE(at + 14) : 0;
+  const plugin = greeting.subarray(greeting.lastIndexOf(0, -2) + 1, -1).toString('latin1');
+  const { schema = null, user } = options;
+  // Bit 0 set says that the extended word of MariaDB is not meant.
+  const needed = mariadb === 0 ? NEEDED : NEEDED & ~CLIENT.LONG_PASSWORD;
+  const withSchema = schema === null ? 0 : CLIENT.CONNECT_WITH_DB;
+  const wanted = needed | withSchema | (options.flags ?? MODERN);
+  const flags = (wanted & (offered | CLIENT.LONG_PASSWORD)) >>> 0;
+  const head = Buffer.alloc(32);
+  head.writeUInt32LE(flags, 0);
+  head.writeUInt32LE(0x4000_0000, 4);
+  head[8] = options.collation ?? COLLATION_UTF8MB4;
+  head.writeUInt32LE(mariadb, 28);
+  const named = schema === null ? '' : `${schema}\0`;
+  const response = Buffer.concat([head, Buffer.from(`${user}\0\0${named}${plugin}\0`)]);
+  return { threadId, mariadb, plugin, flags, response };
 }
 
 /** One packet; texts of 16 MiB aren't sent here. */
@@ -388,24 +379,26 @@ function decodePlain(payload: Buffer): RawOk | RawErr {
   return { kind: 'ok', affectedRows: 0, insertId: 0, status, warnings, rest: Buffer.alloc(0) };
 }
 
-function decodeErr(payload: Buffer): RawErr {
+function decodeErr(payload: Buffer) {
   const hasState = payload[3] === 0x23;
   return {
-    kind: 'err',
+    kind: 'err' as const,
     errno: payload.readUInt16LE(1),
     sqlState: hasState ? payload.toString('latin1', 4, 9) : '',
     message: payload.subarray(hasState ? 9 : 3),
   };
 }
 
-function decodeOk(payload: Buffer): RawOk {
+/** `rest`: info and session state, as they came. */
+function decodeOk(payload: Buffer) {
   const cursor = new Cursor(payload);
   cursor.byte();
   const affectedRows = cursor.lenenc();
   const insertId = cursor.lenenc();
   const status = cursor.uint16();
   const warnings = cursor.uint16();
-  return { kind: 'ok', affectedRows, insertId, status, warnings, rest: cursor.rest() };
+  const counts = { affectedRows, insertId, status, warnings };
+  return { kind: 'ok' as const, ...counts, rest: cursor.rest() };
 }
 
 function decodeEof(payload: Buffer): { readonly status: number; readonly warnings: number } {

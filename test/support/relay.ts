@@ -6,21 +6,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { Target } from './servers.js';
 
-export interface Relay extends Target, AsyncDisposable {
-  /**
-   * New connections go there from now on; null: to nobody. `cut`: the open ones end, else they stay
-   * with the server that they are on.
-   */
-  pointTo(target: Target | null, options: { readonly cut: boolean }): void;
-  /**
-   * From now on bytes and ends are taken in on both sides and passed on to nobody, as behind a
-   * firewall that forgot the connection.
-   */
-  swallow(): void;
-  /** What comes from then on passes, also on connections that the other side has given up. */
-  resume(): void;
-  close(): Promise<void>;
-}
+export type Relay = Awaited<ReturnType<typeof openRelay>>;
 
 type HoldBack = (chunk: Buffer) => Promise<void> | null;
 
@@ -28,10 +14,7 @@ type HoldBack = (chunk: Buffer) => Promise<void> | null;
  * `holdBack` sees each chunk as it comes from a client: that one, and all that come after it on its
  * connection, wait for the promise; null: at once.
  */
-export async function openRelay(
-  first: Target | null,
-  holdBack: HoldBack = () => null,
-): Promise<Relay> {
+export async function openRelay(first: Target | null, holdBack: HoldBack = () => null) {
   let target = first;
   let isSilent = false;
   const pairs = new Set<readonly [near: net.Socket, far: net.Socket]>();
@@ -84,13 +67,22 @@ export async function openRelay(
     port: (listener.address() as net.AddressInfo).port,
     user: first?.user ?? '',
     password: first?.password ?? '',
-    pointTo: (next, { cut }) => {
+    /**
+     * New connections go there from now on; null: to nobody. `cut`: the open ones end, else they
+     * stay with the server that they are on.
+     */
+    pointTo: (next: Target | null, { cut }: { readonly cut: boolean }) => {
       target = next;
       if (cut) cutAll();
     },
+    /**
+     * From now on bytes and ends are taken in on both sides and passed on to nobody, as behind a
+     * firewall that forgot the connection.
+     */
     swallow: () => {
       isSilent = true;
     },
+    /** What comes from then on passes, also on connections that the other side has given up. */
     resume: () => {
       isSilent = false;
       for (const [near, far] of pairs) {

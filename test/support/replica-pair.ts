@@ -6,30 +6,19 @@ import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { until } from './poll.js';
 import { connect, query, startServer } from './servers.js';
 
-export interface ReplicaPair extends AsyncDisposable {
-  /** Who is who changes by a failover. */
-  readonly source: ThrowawayServer;
-  readonly replica: ThrowawayServer;
-  /**
-   * The replica becomes the source, with all that the old one has, which follows it then. `move`
-   * tells clients; until it was called nobody writes to the old one, and later nothing does that
-   * came before.
-   */
-  failOver(move: () => void): Promise<void>;
-  /** Of sessions that begin from now on: `ROW`, `STATEMENT` or `MIXED`. */
-  useFormat(format: string): Promise<void>;
-  /** Rejects where the replica has stopped. */
-  assertFollows(): Promise<void>;
-  /** Resolves when the replica has executed everything that is in the source's log by now. */
-  caughtUp(): Promise<void>;
-  stop(): Promise<void>;
-}
+export type ReplicaPair = Awaited<ReturnType<typeof startPair>>;
 
 export interface PairOptions {
   readonly name: string;
   /** The replica asks for transactions by their GTID; else for a place in the log. */
   readonly gtid: boolean;
 }
+
+/** One of each product. */
+export const PAIRS = [
+  { title: 'MySQL 9.7', name: 'mysql-9.7' },
+  { title: 'MariaDB 11.8', name: 'mariadb-11.8' },
+] as const;
 
 type Status = Readonly<Record<string, string | number | bigint | null>>;
 
@@ -41,7 +30,7 @@ export function gtidOptions({ name, gtid }: PairOptions): readonly string[] {
 }
 
 /** Both are empty but for the service account; the replica follows when this resolves. */
-export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPair> {
+export async function startPair({ name, gtid }: PairOptions) {
   const options = gtidOptions({ name, gtid });
   const [source, replica] = await Promise.all([
     startServer(name, options),
@@ -50,6 +39,7 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
   const isMysql = source.flavour === 'mysql';
   const readOnly = isMysql ? 'super_read_only' : 'read_only';
   const roles = { source, replica };
+  /** Resolves when the replica has executed everything that is in the source's log by now. */
   const caughtUp = async () => {
     const [end] = await query<{ readonly File: string; readonly Position: number }>(
       roles.source,
@@ -63,14 +53,20 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
     await until(isThere, `the replica is at ${end?.File}:${end?.Position}`, 120_000);
   };
   const stop = async () => void (await Promise.all([source.stop(), replica.stop()]));
-  const pair: ReplicaPair = {
+  const pair = {
+    /** Who is who changes by a failover. */
     get source() {
       return roles.source;
     },
     get replica() {
       return roles.replica;
     },
-    failOver: async (move) => {
+    /**
+     * The replica becomes the source, with all that the old one has, which follows it then. `move`
+     * tells clients; until it was called nobody writes to the old one, and later nothing does that
+     * came before.
+     */
+    failOver: async (move: () => void) => {
       const { source: old, replica: next } = roles;
       await query(old, `SET GLOBAL ${readOnly} = ON`);
       const unlock = isMysql ? null : await lockOut(old);
@@ -83,9 +79,11 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
       const change = changeSource(next, { gtid, isMysql });
       await query(old, isMysql ? change : `${change}, MASTER_DEMOTE_TO_SLAVE=1`, 'START REPLICA');
     },
-    useFormat: async (format) => {
+    /** Of sessions that begin from now on: `ROW`, `STATEMENT` or `MIXED`. */
+    useFormat: async (format: string) => {
       await query(roles.source, `SET GLOBAL binlog_format = '${format}'`);
     },
+    /** Rejects where the replica has stopped. */
     assertFollows: () => statusOf(roles.replica, isMysql).then(() => undefined),
     caughtUp,
     stop,

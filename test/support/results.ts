@@ -1,15 +1,12 @@
 /**
  * Answers of a server, made up: for what decides on answers and must not care where they came from.
  */
+
+import type { RecordedIntent } from '../../src/drop/steps/world.js';
 import { UndropError } from '../../src/errors.js';
-import type { RecordedIntent } from '../../src/steps/world.js';
-import {
-  decodeErr,
-  decodeOk,
-  encodeErr,
-  type Result,
-  type RowsResult,
-} from '../../src/wire/response.js';
+import type { IntentFacts, IntentTable } from '../../src/ledger/write.js';
+import type { Result, ResultReader, RowsResult } from '../../src/wire/response.js';
+import { decodeErr, decodeOk, encodeErr } from '../../src/wire/response.js';
 
 /** An OK packet with so many warnings. */
 export function okResult(warnings = 0): Extract<Result, { kind: 'ok' }> {
@@ -68,6 +65,29 @@ export function signalled(text: string): Extract<Result, { kind: 'err' }> {
   return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
 }
 
+/** A table of `shop` as the service sees it; nothing hangs on it. */
+export function seenTable(own: Partial<IntentTable>): IntentTable {
+  const plain = {
+    ...{ schema: 'shop', kind: 'base', engine: 'InnoDB', rowEstimate: 3, byteEstimate: 16_384 },
+    ...{ holdUntil: new Date('2026-03-08T12:00:00Z'), crash: null, triggers: [] },
+    ...{ foreignKeysOut: 0, foreignKeysIn: [], foreignKeysToItself: [] },
+  };
+  return { ...plain, ...own } as unknown as IntentTable;
+}
+
+/** The intent of these tables; `isElsewhere`: the service is on another server. */
+export function recordedIntent(
+  tables: readonly IntentTable[],
+  { isElsewhere = false, ...more }: Partial<IntentFacts> & { readonly isElsewhere?: boolean } = {},
+): RecordedIntent {
+  const server = { serverIdentity: 'the server', lowerCaseTableNames: 0 } as const;
+  const sessionHost = isElsewhere ? null : 'localhost:50001';
+  const locks = { lockedTables: null, hasBackupLock: false };
+  const utcNow = new Date('2026-03-01T12:00:00Z');
+  const intent = { utcNow, sessionHost, ...server, ...locks, tables, ...more };
+  return { intent, intentError: null, rulings: [] };
+}
+
 /** An intent that could not be recorded. */
 export function unrecorded(): RecordedIntent {
   const params = { tables: 'Table t was', cause: 'the ledger is away' };
@@ -78,6 +98,15 @@ export function unrecorded(): RecordedIntent {
 /** A method of a port that a statement does not call. */
 export function never(): never {
   throw new Error('the statement has nothing to do with it');
+}
+
+/** The result of these packets; the reader has to be done with the last and no earlier. */
+export function readWhole(reader: ResultReader, packets: readonly Buffer[]): Result {
+  reader.next();
+  for (const packet of packets.slice(0, -1)) expect(reader.next(packet).done).toBe(false);
+  const { done, value } = reader.next(packets.at(-1) ?? Buffer.alloc(0));
+  if (done !== true) throw new Error('the reader wants more than there is');
+  return value;
 }
 
 /** A payload that goes to a client, in words. */

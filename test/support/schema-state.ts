@@ -3,9 +3,8 @@
  * server would create it, and its rows. And what is held of it.
  */
 import type { RowDataPacket } from 'mysql2/promise';
-import { listAll } from '../../src/recycle/held-tables.js';
+import { heldTables } from './client-held.js';
 import { connect, type Session, type TestServer } from './servers.js';
-import { poolOn } from './service-pool.js';
 
 /** A line for each table, view, trigger, routine and event; its own name is `<schema>` in them. */
 export async function schemaState(server: TestServer, schema: string): Promise<readonly string[]> {
@@ -46,24 +45,12 @@ export async function heldDrops(
   server: TestServer,
   schema: string,
 ): Promise<Readonly<Record<string, readonly (number | string)[]>>> {
-  const pool = poolOn(server, 2);
-  const held = await listAll(pool).finally(() => pool.dispose());
-  await using root = await connect(server);
+  const held = await heldTables(server, (one) => one.startsWith(schema));
   const drops: Record<string, (number | string)[]> = {};
-  for (const { origin, holdSchema, holdName } of [...held].sort(byTheirIds)) {
-    if (origin?.schema?.startsWith(schema) !== true) continue;
-    const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
-    const [row] = await root.rows(text);
-    const name = `${origin.schema}.${origin.table}`.replace(`${schema}.`, '');
-    const rows = Number(row?.['n']);
-    drops[name.replace(schema, '')] ??= [];
-    const isHome = holdSchema.startsWith('_undrop');
-    drops[name.replace(schema, '')]?.push(isHome ? rows : `${holdSchema}: ${rows}`);
+  for (const { rows, heldIn, ...origin } of held.toReversed()) {
+    const name = `${origin.schema}.${origin.table}`.replace(`${schema}.`, '').replace(schema, '');
+    drops[name] ??= [];
+    drops[name].push(heldIn.startsWith('_undrop') ? rows : `${heldIn}: ${rows}`);
   }
   return drops;
-}
-
-/** Ids begin with the time of the drop. */
-function byTheirIds(a: { readonly id: string }, b: { readonly id: string }): number {
-  return a.id < b.id ? -1 : 1;
 }

@@ -4,29 +4,18 @@
  * what is held at the end and what is there, and not which statements led there.
  */
 
+import { dropDatabase } from '../../src/drop/drop-database/drop-database.js';
+import { sortListed } from '../../src/drop/drop-database/read-schema.js';
+import type { SchemaDropRequest } from '../../src/drop/drop-database/schema-drop.js';
+import type * as ports from '../../src/drop/drop-database/schema-port.js';
+import type * as steps from '../../src/drop/steps/world.js';
 import { UndropError } from '../../src/errors.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import { barrierTableName, type QualifiedTable } from '../../src/names/names.js';
-import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
-import { sortListed } from '../../src/statements/drop-database/read-schema.js';
-import type { SchemaDropRequest } from '../../src/statements/drop-database/schema-drop.js';
-import type {
-  GroupOwner,
-  SchemaPort,
-  SchemaRow,
-} from '../../src/statements/drop-database/schema-port.js';
-import type {
-  RecordedIntent,
-  ServiceRename,
-  ServiceRenameOutcome,
-  UserCommand,
-  UserFacts,
-  World,
-} from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { requestOf } from './drop-request.js';
-import { describePayload, errResult, never, okResult, rowsResult, signalled } from './results.js';
+import * as made from './results.js';
 
 export interface SchemaTable {
   /** A table of another schema refers to it. */
@@ -57,9 +46,9 @@ export interface SchemaWorld {
   /** An error of the DROP itself, when nothing else is in the schema. */
   readonly ends?: readonly [number, string, string];
   /** The service is away when this is called. */
-  readonly fails?: keyof SchemaPort | keyof World;
+  readonly fails?: keyof ports.SchemaPort | keyof steps.World;
   /** The session breaks when this is called. */
-  readonly breaks?: keyof SchemaPort | keyof World;
+  readonly breaks?: keyof ports.SchemaPort | keyof steps.World;
   /** Not everything can be put back at once. */
   readonly hasLocked?: boolean;
 }
@@ -72,7 +61,6 @@ export interface SchemaEnd {
 }
 
 const LOCKED = { todo: 'relocate', text: 'it is locked' } as const;
-const DUE = new Date('2026-03-08T12:00:00Z');
 const SCHEMA = 'shop';
 const AWAY = 'UNDROP_SERVICE_FAILED';
 const BROKEN = new Error('nothing: the session broke');
@@ -81,7 +69,7 @@ export async function dropSchemaIn(world: SchemaWorld): Promise<SchemaEnd> {
   const request = schemaRequest(world);
   const memory = new Memory(world, request);
   const said = await dropDatabase(memory.ports, memory.schemaPort, request).then(
-    ({ payload }) => describePayload(payload),
+    ({ payload }) => made.describePayload(payload),
     (error: unknown) => {
       if (error === BROKEN) return BROKEN.message;
       throw error;
@@ -98,14 +86,14 @@ function schemaRequest({ server, ifExists = false, gtidNext }: SchemaWorld): Sch
     text: Buffer.from(`DROP DATABASE ${SCHEMA}`),
     schema: Buffer.from(SCHEMA),
     name: SCHEMA,
-    facts: { ...facts, gtidNext: gtidNext ?? null } as UserFacts,
+    facts: { ...facts, gtidNext: gtidNext ?? null } as steps.UserFacts,
   };
 }
 
-const OWNER = {} as GroupOwner;
-const ROW = { schema: SCHEMA } as SchemaRow;
+const OWNER = {} as ports.GroupOwner;
+const ROW = { schema: SCHEMA } as ports.SchemaRow;
 
-class Memory implements World {
+class Memory implements steps.World {
   isBroken = false;
   readonly isUnruled = true;
   /** Hold names, and whose they are. */
@@ -135,16 +123,16 @@ class Memory implements World {
     return this.#live === null || this.#isGone ? null : [...this.#live.keys()];
   }
 
-  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+  async run(commands: readonly steps.UserCommand[]): Promise<readonly Result[]> {
     return commands.map((one) => this.say(one));
   }
 
   /** The ports, with what breaks in this world. */
-  get ports(): World {
-    return this.#breaking<World>(this);
+  get ports(): steps.World {
+    return this.#breaking<steps.World>(this);
   }
 
-  get schemaPort(): SchemaPort {
+  get schemaPort(): ports.SchemaPort {
     return this.#breaking(this.#whole);
   }
 
@@ -170,32 +158,34 @@ class Memory implements World {
   say({
     kind,
     text,
-  }: Extract<UserCommand, { text: Uint8Array }> | (UserCommand & { text?: never })) {
+  }: Extract<steps.UserCommand, { text: Uint8Array }> | (steps.UserCommand & { text?: never })) {
     if (kind === 'close' || text === undefined) throw new Error('nothing is prepared');
     const sql = Buffer.from(text).toString();
     const isThere = this.there !== null;
-    if (sql.includes('undrop facts')) return rowsResult(['', '', ''], ['50', 'u@h', '1']);
+    if (sql.includes('undrop facts')) return made.rowsResult(['', '', ''], ['50', 'u@h', '1']);
     if (sql.startsWith('SHOW')) {
-      return isThere ? rowsResult([''], ['']) : errResult(1049, '42000', 'no such schema');
+      return isThere
+        ? made.rowsResult([''], [''])
+        : made.errResult(1049, '42000', 'no such schema');
     }
     if (sql.includes('undrop rights')) {
-      return errResult(...(this.#world.right ?? [1051, '42S02', 'no such view']));
+      return made.errResult(...(this.#world.right ?? [1051, '42S02', 'no such view']));
     }
-    if (sql.startsWith("SIGNAL SQLSTATE '01000'")) return okResult(1);
-    if (sql.startsWith('SIGNAL')) return signalled(sql);
+    if (sql.startsWith("SIGNAL SQLSTATE '01000'")) return made.okResult(1);
+    if (sql.startsWith('SIGNAL')) return made.signalled(sql);
     if (sql.includes('undrop wait-for-lock')) return this.#turn(sql);
-    if (sql.includes('undrop queue')) return rowsResult(['']);
-    return okResult();
+    if (sql.includes('undrop queue')) return made.rowsResult(['']);
+    return made.okResult();
   }
 
   #turn(sql: string): Result {
     const [, name = ''] = /`\.`(.*?)` TRUNCATE/.exec(sql) ?? [];
     const isThere = name === this.#barrierTable ? this.#hasBarrier : this.#live?.has(name) === true;
-    if (isThere) return errResult(1505, 'HY000', 'it has no partitions');
-    return errResult(1146, '42S02', `Table '${SCHEMA}.${name}' doesn't exist`);
+    if (isThere) return made.errResult(1505, 'HY000', 'it has no partitions');
+    return made.errResult(1146, '42S02', `Table '${SCHEMA}.${name}' doesn't exist`);
   }
 
-  readonly #whole: SchemaPort = {
+  readonly #whole: ports.SchemaPort = {
     pause: async () => undefined,
     tryBegin: () => this.#queue-- <= 0,
     endTurn: () => undefined,
@@ -229,9 +219,9 @@ class Memory implements World {
       if (!this.#isBarred || next.hasOwn !== true) throw new Error('nothing holds the DROP up');
       if (came !== undefined || next.tables.length > 0) return { kind: 'again' };
       const { ends } = this.#world;
-      if (ends !== undefined) return { kind: 'failed', error: errResult(...ends) };
+      if (ends !== undefined) return { kind: 'failed', error: made.errResult(...ends) };
       this.#isGone = true;
-      return { kind: 'dropped', ok: okResult() };
+      return { kind: 'dropped', ok: made.okResult() };
     },
     renameBack: async () => {
       if (this.#world.hasLocked === true) return 'other sessions have locked some of its tables';
@@ -245,9 +235,9 @@ class Memory implements World {
   };
 
   async recordTargets(
-    _facts: UserFacts,
+    _facts: steps.UserFacts,
     targets: readonly QualifiedTable[],
-  ): Promise<RecordedIntent> {
+  ): Promise<steps.RecordedIntent> {
     return this.#record(targets.map(({ table }) => table));
   }
 
@@ -255,12 +245,12 @@ class Memory implements World {
     return tables.map((table) => this.#relocate(table));
   }
 
-  rename = never;
-  know = never;
-  record = never;
-  locks = never;
-  keepLonger = never;
-  mayRename = never;
+  rename = made.never;
+  know = made.never;
+  record = made.never;
+  locks = made.never;
+  keepLonger = made.never;
+  mayRename = made.never;
 
   #find() {
     const names = [
@@ -272,24 +262,18 @@ class Memory implements World {
     return sortListed(listed, groupId, new Set(this.#ids.keys()));
   }
 
-  #record(names: readonly string[]): RecordedIntent {
+  #record(names: readonly string[]): steps.RecordedIntent {
     const tables = names.map((table) => {
       const id = `0195a1b2c3d0700080000000${String(this.#ids.size).padStart(8, '0')}`;
       this.#ids.set(id, table);
       const isParent = this.#live?.get(table)?.isParent === true;
       const kid = { name: 'fk', schema: 'other', table: 'kid' };
-      return {
-        ...{ id, schema: SCHEMA, table, kind: 'base' as const, engine: 'InnoDB', holdUntil: DUE },
-        ...{ rowEstimate: 0, byteEstimate: 0, foreignKeysOut: 0, triggers: [] },
-        ...{ foreignKeysIn: isParent ? [kid] : [], foreignKeysToItself: [], crash: null },
-      };
+      return made.seenTable({ id, table, foreignKeysIn: isParent ? [kid] : [] });
     });
-    const sessionHost = 'localhost:50001';
-    const intent = { lowerCaseTableNames: 0, sessionHost, tables };
-    return { intent, intentError: null, rulings: [] } as unknown as RecordedIntent;
+    return made.recordedIntent(tables);
   }
 
-  async take({ tables }: ServiceRename): Promise<ServiceRenameOutcome> {
+  async take({ tables }: steps.ServiceRename): Promise<steps.ServiceRenameOutcome> {
     const { service } = this.#world;
     if (service !== undefined) return { kind: service, cause: 'the server says so' };
     const names = tables.map(({ table }) => table);

@@ -4,11 +4,10 @@
  */
 import { tmpdir } from 'node:os';
 import { ensureAptServer } from '../../throwaway-servers/apt-root.js';
-import { cacheFolder } from '../../throwaway-servers/cache.js';
 import type { Flavour, Installation } from '../../throwaway-servers/installation.js';
 import { ensureNpm56 } from '../../throwaway-servers/npm56.js';
 import { startThrowaway, type ThrowawayServer } from '../../throwaway-servers/throwaway.js';
-import { projectFolder } from './folders.js';
+import { laying } from './folders.js';
 import { isLong } from './sample.js';
 import { makeServiceAccount } from './service-account.js';
 
@@ -72,14 +71,10 @@ export async function startFromSet(
 export async function ensureInstalled(
   name: LaidServer,
 ): Promise<{ readonly installation: Installation; readonly template: string }> {
-  const options = {
-    cache: cacheFolder(process.env, projectFolder),
-    say: (line: string) => process.stderr.write(`${line}\n`),
-  };
-  if (name === 'mysql-5.6') return ensureNpm56(options);
+  if (name === 'mysql-5.6') return ensureNpm56(laying);
   const { flavour, suite } = APT[name];
   const key = flavour === 'mariadb' ? `${name}-full` : name;
-  return ensureAptServer({ key, flavour, suite, packages: PACKAGES[flavour] }, options);
+  return ensureAptServer({ key, flavour, suite, packages: PACKAGES[flavour] }, laying);
 }
 
 /** The server whose recorded texts and packets serve for this one: MariaDB 10.5 has none. */

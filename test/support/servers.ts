@@ -5,21 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Connection,
-  type ConnectionOptions,
-  createConnection,
-  type RowDataPacket,
-} from 'mysql2/promise';
+import type { Connection, ConnectionOptions, RowDataPacket } from 'mysql2/promise';
+import { createConnection } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { sample, testFile } from './sample.js';
-import {
-  flavourOf,
-  type LaidServer,
-  SERVER_NAMES,
-  type ServerName,
-  startFromSet,
-} from './server-set.js';
+import type { LaidServer, ServerName } from './server-set.js';
+import { flavourOf, SERVER_NAMES, startFromSet } from './server-set.js';
 import { makeServiceAccount } from './service-account.js';
 
 const POLL_MS = 100;
@@ -295,31 +286,26 @@ export interface LoggedCommand {
   readonly text: string;
 }
 
-export interface GeneralLog {
-  /** Everything since it was switched on, in order, without what reads it. */
-  read(): Promise<readonly LoggedCommand[]>;
-  /** Switches it off again and closes its connection. */
-  stop(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-}
+export type GeneralLog = Awaited<ReturnType<typeof generalLog>>;
 
 /** Empties the general log and switches it on; everything that the server is sent gets there. */
-export async function generalLog(server: Target): Promise<GeneralLog> {
+export async function generalLog(server: Target) {
   const connection = await connect(server);
   const own = connection.threadId;
   await connection.run("SET GLOBAL log_output = 'TABLE'", 'TRUNCATE TABLE mysql.general_log');
   await connection.query('SET GLOBAL general_log = ON');
+  /** Switches it off again and closes its connection. */
   const stop = async () => {
     await connection.run('SET GLOBAL general_log = OFF', "SET GLOBAL log_output = 'FILE'");
     await connection.end();
   };
   return {
+    /** Everything since it was switched on, in order, without what reads it. */
     read: async () => {
-      const rows = await connection.rows(
+      const commands = await connection.rows<LoggedCommand>(
         `SELECT thread_id AS threadId, command_type AS command,
                 CONVERT(argument USING utf8mb4) AS text FROM mysql.general_log`,
       );
-      const commands = rows as unknown as LoggedCommand[];
       return commands.filter(({ threadId }) => threadId !== own);
     },
     stop,

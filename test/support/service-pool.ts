@@ -1,7 +1,8 @@
 /** Service connections of a test, as a proxy has them. */
+
+import { openServicePool } from '../../src/connections/pool/open-pool.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pool/open-pool.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
 import type { Target } from './servers.js';
 
 /** The caller disposes of it. */

@@ -5,18 +5,14 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { systemClock } from '../../src/clock.js';
+import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServerAddress } from '../../src/connections/server-address.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog, withAudit } from '../../src/log.js';
-import { type Counters, countAudit, newCounters } from '../../src/metrics.js';
-import type { ServicePool } from '../../src/service/pool/pools.js';
-import type { ServerAddress } from '../../src/service/server-address.js';
+import { countAudit, newCounters } from '../../src/metrics.js';
+import { chooseRelay } from '../../src/relay/raw-handle.js';
 import { BoundSockets } from '../../src/session/bound-sockets.js';
-import {
-  ConnectionLimit,
-  drain,
-  Listener,
-  type ListenerOptions,
-} from '../../src/session/listener.js';
+import { drain, Listener, type ListenerOptions } from '../../src/session/listener.js';
 import { openProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
@@ -127,33 +123,30 @@ export class Peer {
   }
 }
 
-export interface Bench extends AsyncDisposable {
-  readonly counters: Counters;
-  readonly listener: Listener;
-  /** As they are bound. */
-  readonly addresses: readonly ServerAddress[];
-  /** A client, of the first address by default; the server's side of it comes by `accepted`. */
-  client(address?: ServerAddress): Promise<Peer>;
-  /** The next connection that arrives at the fake server. */
-  accepted(): Promise<Peer>;
-  close(): Promise<void>;
-}
+export type Bench = Awaited<ReturnType<typeof openBench>>;
 
-export interface BenchOptions {
+/** What differs from the listener's own; by default it is before the fake server. */
+export interface BenchOptions extends Omit<Partial<ListenerOptions>, 'tls'> {
   /** By default neither leg has any. */
   readonly tls?: Partial<TlsSettings>;
-  readonly greetingTimeoutMs?: number;
-  readonly loginTimeoutMs?: number;
-  readonly connectionsMax?: number;
-  /** Clients begin with a header of the PROXY protocol. */
-  readonly isAnnounced?: boolean;
-  readonly headerTimeoutMs?: number;
   /** By default one free port. */
   readonly listen?: readonly ServerAddress[];
-  /** Instead of the fake server. */
-  readonly upstreams?: readonly ServerAddress[];
-  /** Instead of what the listener has otherwise. */
-  readonly over?: Partial<ListenerOptions>;
+}
+
+/** A login without TLS, to its OK. */
+export const LOGIN = exchange('mysql-9.7/deprecate-eof', 'login').spoken;
+export const [GREETING = Buffer.alloc(0), RESPONSE = Buffer.alloc(0)] = LOGIN.map(
+  ({ packet }) => packet,
+);
+export const PING = encodePacket(Buffer.of(0x0e), 0);
+export const OK = encodePacket(Buffer.from('00000002000000', 'hex'), 1);
+export const queryPacket = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
+
+/** By streams first: raw handles are tried for once, and used from then on. */
+export const WAYS = ['streams', 'raw handles'];
+
+export async function useWay(way: string): Promise<void> {
+  if (way === 'raw handles') expect(await chooseRelay()).toBe('raw');
 }
 
 /** With none on either leg. */
@@ -165,7 +158,7 @@ export const NO_TLS: TlsSettings = {
 };
 
 /** Opens a listener before a fake server. */
-export async function openBench(options: BenchOptions = {}): Promise<Bench> {
+export async function openBench(options: BenchOptions = {}) {
   const arrived: Peer[] = [];
   const waiting: ((peer: Peer) => void)[] = [];
   const sockets = new Set<net.Socket>();
@@ -179,24 +172,19 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
-  const counters = options.over?.counters ?? newCounters();
-  const tls = await openProxyTls({
-    ...NO_TLS,
-    tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
-    ...options.tls,
-  });
+  const { tls, listen = [{ host: '127.0.0.1', port: 0 }], ...over } = options;
+  const { counters = newCounters() } = over;
+  const isOffered = tls?.tlsCert !== undefined;
   const listener = new Listener({
-    tls,
-    upstreams: options.upstreams ?? [{ host: '127.0.0.1', port }],
-    connectionLimit: new ConnectionLimit(options.connectionsMax ?? 100),
-    settings: {
-      connectTimeoutMs: DEADLINE_MS,
-      greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
-      loginTimeoutMs: options.loginTimeoutMs ?? DEADLINE_MS,
-      headerTimeoutMs: options.headerTimeoutMs ?? DEADLINE_MS,
-      isAnnounced: () => options.isAnnounced ?? false,
-      announceUpstream: false,
-    },
+    tls: await openProxyTls({ ...NO_TLS, tls: isOffered ? 'offered' : 'off', ...tls }),
+    upstreams: [{ host: '127.0.0.1', port }],
+    connectionsMax: 100,
+    connectTimeoutMs: DEADLINE_MS,
+    greetingTimeoutMs: DEADLINE_MS,
+    loginTimeoutMs: DEADLINE_MS,
+    headerTimeoutMs: DEADLINE_MS,
+    isAnnounced: () => false,
+    announceUpstream: false,
     log: withAudit(silentLog, countAudit(counters)),
     counters,
     serviceFor: () => () => ({
@@ -211,12 +199,10 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     background: () => undefined,
     onHeld: () => undefined,
     onBrokenLogin: () => undefined,
-    ...options.over,
+    ...over,
   });
   const bound = new BoundSockets();
-  const wanted = (options.listen ?? [{ host: '127.0.0.1', port: 0 }]).map((address) => {
-    return { purpose: 'listen', address } as const;
-  });
+  const wanted = listen.map((address) => ({ purpose: 'listen', address }) as const);
   let addresses: readonly ServerAddress[] = [];
   try {
     const listening = await bound.bind(wanted);
@@ -238,6 +224,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     counters,
     listener,
     addresses,
+    /** A client, of the first address by default; the server's side of it comes by `accepted`. */
     client: async (address = addresses[0]) => {
       if (address === undefined) throw new Error('nothing listens');
       const target = 'socketPath' in address ? { path: address.socketPath } : address;
@@ -246,11 +233,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       await once(socket, 'connect');
       return new Peer(socket);
     },
-    accepted: () => {
-      const peer = arrived.shift();
-      if (peer !== undefined) return Promise.resolve(peer);
-      return new Promise((resolve) => waiting.push(resolve));
-    },
+    /** The next connection that arrives at the fake server. */
+    accepted: async () => arrived.shift() ?? new Promise<Peer>((resolve) => waiting.push(resolve)),
     close,
     [Symbol.asyncDispose]: close,
   };

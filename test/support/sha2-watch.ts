@@ -6,24 +6,20 @@ import type net from 'node:net';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import type { Target } from './servers.js';
-import { openTcpRelay, type TcpRelay } from './tcp-relay.js';
+import { openTcpRelay } from './tcp-relay.js';
 
 export type Sha2Way = 'fast' | 'full';
-
-export interface Sha2Watch extends TcpRelay {
-  /** Of that user, since it was asked last. */
-  take(user: string): readonly Sha2Way[];
-}
 
 const PACKET_BYTES_MAX = 1024 * 1024;
 const AUTH_MORE_DATA = 0x01;
 const WAYS: Readonly<Record<number, Sha2Way>> = { 3: 'fast', 4: 'full' };
 
-export async function watchSha2(server: Target): Promise<Sha2Watch> {
+export async function watchSha2(server: Target) {
   const noted: { readonly user: string; readonly way: Sha2Way }[] = [];
   const relay = await openTcpRelay(server, (proxy, upstream) =>
     noteWays(proxy, upstream, (user, way) => noted.push({ user, way })),
   );
+  /** Of that user, since it was asked last. */
   const take = (user: string) => {
     const ways = noted.filter((one) => one.user === user).map(({ way }) => way);
     noted.length = 0;

@@ -4,34 +4,14 @@
  * answers, and sees what is said and what is held at the end.
  */
 
+import type * as steps from '../../src/drop/steps/world.js';
 import type { RelocateTable } from '../../src/held/relocate/blockers.js';
 import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
 import type { QualifiedTable } from '../../src/names/names.js';
-import type {
-  DropRequest,
-  HeldTable,
-  RecordedIntent,
-  Reply,
-  ServiceRenameOutcome,
-  UserCommand,
-  UserFacts,
-  World,
-} from '../../src/steps/world.js';
 import type { Result } from '../../src/wire/response.js';
 import { idOf, requestOf } from './drop-request.js';
-import {
-  describePayload,
-  errResult,
-  factsResult,
-  kindResult,
-  never,
-  okResult,
-  preparedResult,
-  rowsResult,
-  signalled,
-  unrecorded,
-} from './results.js';
+import * as made from './results.js';
 
 export interface TargetWorld {
   readonly server?: string;
@@ -55,7 +35,7 @@ export interface TargetWorld {
   readonly noIntents?: boolean;
   readonly isElsewhere?: boolean;
   /** Of the RENAMEs by the service, the last of them for all that follow; default: done. */
-  readonly takes?: readonly ServiceRenameOutcome[];
+  readonly takes?: readonly steps.ServiceRenameOutcome[];
 }
 
 export interface TargetEnd {
@@ -69,11 +49,9 @@ export interface TargetEnd {
   readonly kept: number;
 }
 
-const DUE = new Date('2026-03-08T12:00:00Z');
-
 export async function endIn(
   world: TargetWorld,
-  statement: (world: World, request: DropRequest) => Promise<Reply>,
+  statement: (world: steps.World, request: steps.DropRequest) => Promise<steps.Reply>,
 ): Promise<TargetEnd> {
   const { server = 'mysql-9.7', sql, drop = sql } = world;
   const request = { ...requestOf({ server, sql: drop }), text: Buffer.from(sql) };
@@ -82,7 +60,7 @@ export async function endIn(
   try {
     const reply = await statement(memory, request);
     if (reply.kind === 'again') throw new Error(reply.because);
-    const said = describePayload(reply.payload);
+    const said = made.describePayload(reply.payload);
     return { ...end, ...memory.counts, said, held: reply.held.length };
   } catch (error) {
     if (error !== BROKEN) throw error;
@@ -92,7 +70,7 @@ export async function endIn(
 
 const BROKEN = new Error('the session broke');
 
-class Memory implements World {
+class Memory implements steps.World {
   readonly isBroken = false;
   readonly isUnruled = true;
   readonly counts = { turns: 0, creates: 0, kept: 0 };
@@ -104,7 +82,7 @@ class Memory implements World {
     this.#world = world;
   }
 
-  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+  async run(commands: readonly steps.UserCommand[]): Promise<readonly Result[]> {
     return commands.map((one) => {
       if (one.kind === 'close') throw new Error('it has no answer');
       return this.#say(Buffer.from(one.text).toString(), one.kind);
@@ -118,13 +96,18 @@ class Memory implements World {
   async know(): Promise<void> {}
 
   async recordTargets(
-    _facts: UserFacts,
+    _facts: steps.UserFacts,
     targets: readonly QualifiedTable[],
-  ): Promise<RecordedIntent> {
-    return this.#record(targets.length) as unknown as RecordedIntent;
+  ): Promise<steps.RecordedIntent> {
+    const { noIntents, hasBackupLock = false, isElsewhere = false, seen } = this.#world;
+    if (noIntents === true) return made.unrecorded();
+    const tables = targets.map(() =>
+      made.seenTable({ id: idOf(this.#ids++), table: 't', ...seen }),
+    );
+    return made.recordedIntent(tables, { isElsewhere, hasBackupLock });
   }
 
-  async take(): Promise<ServiceRenameOutcome> {
+  async take(): Promise<steps.ServiceRenameOutcome> {
     return nth(this.#world.takes, this.#takes++) ?? { kind: 'renamed' };
   }
 
@@ -134,73 +117,47 @@ class Memory implements World {
     });
   }
 
-  async keepLonger(held: readonly HeldTable[]): Promise<readonly HeldTable[]> {
+  async keepLonger(held: readonly steps.HeldTable[]): Promise<readonly steps.HeldTable[]> {
     this.counts.kept = held.length;
     return held;
   }
 
   mayRename(): void {}
 
-  record = never;
-  locks = never;
-
-  #record(count: number) {
-    const { noIntents, hasBackupLock = false, isElsewhere, seen } = this.#world;
-    if (noIntents === true) return unrecorded();
-    const tables = Array.from({ length: count }, () => ({
-      id: idOf(this.#ids++),
-      schema: 'shop',
-      table: 't',
-      kind: 'base',
-      engine: 'InnoDB',
-      holdUntil: DUE,
-      foreignKeysIn: [],
-      foreignKeysOut: 0,
-      foreignKeysToItself: [],
-      crash: null,
-      triggers: [],
-      ...seen,
-    }));
-    const intent = {
-      utcNow: new Date('2026-03-01T12:00:00Z'),
-      sessionHost: isElsewhere === true ? null : 'localhost:50001',
-      serverIdentity: 'the server',
-      lowerCaseTableNames: 0,
-      lockedTables: null,
-      hasBackupLock,
-      tables,
-    };
-    return { intent, intentError: null, rulings: [] };
-  }
+  record = made.never;
+  locks = made.never;
 
   #say(text: string, kind: 'query' | 'prepare'): Result {
     const { syntaxError, sql, isLocked } = this.#world;
     if (kind === 'prepare') {
-      if (text === sql && syntaxError !== undefined) return errResult(...syntaxError);
+      if (text === sql && syntaxError !== undefined) return made.errResult(...syntaxError);
       const isOwn = text.startsWith('SELECT /* undrop own ');
-      return isOwn && isLocked === true ? errResult(1100, 'HY000', 'own') : preparedResult(1);
+      return isOwn && isLocked === true
+        ? made.errResult(1100, 'HY000', 'own')
+        : made.preparedResult(1);
     }
     if (text.includes('/* undrop facts')) {
-      return factsResult(this.#world.gtidNext, 'utf8mb4_general_ci');
+      return made.factsResult(this.#world.gtidNext, 'utf8mb4_general_ci');
     }
     if (text.startsWith('SHOW /* undrop kind */')) {
       const { seenAs = 'base' } = this.#world;
-      if (seenAs === 'missing') return errResult(1146, '42S02', "Table 'shop.t' doesn't exist");
-      return kindResult(seenAs, 't');
+      if (seenAs === 'missing')
+        return made.errResult(1146, '42S02', "Table 'shop.t' doesn't exist");
+      return made.kindResult(seenAs, 't');
     }
-    if (text.includes('/* undrop innodb-wait ')) return rowsResult(['s'], ['2']);
+    if (text.includes('/* undrop innodb-wait ')) return made.rowsResult(['s'], ['2']);
     if (text.includes('/* undrop wait-for-lock ')) {
       const turn = nth(this.#world.turns, this.counts.turns++);
-      if (turn !== null && turn !== undefined) return errResult(...turn);
-      return errResult(1735, 'HY000', `Unknown partition '_undrop_none_' in table 't'`);
+      if (turn !== null && turn !== undefined) return made.errResult(...turn);
+      return made.errResult(1735, 'HY000', `Unknown partition '_undrop_none_' in table 't'`);
     }
-    if (text.startsWith('SIGNAL')) return signalled(text);
+    if (text.startsWith('SIGNAL')) return made.signalled(text);
     if (text.startsWith('CREATE ')) {
       const created = nth(this.#world.creates, this.counts.creates++);
       if (created === null) throw BROKEN;
-      return created ?? okResult();
+      return created ?? made.okResult();
     }
-    return okResult();
+    return made.okResult();
   }
 }
 

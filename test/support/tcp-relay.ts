@@ -9,16 +9,12 @@ import type { Target } from './servers.js';
 /** Called before anything goes through. */
 type OnConnection = (client: net.Socket, upstream: net.Socket) => void;
 
-export interface TcpRelay extends Target, AsyncDisposable {
-  close(): Promise<void>;
-}
-
 /** `port`: where it listens; 0 is a free one. */
 export async function openTcpRelay(
   { host, port: to, user, password }: Target,
   onConnection: OnConnection = () => undefined,
   port = 0,
-): Promise<TcpRelay> {
+) {
   const sockets = new Set<net.Socket>();
   const listener = net.createServer({ noDelay: true }, (client) => {
     const upstream = net.connect({ host, port: to, noDelay: true });

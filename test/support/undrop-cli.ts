@@ -3,8 +3,7 @@
  * know nothing of what is behind.
  */
 
-import { runCommandLine } from '../../src/cli/command-line.js';
-import { reportFailure } from '../../src/cli/report-failure.js';
+import { runInProcess } from './command-line.js';
 import { environment, runUndrop } from './proxy.js';
 import type { Target } from './servers.js';
 
@@ -59,18 +58,10 @@ export async function codeOf(server: Target, args: readonly string[]): Promise<s
 /** What a command prints and asks on a terminal on which `answer` is typed. */
 export async function onTerminal(server: Target, args: readonly string[], answer: string) {
   const asked: string[] = [];
-  let said = '';
-  const out = { write: (text: string) => (said += text) };
-  const code = await runCommandLine({
-    args,
-    env: environment(server, {}),
-    stdout: out,
-    stderr: out,
-    leaveSignals: () => undefined,
-    ask: async (question) => {
-      asked.push(question);
-      return answer;
-    },
-  }).catch((error) => reportFailure(error, out));
-  return { code, asked, said };
+  const ask = async (question: string) => {
+    asked.push(question);
+    return answer;
+  };
+  const { code, stdout, stderr } = await runInProcess(args, environment(server, {}), ask);
+  return { code, asked, said: `${stdout}${stderr}` };
 }

@@ -6,37 +6,24 @@
  * Invariant: no grammar of responses is used here, so nothing of one can hide a difference.
  */
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import net, { type Socket } from 'node:net';
 import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
 import { breakOff } from './break-off.js';
+import { exchange } from './conversation.js';
+import { answerGreeting, CLIENT } from './raw-client.js';
+import { recordedAs } from './server-set.js';
+import type { Target } from './servers.js';
+import { Peer } from './session-bench.js';
 
 /** Far longer than any answer here takes. */
 const SILENCE_MS = 60_000;
-/** utf8mb4_general_ci, which all servers of the set know. */
-const COLLATION_UTF8MB4 = 45;
-
 const PREPARED_MARK = 0x5a7e;
 
 /** Stands for the id of the statement that `prepares` this number; each session has its own. */
 export function idOfPrepared(number: number): number {
   return PREPARED_MARK * 0x10000 + number;
-}
-
-/** What every connection asks for; the rest is chosen. */
-const BASIC_FLAGS =
-  caps.CLIENT_LONG_FLAG |
-  caps.CLIENT_PROTOCOL_41 |
-  caps.CLIENT_TRANSACTIONS |
-  caps.CLIENT_RESERVED |
-  caps.CLIENT_SECURE_CONNECTION |
-  caps.CLIENT_MULTI_RESULTS |
-  caps.CLIENT_PS_MULTI_RESULTS |
-  caps.CLIENT_PLUGIN_AUTH;
-
-export function packetOf(payload: Uint8Array, sequenceId: number): Buffer {
-  return encodePacket(payload, sequenceId);
 }
 
 /** All packets that `bytes` are. */
@@ -114,7 +101,7 @@ export class WireTalk {
     readonly host: string;
     readonly port: number;
   }): Promise<WireTalk> {
-    const socket = connect(target.port, target.host);
+    const socket = net.connect(target.port, target.host);
     // The greeting may come with the connection: no byte before somebody listens.
     socket.pause();
     await once(socket, 'connect');
@@ -137,7 +124,10 @@ export class WireTalk {
     await this.#listen((packet, done) => {
       const payload = packet.subarray(4);
       if (packet[3] === 0 && payload[0] !== 0xff) {
-        this.#socket.write(encodePacket(this.#responseTo(payload, options), 1));
+        const flags = CLIENT.LONG_FLAG | CLIENT.RESERVED | (options.flags ?? 0);
+        const { response, ...agreed } = answerGreeting(payload, { ...options, flags });
+        Object.assign(this, agreed);
+        this.#socket.write(encodePacket(response, 1));
       } else if (payload[0] === 0xfe) {
         // Another plugin: the proof of an empty password is empty for each of them.
         this.#socket.write(encodePacket(Buffer.alloc(0), (packet[3] ?? 0) + 1));
@@ -267,28 +257,21 @@ export class WireTalk {
     this.#pieces = pending.length === 0 ? [] : [pending];
     this.#pendingBytes = pending.length;
   }
-
-  #responseTo(greeting: Buffer, options: TalkOptions): Buffer {
-    const version = greeting.indexOf(0, 1);
-    this.threadId = greeting.readUInt32LE(version + 1);
-    const at = version + 14;
-    const offered = greeting.readUInt16LE(at) + greeting.readUInt16LE(at + 5) * 0x10000;
-    const isMariadb = (offered & caps.CLIENT_LONG_PASSWORD) === 0;
-    this.mariadb = isMariadb ? (options.mariadb ?? 0) & greeting.readUInt32LE(at + 14) : 0;
-    // Bit 0 says that MariaDB's extended word isn't meant.
-    const own = this.mariadb === 0 ? caps.CLIENT_LONG_PASSWORD : 0;
-    this.flags = ((BASIC_FLAGS | (options.flags ?? 0)) & offered) | own;
-    this.plugin = greeting.subarray(greeting.lastIndexOf(0, -2) + 1, -1).toString('latin1');
-    const head = Buffer.alloc(32);
-    head.writeUInt32LE(this.flags >>> 0, 0);
-    head.writeUInt32LE(0x4000_0000, 4);
-    head[8] = COLLATION_UTF8MB4;
-    head.writeUInt32LE(this.mariadb, 28);
-    return Buffer.concat([head, Buffer.from(`${options.user}\0\0${this.plugin}\0`)]);
-  }
 }
 
 /** Not in a session that gets its errors in UTF-16: there they have no text. */
 function isMarker(packet: Buffer, nonce: string): boolean {
   return packet[4] === 0xff && packet.length < 1024 && packet.includes(nonce);
+}
+
+/** A connection that has logged in as root, whose empty password needs no scramble, with EOFs. */
+export async function openPeer(name: string, { host, port }: Pick<Target, 'host' | 'port'>) {
+  const socket = net.connect({ host, port, noDelay: true });
+  const peer = new Peer(socket);
+  const greeting = await peer.packet();
+  const [, response] = exchange(`${recordedAs(name)}/eof`, 'login').spoken;
+  peer.send(response?.packet ?? Buffer.alloc(0));
+  const answer = await peer.packet();
+  if (answer[4] !== 0x00) throw new Error(answer.toString('latin1'));
+  return { peer, threadId: greeting.readUInt32LE(greeting.indexOf(0, 5) + 1) };
 }

@@ -13,6 +13,7 @@ import * as caps from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../src/wire/framing.js';
+import { greetingWith, payload } from './conversation.js';
 import type { Target } from './servers.js';
 
 export type TapMoment = 'before statement' | 'after statement' | 'before answer' | 'after answer';
@@ -37,15 +38,7 @@ export interface TapEvent {
  */
 export type TapVerdict = boolean | 'cut' | { readonly ends: Buffer };
 
-export interface WireTap extends Target, AsyncDisposable {
-  /** Events so far. */
-  readonly count: number;
-  /** From now on nothing is passed on and everything is cut. */
-  cut(): void;
-  /** Cuts the connections of those users, by default of all; new ones are taken as before. */
-  sever(isMeant?: (user: string) => boolean): void;
-  close(): Promise<void>;
-}
+export type WireTap = Awaited<ReturnType<typeof wireTap>>;
 
 export interface TapOptions {
   /** A new connection waits for it. */
@@ -62,7 +55,7 @@ export async function wireTap(
   server: Target,
   onEvent: (event: TapEvent) => TapVerdict | Promise<TapVerdict>,
   { gate }: TapOptions = {},
-): Promise<WireTap> {
+) {
   const tapped = new Set<Tapped>();
   let [count, connections] = [0, 0];
   let isCut = false;
@@ -95,14 +88,17 @@ export async function wireTap(
   const { user, password } = server;
   return {
     ...{ host: '127.0.0.1', port, user, password },
+    /** Events so far. */
     get count() {
       return count;
     },
+    /** From now on nothing is passed on and everything is cut. */
     cut: () => {
       isCut = true;
       for (const connection of tapped) connection.destroy();
     },
-    sever: (isMeant = () => true) => {
+    /** Cuts the connections of those users, by default of all; new ones are taken as before. */
+    sever: (isMeant: (user: string) => boolean = () => true) => {
       for (const connection of tapped) if (isMeant(connection.user)) connection.destroy();
     },
     close,
@@ -191,8 +187,9 @@ class Tapped {
 
   async #onServerPacket(packet: Packet): Promise<void> {
     const isGreeting = this.#greeted === null && packet.payload[0] !== 0xff;
-    const payload = isGreeting ? withoutTls(packet.payload) : packet.payload;
-    const framed = encodePacket(payload, packet.sequenceId);
+    const sent = encodePacket(packet.payload, packet.sequenceId);
+    // In TLS nobody could read along.
+    const framed = isGreeting ? greetingWith(sent, false) : sent;
     this.#answer.push(framed);
     const tracker = this.#tracker;
     if (tracker !== null) {
@@ -200,7 +197,7 @@ class Tapped {
       tracker.feed(framed);
       if (tracker.responses === before && !tracker.untracked) return;
     } else if (isGreeting) {
-      this.#greeted = decodeHandshakeV10(payload).capabilities;
+      this.#greeted = decodeHandshakeV10(payload(framed)).capabilities;
     } else if (packet.payload[0] === 0x00 && this.#agreed !== null) {
       this.#tracker = new ResponseTracker(this.#agreed);
     }
@@ -225,12 +222,4 @@ class Tapped {
       ? verdict
       : verdict === true && !this.#isOver;
   }
-}
-
-/** As a server greets that offers no TLS: nobody could read along. */
-function withoutTls(greeting: Buffer): Buffer {
-  const bytes = Buffer.from(greeting);
-  const { lowOffset } = decodeHandshakeV10(bytes);
-  bytes.writeUInt16LE(bytes.readUInt16LE(lowOffset) & ~caps.CLIENT_SSL, lowOffset);
-  return bytes;
 }

@@ -5,12 +5,8 @@ import { join } from 'node:path';
 import { findClients } from '../../demo/run-demo.js';
 import { UndropError } from '../../src/errors.js';
 import { findPathServers } from '../../throwaway-servers/path.js';
-import {
-  type Look,
-  openProgress,
-  startFirst,
-  type ThrowawayServer,
-} from '../../throwaway-servers/provider.js';
+import type { Look, ThrowawayServer } from '../../throwaway-servers/provider.js';
+import { openProgress, startFirst } from '../../throwaway-servers/provider.js';
 
 const server = (name: string) => ({ name, stop: () => Promise.resolve() }) as ThrowawayServer;
 

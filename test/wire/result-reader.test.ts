@@ -1,13 +1,10 @@
 /** Whole responses of real servers, read by the capabilities of their sessions. */
 import type { Capabilities } from '../../src/wire/capabilities.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
-import {
-  type Result,
-  type ResultReader,
-  readingPrepareResult,
-  readingQueryResult,
-} from '../../src/wire/response.js';
+import type { Result, ResultReader } from '../../src/wire/response.js';
+import { readingPrepareResult, readingQueryResult } from '../../src/wire/response.js';
 import { conversation, conversations, exchange, payloads } from '../support/conversation.js';
+import { readWhole } from '../support/results.js';
 
 /** The reader, at its first packet. */
 function started(reader: ResultReader): ResultReader {
@@ -15,22 +12,14 @@ function started(reader: ResultReader): ResultReader {
   return reader;
 }
 
-/** Reads all packets; the reader has to be done with the last and no earlier. */
-function read(reader: ResultReader, packets: readonly Buffer[]): Result {
-  for (const packet of packets.slice(0, -1)) expect(reader.next(packet).done).toBe(false);
-  const { done, value } = reader.next(packets.at(-1) ?? Buffer.alloc(0));
-  if (done !== true) throw new Error('the reader wants more than the server sent');
-  return value;
-}
-
 function query(name: string, title: string): Result {
   const { agreed } = conversation(name);
-  return read(started(readingQueryResult(agreed)), payloads(exchange(name, title)));
+  return readWhole(readingQueryResult(agreed), payloads(exchange(name, title)));
 }
 
 function prepare(name: string, title: string): Result {
   const { agreed } = conversation(name);
-  return read(started(readingPrepareResult(agreed)), payloads(exchange(name, title)));
+  return readWhole(readingPrepareResult(agreed), payloads(exchange(name, title)));
 }
 
 const EOF_AND_NOT = conversations()
@@ -113,9 +102,7 @@ describe.each(['mysql-9.7/optional-eof', 'mysql-9.7/optional'])('%s', (name) => 
 });
 
 describe.each([
-  'mariadb-10.11/cached-eof',
-  'mariadb-10.11/cached',
-  'mariadb-11.8/cached-eof',
+  ...['mariadb-10.11/cached-eof', 'mariadb-10.11/cached', 'mariadb-11.8/cached-eof'],
   'mariadb-11.8/cached',
 ])('%s', (name) => {
   test('a text result set says that its metadata follows', () => {

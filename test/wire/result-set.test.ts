@@ -1,18 +1,10 @@
 /** Result sets of undrop's own, read again by the reader that reads those of servers. */
 import * as caps from '../../src/wire/capabilities.js';
 import { PacketReader } from '../../src/wire/packet-reader.js';
-import {
-  type Result,
-  type ResultReader,
-  readingPrepareResult,
-  readingQueryResult,
-} from '../../src/wire/response.js';
-import {
-  type Column,
-  encodePrepareOk,
-  encodeResultSet,
-  type ResultSetOptions,
-} from '../../src/wire/result-set.js';
+import { readingPrepareResult, readingQueryResult } from '../../src/wire/response.js';
+import type { Column, ResultSetOptions } from '../../src/wire/result-set.js';
+import { encodePrepareOk, encodeResultSet } from '../../src/wire/result-set.js';
+import { readWhole } from '../support/results.js';
 
 const COLUMNS: readonly Column[] = [
   { name: 'Id', type: 'text' },
@@ -28,41 +20,20 @@ const ROWS = [
 const AUTOCOMMIT = 2;
 
 const base = caps.CLIENT_PROTOCOL_41;
+const newer = base | caps.CLIENT_DEPRECATE_EOF;
+const optional = caps.CLIENT_OPTIONAL_RESULTSET_METADATA;
+const mariadb = caps.MARIADB_CLIENT_CACHE_METADATA | caps.MARIADB_CLIENT_EXTENDED_METADATA;
 const CAPABILITIES: readonly (readonly [name: string, capabilities: caps.Capabilities])[] = [
   ['with EOF', { flags: base, mariadb: 0 }],
-  ['without EOF', { flags: base | caps.CLIENT_DEPRECATE_EOF, mariadb: 0 }],
-  [
-    'of optional metadata',
-    {
-      flags: base | caps.CLIENT_DEPRECATE_EOF | caps.CLIENT_OPTIONAL_RESULTSET_METADATA,
-      mariadb: 0,
-    },
-  ],
-  [
-    'of optional metadata, with EOF',
-    { flags: base | caps.CLIENT_OPTIONAL_RESULTSET_METADATA, mariadb: 0 },
-  ],
-  [
-    'of MariaDB',
-    {
-      flags: base | caps.CLIENT_DEPRECATE_EOF,
-      mariadb: caps.MARIADB_CLIENT_CACHE_METADATA | caps.MARIADB_CLIENT_EXTENDED_METADATA,
-    },
-  ],
+  ['without EOF', { flags: newer, mariadb: 0 }],
+  ['of optional metadata', { flags: newer | optional, mariadb: 0 }],
+  ['of optional metadata, with EOF', { flags: base | optional, mariadb: 0 }],
+  ['of MariaDB', { flags: newer, mariadb }],
 ];
 
 function optionsOf(capabilities: caps.Capabilities, more: Partial<ResultSetOptions> = {}) {
   const plain = { statusFlags: AUTOCOMMIT, warnings: 0, isBinary: false, charset: 'utf8mb4' };
   return { ...plain, capabilities, ...more };
-}
-
-/** Reads all packets; the reader has to be done with the last and no earlier. */
-function read(reader: ResultReader, packets: readonly Buffer[]): Result {
-  reader.next();
-  for (const packet of packets.slice(0, -1)) expect(reader.next(packet).done).toBe(false);
-  const { done, value } = reader.next(packets.at(-1) ?? Buffer.alloc(0));
-  if (done !== true) throw new Error('the reader wants more');
-  return value;
 }
 
 const texts = (row: readonly (string | number | null)[]) =>
@@ -71,7 +42,7 @@ const texts = (row: readonly (string | number | null)[]) =>
 describe.each(CAPABILITIES)('a session %s', (_name, capabilities) => {
   test('reads columns and rows as they were', () => {
     const packets = encodeResultSet({ columns: COLUMNS, rows: ROWS }, optionsOf(capabilities));
-    expect(read(readingQueryResult(capabilities), packets)).toEqual({
+    expect(readWhole(readingQueryResult(capabilities), packets)).toEqual({
       kind: 'rows',
       columns: COLUMNS.map(({ name }) => Buffer.from(name)),
       rows: ROWS.map(texts),
@@ -81,14 +52,14 @@ describe.each(CAPABILITIES)('a session %s', (_name, capabilities) => {
 
   test('reads a result set without rows', () => {
     const packets = encodeResultSet({ columns: COLUMNS, rows: [] }, optionsOf(capabilities));
-    expect(read(readingQueryResult(capabilities), packets)).toMatchObject({ rows: [] });
+    expect(readWhole(readingQueryResult(capabilities), packets)).toMatchObject({ rows: [] });
   });
 
   test('finds the same definitions at the PREPARE', () => {
     const hasFlag = (capabilities.flags & caps.CLIENT_OPTIONAL_RESULTSET_METADATA) !== 0;
     const ofServer = Buffer.from([0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...(hasFlag ? [0] : [])]);
     const packets = encodePrepareOk(ofServer, COLUMNS, optionsOf(capabilities));
-    expect(read(readingPrepareResult(capabilities), packets)).toMatchObject({
+    expect(readWhole(readingPrepareResult(capabilities), packets)).toMatchObject({
       kind: 'prepared',
       statementId: 7,
       definitions: COLUMNS.length,
@@ -96,7 +67,7 @@ describe.each(CAPABILITIES)('a session %s', (_name, capabilities) => {
     const rows = encodeResultSet({ columns: COLUMNS, rows: [] }, optionsOf(capabilities));
     expect(packets.slice(1, 1 + COLUMNS.length)).toEqual(rows.slice(1, 1 + COLUMNS.length));
     const none = encodePrepareOk(ofServer, [], optionsOf(capabilities));
-    expect(read(readingPrepareResult(capabilities), none)).toMatchObject({ definitions: 0 });
+    expect(readWhole(readingPrepareResult(capabilities), none)).toMatchObject({ definitions: 0 });
   });
 
   test('is told the flags and warnings at every end of packets', () => {
@@ -148,7 +119,7 @@ test.each([
 ])('texts to a session with results in %s', (charset, expected) => {
   const options = optionsOf({ flags: base, mariadb: 0 }, { charset });
   const packets = encodeResultSet({ columns: COLUMNS, rows: ROWS }, options);
-  const result = read(readingQueryResult(options.capabilities), packets);
+  const result = readWhole(readingQueryResult(options.capabilities), packets);
   expect(result.kind === 'rows' && result.rows[0]?.[2]?.toString()).toBe(expected);
 });
 

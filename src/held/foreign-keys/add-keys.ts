@@ -9,18 +9,18 @@
  */
 
 import { assert } from '../../assert.js';
+import { isServerError } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
 import {
-  type ChildKey,
-  type ForeignKey,
-  isTooLong,
-  nameToAdd,
-} from '../../ledger/detached/detached.js';
+  isKilled,
+  runWithTimeout,
+  type TryOptions,
+} from '../../connections/pool/statement-timeout.js';
+import type { ServerFacts } from '../../connections/server-facts.js';
+import { ident, keyIdent, note, type SQLQuery, sql } from '../../connections/sql.js';
+import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';
+import { isTooLong, nameToAdd } from '../../ledger/detached/detached.js';
 import { isSameName } from '../../names/names.js';
-import { isServerError } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, keyIdent, note, type SQLQuery, sql } from '../../service/sql.js';
 import { REPOINT_TRIES, REPOINT_TRIES_BESIDE_CLIENT } from '../../tries.js';
 import * as ER from '../../wire/server-errors.js';
 import { type PlainIndex, readIndexes, readTable } from './read-table.js';
@@ -189,10 +189,9 @@ export async function repointForeignKey(
 ): Promise<boolean> {
   const { id } = options;
   const child = { id, schema: childSchema, table: childTable };
-  const look = await readKey(pool, child, key);
-  if (look === 'view') return true;
-  if (look !== 'missing' && look !== null) {
-    if (!isAway(look, key, options)) return true;
+  const now = await readKey(pool, child, key);
+  if (now !== null) {
+    if (!isAway(now, key, options)) return true;
     if (isTooLong(key.name)) throw new Error(`no server adds a key with the name ${key.name}`);
     await assertMayAdd(pool, { child, key }, options);
     if (!(await dropAway(pool, { child, key }, options))) return true;
@@ -213,15 +212,11 @@ interface KeyOfChild {
   readonly key: ForeignKey;
 }
 
-/** Null if it has no such key. */
-export async function readKey(
-  pool: ServicePool,
-  child: KeyedTable,
-  { name }: ForeignKey,
-): Promise<ForeignKey | 'missing' | 'view' | null> {
+/** Null if no such table has such a key. */
+export async function readKey(pool: ServicePool, child: KeyedTable, { name }: ForeignKey) {
   const look = await readTable(pool, child);
-  if (typeof look === 'string') return look;
-  return look.keys?.find((found) => found.name === name) ?? null;
+  const keys = typeof look === 'string' ? null : look.keys;
+  return keys?.find((found) => found.name === name) ?? null;
 }
 
 function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boolean {
@@ -234,11 +229,7 @@ function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boo
  * Another proxy may have repointed the key since it was read, and would lose it; so a statement
  * that fails in that case precedes the ALTER in the same text. False: the key has been repointed.
  */
-async function dropAway(
-  pool: ServicePool,
-  { child, key }: KeyOfChild,
-  options: RepointOptions,
-): Promise<boolean> {
+async function dropAway(pool: ServicePool, { child, key }: KeyOfChild, options: RepointOptions) {
   const unless = sql`SELECT ${note('keys', child.id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
     FROM information_schema.REFERENTIAL_CONSTRAINTS
     WHERE CONSTRAINT_SCHEMA = ${child.schema} AND TABLE_NAME = ${child.table}
@@ -249,7 +240,7 @@ async function dropAway(
   } catch (error) {
     if (!isServerError(error, ER.SUBQUERY_NO_1_ROW)) throw error;
     const now = await readKey(pool, child, key);
-    if (now === null || typeof now === 'string') return true;
+    if (now === null) return true;
     if (isAway(now, key, options)) throw error;
     return false;
   }
@@ -260,16 +251,12 @@ async function dropAway(
  * statement that adds it twice is refused for the duplicate name, also if another proxy has just
  * dropped it; a missing privilege is reported before that.
  */
-async function assertMayAdd(
-  pool: ServicePool,
-  { child, key }: KeyOfChild,
-  options: RepointOptions,
-): Promise<void> {
-  const { flavour, versionId } = options.server;
+async function assertMayAdd(pool: ServicePool, { child, key }: KeyOfChild, how: RepointOptions) {
+  const { flavour, versionId } = how.server;
   // Other servers don't require REFERENCES.
   if (flavour === 'mariadb' || versionId < 50_700) return;
   try {
-    await alter(pool, child, { ...options, changes: [plainKey(key), plainKey(key)] });
+    await alter(pool, child, { ...how, changes: [plainKey(key), plainKey(key)] });
   } catch (error) {
     if (isServerError(error, ER.FK_DUP_NAME)) return;
     throw error;

@@ -8,15 +8,15 @@
  */
 
 import { assert } from '../../assert.js';
+import * as col from '../../connections/columns.js';
+import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
+import type { Row, Rows, ServicePool } from '../../connections/pool/pools.js';
+import { runWithin } from '../../connections/pool/statement-timeout.js';
+import { readServerFacts } from '../../connections/server-facts.js';
+import { ident, note, renderQuery, type SQLQuery, sql } from '../../connections/sql.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
-import type { QualifiedTable } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { isServerError, isServiceError, tolerantly } from '../../service/errors.js';
-import type { Rows, ServicePool } from '../../service/pool/pools.js';
-import { runWithin } from '../../service/pool/statement-timeout.js';
-import { readServerFacts } from '../../service/server-facts.js';
-import { ident, note, renderQuery, type SQLQuery, sql } from '../../service/sql.js';
+import { inGroups, keyOf, type QualifiedTable, writtenName } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 
 export interface BrokenKey {
@@ -55,9 +55,9 @@ export async function findBrokenRows(
   for (const key of keys) {
     const found = await searchFor(pool, key, endMs - performance.now());
     if (found === 'none') continue;
-    const { schema, table: child } = key.child;
     const query = `${renderQuery(queryOf(key))};`;
-    broken.push({ name: key.name, table: `${schema}.${child}`, query, isSeen: found === 'some' });
+    const child = writtenName(key.child);
+    broken.push({ name: key.name, table: child, query, isSeen: found === 'some' });
   }
   return broken;
 }
@@ -65,15 +65,12 @@ export async function findBrokenRows(
 async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<readonly Key[]> {
   const server = await readServerFacts(pool);
   const [found = []] = await pool.run(foreignKeysOf([table], server));
-  const names = new Map<string, QualifiedTable>();
-  for (const row of found) {
-    const child = { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
-    names.set(JSON.stringify(child), child);
-  }
-  if (names.size === 0) return [];
+  const children = found.map((row) => placeIn(row, 'child'));
+  const names = [...new Map(children.map((child) => [keyOf(child), child])).values()];
+  if (names.length === 0) return [];
   // A statement for each child, with its name as constants: 5.6 would open all tables otherwise.
   const answers = await pool.run(
-    [...names.values()].slice(0, KEYS_MAX).map(
+    names.slice(0, KEYS_MAX).map(
       ({ schema, table: child }) => sql`SELECT ${note('look')} TABLE_SCHEMA AS childSchema,
           TABLE_NAME AS child, CONSTRAINT_NAME AS name, COLUMN_NAME AS own,
           REFERENCED_TABLE_SCHEMA AS parentSchema, REFERENCED_TABLE_NAME AS parent,
@@ -84,25 +81,26 @@ async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<reado
         ORDER BY CONSTRAINT_NAME, ORDINAL_POSITION`,
     ),
   );
-  const isMeant = ({ child, parent }: Key) => [child, parent].some((one) => isSame(one, table));
+  const isMeant = ({ child, parent }: Key) => [child, parent].map(keyOf).includes(keyOf(table));
   return answers.flatMap(keysIn).filter(isMeant).slice(0, KEYS_MAX);
 }
 
 function keysIn(rows: Rows): readonly Key[] {
-  const keys = new Map<string, { key: Omit<Key, 'columns'>; columns: Key['columns'][number][] }>();
-  for (const row of rows) {
-    const name = col.text(row, 'name');
-    const child = { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
-    const parent = { schema: col.text(row, 'parentSchema'), table: col.text(row, 'parent') };
-    const one = keys.get(name) ?? { key: { name, child, parent }, columns: [] };
-    one.columns.push({ own: col.text(row, 'own'), parent: col.text(row, 'parentColumn') });
-    keys.set(name, one);
-  }
-  return [...keys.values()].map(({ key, columns }) => ({ ...key, columns }));
+  return inGroups(rows, (row) => col.text(row, 'name')).map((columns) => {
+    const [row = {}] = columns;
+    return {
+      name: col.text(row, 'name'),
+      child: placeIn(row, 'child'),
+      parent: placeIn(row, 'parent'),
+      columns: columns.map((one) => {
+        return { own: col.text(one, 'own'), parent: col.text(one, 'parentColumn') };
+      }),
+    };
+  });
 }
 
-function isSame(one: QualifiedTable, other: QualifiedTable): boolean {
-  return one.schema === other.schema && one.table === other.table;
+function placeIn(row: Row, end: 'child' | 'parent'): QualifiedTable {
+  return { schema: col.text(row, `${end}Schema`), table: col.text(row, end) };
 }
 
 function queryOf(key: Key): SQLQuery {
@@ -129,11 +127,7 @@ function partsOf({ child, parent, columns }: Key) {
 /** The server need not keep old versions of rows for it, however long the query takes. */
 const OLD_ROWS_MAY_GO = sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`;
 
-async function searchFor(
-  pool: ServicePool,
-  key: Key,
-  withinMs: number,
-): Promise<'none' | 'some' | 'unknown'> {
+async function searchFor(pool: ServicePool, key: Key, withinMs: number) {
   const query = sql`SELECT ${note('broken')} 1 FROM (${queryOf(key)} LIMIT 1) AS broken`;
   try {
     const rows = await runWithin(pool, [OLD_ROWS_MAY_GO, query], { withinMs });

@@ -11,32 +11,29 @@
  */
 
 import { assert } from '../../assert.js';
+import * as col from '../../connections/columns.js';
+import { isServerError, isServiceError } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
 import {
-  type ChildKey,
-  type Detached,
-  type ForeignKey,
-  hasDetached,
-  isSameChildKey,
-  mergeDetached,
-  NOTHING_DETACHED,
-  ownDefinition,
-  printedKey,
-  recordDetached,
-} from '../../ledger/detached/detached.js';
+  isKilled,
+  LockWaitBudget,
+  type TryOptions,
+} from '../../connections/pool/statement-timeout.js';
+import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
+import * as parts from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import { isRecycleSchema, isSameName, parseHoldName } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { isServerError, isServiceError } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { isKilled, LockWaitBudget, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
 import * as ER from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey, repointForeignKey } from './add-keys.js';
 import { readTable } from './read-table.js';
+
+interface DetachHow extends TryOptions {
+  readonly server: ServerFacts;
+}
 
 /** The failure of each table, or null. Does not reject. */
 export async function detach(
@@ -68,22 +65,18 @@ export async function detach(
 async function takeOff(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  {
-    failures,
-    ...how
-  }: TryOptions & { readonly server: ServerFacts; readonly failures: (Failure | null)[] },
+  { failures, ...how }: DetachHow & { readonly failures: (Failure | null)[] },
 ): Promise<void> {
   const context = { ...how, tables };
   const plans = await Promise.all(tables.map((table) => planAndRecord(pool, table, context)));
   // Their own keys first, because the children of one table may be others of them.
   for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
   // If no client waits, the children have a time of their own.
-  const { lockWaitBudget = new LockWaitBudget() } = how;
+  const time = how.lockWaitBudget ?? new LockWaitBudget();
   for (const [index, plan] of plans.entries()) {
     if (!isPlan(plan) || failures[index] !== null) continue;
-    const isOver = () => lockWaitBudget.isOver;
     failures[index] =
-      (await repointChildren(pool, plan, { ...how, isOver })) ??
+      (await repointChildren(pool, plan, { ...how, time })) ??
       plan.found.problem ??
       (await dropTriggers(pool, plan.table, { ...how, triggers: plan.found.triggers }));
   }
@@ -120,7 +113,7 @@ async function withBinding(
 interface Plan {
   readonly table: RelocateTable;
   readonly row: LedgerRow;
-  readonly detached: Detached;
+  readonly detached: parts.Detached;
   /** Their present names. */
   readonly ownKeys: readonly string[];
   /** Its present triggers. */
@@ -139,10 +132,7 @@ function undone(text: string, binds: 'passing' | 'lasting' = 'lasting'): Failure
 async function planAndRecord(
   pool: ServicePool,
   table: RelocateTable,
-  context: TryOptions & {
-    readonly tables: readonly RelocateTable[];
-    readonly server: ServerFacts;
-  },
+  context: DetachHow & { readonly tables: readonly RelocateTable[] },
 ): Promise<Plan | Failure | null> {
   const { id, fromSchema: schema, holdName } = table;
   const [look, children, found] = await Promise.all([
@@ -157,22 +147,29 @@ async function planAndRecord(
   if (look.keys === null) return undone('undrop cannot parse its foreign keys');
   if (typeof children === 'string') return undone(children);
   const { triggers } = found;
-  const before = row?.detached ?? NOTHING_DETACHED;
-  const hasSome = look.keys.length + children.length + triggers.length > 0 || hasDetached(before);
+  const before = row?.detached ?? parts.NOTHING_DETACHED;
+  const hasSome =
+    look.keys.length + children.length + triggers.length > 0 || parts.hasDetached(before);
   if (!hasSome) return found.problem;
   if (row === undefined) return undone('the ledger has no row for it');
-  const keysOut = await Promise.all(
-    look.keys.map((key) => withOriginalNames(pool, key, { ...context, table, schema: row.schema })),
+  const where = { ...context, table, schema: row.schema };
+  const keys = await Promise.all(
+    look.keys.map(async (key) => [key, await withOriginalNames(pool, key, where)] as const),
   );
+  const keysOut = keys.map(([, key]) => key);
   // Not the present schema, which may be undrop's already.
   const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
-  const detached = mergeDetached(before, { keysOut, keysIn, triggers, checks: [] });
+  const detached = parts.mergeDetached(before, { keysOut, keysIn, triggers, checks: [] });
   const isKnown = before.keysOut.length + before.checks.length > 0 && row.definition !== null;
-  const all = { schema: row.schema, now: look.keys, own: keysOut };
-  const definition = isKnown ? null : withKeys(look.definition, table, all);
   const { rowLogged } = row;
-  if (!(await recordDetached(pool, { id, detached, definition, rowLogged }))) {
+  // The original one, for people and for comparisons.
+  let definition = isKnown ? null : parts.ownDefinition(look.definition, holdName, table.table);
+  for (const [now, own] of keys) {
+    const printed = parts.printedKey(own, row.schema);
+    definition &&= definition.replace(parts.printedKey(now, schema), () => printed);
+  }
+  if (!(await parts.recordDetached(pool, { id, detached, definition, rowLogged }))) {
     return undone('its foreign keys and triggers could not be recorded in the ledger');
   }
   return { table, row, detached, ownKeys: look.keys.map(({ name }) => name), found };
@@ -183,11 +180,10 @@ async function findChildren(
   pool: ServicePool,
   { id, fromSchema, holdName }: RelocateTable,
   server: ServerFacts,
-): Promise<readonly ChildKey[] | string> {
-  const [rows = []] = await pool.run(
-    foreignKeysOf([{ schema: fromSchema, table: holdName }], server),
-  );
-  const found: ChildKey[] = [];
+): Promise<readonly parts.ChildKey[] | string> {
+  const held = { schema: fromSchema, table: holdName };
+  const [rows = []] = await pool.run(foreignKeysOf([held], server));
+  const found: parts.ChildKey[] = [];
   for (const row of rows) {
     const [childSchema, childTable] = [col.text(row, 'childSchema'), col.text(row, 'child')];
     const isItself = isSameName(childSchema, fromSchema) && isSameName(childTable, holdName);
@@ -197,63 +193,41 @@ async function findChildren(
     if (typeof look === 'string') continue;
     const name = col.text(row, 'name');
     const key = look.keys?.find((candidate) => candidate.name === name);
-    if (key === undefined) {
+    if (key === undefined)
       return `undrop cannot parse the foreign key ${name} of ${childSchema}.${childTable}`;
-    }
     found.push({ childSchema, childTable, key, isDone: false });
   }
   return found;
 }
 
+interface OriginalPlace {
+  readonly table: RelocateTable;
+  /** Its original schema. */
+  readonly schema: string;
+  /** Tables that may be parents as well. */
+  readonly tables: readonly RelocateTable[];
+}
+
 /** Replaces names that the server derived from the hold name, and parents that are held as well. */
 export async function withOriginalNames(
   pool: ServicePool,
-  key: ForeignKey,
-  where: {
-    readonly table: RelocateTable;
-    readonly schema: string;
-    readonly tables: readonly RelocateTable[];
-  },
-): Promise<ForeignKey> {
-  const { table, schema, tables } = where;
+  key: parts.ForeignKey,
+  { table, schema, tables }: OriginalPlace,
+): Promise<parts.ForeignKey> {
   const made = `${table.holdName}_ibfk_`;
   const name = key.name.toLowerCase().startsWith(made.toLowerCase())
     ? `${table.table}_ibfk_${key.name.slice(made.length)}`
     : key.name;
-  const parent = parseHoldName(key.parentTable);
-  if (parent === null) return { ...key, name };
-  if (parent.id === table.id) {
-    return { ...key, name, parentSchema: schema, parentTable: table.table };
-  }
-  const beside = tables.find(
-    ({ id, fromSchema }) => id === parent.id && !isRecycleSchema(fromSchema),
-  );
-  if (beside !== undefined) {
-    return { ...key, name, parentSchema: beside.fromSchema, parentTable: beside.table };
-  }
-  const [row] = await findRows(pool, { by: 'id', prefix: parent.id }, { texts: false });
-  return row === undefined
-    ? { ...key, name }
-    : { ...key, name, parentSchema: row.schema, parentTable: row.table };
-}
-
-/** The original definition, for people and for comparisons. */
-function withKeys(
-  printed: string,
-  { holdName, table, fromSchema }: RelocateTable,
-  keys: {
-    readonly schema: string;
-    readonly now: readonly ForeignKey[];
-    readonly own: readonly ForeignKey[];
-  },
-): string {
-  let text = ownDefinition(printed, holdName, table);
-  for (const [index, key] of keys.now.entries()) {
-    const own = keys.own[index];
-    assert(own !== undefined, 'each key has an original one');
-    text = text.replace(printedKey(key, fromSchema), () => printedKey(own, keys.schema));
-  }
-  return text;
+  const to = (parentSchema: string, parentTable: string) => {
+    return { ...key, name, parentSchema, parentTable };
+  };
+  const id = parseHoldName(key.parentTable)?.id;
+  if (id === undefined) return { ...key, name };
+  if (id === table.id) return to(schema, table.table);
+  const beside = tables.find((one) => one.id === id && !isRecycleSchema(one.fromSchema));
+  if (beside !== undefined) return to(beside.fromSchema, beside.table);
+  const [row] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  return row === undefined ? { ...key, name } : to(row.schema, row.table);
 }
 
 async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<Failure | null> {
@@ -266,14 +240,14 @@ async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<
 async function repointChildren(
   pool: ServicePool,
   plan: Plan,
-  how: TryOptions & { readonly server: ServerFacts; readonly isOver: () => boolean },
+  { time, ...how }: DetachHow & { readonly time: LockWaitBudget },
 ): Promise<Failure | null> {
   const { id, fromSchema, holdName } = plan.table;
   let { detached } = plan;
   let failure: Failure | null = null;
   for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
     const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
-    if (how.isOver()) {
+    if (time.isOver) {
       failure ??= undone(`${what} was not tried`, 'passing');
       continue;
     }
@@ -286,13 +260,13 @@ async function repointChildren(
     if (problem !== null) continue;
     const done = { isDone: true, ...(isThere ? {} : { isLost: true as const }) };
     const keysIn = detached.keysIn.map((key) =>
-      isSameChildKey(key, child) ? { ...key, ...done } : key,
+      parts.isSameChildKey(key, child) ? { ...key, ...done } : key,
     );
     detached = { ...detached, keysIn };
   }
   if (detached !== plan.detached) {
     const { rowLogged } = plan.row;
-    await recordDetached(pool, { id, detached, definition: null, rowLogged });
+    await parts.recordDetached(pool, { id, detached, definition: null, rowLogged });
   }
   return failure;
 }

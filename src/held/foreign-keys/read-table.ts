@@ -4,17 +4,14 @@
  * which may contain line breaks. Keys are null if a line can't be parsed: then nothing may be
  * detached.
  */
-import {
-  definitionLines,
-  type ForeignKey,
-  KEY_ACTIONS,
-  type KeyAction,
-} from '../../ledger/detached/detached.js';
+
+import * as col from '../../connections/columns.js';
+import { isServerError } from '../../connections/errors.js';
+import type { ServiceConnection } from '../../connections/pool/pools.js';
+import { ident, note, sql } from '../../connections/sql.js';
+import type { ForeignKey, KeyAction } from '../../ledger/detached/detached.js';
+import { definitionLines, KEY_ACTIONS } from '../../ledger/detached/detached.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { isServerError } from '../../service/errors.js';
-import type { ServiceConnection } from '../../service/pool/pools.js';
-import { ident, note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 
 interface TableDefinition {
@@ -111,11 +108,7 @@ export function readForeignKeys(
   return sorted(keys.map(({ name }) => name)) === sorted(names) ? keys : null;
 }
 
-function indexOf(
-  key: string,
-  columns: readonly string[],
-  indexes: readonly PlainIndex[],
-): string | null {
+function indexOf(key: string, columns: readonly string[], indexes: readonly PlainIndex[]) {
   const wanted = JSON.stringify(columns);
   const same = indexes.filter((index) => JSON.stringify(index.columns) === wanted);
   return (same.find(({ name }) => name === key) ?? same[0])?.name ?? null;

@@ -4,26 +4,19 @@
  *
  * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
+
+import { isUnanswered } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { isKilled } from '../../connections/pool/statement-timeout.js';
+import { readServerFacts } from '../../connections/server-facts.js';
 import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
-import {
-  type ChildKey,
-  type Detached,
-  type ForeignKey,
-  hasDetached,
-  isTooLong,
-  nameToAdd,
-} from '../../ledger/detached/detached.js';
+import * as parts from '../../ledger/detached/detached.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { isUnanswered } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { isKilled } from '../../service/pool/statement-timeout.js';
-import { readServerFacts } from '../../service/server-facts.js';
-import { note, sql } from '../../service/sql.js';
 import { REATTACH_TRIES } from '../../tries.js';
+import { isMissing } from '../locate.js';
 import { addKeys, type RepointOptions, readKey, repointForeignKey } from './add-keys.js';
 import { countKeyRows, type KeyRows, SEARCH_MS } from './broken-rows.js';
 import { readTable } from './read-table.js';
@@ -62,7 +55,7 @@ export interface ReattachOptions {
   /** Its original name, and its present one. */
   readonly origin: QualifiedTable;
   readonly restoredAs: QualifiedTable;
-  readonly detached: Detached;
+  readonly detached: parts.Detached;
   /** When it was dropped; the table that had a parent's name then is the parent. */
   readonly dropped: Pick<LedgerRow, 'id' | 'groupId'>;
   readonly logged: boolean;
@@ -86,7 +79,7 @@ export async function reattach(
   options: ReattachOptions,
 ): Promise<readonly ReattachedKey[]> {
   const { id, restoredAs, detached, logged } = options;
-  if (!hasDetached(detached)) return [];
+  if (!parts.hasDetached(detached)) return [];
   const server = await readServerFacts(pool);
   const reports = [...(await reattachOwnKeys(pool, options))];
   // Live children keep referring to the name that they know.
@@ -132,10 +125,7 @@ export async function reattachOwnKeys(
 }
 
 /** A warning of MySQL has 128 characters, so the remedy comes early. */
-function awaitingText(
-  id: string,
-  { oldParent, rows }: Pick<ReattachedKey, 'oldParent' | 'rows'>,
-): string {
+function awaitingText(id: string, { oldParent, rows }: Pick<ReattachedKey, 'oldParent' | 'rows'>) {
   return (
     `its parent was replaced; \`undrop restore ${id} --keys\` adds it; ` +
     `${oldParent}; ${keyRowsText(rows)}`
@@ -148,27 +138,22 @@ export function keyRowsText(rows: KeyRows | null): string {
 }
 
 /** Why it has another name, or null. */
-function shortened({ name }: ForeignKey, id: string): string | null {
-  if (!isTooLong(name)) return null;
-  return `it is named ${nameToAdd(name, id)}, because no server adds a key with a name that long`;
+function shortened({ name }: parts.ForeignKey, id: string): string | null {
+  if (!parts.isTooLong(name)) return null;
+  return `it is named ${parts.nameToAdd(name, id)}, because no server adds a key with a name that long`;
 }
 
 /** A lost key is not added, because another table may have the child's name now. */
-async function repointOrSay(
-  pool: ServicePool,
-  child: ChildKey,
-  options: RepointOptions,
-): Promise<void> {
+async function repointOrSay(pool: ServicePool, child: parts.ChildKey, options: RepointOptions) {
   const { childSchema: schema, childTable: table, key, isLost = false } = child;
-  const now = isLost ? await readKey(pool, { id: options.id, schema, table }, key) : null;
   const isThere = isLost
-    ? now !== null && typeof now !== 'string'
+    ? (await readKey(pool, { id: options.id, schema, table }, key)) !== null
     : await repointForeignKey(pool, child, options);
   if (!isThere) throw new Error('its table was dropped meanwhile');
 }
 
 /** Renames keys that the server named after the table, as the server itself does. */
-function renamed(key: ForeignKey, options: ReattachOptions): ForeignKey {
+function renamed(key: parts.ForeignKey, options: ReattachOptions): parts.ForeignKey {
   const { origin, restoredAs } = options;
   const made = `${origin.table}_ibfk_`;
   const name = key.name.startsWith(made)
@@ -240,13 +225,13 @@ function describe(
 // foreign_key_checks=0 the parent may also have been replaced before the child was dropped, as by a
 // dump; then either is its parent.
 
-interface Parents extends Pick<ReattachedKey, 'oldParent' | 'heldParent'> {}
+type Parents = Pick<ReattachedKey, 'oldParent' | 'heldParent'>;
 
 const NO_OTHER: Parents = { oldParent: null, heldParent: null };
 
 interface KeyPlace extends Parents, Pick<ReattachedKey, 'isParentMissing' | 'isAwaiting'> {
   /** By its present name, to its present parent. */
-  readonly key: ForeignKey;
+  readonly key: parts.ForeignKey;
   /** The table has it. */
   readonly isThere: boolean;
 }
@@ -259,9 +244,9 @@ export async function placeKeys(
   const { id, restoredAs, detached, dropped, anyParent = false, back } = options;
   const look = await readTable(pool, { id, ...restoredAs });
   const there = new Set(typeof look === 'string' ? [] : look.keys?.map(({ name }) => name));
-  const place = async (before: ForeignKey): Promise<KeyPlace> => {
+  const place = async (before: parts.ForeignKey): Promise<KeyPlace> => {
     const key = renamed(before, options);
-    const isThere = there.has(key.name) || there.has(nameToAdd(key.name, id));
+    const isThere = there.has(key.name) || there.has(parts.nameToAdd(key.name, id));
     const to = parentOf(key);
     const isParentMissing = await isMissing(pool, id, to);
     const isOwn = to.schema === restoredAs.schema && to.table === restoredAs.table;
@@ -274,21 +259,8 @@ export async function placeKeys(
   return Promise.all(detached.keysOut.map(place));
 }
 
-function parentOf({ parentSchema: schema, parentTable: table }: ForeignKey): QualifiedTable {
+function parentOf({ parentSchema: schema, parentTable: table }: parts.ForeignKey): QualifiedTable {
   return { schema, table };
-}
-
-/** No table has that name. */
-export async function isMissing(
-  pool: ServicePool,
-  id: string,
-  { schema, table }: QualifiedTable,
-): Promise<boolean> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
-      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
-  );
-  return col.number(rows[0] ?? {}, 'n') === 0;
 }
 
 /** The maximum of drops of one name, from the newest on. */
@@ -344,13 +316,9 @@ function findPlace(drops: readonly LedgerRow[], { to }: AskedKey): string | null
 }
 
 /** Whether the key led to that table when it was dropped. */
-async function hadChild(
-  pool: ServicePool,
-  { id }: LedgerRow,
-  { child, name }: AskedKey,
-): Promise<boolean> {
+async function hadChild(pool: ServicePool, { id }: LedgerRow, { child, name }: AskedKey) {
   const [row] = await findRows(pool, { by: 'ids', ids: [id] });
-  const isSame = ({ childSchema, childTable, key }: ChildKey) =>
+  const isSame = ({ childSchema, childTable, key }: parts.ChildKey) =>
     childSchema === child.schema && childTable === child.table && key.name === name;
   return row?.detached.keysIn.some(isSame) === true;
 }

@@ -9,18 +9,12 @@
  * added, the restored table stays as it is, and the report names the CHECK. Both may run twice.
  */
 
-import {
-  checksIn,
-  type HeldCheck,
-  NOTHING_DETACHED,
-  ownDefinition,
-  recordDetached,
-} from '../../ledger/detached/detached.js';
+import { isServerError } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
+import { ident, quoteIdentifier, sql } from '../../connections/sql.js';
+import * as parts from '../../ledger/detached/detached.js';
 import { findRows } from '../../ledger/read.js';
-import { isServerError } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { ident, quoteIdentifier, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
 import { readTable } from '../foreign-keys/read-table.js';
@@ -36,7 +30,7 @@ export async function detachChecks(
   const held = { id, schema, table: holdName };
   const look = await readTable(pool, held);
   if (typeof look === 'string') return null;
-  const checks = checksIn(look.definition).filter(({ name }) => !isMade(name, holdName));
+  const checks = parts.checksIn(look.definition).filter(({ name }) => !isMade(name, holdName));
   if (checks.length === 0) return null;
   const odd = checks.find((check) => !isPlainCheck(check));
   if (odd !== undefined)
@@ -45,15 +39,11 @@ export async function detachChecks(
   if (row === undefined) return 'the ledger has no row for it';
   const { keysOut, checks: before } = row.detached;
   const isKnown = keysOut.length + before.length > 0 && row.definition !== null;
-  const definition = isKnown ? null : ownDefinition(look.definition, holdName, table);
-  const detached = { ...NOTHING_DETACHED, checks };
-  const isThere = await recordDetached(pool, {
-    id,
-    detached,
-    definition,
-    rowLogged: row.rowLogged,
-  });
-  if (!isThere) return 'its CHECKs could not be recorded in the ledger';
+  const definition = isKnown ? null : parts.ownDefinition(look.definition, holdName, table);
+  const detached = { ...parts.NOTHING_DETACHED, checks };
+  const { rowLogged } = row;
+  if (!(await parts.recordDetached(pool, { id, detached, definition, rowLogged })))
+    return 'its CHECKs could not be recorded in the ledger';
   const drops = checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`);
   try {
     await alter(pool, held, { ...how, changes: [...drops, sql`ALGORITHM=INSTANT`] });
@@ -75,7 +65,7 @@ function isMade(name: string, holdName: string): boolean {
  * A literal in another charset than UTF-8 would change its meaning when the printed text is read
  * again, unless it is plain ASCII.
  */
-export function isPlainCheck({ clause }: HeldCheck): boolean {
+export function isPlainCheck({ clause }: parts.HeldCheck): boolean {
   const text = clause.replaceAll(/`[^`]*`|('(?:[^'\\]|\\.)*')/gs, '$1');
   const isAscii = /^[\x20-\x7e]*$/.test(text) && !/[?\\]/.test(text);
   const charsets = [...text.matchAll(/(?<![\w'])_(\w+)'/g)].map(([, name = '']) => name);
@@ -102,7 +92,7 @@ export async function reattachChecks(
 async function addMissing(
   pool: ServicePool,
   table: KeyedTable,
-  { some, logged }: { readonly some: readonly HeldCheck[]; readonly logged: boolean },
+  { some, logged }: { readonly some: readonly parts.HeldCheck[]; readonly logged: boolean },
 ): Promise<void> {
   const { id, schema, table: name } = table;
   const before = await checksOf(pool, table);
@@ -120,11 +110,8 @@ async function addMissing(
 }
 
 /** The clause of each, by its name. */
-async function checksOf(
-  pool: ServicePool,
-  table: KeyedTable,
-): Promise<ReadonlyMap<string, string>> {
+async function checksOf(pool: ServicePool, table: KeyedTable) {
   const look = await readTable(pool, table);
   if (typeof look === 'string') throw new Error('the table no longer exists');
-  return new Map(checksIn(look.definition).map(({ name, clause }) => [name, clause]));
+  return new Map(parts.checksIn(look.definition).map(({ name, clause }) => [name, clause]));
 }

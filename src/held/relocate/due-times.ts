@@ -8,20 +8,14 @@
  * lets empty tables go sooner.
  */
 import { assert } from '../../assert.js';
-import {
-  formatHoldName,
-  isLocalSchema,
-  isRecycleSchema,
-  PINNED_UNTIL,
-  parseHoldName,
-} from '../../names/names.js';
+import * as col from '../../connections/columns.js';
+import { isServiceError } from '../../connections/errors.js';
+import { type HoldTable, listRecycledHoldTables } from '../../connections/hold-tables.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
+import { ident, note, sql } from '../../connections/sql.js';
+import * as names from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
-import * as col from '../../service/columns.js';
-import { isServiceError } from '../../service/errors.js';
-import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { ident, note, sql } from '../../service/sql.js';
 import { blockerOfDrop, type RelocateTable } from './blockers.js';
 
 interface RenewOptions {
@@ -46,16 +40,16 @@ export async function renew(
     const nowMs = await readNowMs(pool);
     return tables.map((table) => {
       const due = dueAfter(holdOf(table.id), nowMs);
-      const held = parseHoldName(table.holdName);
+      const held = names.parseHoldName(table.holdName);
       const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
       // A table that is in a recycle schema already needs no other RENAME.
-      const isLater = isRecycleSchema(table.fromSchema)
+      const isLater = names.isRecycleSchema(table.fromSchema)
         ? isShortened(holdOf(table.id), lostMs)
         : lostMs > lostMsMin;
       const isWorth = isLater || (lostMs < 0 && maySooner(table.id));
       if (held === null || !isWorth || held.state !== 'HOLD') return table;
       const blocker = blockerOfDrop(table.blocker ?? null);
-      return { ...table, newName: formatHoldName({ ...held, due }), blocker };
+      return { ...table, newName: names.formatHoldName({ ...held, due }), blocker };
     });
   } catch (error) {
     // They are held, though for less time; a completed drop must not fail because of this.
@@ -71,7 +65,7 @@ async function readNowMs(pool: ServicePool): Promise<number> {
 
 function dueAfter(hold: HoldTime, nowMs: number): Date {
   const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
-  return new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
+  return new Date(Math.min(dueMs, names.PINNED_UNTIL.getTime()));
 }
 
 /** The part of a hold that may pass before its tables get new names: a hundredth. */
@@ -100,16 +94,14 @@ export async function renewHeld(
 ): Promise<ReadonlyMap<string, string>> {
   const recycled = await listRecycledHoldTables(pool);
   const held = recycled.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
-  const names = new Map(held.map(({ id, name }) => [id, name]));
+  const byId = new Map(held.map(({ id, name }) => [id, name]));
+  const holdOf = (id: string) => holds.get(id) ?? 0;
   for (const logged of [true, false]) {
-    const inSameLog = held.filter(({ schema }) => isLocalSchema(schema) !== logged);
-    const renamed = await renameLater(pool, inSameLog, {
-      holdOf: (id) => holds.get(id) ?? 0,
-      logged,
-    });
-    for (const [id, name] of renamed) names.set(id, name);
+    const inSameLog = held.filter(({ schema }) => names.isLocalSchema(schema) !== logged);
+    const renamed = await renameLater(pool, inSameLog, { holdOf, logged });
+    for (const [id, name] of renamed) byId.set(id, name);
   }
-  return names;
+  return byId;
 }
 
 /**
@@ -124,7 +116,7 @@ export async function keepLonger<T extends { readonly id: string } & HeldAt>(
   const kept: T[] = [];
   for (const table of tables) {
     const { id, holdSchema: schema, holdName: name } = table;
-    const held = parseHoldName(name);
+    const held = names.parseHoldName(name);
     assert(held !== null, 'it is held');
     try {
       const how = { holdOf: () => holdMs, logged };
@@ -156,7 +148,7 @@ async function renameLater(
     const due = dueAfter(hold, nowMs);
     const lostMs = due.getTime() - was.getTime();
     return isShortened(hold, lostMs)
-      ? [{ id, schema, name, newName: formatHoldName({ state: 'HOLD', id, due }) }]
+      ? [{ id, schema, name, newName: names.formatHoldName({ state: 'HOLD', id, due }) }]
       : [];
   });
   for (let at = 0; at < moves.length; at += BATCH) {

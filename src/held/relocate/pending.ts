@@ -7,15 +7,15 @@
  * Invariant: one try at a time; the collector takes over what isn't done in time.
  */
 import type { Clock } from '../../clock.js';
+import { isServerError } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { readServerFacts } from '../../connections/server-facts.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
 import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
 import { parseHoldName } from '../../names/names.js';
-import { isServerError } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { readServerFacts } from '../../service/server-facts.js';
 import { PENDING_RELOCATION, pauseBefore } from '../../tries.js';
 import { NOT_TRIED } from './blockers.js';
 import { detachAndRelocate, readLastingBlocker } from './relocate.js';
@@ -82,23 +82,17 @@ export async function takeOut(pool: ServicePool, schema: string): Promise<void> 
 }
 
 /** Null if it is done, else the failure, which doesn't affect other tables. */
-async function retry(
-  pool: ServicePool,
-  row: LedgerRow,
-  how: { readonly leavesForGood?: boolean } = {},
-): Promise<Failure | null> {
-  try {
-    return await relocateRow(pool, row, how);
-  } catch (error) {
+function retry(...how: Parameters<typeof relocateRow>): Promise<Failure | null> {
+  return relocateRow(...how).catch((error: unknown) => {
     if (!isServerError(error)) throw error;
     return { todo: 'relocate', text: error.message };
-  }
+  });
 }
 
 async function relocateRow(
   pool: ServicePool,
   { id, holdSchema, holdName, table, rowLogged, sqlLogBin, failure: known }: LedgerRow,
-  { leavesForGood = false }: { readonly leavesForGood?: boolean },
+  { leavesForGood = false }: { readonly leavesForGood?: boolean } = {},
 ): Promise<Failure | null> {
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
     return { todo: 'relocate', text: 'the ledger has no hold name for it' };

@@ -8,31 +8,26 @@
  * to move, gets its own name back.
  */
 import { assert } from '../../assert.js';
-import type { Failure } from '../../ledger/entry.js';
-import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
-import { shapeOf } from '../../ledger/write.js';
-import { isRecycleSchema, isSameName, parseHoldName, recycleSchemaFor } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { isServerError, isServiceError } from '../../service/errors.js';
-import { findRecycled } from '../../service/hold-tables.js';
-import type { ServicePool } from '../../service/pool/pools.js';
+import * as col from '../../connections/columns.js';
+import { isServerError, isServiceError, unlessRefused } from '../../connections/errors.js';
+import { findRecycled } from '../../connections/hold-tables.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import type { TryOptions } from '../../connections/pool/statement-timeout.js';
 import {
   isKilled,
   LockWaitBudget,
   runWithTimeout,
-  type TryOptions,
-} from '../../service/pool/statement-timeout.js';
-import { ident, note, sql } from '../../service/sql.js';
+} from '../../connections/pool/statement-timeout.js';
+import { ident, note, sql } from '../../connections/sql.js';
+import type { Failure } from '../../ledger/entry.js';
+import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
+import { shapeOf } from '../../ledger/write.js';
+import * as names from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 import { detach } from '../foreign-keys/detach.js';
 import { readTable } from '../foreign-keys/read-table.js';
-import { locateHoldTable } from '../locate.js';
-import {
-  blockedByTriggers,
-  type LastingBlocker,
-  lastingBlocker,
-  type RelocateTable,
-} from './blockers.js';
+import type { LastingBlocker, RelocateTable } from './blockers.js';
+import { blockedByTriggers, lastingBlocker } from './blockers.js';
 import { detachChecks } from './checks.js';
 
 export type Relocation =
@@ -83,8 +78,8 @@ export async function moveToRecycleSchema(
   tables: readonly RelocateTable[],
   { server, ...how }: TryOptions & { readonly server: KeyedServer },
 ): Promise<readonly Relocation[]> {
-  const recycleSchema = recycleSchemaFor(how.logged);
-  const places: { readonly schema: string; readonly table: string }[] = [];
+  const recycleSchema = names.recycleSchemaFor(how.logged);
+  const places: names.QualifiedTable[] = [];
   for (const { fromSchema, holdName, newName = holdName, blocker = null } of tables) {
     if (blocker !== null) continue;
     places.push({ schema: fromSchema, table: holdName }, { schema: recycleSchema, table: newName });
@@ -99,28 +94,31 @@ export async function moveToRecycleSchema(
     assert(table !== undefined, 'one report for each table');
     const isBound =
       relocation.outcome === 'moved' && (isKeyed(table.holdName) || isKeyed(relocation.holdName));
-    if (isBound) {
-      const { holdSchema: fromSchema, holdName } = relocation;
-      const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
-      all.push({ ...relocation, failure });
-    } else all.push(relocation);
+    all.push(isBound ? await detachMoved(pool, { table, moved: relocation }, how) : relocation);
   }
   return all;
+}
+
+/** Detaches what went along with a table. */
+export async function detachMoved(
+  pool: ServicePool,
+  { table, moved }: { table: RelocateTable; moved: Relocation & { outcome: 'moved' } },
+  how: TryOptions,
+): Promise<Relocation> {
+  const { holdSchema: fromSchema, holdName } = moved;
+  const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
+  return { ...moved, failure };
 }
 
 /**
  * Tables with foreign keys, or that are parents in some; all of them if the server can't report it.
  */
-async function findKeyed(
-  pool: ServicePool,
-  places: readonly { readonly schema: string; readonly table: string }[],
-  server: KeyedServer,
-): Promise<(name: string) => boolean> {
+async function findKeyed(pool: ServicePool, places: names.QualifiedTable[], server: KeyedServer) {
   if (places.length === 0) return () => false;
   try {
     const [rows = []] = await pool.run(foreignKeysOf(places, server));
     const found = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
-    return (name) => found.some((one) => isSameName(one, name));
+    return (name: string) => found.some((one) => names.isSameName(one, name));
   } catch (error) {
     if (!isServiceError(error)) throw error;
     return () => true;
@@ -136,9 +134,8 @@ export async function relocate(
   tables: readonly RelocateTable[],
   how: TryOptions,
 ): Promise<readonly Relocation[]> {
-  const holdSchema = recycleSchemaFor(how.logged);
   for (const { id, holdName, newName = holdName } of tables) {
-    const isHeld = [holdName, newName].every((name) => parseHoldName(name)?.id === id);
+    const isHeld = [holdName, newName].every((name) => names.parseHoldName(name)?.id === id);
     assert(isHeld, 'only a table under its hold name is relocated');
   }
   const moving = tables.filter((table) => (table.blocker ?? null) === null && !isThere(table));
@@ -154,7 +151,7 @@ export async function relocate(
   }
   if (tables.length === 0) return [];
   try {
-    return await rename(pool, tables, { ...how, holdSchema });
+    return await rename(pool, tables, how);
   } catch (error) {
     const [only] = tables;
     // The connection is broken, or all of them together can't be moved.
@@ -168,16 +165,13 @@ export async function relocate(
 
 /** The RENAME of its drop has moved it. */
 function isThere({ fromSchema, holdName, newName = holdName }: RelocateTable): boolean {
-  return isRecycleSchema(fromSchema) && newName === holdName;
+  return names.isRecycleSchema(fromSchema) && newName === holdName;
 }
 
 type Failing = TryOptions & { readonly error: unknown };
 
-async function oneByOne(
-  pool: ServicePool,
-  tables: readonly RelocateTable[],
-  { error, ...how }: Failing,
-): Promise<readonly Relocation[]> {
+async function oneByOne(pool: ServicePool, tables: readonly RelocateTable[], failing: Failing) {
+  const { error, ...how } = failing;
   const { lockWaitBudget = new LockWaitBudget() } = how;
   const relocations: Relocation[] = [];
   for (const table of tables) {
@@ -189,18 +183,12 @@ async function oneByOne(
 }
 
 /** Moves a table whose CHECK has a name that is taken there: without its CHECKs. */
-async function relocateWithoutChecks(
-  pool: ServicePool,
-  table: RelocateTable,
-  { error: _taken, ...how }: Failing,
-): Promise<Relocation> {
+async function relocateWithoutChecks(pool: ServicePool, table: RelocateTable, failing: Failing) {
+  const { error: _taken, ...how } = failing;
   try {
     const problem = await detachChecks(pool, table, how);
     if (problem !== null) throw new Error(problem);
-    const [moved] = await rename(pool, [table], {
-      ...how,
-      holdSchema: recycleSchemaFor(how.logged),
-    });
+    const [moved] = await rename(pool, [table], how);
     assert(moved !== undefined, 'one report for each table');
     return moved;
   } catch (error) {
@@ -211,8 +199,9 @@ async function relocateWithoutChecks(
 async function rename(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { holdSchema, logged, lockWaitBudget }: TryOptions & { readonly holdSchema: string },
+  { logged, lockWaitBudget }: TryOptions,
 ): Promise<readonly Relocation[]> {
+  const holdSchema = names.recycleSchemaFor(logged);
   const pairs = tables.map(
     ({ fromSchema, holdName, newName = holdName }) =>
       sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, newName)}`,
@@ -234,14 +223,17 @@ async function explain(
   const { id, fromSchema, holdName } = table;
   if (isKilled(error) || !isServerError(error)) return failed(table, error);
   try {
-    const [here] = await locateHoldTable(pool, [fromSchema], holdName);
+    const [[here] = []] = await pool.run(
+      sql`SELECT ${note('locate', id)} TABLE_TYPE AS kind FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${fromSchema} AND TABLE_NAME = ${holdName}`,
+    );
     // Another proxy may have moved it, under a due time of its own.
     const recycled = await findRecycled(pool, id);
     const isThere = recycled.find(({ state }) => state === 'HOLD');
     if (isThere !== undefined) {
       return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
     }
-    if (here?.isView !== true) return failed(table, error);
+    if (here === undefined || col.text(here, 'kind') !== 'VIEW') return failed(table, error);
     const own = ident(fromSchema, table.table);
     const back = sql`RENAME ${note('put-back-view', id)}
       TABLE ${ident(fromSchema, holdName)} TO ${own}`;
@@ -271,12 +263,7 @@ export async function readLastingBlocker(
   pool: ServicePool,
   { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },
 ): Promise<LastingBlocker | null> {
-  try {
-    const look = await readTable(pool, { id, schema, table: name });
-    return typeof look === 'string' ? null : lastingBlocker(look.definition, await shapeOf(pool));
-  } catch (error) {
-    // The server can't show it: relocating it will give the reason.
-    if (isServerError(error)) return null;
-    throw error;
-  }
+  // If the server can't show it, relocating it will give the reason.
+  const look = await unlessRefused(readTable(pool, { id, schema, table: name }), 'missing');
+  return typeof look === 'string' ? null : lastingBlocker(look.definition, await shapeOf(pool));
 }

@@ -8,16 +8,15 @@
 
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
+import * as col from '../../connections/columns.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { readServerFacts } from '../../connections/server-facts.js';
 import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysIn } from '../../ledger/intents/intent-text.js';
 import { foldName, recycleSchemaFor } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { readServerFacts } from '../../service/server-facts.js';
 import { FREEING, pauseBefore } from '../../tries.js';
-import { detach } from '../foreign-keys/detach.js';
 import type { RelocateTable } from './blockers.js';
-import { detachAndRelocate, type Relocation } from './relocate.js';
+import { detachAndRelocate, detachMoved, type Relocation } from './relocate.js';
 
 /** The failure of a table that is still bound; null: it is free, or not held. */
 export function bindingOf(relocation: Relocation): Failure | null {
@@ -41,7 +40,7 @@ export async function untilFree(
       if (!mayBecomeFree(relocation)) continue;
       const table = tables[index];
       assert(table?.id === relocation.id, 'one report for each table, in order');
-      all[index] = await tryAgain(pool, { table, before: relocation }, { logged });
+      all[index] = await tryAgain(pool, table, { before: relocation, logged });
     }
   }
   return all;
@@ -72,15 +71,11 @@ export async function freeMoved(
 
 async function tryAgain(
   pool: ServicePool,
-  { table, before }: { readonly table: RelocateTable; readonly before: Relocation },
-  how: { readonly logged: boolean },
+  table: RelocateTable,
+  { before, logged }: { readonly before: Relocation; readonly logged: boolean },
 ): Promise<Relocation> {
-  if (before.outcome === 'moved') {
-    const { holdSchema: fromSchema, holdName } = before;
-    const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
-    return { ...before, failure };
-  }
-  const [relocation] = await detachAndRelocate(pool, [table], how);
+  if (before.outcome === 'moved') return detachMoved(pool, { table, moved: before }, { logged });
+  const [relocation] = await detachAndRelocate(pool, [table], { logged });
   assert(relocation !== undefined, 'one report for each table');
   return relocation;
 }

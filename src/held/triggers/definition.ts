@@ -5,17 +5,13 @@
  */
 
 import { assert } from '../../assert.js';
+import * as col from '../../connections/columns.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
-import {
-  type HeldTrigger,
-  isAscii,
-  quotedTable,
-  type TriggerFacts,
-} from '../../ledger/detached/detached.js';
-import * as col from '../../service/columns.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
+import type { HeldTrigger, TriggerFacts } from '../../ledger/detached/detached.js';
+import { isAscii, quotedTable } from '../../ledger/detached/detached.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 
 /** Rejects with the server's error: 1359 if another trigger has its name. */

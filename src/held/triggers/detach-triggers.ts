@@ -8,22 +8,23 @@
  * the held table is dropped: names are those of the schema, and another table's trigger may have
  * that name a moment later.
  */
+
+import * as col from '../../connections/columns.js';
+import { isServerError } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import {
+  isKilled,
+  runWithTimeout,
+  type TryOptions,
+} from '../../connections/pool/statement-timeout.js';
+import type { ServerFacts } from '../../connections/server-facts.js';
+import { ident, note, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';
-import * as col from '../../service/columns.js';
-import { isServerError } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
-import {
-  blockedByTriggers,
-  type RelocateTable,
-  TRIGGERS_STAY,
-  type TriggerRights,
-} from '../relocate/blockers.js';
+import type { RelocateTable, TriggerRights } from '../relocate/blockers.js';
+import { blockedByTriggers, TRIGGERS_STAY } from '../relocate/blockers.js';
 import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
 
 type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
@@ -93,10 +94,7 @@ function withoutName(
 async function whyStay(
   pool: ServicePool,
   { id, table }: RelocateTable,
-  {
-    shown,
-    triggers,
-  }: { readonly shown: readonly ShownTrigger[]; readonly triggers: readonly HeldTrigger[] },
+  { shown, triggers }: { shown: readonly ShownTrigger[]; triggers: readonly HeldTrigger[] },
 ): Promise<string | null> {
   if (triggers.length < shown.length) return 'undrop cannot parse their definitions';
   const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);

@@ -4,13 +4,14 @@
  *
  * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
+
+import * as col from '../../connections/columns.js';
+import { unlessRefused } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { ident, note, sql, valueList } from '../../connections/sql.js';
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
-import * as col from '../../service/columns.js';
-import { unlessRefused } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { ident, note, sql, valueList } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';

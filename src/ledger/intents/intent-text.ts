@@ -7,22 +7,15 @@
  * replica with statement-based replication would read its own, with other estimates.
  */
 import { assert } from '../../assert.js';
-import { foldName, PINNED_UNTIL } from '../../names/names.js';
+import * as col from '../../connections/columns.js';
+import type { Row, Rows } from '../../connections/pool/pools.js';
+import type { ServerFacts } from '../../connections/server-facts.js';
+import { ident, note, type SQLQuery, serverIdentity, sql } from '../../connections/sql.js';
+import { OWN_BYTES, OWN_ROWS } from '../../connections/true-sizes.js';
+import { foldName, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
-import * as col from '../../service/columns.js';
-import type { Row, Rows } from '../../service/pool/pools.js';
-import type { ServerFacts } from '../../service/server-facts.js';
-import {
-  ident,
-  note,
-  processlistOf,
-  type SQLQuery,
-  serverIdentity,
-  sql,
-} from '../../service/sql.js';
-import { OWN_BYTES, OWN_ROWS } from '../../service/true-sizes.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
-import { KNOWN_VERSION, LEDGER } from '../tables.js';
+import { hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
 import { NO_LOCKS, readLocks, sessionLocksSql } from './session-locks.js';
 
@@ -32,29 +25,24 @@ export type ServerShape = Pick<
   'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
 >;
 
-/** Two texts that run at once, on two connections. */
-export interface IntentTexts {
-  /** It ends with a row for each table. */
-  readonly record: readonly SQLQuery[];
-  /** The rest that the plan of the drop depends on. */
-  readonly looks: readonly SQLQuery[];
-}
-
-/** `again`: the same intent may be recorded already. */
+/**
+ * Two texts that run at once, on two connections. `record` ends with a row for each table; `looks`
+ * has the rest that the plan of the drop depends on. `again`: the same intent may be recorded
+ * already.
+ */
 export function intentTexts(
   intent: DropIntent,
   server: ServerShape,
   options: { readonly rowLogged: boolean; readonly again: boolean },
-): IntentTexts {
+) {
   assert(intent.tables.length > 0, 'an intent has a table');
   const isDryRun = intent.isDryRun === true;
   const note0 = note(isDryRun ? 'inspect' : 'intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
-  const { flavour, versionId, performanceSchema } = server;
-  const showsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
+  const showsLocks = isMysql8(server) && server.performanceSchema;
   const record = [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText},
-        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
+        ${hostOfSession(server, intent.threadId)},
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(
           intent.tables.map((_table, index) => sql`${found('kind', index)} = NULL`),
@@ -79,15 +67,7 @@ export function intentTexts(
   const looks = [
     foreignKeysOf(intent.tables, server),
     sql.join(
-      intent.tables.map(
-        ({
-          id,
-          schema,
-          table,
-        }) => sql`SELECT ${note(isDryRun ? 'inspect' : 'plan', id)} ${id} AS id, TRIGGER_NAME AS name
-          FROM information_schema.TRIGGERS
-          WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`,
-      ),
+      intent.tables.map((table) => triggersOf(table, isDryRun ? 'inspect' : 'plan')),
       UNION,
     ),
     ...(showsLocks ? [sessionLocksSql(intent.threadId)] : []),
@@ -96,6 +76,12 @@ export function intentTexts(
 }
 
 const UNION = sql` UNION ALL `;
+
+function triggersOf({ id, schema, table }: DropIntent['tables'][number], step: string): SQLQuery {
+  return sql`SELECT ${note(step, id)} ${id} AS id, TRIGGER_NAME AS name
+    FROM information_schema.TRIGGERS
+    WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`;
+}
 
 function recordedHold(id: string): SQLQuery {
   return sql`(SELECT hold_until FROM ${LEDGER} WHERE state = 'intent' AND id = ${id})`;
@@ -143,8 +129,7 @@ function insertion(
     // It also says 0 rows of a table that was filled a moment ago.
     const rowEstimate = sql`NULLIF(${found('rows', index)}, 0)`;
     return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
-        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
-        ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
+        ${PORT_OF_HOST}, ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
         ${found('engine', index)}, UTC_TIMESTAMP(), ${user}, ${clientAddress}, @undrop_text,
         ${rowEstimate}, ${found('bytes', index)}, ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
         ${sqlLogBin}, ${options.rowLogged}, ${found('created', index)}, ${accountName}
@@ -248,7 +233,7 @@ const MARIADB_11 = 110_000;
  * name is much longer as a file name, and which has a key that begins with that name: then the
  * server ends, mostly at the next SHOW CREATE TABLE. Seen on these versions, without undrop.
  */
-function whyCrash({ schema, table }: TableName, out: readonly Row[], server: ServerShape) {
+function whyCrash({ schema, table }: QualifiedTable, out: readonly Row[], server: ServerShape) {
   if (server.versionId >= (server.flavour === 'mysql' ? 80_000 : MARIADB_11)) return null;
   const grown = fileNameLengthMax(table) - Buffer.byteLength(table);
   if (grown <= BYTES_GROWN_MAX) return null;
@@ -260,18 +245,20 @@ function whyCrash({ schema, table }: TableName, out: readonly Row[], server: Ser
 
 const KINDS: readonly TableKind[] = ['base', 'sequence', 'view'];
 
-type TableName = Pick<IntentTable, 'schema' | 'table'>;
-
-function isSame(one: TableName, other: TableName, { lowerCaseTableNames }: ServerShape): boolean {
+function isSame(
+  one: QualifiedTable,
+  other: QualifiedTable,
+  { lowerCaseTableNames }: ServerShape,
+): boolean {
   const fold = (name: string) => (lowerCaseTableNames === 0 ? name : foldName(name));
   return fold(one.schema) === fold(other.schema) && fold(one.table) === fold(other.table);
 }
 
-function readChild(row: Row): TableName {
+function readChild(row: Row): QualifiedTable {
   return { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
 }
 
-function readParent(row: Row): TableName {
+function readParent(row: Row): QualifiedTable {
   return { schema: col.text(row, 'parentSchema'), table: col.text(row, 'parent') };
 }
 
@@ -285,28 +272,24 @@ function readKeyName(row: Row): ForeignKeyName {
 // other way round. The former has its names as files are named; the servers that have it also have
 // that encoding as a character set. Pure.
 
-interface Name {
-  readonly schema: string;
-  readonly table: string;
-}
-
 /** The facts of the server that the query depends on. */
 export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId'>;
+
+function isMysql8({ flavour, versionId }: KeyedServer): boolean {
+  return flavour === 'mysql' && versionId >= 80_000;
+}
 
 /**
  * Columns childSchema, child, name, parentSchema, parent. On MySQL 8 and later those into one table
  * come in the order of creation, in which the server names them.
  */
-export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQLQuery {
-  if (server.flavour === 'mysql' && server.versionId >= 80_000) {
-    return sql.join(
+export function foreignKeysOf(tables: readonly QualifiedTable[], server: KeyedServer): SQLQuery {
+  if (isMysql8(server)) {
+    return standardForeignKeys(
       tables.flatMap(({ schema, table }) => [
-        standardForeignKeys(
-          sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema} AND REFERENCED_TABLE_NAME = ${table}`,
-        ),
-        standardForeignKeys(sql`CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${table}`),
+        sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema} AND REFERENCED_TABLE_NAME = ${table}`,
+        sql`CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
       ]),
-      sql` UNION `,
     );
   }
   const files = sql.join(tables.map(fileOf), ', ');
@@ -318,15 +301,15 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
 
 /** The same for all tables in a schema of undrop. */
 export function foreignKeysIn(schema: string, server: KeyedServer): SQLQuery {
-  if (server.flavour === 'mysql' && server.versionId >= 80_000) {
-    const into = standardForeignKeys(sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema}`);
-    return sql`${into} UNION ${standardForeignKeys(sql`CONSTRAINT_SCHEMA = ${schema}`)}`;
+  if (isMysql8(server)) {
+    const columns = [sql`UNIQUE_CONSTRAINT_SCHEMA`, sql`CONSTRAINT_SCHEMA`];
+    return standardForeignKeys(columns.map((column) => sql`${column} = ${schema}`));
   }
   const files = `${schema.replaceAll('_', '\\_')}/%`;
   return innodbForeignKeys(sql`FOR_NAME LIKE ${files} OR REF_NAME LIKE ${files}`, []);
 }
 
-function innodbForeignKeys(condition: SQLQuery, tables: readonly Name[]): SQLQuery {
+function innodbForeignKeys(condition: SQLQuery, tables: readonly QualifiedTable[]): SQLQuery {
   const [child, parent] = [sql`FOR_NAME`, sql`REF_NAME`];
   return sql`SELECT ${part(child, 'schema', tables)} AS childSchema,
       ${part(child, 'table', tables)} AS child, SUBSTRING(ID, LOCATE('/', ID) + 1) AS name,
@@ -342,12 +325,12 @@ function fileNameLengthMax(name: string): number {
   return name.replaceAll(/\W/g, '@0000').length;
 }
 
-function fileOf(name: Name): SQLQuery {
+function fileOf(name: QualifiedTable): SQLQuery {
   const file = sql`CONCAT(${fileNameOf(name.schema)}, '/', ${fileNameOf(name.table)})`;
   return mayBeCut(name) ? sql`LEFT(${file}, ${FILE_CHARACTERS_MAX})` : file;
 }
 
-function mayBeCut({ schema, table }: Name): boolean {
+function mayBeCut({ schema, table }: QualifiedTable): boolean {
   return fileNameLengthMax(`${schema}/${table}`) > FILE_CHARACTERS_MAX;
 }
 
@@ -358,17 +341,26 @@ export function fileNameOf(name: string): SQLQuery {
     LOWER(${known} COLLATE utf8_general_ci)) USING filename) AS BINARY)`;
 }
 
-function standardForeignKeys(condition: SQLQuery): SQLQuery {
-  return sql`SELECT CONSTRAINT_SCHEMA AS childSchema, TABLE_NAME AS child, CONSTRAINT_NAME AS name,
+function standardForeignKeys(conditions: readonly SQLQuery[]): SQLQuery {
+  const parts = conditions.map(
+    (
+      condition,
+    ) => sql`SELECT CONSTRAINT_SCHEMA AS childSchema, TABLE_NAME AS child, CONSTRAINT_NAME AS name,
       UNIQUE_CONSTRAINT_SCHEMA AS parentSchema, REFERENCED_TABLE_NAME AS parent
-    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE ${condition}`;
+    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE ${condition}`,
+  );
+  return sql.join(parts, sql` UNION `);
 }
 
 /**
  * A part of an InnoDB name. A name that was cut can't be decoded, so it is compared with those of
  * `tables`.
  */
-function part(column: SQLQuery, which: keyof Name, tables: readonly Name[]): SQLQuery {
+function part(
+  column: SQLQuery,
+  which: keyof QualifiedTable,
+  tables: readonly QualifiedTable[],
+): SQLQuery {
   const index = which === 'schema' ? 1 : -1;
   const read = sql`CONVERT(CONVERT(CAST(SUBSTRING_INDEX(${column}, '/', ${index}) AS BINARY)
     USING filename) USING utf8mb4)`;

@@ -6,22 +6,16 @@
  */
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
+import { isPrivilegeDenied, unlessRefused } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { note, type SQLQuery, sql, valueList, WAITS_FOR_LOCK } from '../../connections/sql.js';
 import { inBatches } from '../../names/names.js';
-import { isPrivilegeDenied, unlessRefused } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
-import { note, processlistOf, type SQLQuery, sql, valueList } from '../../service/sql.js';
 import { INTENT_TRIES } from '../../tries.js';
-import { beforeNextTry, LEDGER, ledgerUnavailable, mayUnlog, PORT_OF_HOST } from '../tables.js';
-import {
-  type DropIntent,
-  forgetIntents,
-  forgetShape,
-  type IntentFacts,
-  shapeOf,
-} from '../write.js';
+import * as ledger from '../tables.js';
+import type { DropIntent, IntentFacts } from '../write.js';
+import { forgetIntents, forgetShape, shapeOf } from '../write.js';
 import { intentTexts, readIntentFacts } from './intent-text.js';
-import { withLockHolders } from './lock-holders.js';
+import { withLockHolders } from './session-locks.js';
 
 /** The client is waiting. */
 const INTENT_DEADLINE_MS = 5_000;
@@ -35,23 +29,22 @@ const TABLES_OF_PART = 50;
  */
 export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   try {
-    const [first, ...more] = inBatches(intent.tables, TABLES_OF_PART);
-    assert(first !== undefined, 'an intent has a table');
-    const facts = await recordPart(pool, { ...intent, tables: first });
-    const tables = [...facts.tables];
-    for (const part of more) {
-      tables.push(...(await recordPart(pool, { ...intent, tables: part })).tables);
+    const parts: IntentFacts[] = [];
+    for (const tables of inBatches(intent.tables, TABLES_OF_PART)) {
+      parts.push(await recordPart(pool, { ...intent, tables }));
     }
-    return { ...facts, tables };
+    const [facts] = parts;
+    assert(facts !== undefined, 'an intent has a table');
+    return { ...facts, tables: parts.flatMap(({ tables }) => tables) };
   } catch (error) {
-    throw ledgerUnavailable(await withLockHolders(pool, error));
+    throw ledger.ledgerUnavailable(await withLockHolders(pool, error));
   }
 }
 
 async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   let fresh = false;
   for (let tries = 1; ; tries++) {
-    const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
+    const rowLogged = intent.sqlLogBin !== false || !(await ledger.mayUnlog(pool));
     const server = await shapeOf(pool);
     const texts = intentTexts(intent, server, { rowLogged, again: tries > 1 });
     try {
@@ -71,7 +64,7 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
       forgetShape(pool);
       if (tries === INTENT_TRIES) throw error;
       fresh = isPrivilegeDenied(error);
-      if (!fresh) await beforeNextTry(pool, error);
+      if (!fresh) await ledger.beforeNextTry(pool, error);
     }
   }
 }
@@ -89,7 +82,7 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
 export function takeOverText(
   ids: readonly string[],
   ownerId: number,
-  server: Parameters<typeof processlistOf>[0],
+  server: Parameters<typeof ledger.hostOfSession>[0],
 ): readonly SQLQuery[] {
   if (ids.length === 0) return [];
   return [
@@ -103,7 +96,7 @@ export function takeOverText(
 export function releaseText(
   ids: readonly string[],
   sessionId: number,
-  server: Parameters<typeof processlistOf>[0],
+  server: Parameters<typeof ledger.hostOfSession>[0],
 ): readonly SQLQuery[] {
   return ids.length === 0 ? [] : ownerChange('release', ids, { ownerId: sessionId, server });
 }
@@ -111,13 +104,13 @@ export function releaseText(
 function ownerChange(
   step: 'take-over' | 'release',
   ids: readonly string[],
-  owner: { readonly ownerId: number; readonly server: Parameters<typeof processlistOf>[0] },
+  owner: { readonly ownerId: number; readonly server: Parameters<typeof ledger.hostOfSession>[0] },
 ): readonly SQLQuery[] {
   const { ownerId, server } = owner;
   return [
-    sql`SET @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${ownerId})`,
-    sql`UPDATE ${note(step, ids[0])} ${LEDGER} SET thread_id = ${ownerId},
-          upstream_port = ${PORT_OF_HOST}
+    sql`SET ${ledger.hostOfSession(server, ownerId)}`,
+    sql`UPDATE ${note(step, ids[0])} ${ledger.LEDGER} SET thread_id = ${ownerId},
+          upstream_port = ${ledger.PORT_OF_HOST}
         WHERE state = 'intent' AND id IN (${valueList(ids)})`,
   ];
 }

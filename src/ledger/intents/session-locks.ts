@@ -4,17 +4,20 @@
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
 
-import type { QualifiedTable } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { isServiceError } from '../../service/errors.js';
-import type { Rows, ServicePool } from '../../service/pool/pools.js';
-import { type SQLQuery, sql } from '../../service/sql.js';
+import * as col from '../../connections/columns.js';
+import {
+  isServerError,
+  isServiceError,
+  tolerantly,
+  unlessRefused,
+} from '../../connections/errors.js';
+import type { Rows, ServicePool } from '../../connections/pool/pools.js';
+import { readServerFacts } from '../../connections/server-facts.js';
+import { note, type SQLQuery, sql } from '../../connections/sql.js';
+import { UndropError } from '../../errors.js';
+import { type QualifiedTable, RECYCLE_SCHEMA } from '../../names/names.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-
-export interface LockedTable extends QualifiedTable {
-  /** LOCK TABLES … WRITE. */
-  readonly isWrite: boolean;
-}
+import * as ER from '../../wire/server-errors.js';
 
 /**
  * LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements; so does
@@ -25,11 +28,11 @@ export function sessionLocksSql(threadId: number): SQLQuery {
   return sql`SELECT
       (SELECT ENABLED FROM performance_schema.setup_instruments
        WHERE NAME = 'wait/lock/metadata/sql/mdl') AS known,
-      taken.kind, taken.schemaName, taken.tableName, taken.lockType
+      taken.kind, taken.schemaName, taken.tableName
     FROM (SELECT 1 AS one) AS one
     LEFT JOIN (
       SELECT DISTINCT held.OBJECT_TYPE AS kind, held.OBJECT_SCHEMA AS schemaName,
-        held.OBJECT_NAME AS tableName, held.LOCK_TYPE AS lockType
+        held.OBJECT_NAME AS tableName
       FROM performance_schema.metadata_locks AS held
       JOIN performance_schema.threads AS owner ON owner.THREAD_ID = held.OWNER_THREAD_ID
       WHERE owner.PROCESSLIST_ID = ${threadId} AND held.LOCK_STATUS = 'GRANTED'
@@ -45,7 +48,7 @@ export interface SessionLocks {
   /**
    * The tables that the session has locked by LOCK TABLES; null: the server doesn't report them.
    */
-  readonly lockedTables: readonly LockedTable[] | null;
+  readonly lockedTables: readonly QualifiedTable[] | null;
   /** The session has run LOCK INSTANCE FOR BACKUP: no other session may rename anything. */
   readonly hasBackupLock: boolean;
 }
@@ -58,7 +61,6 @@ export function readLocks(rows: Rows): SessionLocks {
   const lockedTables = locks.map((row) => ({
     schema: col.text(row, 'schemaName'),
     table: col.text(row, 'tableName'),
-    isWrite: col.text(row, 'lockType') === 'SHARED_NO_READ_WRITE',
   }));
   return {
     lockedTables: isKnown ? lockedTables : null,
@@ -73,20 +75,66 @@ export function readLocks(rows: Rows): SessionLocks {
 export async function readSessionLocks(
   pool: ServicePool,
   { threadId, server }: { readonly threadId: number; readonly server: ServerVersion },
-): Promise<readonly LockedTable[] | null> {
+): Promise<readonly QualifiedTable[] | null> {
   try {
-    if (server.flavour === 'mariadb' || server.versionId < 80_000) return await readUsed(pool);
-    const [rows] = await pool.run(sessionLocksSql(threadId));
-    return rows === undefined ? null : readLocks(rows).lockedTables;
+    if (server.flavour === 'mysql' && server.versionId >= 80_000) {
+      const [rows] = await pool.run(sessionLocksSql(threadId));
+      return rows === undefined ? null : readLocks(rows).lockedTables;
+    }
+    const [rows = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
+    return rows.map((row) => {
+      return { schema: col.text(row, 'Database'), table: col.text(row, 'Table') };
+    });
   } catch (error) {
     if (isServiceError(error)) return null;
     throw error;
   }
 }
 
-async function readUsed(pool: ServicePool): Promise<readonly LockedTable[]> {
-  const [rows = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
-  return rows.map((row) => {
-    return { schema: col.text(row, 'Database'), table: col.text(row, 'Table'), isWrite: false };
-  });
+// ── sessions that lock the ledger ────────────────────────────────────────────────────────────────
+// A transaction on a direct connection that has read the ledger with locks keeps undrop from
+// writing to it. Through undrop such reads are refused (sql/recycle-schema-write.ts).
+
+const HOLDERS_MAX = 3;
+/** A client may be waiting. */
+const HOLDERS_DEADLINE_MS = 1_000;
+
+/**
+ * Oldest first, each `who` as `user@host:port`; none if the server doesn't tell. MySQL 8 and later
+ * know who has locked the ledger; the others only which transactions have any locks.
+ */
+export async function findLockHolders(
+  pool: ServicePool,
+  { isCertain }: { readonly isCertain: boolean },
+): Promise<readonly { readonly id: number; readonly who: string }[]> {
+  const { flavour, versionId, performanceSchema } = await readServerFacts(pool);
+  const knows = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
+  if (isCertain && !knows) return [];
+  const ids = knows
+    ? sql`SELECT PROCESSLIST_ID FROM performance_schema.data_locks
+          JOIN performance_schema.threads USING (THREAD_ID)
+        WHERE OBJECT_SCHEMA = ${RECYCLE_SCHEMA} AND OBJECT_NAME = 'ledger'
+          AND LOCK_STATUS = 'GRANTED'`
+    : sql`SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX
+        WHERE trx_lock_structs > 0`;
+  const look = sql`SELECT ${note('look')} ID AS id, CONCAT(USER, '@', HOST) AS who
+    FROM information_schema.PROCESSLIST WHERE ID IN (${ids}) AND ID <> CONNECTION_ID()
+      AND USER <> SUBSTRING_INDEX(USER(), '@', 1)
+    ORDER BY TIME DESC LIMIT ${HOLDERS_MAX}`;
+  const running = pool.run(look, { deadlineMs: HOLDERS_DEADLINE_MS, fresh: false });
+  const [rows = []] = await unlessRefused(running, []);
+  return rows.map((row) => ({ id: col.number(row, 'id'), who: col.text(row, 'who') }));
+}
+
+/**
+ * The error of a write that waited for a lock in vain, with the connections that may have it; else
+ * as it is. Without their users, because a client gets it.
+ */
+export async function withLockHolders(pool: ServicePool, error: unknown): Promise<unknown> {
+  const isLate = error instanceof UndropError && error.code === 'UNDROP_DEADLINE';
+  if (!isLate && !isServerError(error, ...ER.LOCK_NOT_GRANTED)) return error;
+  const { value: holders } = await tolerantly(() => findLockHolders(pool, { isCertain: false }));
+  if (holders.length === 0) return error;
+  const ids = holders.map(({ id }) => `connection ${id}`).join(', ');
+  return new Error(`${(error as Error).message.replace(/\.$/, '')}; ${ids} may have locked it`);
 }

@@ -5,16 +5,7 @@ import { utcText } from '../../duration.js';
 import { NOTHING_DETACHED, qualifiedKey } from '../../ledger/detached/detached.js';
 import type { Uses } from '../../ledger/history.js';
 import { isPinned, type QualifiedTable, writtenName } from '../../names/names.js';
-import {
-  type Field,
-  formatBytes,
-  formatCount,
-  NOT_KNOWN,
-  printable,
-  printCard,
-  printJson,
-  printTable,
-} from '../../printer.js';
+import * as printer from '../../printer.js';
 import type { DroppedTable, EndedTable, ListedTable } from '../held-tables.js';
 import type { HeldRows, ShownTable } from '../show.js';
 
@@ -31,7 +22,7 @@ type Line = DroppedTable &
   };
 
 /** The keys that a table has in each JSON (docs/reference/json.md). */
-const LIST: readonly Field<Line>[] = [
+const LIST: readonly printer.Field<Line>[] = [
   { key: 'id' },
   { key: 'schema', json: ({ origin }) => origin?.schema ?? null },
   { key: 'table', json: ({ origin }) => origin?.table ?? null },
@@ -62,7 +53,7 @@ export function heldListJson(
 }
 
 export function heldJson(row: Line): object {
-  return printJson(LIST, row);
+  return printer.printJson(LIST, row);
 }
 
 /** The state for people. */
@@ -71,8 +62,9 @@ export function formatState({ torn, state }: Pick<Line, 'torn' | 'state'>): stri
 }
 
 export function formatUses({ count, lastAt, who }: Uses): string {
-  const statements = count === 1 ? '1 statement has' : `${formatCount(count)} statements have`;
-  return `${statements} failed, the last at ${formatTime(lastAt)} UTC by ${printable(who)}`;
+  const statements =
+    count === 1 ? '1 statement has' : `${printer.formatCount(count)} statements have`;
+  return `${statements} failed, the last at ${formatTime(lastAt)} UTC by ${printer.printable(who)}`;
 }
 
 /** How to repair a table if the server was killed during its RENAME. */
@@ -88,12 +80,12 @@ export function formatUntil({ endedAt, state, due, torn, purgedBy }: Line): stri
 }
 
 export function formatName(name: QualifiedTable | null): string {
-  return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
+  return name === null ? '(not in the ledger)' : printer.printable(`${name.schema}.${name.table}`);
 }
 
 /** The time to the second. */
 export function formatTime(time: Date | null): string {
-  return time === null ? NOT_KNOWN : utcText(time);
+  return time === null ? printer.NOT_KNOWN : utcText(time);
 }
 
 // ── one table ────────────────────────────────────────────────────────────────────────────────────
@@ -125,23 +117,23 @@ function factsOf({ dropped, held, ended, row, used, script, sameDrop, others }: 
 type Facts = ReturnType<typeof factsOf>;
 
 /** The lines of `show`, and the keys that it has in JSON beside those of the list. */
-const SHOWN: readonly Field<Facts>[] = [
+const SHOWN: readonly printer.Field<Facts>[] = [
   { title: 'id', text: ({ id }) => id },
   { title: 'table', text: ({ origin }) => formatName(origin) },
-  { title: 'how', text: ({ how }) => how ?? NOT_KNOWN },
+  { title: 'how', text: ({ how }) => how ?? printer.NOT_KNOWN },
   {
     key: 'statement',
     title: 'statement',
-    text: ({ statement }) => statement?.replaceAll(/\s+/g, ' ') ?? NOT_KNOWN,
+    text: ({ statement }) => statement?.replaceAll(/\s+/g, ' ') ?? printer.NOT_KNOWN,
   },
-  { title: 'drop id', text: ({ groupId }) => groupId ?? NOT_KNOWN },
+  { title: 'drop id', text: ({ groupId }) => groupId ?? printer.NOT_KNOWN },
   { title: 'dropped', text: ({ droppedAt }) => `${formatTime(droppedAt)} UTC` },
   {
     title: 'by',
     text: ({ user, clientAddress: from }) =>
-      user === null ? NOT_KNOWN : `${user}${from === null ? '' : ` from ${from}`}`,
+      user === null ? printer.NOT_KNOWN : `${user}${from === null ? '' : ` from ${from}`}`,
   },
-  { title: 'state', text: (facts) => formatState(facts) ?? NOT_KNOWN },
+  { title: 'state', text: (facts) => formatState(facts) ?? printer.NOT_KNOWN },
   { title: 'until', text: formatUntil },
   {
     title: 'held as',
@@ -151,9 +143,10 @@ const SHOWN: readonly Field<Facts>[] = [
   { key: 'engine', title: 'engine', text: ({ engine }) => engine },
   {
     title: 'rows',
-    text: ({ rowEstimate: rows }) => (rows ? `about ${formatCount(rows)}` : NOT_KNOWN),
+    text: ({ rowEstimate: rows }) =>
+      rows ? `about ${printer.formatCount(rows)}` : printer.NOT_KNOWN,
   },
-  { title: 'size', text: ({ byteEstimate }) => formatBytes(byteEstimate) },
+  { title: 'size', text: ({ byteEstimate }) => printer.formatBytes(byteEstimate) },
   {
     key: 'foreignKeys',
     title: 'foreign key',
@@ -191,7 +184,7 @@ const SHOWN: readonly Field<Facts>[] = [
 export function formatShown(shown: ShownTable): string {
   const { sameDrop, others } = shown;
   return [
-    printCard(SHOWN, factsOf(shown)),
+    printer.printCard(SHOWN, factsOf(shown)),
     ...sameDrop.map((other) => `Dropped with it: ${formatName(other.origin)} (${other.id})\n`),
     ...others.map(({ id }) => `Also held under that name: ${id}\n`),
   ].join('');
@@ -199,14 +192,14 @@ export function formatShown(shown: ShownTable): string {
 
 export function shownJson(shown: ShownTable, rows: HeldRows | null): object {
   const facts = factsOf(shown);
-  return { ...printJson(LIST, facts), ...printJson(SHOWN, facts), ...rows };
+  return { ...printer.printJson(LIST, facts), ...printer.printJson(SHOWN, facts), ...rows };
 }
 
 /** A cut text ends in `…`; NULL is `NULL`. */
 export function formatHeldRows({ columns, rows }: HeldRows): string {
   if (rows.length === 0) return 'It has no rows.\n';
-  const fields = columns.map((title, at): Field<HeldRows['rows'][number]> => {
+  const fields = columns.map((title, at): printer.Field<HeldRows['rows'][number]> => {
     return { title, text: (row) => row[at] ?? 'NULL' };
   });
-  return printTable(fields, rows);
+  return printer.printTable(fields, rows);
 }

@@ -7,14 +7,7 @@
 import { utcText } from '../../duration.js';
 import type { Uses } from '../../ledger/history.js';
 import { isPinned, isRecycleSchema } from '../../names/names.js';
-import {
-  type Field,
-  formatBytes,
-  formatCount,
-  NOT_KNOWN,
-  printable,
-  printTable,
-} from '../../printer.js';
+import * as printer from '../../printer.js';
 import type { EndedTable, ListedTable } from '../held-tables.js';
 import type { ListedDrop } from '../list.js';
 import { formatName, formatState, formatUses, HOW_TO_MEND } from './print-held.js';
@@ -63,30 +56,31 @@ export interface ListedSize {
 
 export const NOTHING_LISTED: ListedSize = { tables: 0, bytes: 0, unknown: 0 };
 
-export function plus(one: ListedSize, other: ListedSize): ListedSize {
-  return {
-    tables: one.tables + other.tables,
-    bytes: one.bytes + other.bytes,
-    unknown: one.unknown + other.unknown,
-  };
+/** Added to `before`. */
+export function sizeOf(drops: readonly ListedDrop[], before = NOTHING_LISTED): ListedSize {
+  return drops.reduce((sum, drop) => {
+    const bytes = bytesOf(drop);
+    const { tables, unknown } =
+      'tables' in drop ? drop : { tables: 1, unknown: bytes === null ? 1 : 0 };
+    return {
+      tables: sum.tables + tables,
+      bytes: sum.bytes + (bytes ?? 0),
+      unknown: sum.unknown + unknown,
+    };
+  }, before);
 }
 
-export function sizeOf(drops: readonly ListedDrop[]): ListedSize {
-  return drops.map(sizeOfOne).reduce(plus, NOTHING_LISTED);
-}
-
-function sizeOfOne(drop: ListedDrop): ListedSize {
-  if ('tables' in drop) return { ...drop, bytes: drop.bytes ?? 0 };
-  const { byteEstimate: bytes } = drop;
-  return { tables: 1, bytes: bytes ?? 0, unknown: bytes === null ? 1 : 0 };
+/** Null: not known. */
+function bytesOf(drop: ListedDrop): number | null {
+  return 'tables' in drop ? drop.bytes : drop.byteEstimate;
 }
 
 /** How many, and how large, in words. */
 export function formatSize({ tables: count, bytes, unknown }: ListedSize): string {
-  const tables = count === 1 ? '1 table' : `${formatCount(count)} tables`;
+  const tables = count === 1 ? '1 table' : `${printer.formatCount(count)} tables`;
   if (unknown === count) return `${tables} of unknown size`;
-  const known = `${tables}, ${formatBytes(bytes)}`;
-  return unknown === 0 ? known : `${known} without ${formatCount(unknown)} of unknown size`;
+  const known = `${tables}, ${printer.formatBytes(bytes)}`;
+  return unknown === 0 ? known : `${known} without ${printer.formatCount(unknown)} of unknown size`;
 }
 
 /** For a line of several tables that of the statement. */
@@ -96,15 +90,15 @@ function idOf(drop: ListedDrop): string {
 
 function asLine(drop: ListedDrop, view: ListView, digits: number): Line {
   const isSeveral = 'tables' in drop;
-  const bytes = isSeveral ? drop.bytes : drop.byteEstimate;
-  const unknown = view.columns === null ? NOT_KNOWN : '?';
+  const bytes = bytesOf(drop);
+  const unknown = view.columns === null ? printer.NOT_KNOWN : '?';
   return {
     id: idOf(drop).slice(-digits),
     dropped: drop.droppedAt === null ? unknown : timeIn(view, drop.droppedAt),
     user: drop.user ?? unknown,
     what: isSeveral ? whatOf(drop) : [drop.how ?? [], formatName(drop.origin)].flat().join(' '),
-    count: isSeveral ? `, ${formatCount(drop.tables)} tables` : '',
-    size: bytes === null ? unknown : formatBytes(bytes),
+    count: isSeveral ? `, ${printer.formatCount(drop.tables)} tables` : '',
+    size: bytes === null ? unknown : printer.formatBytes(bytes),
     ...(isSeveral ? endOfSeveral(drop, view) : endOf(drop, view)),
   };
 }
@@ -112,13 +106,13 @@ function asLine(drop: ListedDrop, view: ListView, digits: number): Line {
 type Several = Extract<ListedDrop, { readonly tables: number }>;
 
 function whatOf({ how, schema }: Several): string {
-  if (schema === null) return how ?? NOT_KNOWN;
+  if (schema === null) return how ?? printer.NOT_KNOWN;
   return how === 'DROP DATABASE' ? `${how} ${schema}` : [how ?? [], 'in', schema].flat().join(' ');
 }
 
 function endOf(table: ListedTable | EndedTable, view: ListView): Pick<Line, 'until' | 'notes'> {
   if (!('due' in table)) {
-    const until = table.endedAt === null ? NOT_KNOWN : timeIn(view, table.endedAt);
+    const until = table.endedAt === null ? printer.NOT_KNOWN : timeIn(view, table.endedAt);
     return { until, notes: [table.state] };
   }
   const { state, due, torn, holdSchema, purgedBy = null } = table;
@@ -136,7 +130,7 @@ function endOf(table: ListedTable | EndedTable, view: ListView): Pick<Line, 'unt
 /** In a PURGE; short, because a screen has few columns left for it. */
 function rowsLeft({ purgedBy, rowEstimate: rows }: ListedTable): readonly string[] {
   if (purgedBy === undefined || rows === null) return [];
-  if (rows < 10_000) return [`${formatCount(rows)} left`];
+  if (rows < 10_000) return [`${printer.formatCount(rows)} left`];
   return [rows < 1e6 ? `${Math.round(rows / 1e3)}k left` : `${(rows / 1e6).toFixed(1)}M left`];
 }
 
@@ -144,7 +138,7 @@ function endOfSeveral(drop: Several, view: ListView): Pick<Line, 'until' | 'note
   const { until, pinned, inPlace, ending, unsettled, tables } = drop;
   const part = (count: number, what: string) => {
     if (count === 0) return [];
-    return [count === tables ? what : `${formatCount(count)} ${what}`];
+    return [count === tables ? what : `${printer.formatCount(count)} ${what}`];
   };
   const notes = [
     ...(until === null ? [] : [...soon(until, view), ...part(pinned, 'pinned')]),
@@ -165,28 +159,28 @@ function soon(until: Date, { now }: ListView): readonly string[] {
 /** The columns that say something; on a terminal made narrower until they fit. */
 function printFitted(lines: readonly Line[], columns: number | null): string {
   const fields = fieldsFor(lines, columns !== null);
-  const all = printTable(fields, lines);
+  const all = printer.printTable(fields, lines);
   if (columns === null || overOf(all, columns) <= 0) return all;
   const short = lines.map((line) => ({
     ...line,
     user: cut(line.user, USER_CHARACTERS_MAX),
     what: line.what.replace(/^DROP /, ''),
   }));
-  const over = overOf(printTable(fields, short), columns);
+  const over = overOf(printer.printTable(fields, short), columns);
   const widest = Math.max(...short.map(({ what, count }) => what.length + count.length));
   const width = Math.max(widest - over, WHAT_CHARACTERS_MIN);
   const fitted = short.map((line) => ({
     ...line,
     what: cut(line.what, width - line.count.length),
   }));
-  return printTable(fields, fitted);
+  return printer.printTable(fields, fitted);
 }
 
 function overOf(text: string, columns: number): number {
   return Math.max(...text.split('\n').map(({ length }) => length)) - columns;
 }
 
-function fieldsFor(lines: readonly Line[], isTerminal: boolean): readonly Field<Line>[] {
+function fieldsFor(lines: readonly Line[], isTerminal: boolean): readonly printer.Field<Line>[] {
   const zone = isTerminal ? '' : ' (UTC)';
   return [
     { title: 'ID', text: ({ id }) => id },
@@ -199,7 +193,7 @@ function fieldsFor(lines: readonly Line[], isTerminal: boolean): readonly Field<
   ];
 }
 
-const NOTES: Field<Line> = { title: 'NOTE', text: ({ notes }) => notes.join(', ') };
+const NOTES: printer.Field<Line> = { title: 'NOTE', text: ({ notes }) => notes.join(', ') };
 
 function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
@@ -233,6 +227,6 @@ function formatNote(table: ListedTable, { uses }: ListView): string {
   if (used !== undefined) return `${name} is still used: ${formatUses(used)}.\n`;
   if (table.torn) return `${name} is torn: ${HOW_TO_MEND}.\n`;
   if (!table.unseen) return '';
-  const held = printable(`${table.holdSchema}.${table.holdName}`);
+  const held = printer.printable(`${table.holdSchema}.${table.holdName}`);
   return `${name} is held as ${held}, which this account cannot see.\n`;
 }

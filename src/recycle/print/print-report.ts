@@ -5,11 +5,8 @@
 import { utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import type { BrokenKey } from '../../held/foreign-keys/broken-rows.js';
-import {
-  keyRowsText,
-  type Reattached,
-  type ReattachedKey,
-} from '../../held/foreign-keys/reattach.js';
+import type { Reattached, ReattachedKey } from '../../held/foreign-keys/reattach.js';
+import { keyRowsText } from '../../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { formatCount, printable } from '../../printer.js';
 import type { HoldReport } from '../change-hold.js';
@@ -22,28 +19,32 @@ import { formatName, formatTime, formatUntil, heldJson, heldListJson } from './p
 
 /** The result, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
-  const { others, larger } = report;
-  const lines = [
+  const { others, larger, restoredAs, triggersToMake: script } = report;
+  const lines = present(
     formatRestored(report),
-    ...(typeof report.swapped === 'string'
-      ? [`The table that had the name is held: ${report.swapped}.`]
-      : []),
-    ...(report.recorded !== false
-      ? []
-      : ['The ledger could not be updated; recovery will do that.']),
-    ...report.checks.flatMap((check) => formatPart('CHECK', check)),
-    ...report.foreignKeys.flatMap((key) => formatForeignKey(key, report.restoredAs)),
-    ...formatProblem('foreign keys', report.foreignKeysProblem),
-    ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
-    ...formatProblem('triggers', report.triggersProblem),
-    ...formatToMake(report),
+    typeof report.swapped === 'string'
+      ? `The table that had the name is held: ${report.swapped}.`
+      : null,
+    report.recorded === false ? NOT_RECORDED : null,
+    ...report.checks.map((check) => formatPart('CHECK', check)),
+    ...report.foreignKeys.map((key) => formatForeignKey(key, restoredAs)),
+    formatProblem('foreign keys', report.foreignKeysProblem),
+    ...report.triggers.map((trigger) => formatPart('Trigger', trigger)),
+    formatProblem('triggers', report.triggersProblem),
+    // For an administrator.
+    script && `An account with the privileges can create the missing triggers:\n${script}`,
     ...report.brokenKeys.flatMap((key) => formatBrokenKey(key, heldParentOf(report, key))),
-    ...(larger === null
-      ? []
-      : [`${formatLarger(larger)}: undrop restore ${larger.table.id} --swap`]),
-  ];
+    larger && `${formatLarger(larger)}: undrop restore ${larger.table.id} --swap`,
+  );
   return `${lines.join('\n')}\n${formatAlsoHeld(others, 'restore them by id')}`;
 }
+
+/** The lines that there are. */
+export function present(...lines: readonly (string | null)[]): readonly string[] {
+  return lines.filter((line) => line !== null);
+}
+
+const NOT_RECORDED = 'The ledger could not be updated; recovery will do that.';
 
 /** `instead`: what to do with them; empty if there are none. */
 export function formatAlsoHeld(others: readonly ListedTable[], instead: string): string {
@@ -52,12 +53,6 @@ export function formatAlsoHeld(others: readonly ListedTable[], instead: string):
     ({ id, state, droppedAt }) => `  ${id}  ${state}  dropped ${formatTime(droppedAt)}\n`,
   );
   return `Also held under that name; ${instead}:\n${lines.join('')}`;
-}
-
-/** For an administrator. */
-function formatToMake({ triggersToMake: script }: RestoreReport): readonly string[] {
-  if (script === null) return [];
-  return [`An account with the privileges can create the missing triggers:\n${script}`];
 }
 
 /** The restored table, in a sentence. */
@@ -72,14 +67,12 @@ export function formatRestored(report: RestoreReport): string {
 
 /** When, by whom and how it was dropped, and its number of rows, in parentheses. */
 function formatDetails({ origin, droppedAt, how, user, count }: RestoreReport): string {
-  const details: string[] = [];
-  if (droppedAt !== null) {
-    const by = user === null ? '' : ` by ${printable(user)}`;
-    details.push(`dropped ${formatTime(droppedAt)} UTC${by}`);
-  }
-  if (how !== null) details.push(how);
-  if (count !== null) details.push(formatRowCount(count));
-  else if (origin !== null) details.push('rows not counted');
+  const by = user === null ? '' : ` by ${printable(user)}`;
+  const details = present(
+    droppedAt && `dropped ${formatTime(droppedAt)} UTC${by}`,
+    how,
+    count === null ? origin && 'rows not counted' : formatRowCount(count),
+  );
   return details.length === 0 ? '' : ` (${details.join(', ')})`;
 }
 
@@ -93,27 +86,24 @@ function formatRowCount({ rows, precision }: RowCount): string {
   return precision === 'exact' ? words : `${precision} ${words}`;
 }
 
-function formatProblem(what: string, problem: string | null): readonly string[] {
-  return problem === null ? [] : [`Its ${what} could not be restored: ${printable(problem)}`];
+function formatProblem(what: string, problem: string | null): string | null {
+  return problem === null ? null : `Its ${what} could not be restored: ${printable(problem)}`;
 }
 
-/** Nothing if the key is unchanged. */
-function formatForeignKey(
-  key: RestoreReport['foreignKeys'][number],
-  restoredAs: QualifiedTable,
-): readonly string[] {
+/** Null: the key is unchanged. */
+function formatForeignKey(key: ReattachedKey, restoredAs: QualifiedTable): string | null {
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
-  if (key.problem !== null) return [`${what} was not restored: ${printable(key.problem)}`];
+  if (key.problem !== null) return `${what} was not restored: ${printable(key.problem)}`;
   if (key.oldParent !== null) {
     const rows = keyRowsText(key.rows);
-    return [printable(`${what} refers to another table than before; ${key.oldParent}; ${rows}.`)];
+    return printable(`${what} refers to another table than before; ${key.oldParent}; ${rows}.`);
   }
   if (key.table !== writtenName(restoredAs)) {
-    return [`${what} was added: it had waited for this table.`];
+    return `${what} was added: it had waited for this table.`;
   }
   return key.isParentMissing
-    ? [`${what} was restored; its parent table is missing until it is restored or created.`]
-    : [];
+    ? `${what} was restored; its parent table is missing until it is restored or created.`
+    : null;
 }
 
 /** The id of the held table that the rows of a broken key refer to; null: none. */
@@ -128,20 +118,17 @@ function formatBrokenKey(
   heldParent: string | null,
 ): readonly string[] {
   const what = isSeen ? 'Rows break' : 'Undrop did not check whether rows break';
-  return [
+  return present(
     printable(`${what} foreign key ${name} of ${table}; this lists them:`),
     `  ${printable(query)}`,
-    ...(heldParent === null ? [] : [`Its old parent is held: undrop restore ${heldParent} --swap`]),
-  ];
+    heldParent && `Its old parent is held: undrop restore ${heldParent} --swap`,
+  );
 }
 
-/** A CHECK or a trigger; nothing if it is unchanged. */
-function formatPart(
-  kind: 'CHECK' | 'Trigger',
-  { name, table, problem }: RestoreReport['checks' | 'triggers'][number],
-): readonly string[] {
-  if (problem === null) return [];
-  return [printable(`${kind} ${name} of ${table} was not restored as it was: ${problem}`)];
+/** A CHECK or a trigger; null: it is unchanged. */
+function formatPart(kind: string, { name, table, problem }: Reattached): string | null {
+  if (problem === null) return null;
+  return printable(`${kind} ${name} of ${table} was not restored as it was: ${problem}`);
 }
 
 /** The report for `--json`. */
@@ -206,9 +193,9 @@ export function byCause(
 
 const NAMES_MAX = 3;
 
-export function someOf(whats: readonly string[]): string {
-  const more = whats.length - NAMES_MAX;
-  return `${whats.slice(0, NAMES_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+export function someOf(whats: readonly string[], shown = NAMES_MAX): string {
+  const more = whats.length - shown;
+  return `${whats.slice(0, shown).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /** With its remedy. */
@@ -285,10 +272,8 @@ export function previewJson({ done, failed }: ManyReport<RestorePlan>): object {
 /** Its due time now, and before. */
 export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
   const [now, before] = [table.due, dueBefore].map((due) => formatUntil({ ...table, due }));
-  return [
-    `${nameOf(table)} is held until (UTC): ${now}; before: ${before}.\n`,
-    ...(recorded === false ? ['The ledger could not be updated; recovery will do that.\n'] : []),
-  ].join('');
+  const text = `${nameOf(table)} is held until (UTC): ${now}; before: ${before}.\n`;
+  return recorded === false ? `${text}${NOT_RECORDED}\n` : text;
 }
 
 export function holdJson({ table, dueBefore, recorded }: HoldReport): object {
@@ -324,15 +309,14 @@ export function formatSchemaReport(report: SchemaReport): string {
 export function formatProblems(report: SchemaReport): readonly string[] {
   const { restoredAs, problem, tables, parts } = report;
   const lacking = parts.filter((part) => part.problem !== null);
-  return [
-    ...(problem === null ? [] : [`Schema ${restoredAs}: ${problem}.`]),
-    ...tables.flatMap(({ table, outcome, problems }) =>
-      problems.map(
-        (one) => `Table ${table}${outcome === 'left' ? ' was not restored' : ''}: ${one}`,
-      ),
-    ),
+  return present(
+    problem && `Schema ${restoredAs}: ${problem}.`,
+    ...tables.flatMap(({ table, outcome, problems }) => {
+      const what = `Table ${table}${outcome === 'left' ? ' was not restored' : ''}`;
+      return problems.map((one) => `${what}: ${one}`);
+    }),
     ...lacking.map((part) => `${part.kind} ${part.name}: ${part.problem}`),
-  ];
+  );
 }
 
 /** The restored schema, in a sentence. */
@@ -344,10 +328,11 @@ export function formatRestoredSchema(report: SchemaReport): string {
   if (report.wasBack) return printable(`${of} is restored already: nothing to do.`);
   const there = tables.filter(({ outcome }) => outcome !== 'left').length;
   const made = parts.filter(({ problem }) => problem === null).length;
-  const counts = [
+  const hasParts = !isCopy && parts.length > 0;
+  const counts = present(
     `${there} of ${tables.length} tables`,
-    ...(isCopy || parts.length === 0 ? [] : [`${made} of ${parts.length} views and programs`]),
-  ];
+    hasParts ? `${made} of ${parts.length} views and programs` : null,
+  );
   const done = report.isComplete ? 'Restored' : 'Restored in part';
   return printable(`${done} ${of}: ${counts.join(', ')}.`);
 }

@@ -6,6 +6,7 @@
  * as it is: a table whose name is taken stays held. Only one process at a time restores a schema.
  */
 
+import type { ServicePool } from '../../connections/pool/pools.js';
 import { UndropError } from '../../errors.js';
 import { liveOwners } from '../../ledger/owner.js';
 import type { SchemaPart } from '../../ledger/schema-details.js';
@@ -19,20 +20,10 @@ import {
 } from '../../ledger/schema-restores.js';
 import { asRestorer } from '../../ledger/table-restores.js';
 import { isUserSchema } from '../../names/names.js';
-import { unlessRefused } from '../../service/errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import * as ER from '../../wire/server-errors.js';
 import { ambiguousIds, idDigits, isIdPrefix, isNameable } from '../find-dropped.js';
 import { schemaExists } from '../rename-back.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
-import {
-  createSchemaAs,
-  listParts,
-  partKey,
-  type RestoredPart,
-  restoreParts,
-  schemaDifference,
-} from './schema-parts.js';
+import * as schemaParts from './schema-parts.js';
 
 export interface SchemaRequest {
   /** Its original name. */
@@ -57,7 +48,7 @@ export interface SchemaReport
   readonly isComplete: boolean;
   readonly tables: readonly RestoredTable[];
   /** Views, routines, events, packages; with `to` none is created. */
-  readonly parts: readonly RestoredPart[];
+  readonly parts: readonly schemaParts.RestoredPart[];
   /** Why the schema itself differs from the dropped one; null: it doesn't. */
   readonly problem: string | null;
   /** Other drops of a schema of that name with tables that are still held. */
@@ -91,13 +82,10 @@ export async function previewSchema(
   const isBack = isBackAs(drop, { to, exists });
   const { rows, plans, ends } = await sortTables(pool, { groupId, to });
   const { parts } = await readDetails(pool, id);
-  const tables = rows.map((row) => {
-    const { outcome, problems } = ends.get(row.id) ?? { outcome: 'left', problems: [] };
-    if (plans.get(row.id)?.wasBack === false) return { table: row.table, problem: null };
-    return {
-      table: row.table,
-      problem: outcome === 'back' ? 'it was restored' : problems.join('; '),
-    };
+  const tables = rows.map(({ id: tableId, table }) => {
+    if (plans.get(tableId)?.wasBack === false) return { table, problem: null };
+    const { outcome = 'left', problems = [] } = ends.get(tableId) ?? {};
+    return { table, problem: outcome === 'back' ? 'it was restored' : problems.join('; ') };
   });
   const what = isBack
     ? `${schema} is restored already: nothing to do.`
@@ -121,13 +109,8 @@ export async function restoreSchema(
   }
   const { drop: seen, others } = await choose(pool, request);
   const { groupId, schema } = seen;
-  const end = await bringBackAlone(pool, {
-    groupId,
-    schema,
-    to: to ?? schema,
-    anyParent,
-    onProgress,
-  });
+  const how = { to: to ?? schema, anyParent, onProgress };
+  const end = await bringBackAlone(pool, { groupId, schema, ...how });
   if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
   const why = `connection ${end.owner} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
@@ -150,7 +133,7 @@ function bringBackAlone(
 ): Promise<{ readonly done: BroughtBack } | { readonly owner: number }> {
   return asRestorer(pool, async (owner) => {
     // Read again, because another process may have restored it meanwhile.
-    const drop = chosen(schema, await find(pool, { groupId }), how.to);
+    const drop = chosen(schema, await findDroppedSchemas(pool, { groupId }), how.to);
     const exists = await schemaExists(pool, how.to);
     if (isBackAs(drop, { to: how.to, exists })) {
       const none = { tables: [], parts: [], problem: null };
@@ -168,7 +151,7 @@ async function choose(
   pool: ServicePool,
   { schema, to = schema, mayBeId = false }: SchemaRequest,
 ): Promise<{ readonly drop: DroppedSchema; readonly others: readonly OtherDrop[] }> {
-  const named = await find(pool, { name: schema });
+  const named = await findDroppedSchemas(pool, { name: schema });
   const found = named.length === 0 && mayBeId ? await findSchemaDropsById(pool, schema) : [];
   if (found.length > 0) {
     const ids = found.map(({ groupId }) => groupId);
@@ -186,14 +169,7 @@ export async function findSchemaDropsById(
   text: string,
 ): Promise<readonly DroppedSchema[]> {
   const digits = idDigits(text);
-  return isIdPrefix(digits) ? find(pool, { digits }) : [];
-}
-
-function find(
-  pool: ServicePool,
-  target: Parameters<typeof findDroppedSchemas>[1],
-): Promise<readonly DroppedSchema[]> {
-  return unlessRefused(findDroppedSchemas(pool, target), [], ...ER.ABSENT_TABLE);
+  return isIdPrefix(digits) ? findDroppedSchemas(pool, { digits }) : [];
 }
 
 function chosen(schema: string, found: readonly DroppedSchema[], to: string): DroppedSchema {
@@ -259,12 +235,12 @@ async function bringBack(
   const details = await readDetails(pool, id);
   const isCopy = to !== schema;
   onProgress(plan(drop, { to, exists, parts: details.parts.length }));
-  if (!exists) await createSchemaAs(pool, to, { details, logged });
+  if (!exists) await schemaParts.createSchemaAs(pool, to, { details, logged });
   const tables = await restoreTables(pool, { groupId, to, onProgress, anyParent });
   const parts = isCopy
     ? partsLeft(details.parts, tables, schema)
-    : await restoreParts(pool, schema, { id, parts: details.parts, logged });
-  const problem = await schemaDifference(pool, to, details);
+    : await schemaParts.restoreParts(pool, schema, { id, parts: details.parts, logged });
+  const problem = await schemaParts.schemaDifference(pool, to, details);
   const isComplete =
     problem === null &&
     tables.every(({ outcome, problems }) => outcome !== 'left' && problems.length === 0) &&
@@ -294,11 +270,10 @@ export async function findLacking(
     const isComplete = restoredAs !== null && !(isRestoring && restoredAs === schema);
     if (isOpen || isComplete || !(await schemaExists(pool, schema))) continue;
     const wanted = (await readDetails(pool, id)).parts;
-    const there = wanted.length === 0 ? [] : await listParts(pool, schema);
-    const keys = new Set(there.map(partKey));
-    const parts = wanted.map(partKey).filter((key) => !keys.has(key));
-    if (parts.length === 0) continue;
-    found.push({ id, schema, parts });
+    const there = wanted.length === 0 ? [] : await schemaParts.listParts(pool, schema);
+    const keys = new Set(there.map(schemaParts.partKey));
+    const parts = wanted.map(schemaParts.partKey).filter((key) => !keys.has(key));
+    if (parts.length > 0) found.push({ id, schema, parts });
   }
   return found;
 }
@@ -308,7 +283,7 @@ function partsLeft(
   parts: readonly SchemaPart[],
   tables: readonly RestoredTable[],
   schema: string,
-): readonly RestoredPart[] {
+): readonly schemaParts.RestoredPart[] {
   const names = tables.flatMap(({ triggersLeft }) => triggersLeft);
   const triggers = names.map((name) => ({ kind: 'TRIGGER', name, statement: null }));
   const problem = `not created in another schema, because its text may name ${schema}`;

@@ -5,16 +5,16 @@
  * Invariant: a table that can't get its name stays held, with the reason.
  */
 
+import * as col from '../../connections/columns.js';
+import { type HoldTable, mapHoldTables } from '../../connections/hold-tables.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { note, sql } from '../../connections/sql.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
 import { isRecycleSchema, writtenName } from '../../names/names.js';
-import * as col from '../../service/columns.js';
-import { type HoldTable, mapHoldTables } from '../../service/hold-tables.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { note, sql } from '../../service/sql.js';
-import { describeRow, describeTable } from '../held-tables.js';
+import { describeTable } from '../held-tables.js';
 import { problemsOf } from '../make-whole.js';
-import { isFateUnknown, type RestorePlan } from '../plan-restore.js';
+import { isFateUnknown, planRest, type RestorePlan } from '../plan-restore.js';
 import { HOW_TO_MEND } from '../print/print-held.js';
 import { isRestored } from '../rename-back.js';
 import { restoreAll } from '../restore.js';
@@ -55,9 +55,9 @@ export async function sortTables(pool: ServicePool, { groupId, to }: Schema) {
   for (const row of rows) {
     const { id, table: name } = row;
     const table = held.get(id);
-    const as = { to: { schema: to, table: name }, others: [] } as const;
+    const at = { schema: to, table: name };
     if (table?.state === 'HOLD' && !taken.has(name)) {
-      plans.set(id, { wasBack: false, table: describeTable(table, row), ...as });
+      plans.set(id, { wasBack: false, table: describeTable(table, row), to: at, others: [] });
       continue;
     }
     const end =
@@ -66,29 +66,20 @@ export async function sortTables(pool: ServicePool, { groupId, to }: Schema) {
         : await findEnd(pool, row, { table, to });
     ends.set(id, end);
     const isUndone = row.state !== 'restored' || row.failure !== null;
-    if (end !== BACK || !isUndone) continue;
-    const { sqlLogBin: logged, rowLogged } = row;
-    plans.set(id, {
-      wasBack: true,
-      table: { ...describeRow(id, row), logged, rowLogged },
-      row,
-      ...as,
-    });
+    if (end === BACK && isUndone) plans.set(id, planRest(row, at));
   }
   return { rows, plans, ends };
+}
+
+interface How {
+  readonly anyParent?: boolean | undefined;
+  readonly onProgress: (line: string) => void;
 }
 
 /** Rejects if the server can't be reached; then the same call continues. */
 export async function restoreTables(
   pool: ServicePool,
-  {
-    onProgress,
-    anyParent = false,
-    ...schema
-  }: Schema & {
-    readonly anyParent?: boolean | undefined;
-    readonly onProgress: (line: string) => void;
-  },
+  { onProgress, anyParent = false, ...schema }: Schema & How,
 ): Promise<readonly RestoredTable[]> {
   const { rows, plans, ends } = await sortTables(pool, schema);
   const choices = [...plans].map(([what, plan]) => ({ what, plan }));

@@ -7,14 +7,14 @@
  */
 
 import { assert } from '../../assert.js';
+import * as col from '../../connections/columns.js';
+import { isServerError } from '../../connections/errors.js';
+import type { Row, ServicePool } from '../../connections/pool/pools.js';
+import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
+import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { inCharset, QUOTED } from '../../held/triggers/definition.js';
 import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schema-details.js';
-import * as col from '../../service/columns.js';
-import { isServerError } from '../../service/errors.js';
-import type { Row, ServicePool } from '../../service/pool/pools.js';
-import { runWithTimeout } from '../../service/pool/statement-timeout.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../service/sql.js';
 import * as ER from '../../wire/server-errors.js';
 import { DENIED, missingRight } from '../plan-restore.js';
 
@@ -88,15 +88,12 @@ export async function showPart(
  */
 async function mayCreateRoutines(pool: ServicePool, schema: string, id: string): Promise<boolean> {
   for (const probe of probesOf(schema, id)) {
-    const isAllowed = await pool.run(probe).then(
-      () => true,
-      (error: unknown) => {
-        if (isServerError(error, ER.SP_DOES_NOT_EXIST)) return true;
-        if (isServerError(error, ER.PROCACCESS_DENIED_ERROR)) return false;
-        throw error;
-      },
-    );
-    if (!isAllowed) return false;
+    try {
+      await pool.run(probe);
+    } catch (error) {
+      if (isServerError(error, ER.PROCACCESS_DENIED_ERROR)) return false;
+      if (!isServerError(error, ER.SP_DOES_NOT_EXIST)) throw error;
+    }
   }
   return true;
 }
@@ -148,25 +145,6 @@ export function qualifiedPart(
   return `${before}${quoteIdentifier(schema)}.${statement.slice(before.length)}`;
 }
 
-/** Rejects with the server's error, or UNDROP_BAD_NAME if its charset lacks a character of it. */
-async function createPart(
-  pool: ServicePool,
-  schema: string,
-  { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
-): Promise<void> {
-  const { statement, characterSetClient = 'utf8mb4' } = part;
-  assert(statement !== null, 'its definition was recorded');
-  const last = await inCharset(pool, statement, characterSetClient);
-  const before = [sql`USE ${ident(schema)}`, partSettings(part)];
-  await runWithTimeout(pool, before, { logged, last });
-}
-
-/** Whether the present part differs from the recorded one. */
-function differs(part: SchemaPart, now: Omit<SchemaPart, 'name' | 'kind'>): boolean {
-  const keys = ['statement', ...MAKING.map(([key]) => key)] as const;
-  return keys.some((key) => part[key] !== undefined && part[key] !== now[key]);
-}
-
 // ── creating all of them again ───────────────────────────────────────────────────────────────────
 // In an order in which each finds the objects that it names; failed ones are tried once more after
 // the others. May run twice: an existing part is compared with the recorded one, and left
@@ -200,18 +178,14 @@ export async function restoreParts(
     for (const part of left.filter(isRoutine)) problems.set(part, NO_RIGHTS);
     left = left.filter((part) => !isRoutine(part));
   }
-  for (;;) {
-    const failed: SchemaPart[] = [];
+  for (let before = Number.POSITIVE_INFINITY; left.length > 0 && left.length < before; ) {
+    before = left.length;
     for (const part of left) {
       const problem = await make(pool, schema, { part, logged });
       if (problem === null) problems.delete(part);
-      else {
-        problems.set(part, problem);
-        failed.push(part);
-      }
+      else problems.set(part, problem);
     }
-    if (failed.length === 0 || failed.length === left.length) break;
-    left = failed;
+    left = left.filter((part) => problems.has(part));
   }
   const reports: RestoredPart[] = [];
   for (const part of inOrder(parts)) {
@@ -235,13 +209,18 @@ export function partKey({ kind, name }: PartName): string {
   return `${kind} ${name}`;
 }
 
+/** The server's error, or that its charset lacks a character of it; null: it is created. */
 async function make(
   pool: ServicePool,
   schema: string,
   { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
 ): Promise<string | null> {
+  const { statement, characterSetClient = 'utf8mb4' } = part;
+  assert(statement !== null, 'its definition was recorded');
   try {
-    await createPart(pool, schema, { part, logged });
+    const last = await inCharset(pool, statement, characterSetClient);
+    const before = [sql`USE ${ident(schema)}`, partSettings(part)];
+    await runWithTimeout(pool, before, { logged, last });
     return null;
   } catch (error) {
     if (isServerError(error)) return error.sqlMessage;
@@ -264,7 +243,9 @@ async function difference(
   }
   if (now === null)
     return 'it was created, but no longer exists: the time of this event has passed';
-  return differs(part, now) ? 'it exists, but differs' : null;
+  const keys = ['statement', ...MAKING.map(([key]) => key)] as const;
+  const isOther = keys.some((key) => part[key] !== undefined && part[key] !== now[key]);
+  return isOther ? 'it exists, but differs' : null;
 }
 
 // ── the schema itself ────────────────────────────────────────────────────────────────────────────

@@ -7,36 +7,22 @@
  * begins.
  */
 import { assert } from '../../assert.js';
+import type * as intercepted from '../../drop/intercepted.js';
+import { inSlices } from '../../drop/steps/session/in-slices.js';
+import type { SessionFacts } from '../../drop/steps/world.js';
 import { UndropError } from '../../errors.js';
 import { type Counters, observe } from '../../metrics.js';
-import type { Pump } from '../../relay/byte-stream.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
-import {
-  type Answered,
-  type DropService,
-  type Intercepted,
-  type Interception,
-  payloadsOf,
-} from '../../statements/intercepted.js';
-import { inSlices } from '../../steps/session/in-slices.js';
-import type { SessionFacts } from '../../steps/world.js';
 import * as caps from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
 import { encodePacket, GrowingBuffer, HEADER_BYTES, type Packet } from '../../wire/framing.js';
 import type { SessionConnections } from '../connections.js';
-import {
-  type ClassifyOptions,
-  checkTrackedSchema,
-  classifyPacket,
-  isFree,
-  isMultiStatement,
-  LastSeen,
-  protectedKinds,
-} from '../gate/classify-packet.js';
+import * as classify from '../gate/classify-packet.js';
 import { CommandGate, type GateOwner, HELD_BYTES_MAX, longBytesMax } from '../gate/command-gate.js';
 import { type RoomInUse, textRoom } from '../gate/text-room.js';
-import { ChangeUser } from '../login/auth-exchange.js';
+import type { AuthBridge } from '../login/auth-bridge.js';
+import { ChangeUser, type Rests } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
 import type { SessionReport } from '../session-report.js';
@@ -49,12 +35,20 @@ import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 
 export interface CommandPhaseOptions {
   /** The service with the present settings. */
-  readonly service: () => DropService;
+  readonly service: () => intercepted.DropService;
   readonly session: SessionFacts;
   readonly connections: SessionConnections;
   readonly report: SessionReport;
   readonly counters: Counters;
-  onAnswer(taken: Intercepted, answer: Answered, service: DropService): void;
+}
+
+/** The session that it is a phase of. */
+interface PhaseOwner {
+  onAnswer(
+    taken: intercepted.Intercepted,
+    answer: intercepted.Answered,
+    service: intercepted.DropService,
+  ): void;
   onSettled(): void;
   onFailure(thrown: unknown): void;
 }
@@ -69,7 +63,8 @@ type State =
   | { readonly name: 'change-user'; readonly run: ChangeUser }
   | { readonly name: 'ended' };
 
-type Rests = ReturnType<MultiStatementRun['end']>;
+/** In these the gate has stopped: bytes from the client wait. */
+const STOPPED: readonly State['name'][] = ['reading', 'user-session', 'multi-statement'];
 
 /** Bytes that are read while the gate has stopped; without reading, the client's end isn't seen. */
 const EARLY_BYTES_MAX = 16 * 1024;
@@ -78,48 +73,43 @@ const MEASURED_EVERY = 61;
 
 export class CommandPhase implements GateOwner {
   readonly connections: SessionConnections;
+  readonly login: Login;
+  readonly #owner: PhaseOwner;
   readonly #options: CommandPhaseOptions;
-  readonly #clientPump: Pump;
-  readonly #login: Login;
   readonly #gate: CommandGate;
   readonly tracker: ResponseTracker;
   readonly #prepared: PreparedDrops;
   #state: State = { name: 'relaying' };
   /** Runs when the gate has stopped; `rest` is what the client sent after that packet. */
   #onStopped: ((rest: Buffer) => Promise<void>) | null = null;
-  /** The gate has stopped: bytes from the client wait. */
-  #isStopped = false;
   readonly #early = new GrowingBuffer();
   #after: AfterDropDatabase | null = null;
   /** The memory of a long text that is held, or being read. */
   #place: RoomInUse | null = null;
   #longBytesMax = 0;
-  /** Ends the waits of this session; made by the first. */
-  #ending: AbortController | null = null;
-  readonly #onFailure = (error: unknown): void => this.#options.onFailure(error);
+  readonly #onFailure = (error: unknown): void => this.#owner.onFailure(error);
   /** The time for the command that is measured, so far; null: none is. */
   #measuredMs: number | null = null;
-  #clientIs: 'here' | 'ended' | 'gone' = 'here';
-  /** Stays on once set, because a text that might be several statements counts as several. */
-  #multiStatements: boolean;
-  #isSureOfMulti = true;
+  isClientGone = false;
+  /** A text that might be several statements counts as several. */
+  #several: 'no' | 'maybe' | 'yes';
   /** The user and state of the session as of the login or the last drop. */
-  readonly lastSeen: LastSeen;
+  readonly lastSeen: classify.LastSeen;
 
-  constructor(login: Login, options: CommandPhaseOptions) {
-    this.#login = login;
+  constructor(owner: PhaseOwner, login: Login, options: CommandPhaseOptions) {
+    this.#owner = owner;
+    this.login = login;
     this.#options = options;
     this.connections = options.connections;
-    this.#clientPump = options.connections.clientPump;
-    this.lastSeen = new LastSeen(login);
-    this.#multiStatements = caps.hasFlag(login.capabilities, caps.CLIENT_MULTI_STATEMENTS);
+    this.lastSeen = new classify.LastSeen(login);
+    this.#several = caps.hasFlag(login.capabilities, caps.CLIENT_MULTI_STATEMENTS) ? 'yes' : 'no';
     this.#prepared = new PreparedDrops(login.server);
     this.tracker = new ResponseTracker(login.capabilities);
     this.tracker.onNoSuchTable = (payload) => this.#onNoSuchTable(payload);
-    this.tracker.onStateChanged = checkTrackedSchema;
+    this.tracker.onStateChanged = classify.checkTrackedSchema;
     this.#gate = new CommandGate(this, {
       handles: this.#prepared,
-      protect: { has: (kind) => protectedKinds(options.service()).has(kind) },
+      protect: { has: (kind) => classify.protectedKinds(options.service()).has(kind) },
       isAllAnswered: () => this.tracker.idle,
     });
   }
@@ -141,16 +131,15 @@ export class CommandPhase implements GateOwner {
    * The client sends no more, or has disconnected. True: the running statement is completed first,
    * soon if it waits for a lock.
    */
-  clientLeft(how: 'ended' | 'gone'): boolean {
-    const wasHere = this.#clientIs === 'here';
-    this.#clientIs = how;
+  clientLeft(how: 'ended' | 'gone', wasHere: boolean): boolean {
+    this.isClientGone = how === 'gone';
     const state = this.#state;
     if (how === 'gone' && state.name === 'multi-statement' && state.run.isRelaying) return false;
     if (this.#isStopped && wasHere) {
       const { service, session, connections } = this.#options;
-      const isOver = () => !this.#isStopped || this.#isOver;
-      const how = { session, connections, server: this.#login.server, service: service(), isOver };
-      endWaits(how).catch(this.#onFailure);
+      const { server } = this.login;
+      const isOver = () => !this.#isStopped;
+      endWaits({ session, connections, server, service: service(), isOver }).catch(this.#onFailure);
     }
     return this.#isStopped;
   }
@@ -174,7 +163,7 @@ export class CommandPhase implements GateOwner {
     this.connections.toClient(this.#after === null ? chunk : this.#after.corrected(chunk));
     const { longBytes } = this.#gate;
     if (longBytes === 0 || this.#place !== null || !this.#isAnswered) return;
-    this.#clientPump.release();
+    this.connections.clientPump.release();
     this.onLongGrown(longBytes);
   }
 
@@ -197,23 +186,26 @@ export class CommandPhase implements GateOwner {
 
   #onClientBytes(chunk: Buffer): void {
     const state = this.#state;
-    if (this.#isStopped) {
+    if (state.name === 'change-user') return state.run.feedClient(chunk);
+    if (state.name !== 'relaying') {
       this.#early.push(chunk);
-      if (this.#early.length > EARLY_BYTES_MAX) this.#clientPump.hold();
+      if (this.#early.length > EARLY_BYTES_MAX) this.connections.clientPump.hold();
       return;
     }
-    if (state.name === 'change-user') return state.run.feedClient(chunk);
     this.#after?.onCommand(chunk, this.tracker.idle);
     const rest = this.#gate.feed(chunk);
     if (rest !== null) {
       const goOn = this.#onStopped;
       assert(goOn !== null, 'the gate stops only for a reason');
       this.#onStopped = null;
-      this.#isStopped = true;
       goOn(rest).catch(this.#onFailure);
     } else if (this.#place !== null) {
       this.#leaveRoom(this.#place);
     }
+  }
+
+  get #isStopped(): boolean {
+    return STOPPED.includes(this.#state.name);
   }
 
   get #isOver(): boolean {
@@ -232,7 +224,7 @@ export class CommandPhase implements GateOwner {
   fail(error: Error): void {
     const state = this.#state;
     this.#enter({ name: 'ended' });
-    this.#ending?.abort();
+    this.#place?.leave();
     this.#prepared.forgetAll();
     if (state.name === 'change-user') state.run.leave();
     if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
@@ -242,41 +234,35 @@ export class CommandPhase implements GateOwner {
 
   onCommand(command: number): void {
     this.#options.counters.commandsTotal++;
-    const mayChangeMulti = command === com.COM_SET_OPTION || command === com.COM_CHANGE_USER;
-    this.#multiStatements ||= mayChangeMulti;
-    this.#isSureOfMulti &&= !mayChangeMulti;
+    if (command === com.COM_SET_OPTION || command === com.COM_CHANGE_USER) this.#several = 'maybe';
     this.#prepared.onCommand(command);
     this.tracker.expect(command);
   }
 
   letThrough(packet: Packet): boolean {
     this.#place?.arrived();
-    if (packet.payload.length > HELD_BYTES_MAX) this.#clientPump.release();
-    const reading = this.#classify(packet);
+    const { payload } = packet;
+    if (payload.length > HELD_BYTES_MAX) this.connections.clientPump.release();
+    if (payload[0] === com.COM_INIT_DB) this.lastSeen.inSchema(payload.subarray(1));
+    const reading = classify.classifyPacket(packet, this.#classifyOptions);
     const { done, value } = reading.next();
-    if (done === true && value === null) {
-      if (packet.payload[0] !== com.COM_CHANGE_USER || this.#login.bridge === null) {
-        this.#onSent(packet.payload);
-        return true;
-      }
-      this.#onStopped = (rest) => this.#changeUser(packet, rest);
-      return false;
-    }
-    this.#onStopped =
-      done === true && value !== null
-        ? (rest) => this.#intercept(value, rest)
-        : (rest) => this.#readOn(packet, reading, rest);
-    return false;
+    const { bridge } = this.login;
+    if (done !== true) this.#onStopped = (rest) => this.#readOn(packet, reading, rest);
+    else if (value !== null) this.#onStopped = (rest) => this.#intercept(value, rest);
+    else if (payload[0] === com.COM_CHANGE_USER && bridge !== null) {
+      this.#onStopped = (rest) => this.#changeUser(packet, bridge, rest);
+    } else this.onSent(payload);
+    return this.#onStopped === null;
   }
 
   /** A whole command that goes to the server. */
-  readonly #onSent = (payload: Buffer): void => {
-    if (isDropAsSuch(payload, this.#login.capabilities)) this.#options.counters.dropsSent++;
-  };
+  onSent(payload: Buffer): void {
+    if (isDropAsSuch(payload, this.login.capabilities)) this.#options.counters.dropsSent++;
+  }
 
   /** True: a long text passes unread. Otherwise it is held as far as there is memory for it. */
   letLongPass(head: Buffer): boolean {
-    if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
+    if (classify.isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
     // The text before it is on its way.
     if (this.#place !== null) this.#leaveRoom(this.#place);
     this.#longBytesMax = longBytesMax(head.readUIntLE(0, 3));
@@ -285,21 +271,20 @@ export class CommandPhase implements GateOwner {
 
   onLongGrown(bytes: number): void {
     // The server reads none of it until then, so it would take memory for as long.
-    if (this.#place === null && !this.#isAnswered) return this.#clientPump.hold();
+    const { clientPump } = this.connections;
+    if (this.#place === null && !this.#isAnswered) return clientPump.hold();
     this.#place ??= this.#enterRoom();
-    if (!this.#place.grow(bytes)) this.#clientPump.hold();
+    if (!this.#place.grow(bytes)) clientPump.hold();
   }
 
   #enterRoom(): RoomInUse {
-    this.#ending ??= new AbortController();
     const { user, account } = this.lastSeen.guess;
     const address = this.#options.session.clientAddress.replace(/:\d+$/, '');
     return textRoom.enter(this.#longBytesMax, {
       // The bearer of an anonymous account chooses the name, which may be another's elsewhere.
       account: account ?? `${user} from ${address}`,
       address,
-      over: this.#ending.signal,
-      onRoom: () => this.#clientPump.release(),
+      onRoom: () => this.connections.clientPump.release(),
       onLost: this.#onFailure,
     });
   }
@@ -312,19 +297,13 @@ export class CommandPhase implements GateOwner {
     return idle;
   }
 
-  #classify(packet: Packet): Reading<Intercepted | null> {
-    const { payload } = packet;
-    if (payload[0] === com.COM_INIT_DB) this.lastSeen.inSchema(payload.subarray(1));
-    return classifyPacket(packet, this.#classifyOptions);
-  }
-
-  get #classifyOptions(): ClassifyOptions {
+  get #classifyOptions(): classify.ClassifyOptions {
     const { service, report } = this.#options;
     return {
-      capabilities: this.#login.capabilities,
+      capabilities: this.login.capabilities,
       server: this.lastSeen.known(null),
       service: service(),
-      multiStatements: this.#multiStatements,
+      multiStatements: this.#several !== 'no',
       prepared: this.#prepared,
       onObserved: (observed) => report.onObserved(observed),
     };
@@ -333,105 +312,99 @@ export class CommandPhase implements GateOwner {
   // ── while the gate has stopped ─────────────────────────────────────────────────────────────
 
   /** A text that takes long to read: later bytes wait; if it may pass, it goes on. */
-  async #readOn(packet: Packet, reading: Reading<Intercepted | null>, rest: Buffer): Promise<void> {
+  async #readOn(
+    { payload }: Packet,
+    reading: Reading<intercepted.Intercepted | null>,
+    fromClient: Buffer,
+  ): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
     if (this.#isOver) return;
-    if (taken !== null) return this.#intercept(taken, rest);
-    this.onCommand(packet.payload[0] ?? 0);
-    this.connections.toServer(encodePacket(packet.payload, 0));
-    this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient: rest });
+    if (taken !== null) return this.#intercept(taken, fromClient);
+    this.onCommand(payload[0] ?? 0);
+    this.connections.toServer(encodePacket(payload, 0));
+    this.#goOn({ name: 'relaying' }, { fromServer: Buffer.alloc(0), fromClient });
   }
 
   /** Releases the memory of a long text. */
   #leaveRoom(place: RoomInUse): void {
     if (this.#gate.longBytes > 0) return;
     this.#place = null;
-    this.#clientPump.whenEmpty(() => place.leave());
+    this.connections.clientPump.whenEmpty(() => place.leave());
   }
 
   /** The marker finds the command's place in the stream; then it goes over the bridge. */
-  async #changeUser(packet: Packet, rest: Buffer): Promise<void> {
-    const { bridge } = this.#login;
-    assert(bridge !== null, 'without a bridge it goes through unread');
+  async #changeUser(packet: Packet, bridge: AuthBridge, fromClient: Buffer): Promise<void> {
     const userSession = this.#openUserSession(false);
     await userSession.run([]);
-    const { connections } = this;
     const run = new ChangeUser({
       packet,
       bridge,
-      check: newLoginCheck(this.#login),
-      toClient: (bytes) => connections.toClient(bytes),
-      toServer: (bytes) => connections.toServer(bytes),
-      onDone: ({ last, fromServer, fromClient }) => {
+      check: newLoginCheck(this.login),
+      connections: this.connections,
+      onDone: (last, rests) => {
         this.lastSeen.inSchema(run.schema);
         this.onCommand(com.COM_CHANGE_USER);
         this.tracker.feed(last);
-        this.#goOn({ name: 'relaying' }, { fromServer, fromClient });
+        this.#goOn({ name: 'relaying' }, rests);
       },
     });
     run.begin();
-    this.#goOn({ name: 'change-user', run }, { fromServer: userSession.end(), fromClient: rest });
+    this.#goOn({ name: 'change-user', run }, { fromServer: userSession.end(), fromClient });
   }
 
-  /** The session for undrop's statements, after all outstanding responses. */
   #openUserSession(failsPrepare: boolean): WireUserSession {
-    const { capabilities } = this.#login;
-    const { connections, tracker } = this;
-    const onSent = this.#onSent;
-    const run = new WireUserSession({ capabilities, tracker, failsPrepare, connections, onSent });
+    const run = this.newUserSession(failsPrepare);
     this.#enter({ name: 'user-session', run });
     return run;
   }
 
-  #context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'> {
-    const { service, session } = this.#options;
-    const { guess } = this.lastSeen;
-    const { server, capabilities } = this.#login;
-    const prepared = this.#prepared;
-    const known = { server, capabilities, session, guess };
-    return { ...known, prepared, service: service() };
+  // ── for the statements of a text ───────────────────────────────────────────────────────────
+
+  /** The session for undrop's statements, after all outstanding responses. */
+  newUserSession(failsPrepare = false): WireUserSession {
+    const { capabilities } = this.login;
+    const { connections, tracker } = this;
+    const onSent = (payload: Buffer) => this.onSent(payload);
+    return new WireUserSession({ capabilities, tracker, failsPrepare, connections, onSent });
   }
 
-  async #intercept(taken: Intercepted, rest: Buffer): Promise<void> {
+  context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'> {
+    const { service, session } = this.#options;
+    const { guess } = this.lastSeen;
+    const { server, capabilities } = this.login;
+    const prepared = this.#prepared;
+    return { server, capabilities, session, guess, prepared, service: service() };
+  }
+
+  onAnswer(taken: intercepted.Intercepted, answer: intercepted.Answered): void {
+    this.#owner.onAnswer(taken, answer, this.#options.service());
+  }
+
+  async #intercept(taken: intercepted.Intercepted, fromClient: Buffer): Promise<void> {
     const beganMs = performance.now();
-    const read = { multiStatements: this.#multiStatements };
-    if (isMultiStatement(taken, read)) await this.#runMultiStatement(taken, rest);
+    const read = { multiStatements: this.#several !== 'no' };
+    if (classify.isMultiStatement(taken, read)) await this.#runMultiStatement(taken, fromClient);
     else {
       const userSession = this.#openUserSession(taken.packetKind === 'prepare');
-      const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
+      const interception = await answerTo(taken, { ...this.context(), ...read, userSession });
       this.#measureDrop(interception, beganMs);
-      this.#settle(taken, interception, { fromServer: userSession.end(), fromClient: rest });
+      this.#settle(taken, interception, { fromServer: userSession.end(), fromClient });
     }
     const { counters } = this.#options;
     counters.answersTotal++;
     counters.answersMs += performance.now() - beganMs;
   }
 
-  #measureDrop(interception: Interception, beganMs: number): void {
+  #measureDrop(interception: intercepted.Interception, beganMs: number): void {
     const [held] = interception.kind === 'answer' ? (interception.dropped?.audited ?? []) : [];
     if (held === undefined) return;
     const label = held.how ?? '';
     observe(this.#options.counters, 'drop', { ms: performance.now() - beganMs, label });
   }
 
-  async #runMultiStatement(taken: Intercepted, rest: Buffer): Promise<void> {
-    const { onAnswer, service } = this.#options;
-    const run = new MultiStatementRun(
-      {
-        taken,
-        login: this.#login,
-        tracker: this.tracker,
-        isSure: this.#isSureOfMulti,
-        connections: this.connections,
-        onAnswer: (part, answer) => onAnswer(part, answer, service()),
-        context: () => this.#context(),
-        isClientGone: () => this.#clientIs === 'gone',
-        onSent: this.#onSent,
-        lastSeen: this.lastSeen,
-      },
-      rest,
-    );
+  async #runMultiStatement(taken: intercepted.Intercepted, fromClient: Buffer): Promise<void> {
+    const run = new MultiStatementRun(this, { taken, fromClient, isSure: this.#several === 'yes' });
     this.#enter({ name: 'multi-statement', run });
     const interception = await run.run();
     const rests = run.end();
@@ -441,23 +414,24 @@ export class CommandPhase implements GateOwner {
   }
 
   /** Sends the response, or the statement itself; then the stream goes on. */
-  #settle(taken: Intercepted, interception: Interception, rests: Rests): void {
+  #settle(
+    taken: intercepted.Intercepted,
+    interception: intercepted.Interception,
+    rests: Rests,
+  ): void {
     const { packet } = taken;
-    const { onAnswer, service } = this.#options;
     if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
       this.tracker.expect(packet.payload[0] ?? 0);
-      this.#onSent(packet.payload);
+      this.onSent(packet.payload);
       this.connections.toServer(encodePacket(packet.payload, 0));
     } else {
-      let { sequenceId } = packet;
-      for (const payload of payloadsOf(interception)) {
-        sequenceId = (sequenceId + 1) & 0xff;
-        this.connections.toClient(encodePacket(payload, sequenceId));
+      const { payload, more = [], schemaRows } = interception;
+      for (const [index, one] of [payload, ...more].entries()) {
+        this.connections.toClient(encodePacket(one, packet.sequenceId + 1 + index));
       }
-      const { schemaRows } = interception;
       if (schemaRows !== undefined) this.#after = new AfterDropDatabase(schemaRows);
-      onAnswer(taken, interception, service());
+      this.onAnswer(taken, interception);
     }
     this.#goOn({ name: 'relaying' }, rests);
   }
@@ -466,20 +440,19 @@ export class CommandPhase implements GateOwner {
   #goOn(state: State, { fromServer, fromClient: rest }: Rests): void {
     this.#enter(state);
     if (this.#isOver) return;
-    this.#isStopped = false;
     const fromClient = Buffer.concat([rest, this.#early.take()]);
     if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);
-    this.#clientPump.release();
+    this.connections.clientPump.release();
     if (fromClient.length > 0) this.feedClient(fromClient);
     // The bytes after it may be intercepted as well; then that comes first.
-    if (this.#state === state) this.#options.onSettled();
+    if (this.#state === state) this.#owner.onSettled();
   }
 }
 
 // ── drops that were sent ─────────────────────────────────────────────────────────────────────────
 // Recognizes the statements that drop tables or schemas among those that go to the server, so that
-// they can be told from drops that nobody sent through undrop (lifecycle/drops-elsewhere.ts). Only
+// they can be told from drops that nobody sent through undrop (collector/drops-elsewhere.ts). Only
 // an estimate depends on it.
 
 /** The server counts DROP TEMPORARY TABLE apart. */

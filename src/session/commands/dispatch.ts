@@ -6,32 +6,24 @@
  * be understood and might be such a statement is refused, and the table is still there.
  */
 import { assert, assertNever } from '../../assert.js';
-import { UndropError } from '../../errors.js';
-import { crossCheck } from '../../sql/cross-check.js';
-import type { DropTableStatement, Refused } from '../../sql/verdict.js';
-import { replaceTable } from '../../statements/create-or-replace/replace-table.js';
-import { dropSchema } from '../../statements/drop-database/drop-schema.js';
-import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
+import { replaceTable } from '../../drop/create-or-replace/replace-table.js';
+import { dropSchema } from '../../drop/drop-database/drop-schema.js';
+import { dropOrPass } from '../../drop/drop-table/hold-or-pass.js';
+import type { Intercepted, Interception } from '../../drop/intercepted.js';
 import {
   answeredWith,
-  type Intercepted,
-  type Interception,
   readUserFacts,
   refused,
   refusedIfValid,
   refuseUnclear,
-} from '../../statements/intercepted.js';
-import { runUndo, withBound } from '../../statements/own-statements.js';
-import { whyUnsupported } from '../../steps/inspect-names.js';
-import {
-  HOW,
-  namesIn,
-  notDone,
-  notUnderstood,
-  recycleSchemaRefusal,
-  tooManyOf,
-} from '../../steps/refusals/refusals.js';
-import type { UserFacts } from '../../steps/world.js';
+} from '../../drop/intercepted.js';
+import { whyUnsupported } from '../../drop/steps/inspect-names.js';
+import * as refusals from '../../drop/steps/refusals/refusals.js';
+import type { UserFacts } from '../../drop/steps/world.js';
+import { UndropError } from '../../errors.js';
+import { runUndo, withBound } from '../../faces/sql/own-statements.js';
+import { crossCheck } from '../../sql/cross-check.js';
+import type { DropTableStatement, Refused } from '../../sql/verdict.js';
 import * as com from '../../wire/commands.js';
 import { classifyByFacts, isTaken } from '../gate/classify-packet.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
@@ -83,16 +75,19 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     verdict = await classifyByFacts(taken.text, facts, options);
   }
   if (verdict.kind === 'disagree') {
-    return refused(notUnderstood(`the character set ${facts?.charset}`), options);
+    return refused(refusals.notUnderstood(`the character set ${facts?.charset}`), options);
   }
   if (!isTaken(verdict, options.service)) return { kind: 'forward', facts };
   if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'recycle-schema-write') {
-    return refused(notUnderstood('it is too long'), options);
+    return refused(refusals.notUnderstood('it is too long'), options);
   }
   const { kind } = verdict;
   const isRun = kind === 'drop-table' || kind === 'refused';
   if (isRun && (await isOnOneNode(options))) {
-    return refused(notOnOneNode(kind === 'refused' ? namesIn(verdict) : 'Tables were'), options);
+    return refused(
+      notOnOneNode(kind === 'refused' ? refusals.namesIn(verdict) : 'Tables were'),
+      options,
+    );
   }
   switch (verdict.kind) {
     case 'not-ours':
@@ -104,10 +99,11 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     case 'dynamic':
       return dynamic(taken, verdict, options);
     case 'unclear':
-      if (verdict.tooMany !== undefined) return refused(tooManyOf(verdict.tooMany), options);
+      if (verdict.tooMany !== undefined)
+        return refused(refusals.tooManyOf(verdict.tooMany), options);
       return refuseUnclear(taken, verdict.why, options);
     case 'recycle-schema-write':
-      return refused(recycleSchemaRefusal(verdict), options);
+      return refused(refusals.recycleSchemaRefusal(verdict), options);
     case 'undo': {
       const undoing = { text: taken.text, statement: verdict.statement, facts };
       if (taken.packetKind === 'prepare') return prepareUndo(undoing, options);
@@ -134,16 +130,19 @@ function answerRefusedForm(
     return dropSchema(taken, { schema, ifExists, facts }, options);
   }
   if (form === 'create-or-replace' && taken.packetKind === 'prepare') {
-    return refused(notDone('by a prepared CREATE OR REPLACE', namesIn(verdict)), options);
+    return refused(
+      refusals.notDone('by a prepared CREATE OR REPLACE', refusals.namesIn(verdict)),
+      options,
+    );
   }
   if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
   // The server itself reports forms that it doesn't support.
   if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
     const mayBeSeveral = form === 'set-statement' && taken.text.includes(';');
-    const error = notDone(HOW[form], namesIn(verdict));
+    const error = refusals.notDone(refusals.HOW[form], refusals.namesIn(verdict));
     return refusedIfValid(taken, { error, mayBeSeveral }, options);
   }
-  return refused(notDone(HOW[form], namesIn(verdict)), options);
+  return refused(refusals.notDone(refusals.HOW[form], refusals.namesIn(verdict)), options);
 }
 
 async function dropTable(

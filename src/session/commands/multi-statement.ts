@@ -8,21 +8,17 @@
  * that was possible then.
  */
 import { assert } from '../../assert.js';
+import type { Answered, Intercepted, Interception } from '../../drop/intercepted.js';
+import { refused } from '../../drop/intercepted.js';
+import { notDone } from '../../drop/steps/refusals/refusals.js';
+import { cleanFactsSql, readFacts } from '../../drop/steps/session/facts.js';
+import { inSlices } from '../../drop/steps/session/in-slices.js';
+import { ask, type UserFacts } from '../../drop/steps/world.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { type OwnPart, readingAhead, type Wanted } from '../../sql/read-ahead.js';
 import { unread } from '../../sql/recycle-schema-write.js';
-import {
-  type Answered,
-  type Intercepted,
-  type Interception,
-  refused,
-} from '../../statements/intercepted.js';
-import { notDone } from '../../steps/refusals/refusals.js';
-import { cleanFactsSql, readFacts } from '../../steps/session/facts.js';
-import { inSlices } from '../../steps/session/in-slices.js';
-import type { UserFacts } from '../../steps/world.js';
 import * as caps from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
 import { encodePacket, packetCount } from '../../wire/framing.js';
@@ -30,28 +26,35 @@ import { type ErrPacket, okWithStatus } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 import { isTaken, type LastSeen } from '../gate/classify-packet.js';
+import type { Rests } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
-import { WireUserSession } from '../user-session/wire-user-session.js';
+import type { WireUserSession } from '../user-session/wire-user-session.js';
 import { answerTo } from './dispatch.js';
 import type { DispatchOptions } from './prepared-drops.js';
 import { type PartEnd, StatementRelay } from './relay-part.js';
 
-export interface MultiStatementOptions {
-  readonly taken: Intercepted;
+/** The command phase, as far as a run uses it. */
+interface RunOwner {
   readonly login: Login;
-  /** Follows the session as always. */
   readonly tracker: ResponseTracker;
+  readonly connections: SessionConnections;
+  readonly lastSeen: LastSeen;
+  readonly isClientGone: boolean;
+  /** The context for the interception of one statement. */
+  context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
+  newUserSession(): WireUserSession;
+  /** A command goes to the server. */
+  onSent(payload: Buffer): void;
+  /** Undrop has answered a statement. */
+  onAnswer(taken: Intercepted, answer: Answered): void;
+}
+
+interface Several {
+  readonly taken: Intercepted;
+  /** The bytes of the client after it. */
+  readonly fromClient: Buffer;
   /** Whether the server is known to take several statements in a text. */
   readonly isSure: boolean;
-  readonly connections: SessionConnections;
-  /** Called when undrop has answered a statement. */
-  readonly onAnswer: (taken: Intercepted, answer: Answered) => void;
-  /** The context for the interception of one statement. */
-  readonly context: () => Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
-  readonly isClientGone: () => boolean;
-  readonly lastSeen: LastSeen;
-  /** Called with each command that goes to the server. */
-  readonly onSent: (payload: Buffer) => void;
 }
 
 /**
@@ -70,11 +73,10 @@ function mayAskForFile(text: Buffer): boolean {
 }
 
 export class MultiStatementRun {
-  readonly #options: MultiStatementOptions;
+  readonly #owner: RunOwner;
+  readonly #several: Several;
   /** The text after the query attributes. */
   readonly #text: Buffer;
-  /** The bytes after the text. */
-  readonly #rest: Buffer;
   #sequenceId: number;
   #userSession: WireUserSession | null = null;
   #relay: StatementRelay | null = null;
@@ -83,12 +85,12 @@ export class MultiStatementRun {
   #unexpected: Buffer[] = [];
   #failure: Error | null = null;
 
-  constructor(options: MultiStatementOptions, rest: Buffer) {
-    const { taken } = options;
-    this.#options = options;
-    this.#text = taken.text;
-    this.#rest = rest;
-    this.#sequenceId = (taken.packet.sequenceId + 1) & 0xff;
+  constructor(owner: RunOwner, several: Several) {
+    const { text, packet } = several.taken;
+    this.#owner = owner;
+    this.#several = several;
+    this.#text = text;
+    this.#sequenceId = (packet.sequenceId + 1) & 0xff;
   }
 
   /** A response of the server is on its way to the client. */
@@ -106,15 +108,16 @@ export class MultiStatementRun {
    * of its only statement, if undrop sent no response to any of it; rejects if the session broke.
    */
   async run(): Promise<Interception | null> {
-    const { tracker, isSure } = this.#options;
+    const { lastSeen, tracker } = this.#owner;
+    const { taken, isSure } = this.#several;
     if (!isSure && !(await this.#isSeveral())) {
-      return answerTo({ ...this.#options.taken, verdict: null }, this.#one());
+      return answerTo({ ...taken, verdict: null }, this.#one());
     }
     // The response to the first part begins after all outstanding ones.
     if (!tracker.idle) await this.#session().run([]);
-    let known = this.#options.lastSeen.known(null);
+    let known = lastSeen.known(null);
     let isAsked = false;
-    for (let at = 0; !this.#options.isClientGone(); ) {
+    for (let at = 0; !this.#owner.isClientGone; ) {
       const rest = this.#text.subarray(at);
       const ahead = await inSlices(readingAhead(rest, known, this.#wanted));
       if (ahead === null) {
@@ -126,7 +129,7 @@ export class MultiStatementRun {
         }
         const facts = await this.#readFacts();
         if ('errno' in facts) return this.#say(facts.payload);
-        known = this.#options.lastSeen.known(facts);
+        known = lastSeen.known(facts);
         isAsked = true;
         continue;
       }
@@ -138,12 +141,12 @@ export class MultiStatementRun {
         const end = await this.#send(rest.subarray(0, ours?.at), ours === null);
         if (end.hasFailed || ours === null) return null;
         at += ours.at;
-        known = this.#options.lastSeen.known(null);
+        known = lastSeen.known(null);
       } else {
         const facts = await this.#take(rest, ours, known);
         if (facts === 'over' || ours.next === null) return null;
         at += ours.next;
-        known = this.#options.lastSeen.known(facts);
+        known = lastSeen.known(facts);
       }
     }
     return null;
@@ -152,11 +155,8 @@ export class MultiStatementRun {
   /** The server's next bytes. */
   feed(chunk: Buffer): void {
     if (this.#userSession !== null) return this.#userSession.feed(chunk);
-    if (this.#relay === null) {
-      this.#unexpected.push(Buffer.from(chunk));
-      return;
-    }
-    this.#options.tracker.feed(chunk);
+    if (this.#relay === null) return void this.#unexpected.push(Buffer.from(chunk));
+    this.#owner.tracker.feed(chunk);
     this.#relay.feed(chunk);
   }
 
@@ -168,13 +168,14 @@ export class MultiStatementRun {
   }
 
   /** Returns the streams: the bytes after the text, and after its response. */
-  end(): { readonly fromServer: Buffer; readonly fromClient: Buffer } {
+  end(): Rests {
     this.#closeSession();
-    return { fromServer: Buffer.concat(this.#unexpected), fromClient: this.#rest };
+    const { fromClient } = this.#several;
+    return { fromServer: Buffer.concat(this.#unexpected), fromClient };
   }
 
   get #wanted(): Wanted {
-    const { service, prepared } = this.#options.context();
+    const { service, prepared } = this.#owner.context();
     const { protect } = service;
     const names = prepared.watchesNames;
     return { isOurs: (verdict) => isTaken(verdict, service), names, protect };
@@ -189,14 +190,14 @@ export class MultiStatementRun {
     known: KnownMode,
   ): Promise<UserFacts | null | 'over'> {
     const text = rest.subarray(0, next === null ? rest.length : next - 1);
-    const { taken, onAnswer, lastSeen } = this.#options;
+    const { taken } = this.#several;
     const packet = { ...taken.packet, payload: this.#payload(text) };
     const part: Intercepted = { ...taken, packet, text, verdict };
     const one = { ...this.#one(), moreResults: next !== null };
     const interception = this.#wanted.isOurs(verdict)
       ? await answerTo(part, one)
       : await this.#followNames(part, known, one);
-    if (interception.facts !== null) lastSeen.inFacts(interception.facts);
+    if (interception.facts !== null) this.#owner.lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
       const end = await this.#send(text, next === null);
       return end.hasFailed ? 'over' : null;
@@ -207,7 +208,7 @@ export class MultiStatementRun {
     const isRows = more.length > 0;
     this.#say(isLast || isRows ? payload : okWithStatus(payload, caps.SERVER_MORE_RESULTS_EXISTS));
     for (const packet of more) this.#say(packet);
-    onAnswer(part, interception);
+    this.#owner.onAnswer(part, interception);
     return isError ? 'over' : interception.facts;
   }
 
@@ -226,7 +227,7 @@ export class MultiStatementRun {
   #send(part: Buffer, isLast: boolean): Promise<PartEnd> {
     this.#closeSession();
     if (this.#failure !== null) return Promise.reject(this.#failure);
-    const { login, tracker, connections } = this.#options;
+    const { login, tracker, connections } = this.#owner;
     const payload = this.#payload(part);
     return new Promise((resolve, reject) => {
       this.#onRelayFailed = reject;
@@ -245,20 +246,20 @@ export class MultiStatementRun {
       });
       this.#relay = relay;
       tracker.expect(com.COM_QUERY);
-      this.#options.onSent(payload);
+      this.#owner.onSent(payload);
       connections.toServer(encodePacket(payload, 0));
       for (const early of this.#unexpected.splice(0)) this.feed(early);
     });
   }
 
   #payload(text: Buffer): Buffer {
-    const { payload } = this.#options.taken.packet;
+    const { payload } = this.#several.taken.packet;
     return Buffer.concat([payload.subarray(0, payload.length - this.#text.length), text]);
   }
 
   /** Writes a response of one packet in its place. */
   #say(payload: Buffer): null {
-    this.#options.connections.toClient(encodePacket(payload, this.#sequenceId));
+    this.#owner.connections.toClient(encodePacket(payload, this.#sequenceId));
     this.#sequenceId = (this.#sequenceId + 1) & 0xff;
     return null;
   }
@@ -271,31 +272,29 @@ export class MultiStatementRun {
    */
   async #isSeveral(): Promise<boolean> {
     const text = Buffer.from("SIGNAL /* undrop several */ SQLSTATE '45000'; DO 0");
-    const [answer] = await this.#session().run([{ kind: 'query', text }]);
+    const [answer] = await ask(this.#session(), text);
     assert(answer?.kind === 'err', 'a SIGNAL is an error');
     return answer.errno !== ER.PARSE_ERROR;
   }
 
   /** The options for one statement by itself. */
   #one(): DispatchOptions {
-    return { ...this.#options.context(), userSession: this.#session(), multiStatements: false };
+    return { ...this.#owner.context(), userSession: this.#session(), multiStatements: false };
   }
 
   async #readFacts(): Promise<UserFacts | ErrPacket> {
-    const text = cleanFactsSql(this.#options.login.server);
-    const [answer] = await this.#session().run([{ kind: 'query', text }]);
+    const { login, lastSeen } = this.#owner;
+    const [answer] = await ask(this.#session(), cleanFactsSql(login.server));
     assert(answer !== undefined, 'the facts of the session have an answer');
     const facts = readFacts(answer);
-    if (!('errno' in facts)) this.#options.lastSeen.inFacts(facts);
+    if (!('errno' in facts)) lastSeen.inFacts(facts);
     return facts;
   }
 
   /** The session for undrop's statements, after all outstanding responses. */
   #session(): WireUserSession {
     if (this.#userSession !== null) return this.#userSession;
-    const { login, tracker, connections, onSent } = this.#options;
-    const { capabilities } = login;
-    const userSession = new WireUserSession({ capabilities, tracker, connections, onSent });
+    const userSession = this.#owner.newUserSession();
     if (this.#failure !== null) userSession.fail(this.#failure);
     this.#userSession = userSession;
     for (const early of this.#unexpected.splice(0)) userSession.feed(early);

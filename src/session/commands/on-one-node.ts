@@ -3,12 +3,14 @@
  * RENAME there, while the service account's go to all nodes, so undrop holds nothing for it.
  * https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables
  */
+
+import { tolerantly } from '../../connections/errors.js';
+import type { InterceptOptions } from '../../drop/intercepted.js';
+import { notDone } from '../../drop/steps/refusals/refusals.js';
+import { factText } from '../../drop/steps/session/facts.js';
+import { ask } from '../../drop/steps/world.js';
 import type { UndropError } from '../../errors.js';
 import { shapeOf } from '../../ledger/write.js';
-import { tolerantly } from '../../service/errors.js';
-import type { InterceptOptions } from '../../statements/intercepted.js';
-import { notDone } from '../../steps/refusals/refusals.js';
-import { factText } from '../../steps/session/facts.js';
 
 /** `wsrep_on` and `wsrep_OSU_method` of the session; other servers lack these variables. */
 const CLUSTER = Buffer.from(
@@ -20,7 +22,7 @@ export async function isOnOneNode({ service, userSession }: InterceptOptions): P
   // Without the service nothing is held. It is read once for each pool.
   const { value } = await tolerantly(async () => [await shapeOf(service.pool)]);
   if (!value[0]?.cluster) return false;
-  const [said] = await userSession.run([{ kind: 'query', text: CLUSTER }]);
+  const [said] = await ask(userSession, CLUSTER);
   const [on, method] = said?.kind === 'rows' ? (said.rows[0] ?? []).map(factText) : [];
   return on === '0' || method === 'RSU';
 }

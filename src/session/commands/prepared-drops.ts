@@ -9,11 +9,11 @@
  */
 
 import { assert } from '../../assert.js';
+import type { InterceptOptions, NamedSchema } from '../../drop/intercepted.js';
+import type { NameContext } from '../../drop/steps/names/client-names.js';
+import type { UserFacts } from '../../drop/steps/world.js';
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
-import type { InterceptOptions, NamedSchema } from '../../statements/intercepted.js';
-import type { NameContext } from '../../steps/names/client-names.js';
-import type { UserFacts } from '../../steps/world.js';
 import * as com from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
@@ -190,14 +190,4 @@ function keepingMost(): PreparedDrops {
 
 function countNames(statement: PreparedDrop['statement']): number {
   return 'names' in statement ? statement.names.length : 1;
-}
-
-/** Whether it is a statement of undrop itself. */
-export function isUndo(statement: PreparedDrop['statement']): statement is PreparedUndo {
-  return 'undo' in statement;
-}
-
-/** Whether it is a DROP DATABASE. */
-export function isDropDatabase(statement: PreparedDrop['statement']): statement is PreparedSchema {
-  return 'schema' in statement;
 }

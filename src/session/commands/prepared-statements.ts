@@ -9,46 +9,41 @@
  */
 import { isAscii } from 'node:buffer';
 import { assert } from '../../assert.js';
+import { dropSchema } from '../../drop/drop-database/drop-schema.js';
+import type { DynamicVerdict, Intercepted, Interception } from '../../drop/intercepted.js';
+import {
+  answeredWith,
+  dropAndHold,
+  readUserFacts,
+  refused,
+  refuseUnclear,
+} from '../../drop/intercepted.js';
+import { whyUnsupported } from '../../drop/steps/inspect-names.js';
+import { bindNames, bindSchema } from '../../drop/steps/names/client-names.js';
+import * as refusals from '../../drop/steps/refusals/refusals.js';
+import { hintsIn } from '../../drop/steps/rules/hints.js';
+import {
+  factsSql,
+  isWide,
+  notReadIn,
+  readFacts,
+  withoutNuls,
+} from '../../drop/steps/session/facts.js';
+import { ask, listTables, query, type UserFacts } from '../../drop/steps/world.js';
 import { UndropError } from '../../errors.js';
+import { answerPrepared } from '../../faces/sql/answer.js';
+import { columnsOf, runUndo, type Undoing, withBound } from '../../faces/sql/own-statements.js';
 import { clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
 import { plainNameOf } from '../../sql/named-statement.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
 import { isProtected } from '../../sql/verdict.js';
-import { dropSchema } from '../../statements/drop-database/drop-schema.js';
-import {
-  answeredWith,
-  type DynamicVerdict,
-  dropAndHold,
-  type Intercepted,
-  type Interception,
-  readUserFacts,
-  refused,
-  refuseUnclear,
-} from '../../statements/intercepted.js';
-import { columnsOf, runUndo, type Undoing, withBound } from '../../statements/own-statements.js';
-import { answerPrepared } from '../../statements/undrop/answer.js';
-import { whyUnsupported } from '../../steps/inspect-names.js';
-import { bindNames, bindSchema } from '../../steps/names/client-names.js';
-import {
-  HOW,
-  namesIn,
-  notDone,
-  notUnderstood,
-  recycleSchemaRefusal,
-  schemaAndTables,
-} from '../../steps/refusals/refusals.js';
-import { hintsIn } from '../../steps/rules/hints.js';
-import { factsSql, isWide, notReadIn, readFacts, withoutNuls } from '../../steps/session/facts.js';
-import { listTables, type UserCommand, type UserFacts } from '../../steps/world.js';
 import * as ER from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
 import { isOnOneNode, notOnOneNode } from './on-one-node.js';
-import {
-  type DispatchOptions,
-  isDropDatabase,
-  isUndo,
-  type PreparedDrop,
-} from './prepared-drops.js';
+import type { DispatchOptions, PreparedDrop } from './prepared-drops.js';
+
+/** A statement that does nothing. */
+const NOTHING = Buffer.from('DO 0');
 
 // ── COM_STMT_PREPARE and COM_STMT_EXECUTE ────────────────────────────────────────────────────────
 
@@ -60,10 +55,8 @@ export async function prepareDrop(
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
   if (prepared.isFull) return refused(noRoom(statement), options);
-  const [said, answer] = await userSession.run([
-    { kind: 'query', text: factsSql(server) },
-    { kind: 'prepare', text },
-  ]);
+  const prepare = { kind: 'prepare', text } as const;
+  const [said, answer] = await userSession.run([query(factsSql(server)), prepare]);
   assert(said !== undefined && answer !== undefined, 'both have an answer');
   if (answer.kind === 'err') return answeredWith(answer);
   assert(answer.kind === 'prepared', 'a PREPARE is answered by an id or an error');
@@ -72,7 +65,7 @@ export async function prepareDrop(
   if ('errno' in facts) return answeredWith(facts);
   assert(answer.definitions === 0, 'a DROP has no columns and no parameters');
   const drop = boundDrop({ text, statement, facts }, options);
-  if (drop === null) return refused(notUnderstood('its hints'), options);
+  if (drop === null) return refused(refusals.notUnderstood('its hints'), options);
   prepared.remember(answer.statementId, drop);
   return { ...answeredWith(answer), facts };
 }
@@ -95,14 +88,10 @@ export function prepareUndo(undoing: Undoing, options: DispatchOptions): Promise
   const { prepared, userSession } = options;
   return withBound(undoing, options, async (undo, facts) => {
     const columns = columnsOf(undo);
-    if (columns === null) return { kind: 'forward', facts };
     const statement = { undo: facts };
     if (prepared.isFull) return refused(noRoom(statement), options);
-    const nothing = Buffer.from('DO 0');
-    const [answer, ok] = await userSession.run([
-      { kind: 'prepare', text: nothing },
-      { kind: 'query', text: nothing },
-    ]);
+    const prepare = { kind: 'prepare', text: NOTHING } as const;
+    const [answer, ok] = await userSession.run([prepare, query(NOTHING)]);
     if (answer?.kind === 'err') return answeredWith(answer);
     assert(answer?.kind === 'prepared' && ok !== undefined, 'both have an answer');
     const { statementId } = answer;
@@ -123,8 +112,8 @@ function noRoom(statement: PreparedDrop['statement']): UndropError {
 
 /** The start of a refusal, with the tables. */
 function tablesIn(statement: PreparedDrop['statement']): string {
-  if (isUndo(statement)) return 'The statement was';
-  if (isDropDatabase(statement)) return schemaAndTables(statement.schema);
+  if ('undo' in statement) return 'The statement was';
+  if ('schema' in statement) return refusals.schemaAndTables(statement.schema);
   return listTables(statement.names);
 }
 
@@ -135,9 +124,9 @@ export async function runPrepared(
 ): Promise<Interception> {
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answeredWith(facts);
-  if (isUndo(statement)) return runPreparedUndo({ text, as: statement.undo }, facts, options);
+  if ('undo' in statement) return runPreparedUndo(text, facts, { ...options, as: statement.undo });
   if (await isOnOneNode(options)) return refused(notOnOneNode(tablesIn(statement)), options);
-  if (isDropDatabase(statement)) {
+  if ('schema' in statement) {
     const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
     if (schema instanceof UndropError) return refused(schema, options);
     return dropSchema({ text, hints }, { ...statement, schema, facts }, options);
@@ -149,9 +138,9 @@ export async function runPrepared(
 
 /** Parses it as the session read it at the PREPARE; the user's rights are those of now. */
 async function runPreparedUndo(
-  { text, as }: { readonly text: Buffer; readonly as: UserFacts },
+  text: Buffer,
   facts: UserFacts,
-  options: DispatchOptions,
+  { as, ...options }: DispatchOptions & { readonly as: UserFacts },
 ): Promise<Interception> {
   const verdict = await classifyByFacts(text, as, { ...options, multiStatements: false });
   assert(verdict.kind === 'undo', 'the same text is read in the same way');
@@ -186,15 +175,13 @@ export async function dynamic(
     return refuseUnclear(taken, 'it prepares another text', options);
   // A PREPARE that fails deallocates the statement of that name; this PREPARE doesn't reach the
   // server.
-  if (name !== null) await options.userSession.run([deallocate(name)]);
+  if (name !== null) await ask(options.userSession, deallocate(name));
   if (source.kind === 'expression') {
     const why = 'the text that it executes is an expression of more than literals and variables';
     return refuseUnclear(taken, why, options);
   }
-  const [said, value] = await options.userSession.run([
-    { kind: 'query', text: factsSql(options.server) },
-    { kind: 'query', text: valueSql(source.expression) },
-  ]);
+  const { server, userSession } = options;
+  const [said, value] = await ask(userSession, factsSql(server), valueSql(source.expression));
   assert(said !== undefined && value !== undefined, 'both have an answer');
   const facts = readFacts(said);
   if ('errno' in facts) return answeredWith(facts);
@@ -222,12 +209,11 @@ export async function dynamic(
   ) {
     return prepareText(taken, { verdict, text, facts }, options);
   }
-  const isOpen = text === null || bytes === null;
-  if (isOpen || !isInnocent(text, options) || !isInnocent(bytes, options)) {
-    const why = `its text goes through the character sets ${charsets.join(' and ')}`;
-    return refused(notUnderstood(why), options);
+  if ([text, bytes].every((one) => one !== null && isInnocent(one, options))) {
+    return { kind: 'forward', facts };
   }
-  return { kind: 'forward', facts };
+  const why = `its text goes through the character sets ${charsets.join(' and ')}`;
+  return refused(refusals.notUnderstood(why), options);
 }
 
 /** A variable may have max_allowed_packet bytes; a text for PREPARE is short. */
@@ -292,7 +278,8 @@ async function prepareText(
   if (inner.kind === 'not-ours' || !isProtected(inner, options.service.protect)) {
     return { kind: 'forward', facts: made.facts };
   }
-  if (inner.kind === 'recycle-schema-write') return refused(recycleSchemaRefusal(inner), options);
+  if (inner.kind === 'recycle-schema-write')
+    return refused(refusals.recycleSchemaRefusal(inner), options);
   const own = { ...made, text, facts };
   if (inner.kind === 'undo') return refused(NOT_BY_NAME, options);
   if (inner.kind === 'drop-table')
@@ -301,7 +288,7 @@ async function prepareText(
   if (form === 'drop-database' && schema !== null) {
     return prepareByName(taken, { ...own, statement: { schema, ifExists } }, options);
   }
-  return refused(notDone(HOW[form], namesIn(inner)), options);
+  return refused(refusals.notDone(refusals.HOW[form], refusals.namesIn(inner)), options);
 }
 
 const NOT_BY_NAME = new UndropError('UNDROP_NOT_UNDONE', {
@@ -319,20 +306,20 @@ async function prepareByName(
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
   const tables = tablesIn(statement);
-  const isNamed = isDropDatabase(statement) || isUndo(statement);
-  const unsupported = isNamed ? null : whyUnsupported(statement, server);
-  if (unsupported !== null) return refused(notUnderstood(unsupported), options);
+  const unsupported = 'names' in statement ? whyUnsupported(statement, server) : null;
+  if (unsupported !== null) return refused(refusals.notUnderstood(unsupported), options);
   if (verdict.form === 'execute-immediate')
-    return refused(notDone(HOW[verdict.form], tables), options);
+    return refused(refusals.notDone(refusals.HOW[verdict.form], tables), options);
   const name = plainNameOf(verdict.source.name);
-  if (name === null) return refused(notDone('by PREPARE under such a name', tables), options);
+  if (name === null)
+    return refused(refusals.notDone('by PREPARE under such a name', tables), options);
   if (prepared.isFull) return refused(noRoom(statement), options);
   const drop = boundDrop({ text, statement, facts }, options);
-  if (drop === null) return refused(notUnderstood('its hints'), options);
+  if (drop === null) return refused(refusals.notUnderstood('its hints'), options);
   const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);
   assert(answer?.kind === 'ok' || answer?.kind === 'err', 'PREPARE answers OK or ERR');
   if (answer.kind === 'err') return answeredWith(answer);
-  const [freed] = await userSession.run([deallocate(name)]);
+  const [freed] = await ask(userSession, deallocate(name));
   const isGone =
     freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER.UNKNOWN_STMT_HANDLER);
   // Ending the session is the only certain way to free the handle (a KILL QUERY hit the statement).
@@ -341,9 +328,8 @@ async function prepareByName(
   return answeredWith(answer);
 }
 
-function deallocate(name: string): UserCommand {
-  const text = Buffer.from(`DEALLOCATE /* undrop prepared */ PREPARE \`${name}\``);
-  return { kind: 'query', text };
+function deallocate(name: string): Buffer {
+  return Buffer.from(`DEALLOCATE /* undrop prepared */ PREPARE \`${name}\``);
 }
 
 /** EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name. */
@@ -358,15 +344,15 @@ export async function commandOnName(
   if (command.kind === 'deallocate') {
     prepared.forget(name);
     if (drop.isDoubtful) return { kind: 'forward', facts: null };
-    const [answer] = await userSession.run([{ kind: 'query', text: Buffer.from('DO 0') }]);
+    const [answer] = await ask(userSession, NOTHING);
     assert(answer?.kind === 'ok' || answer?.kind === 'err', 'both answer OK or ERR');
     return answeredWith(answer);
   }
   if (drop.isDoubtful) {
     const why = 'a statement after its PREPARE may have prepared another one under its name';
-    return refused(notUnderstood(why), options);
+    return refused(refusals.notUnderstood(why), options);
   }
   if (command.hasUsing)
-    return refused(notDone('with parameters', tablesIn(drop.statement)), options);
+    return refused(refusals.notDone('with parameters', tablesIn(drop.statement)), options);
   return runPrepared(drop, options);
 }

@@ -9,7 +9,7 @@
  * Invariant: it takes a bounded time, and no client waits for it.
  */
 import type { Socket } from 'node:net';
-import { type ByteStream, endSoon, LAME_DUCK_MS } from '../../relay/byte-stream.js';
+import { type ByteStream, behindDoor, endSoon, LAME_DUCK_MS } from '../../relay/byte-stream.js';
 import { LoginRelay } from '../login/login.js';
 import { PLAIN } from '../login/login-check.js';
 
@@ -31,35 +31,31 @@ export function abandonLogin(login: {
   socket.on('error', () => socket.destroy());
   socket.on('end', () => socket.destroy());
   socket.once('close', () => clearTimeout(timer));
-  const feed = (step: () => void) => {
-    try {
-      step();
-    } catch (error) {
-      // The server's packets aren't understood.
-      socket.destroy(error instanceof Error ? error : new Error(String(error)));
-    }
-  };
-  feed(() => relay.leave(() => endSoon(socket)));
-  feed(() => relay.feedServer(received));
-  stream.start((chunk) => feed(() => relay.feedServer(chunk)));
+  // The server's packets aren't understood.
+  const onThrown = (thrown: unknown) => void socket.destroy(new Error(String(thrown)));
+  const feed = behindDoor((bytes: Buffer) => relay.feedServer(bytes), onThrown);
+  behindDoor(() => relay.leave(() => endSoon(socket)), onThrown)();
+  feed(received);
+  stream.start(feed);
 }
+
+const nothing = () => undefined;
 
 /** The same for a connection on which undrop has sent nothing yet. */
 export function abandonUnanswered(login: {
   readonly socket: Socket;
   readonly stream: ByteStream;
   readonly received?: Buffer;
-  /** Called if it ends before the server has refused. */
-  readonly onBroken: () => void;
+  /** Called if it ends before the server has refused; default: nothing. */
+  readonly onBroken?: () => void;
 }): void {
-  const { socket, stream, onBroken } = login;
+  const { socket, stream, onBroken = nothing } = login;
   const relay = new LoginRelay({
     security: PLAIN,
-    secureClient: () => undefined,
-    secureServer: () => undefined,
-    toClient: () => undefined,
-    toServer: (bytes) => stream.write(bytes),
-    onDone: () => undefined,
+    connections: { toClient: nothing, toServer: (bytes) => stream.write(bytes) },
+    secureClient: nothing,
+    secureServer: nothing,
+    onDone: nothing,
   });
   reportBrokenLogin(socket, relay, onBroken);
   abandonLogin({ ...login, relay });

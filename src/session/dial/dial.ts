@@ -14,16 +14,11 @@ import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { withinMs } from '../../clock.js';
+import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
 import { UndropError } from '../../errors.js';
 import { type ByteStream, KEEP_ALIVE } from '../../relay/byte-stream.js';
 import { openByteStream } from '../../relay/raw-handle.js';
-import { describeAddress, type ServerAddress } from '../../service/server-address.js';
-import {
-  bareVersion,
-  decodeHandshakeV10,
-  parseServerVersion,
-  type ServerVersion,
-} from '../../wire/connection/handshake-v10.js';
+import * as v10 from '../../wire/connection/handshake-v10.js';
 import type { Endpoint } from '../../wire/connection/proxy-header.js';
 import { GrowingBuffer, HEADER_BYTES } from '../../wire/framing.js';
 import { AUTH_BYTES_MAX } from '../login/auth-exchange.js';
@@ -111,8 +106,7 @@ export async function greets(
   options: DialOptions,
 ): Promise<boolean> {
   try {
-    const { socket, stream, greeting } = await dialUpstream(upstreams, options);
-    abandonUnanswered({ socket, stream, received: greeting, onBroken: () => undefined });
+    await greetingOf(upstreams, options);
     return true;
   } catch (error) {
     if (error instanceof UndropError) return false;
@@ -298,7 +292,7 @@ function isOfThisMachine(host: string): boolean {
 
 interface Greeting {
   readonly version: string;
-  readonly server: ServerVersion;
+  readonly server: v10.ServerVersion;
   /** The address of this host on that connection. */
   readonly seenFrom: string;
 }
@@ -309,10 +303,15 @@ interface Greeting {
  * UNDROP_UPSTREAM_UNREACHABLE if none does.
  */
 export async function readGreeting(addresses: readonly ServerAddress[]): Promise<Greeting> {
-  const dialled = await dialUpstream(addresses);
-  const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
-  const seenFrom = dialled.socket.localAddress ?? 'localhost';
-  abandonUnanswered({ ...dialled, received: dialled.greeting, onBroken: () => undefined });
-  const server = parseServerVersion(serverVersion);
-  return { version: bareVersion(serverVersion), server, seenFrom };
+  const { greeting, socket } = await greetingOf(addresses);
+  const { serverVersion } = v10.decodeHandshakeV10(greeting.subarray(HEADER_BYTES));
+  const server = v10.parseServerVersion(serverVersion);
+  const seenFrom = socket.localAddress ?? 'localhost';
+  return { version: v10.bareVersion(serverVersion), server, seenFrom };
+}
+
+async function greetingOf(...dialling: Parameters<typeof dialUpstream>): Promise<Dialled> {
+  const dialled = await dialUpstream(...dialling);
+  abandonUnanswered({ ...dialled, received: dialled.greeting });
+  return dialled;
 }

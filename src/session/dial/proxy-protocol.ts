@@ -37,7 +37,7 @@ export function trustedBy(networks: readonly TrustedNetwork[]): (socket: net.Soc
 export function readProxyHeader(
   socket: net.Socket,
   stream: ByteStream,
-  { timeoutMs }: { readonly timeoutMs: number },
+  timeoutMs: number,
 ): Promise<ProxyHeader | null> {
   return new Promise((resolve, reject) => {
     let bytes = Buffer.alloc(0);

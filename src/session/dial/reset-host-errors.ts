@@ -8,8 +8,9 @@
  * meanwhile. There is no pause between two in a flood, because some servers block after 20 broken
  * ones.
  */
+
+import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
 import type { Log } from '../../log.js';
-import { describeAddress, type ServerAddress } from '../../service/server-address.js';
 import * as ER from '../../wire/server-errors.js';
 
 /** The state of one address. */
@@ -64,20 +65,16 @@ export class HostErrorReset {
     count.isVisiting = true;
     while (count.isDue && !this.#isOver && performance.now() >= count.notBeforeMs) {
       count.isDue = false;
-      await this.#visit(count);
+      try {
+        await this.#options.visit(count.address);
+      } catch (error) {
+        const server = describeAddress(count.address);
+        const text = 'the count of broken logins could not be set back; the server may block us';
+        this.#options.log.warn({ server, err: error }, text);
+        count.notBeforeMs = performance.now() + AFTER_FAILURE_MS;
+      }
     }
     count.isVisiting = false;
-  }
-
-  async #visit(count: Count): Promise<void> {
-    try {
-      await this.#options.visit(count.address);
-    } catch (error) {
-      const server = describeAddress(count.address);
-      const text = 'the count of broken logins could not be set back; the server may block us';
-      this.#options.log.warn({ server, err: error }, text);
-      count.notBeforeMs = performance.now() + AFTER_FAILURE_MS;
-    }
   }
 }
 

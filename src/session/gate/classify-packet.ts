@@ -4,6 +4,11 @@
  *
  * Invariant: what passes here is not undrop's in any possible mode.
  */
+
+import type { DropService, Intercepted, InterceptOptions } from '../../drop/intercepted.js';
+import type { SessionGuess } from '../../drop/steps/drop-options.js';
+import { inSlices } from '../../drop/steps/session/in-slices.js';
+import type { UserFacts } from '../../drop/steps/world.js';
 import { UndropError } from '../../errors.js';
 import { classifying, type VerdictUnderAll } from '../../sql/classify.js';
 import { isFreeByHead } from '../../sql/free-text.js';
@@ -13,19 +18,7 @@ import { readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { USE_OF_RECYCLE } from '../../sql/recycle-schema-write.js';
 import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
-import {
-  type DropTable,
-  hasUndo,
-  isProtected,
-  type Protection,
-  type Refused,
-  tablesOf,
-  type Verdict,
-} from '../../sql/verdict.js';
-import type { DropService, Intercepted, InterceptOptions } from '../../statements/intercepted.js';
-import type { SessionGuess } from '../../steps/drop-options.js';
-import { inSlices } from '../../steps/session/in-slices.js';
-import type { UserFacts } from '../../steps/world.js';
+import * as verdicts from '../../sql/verdict.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
 import { decodeComChangeUser } from '../../wire/connection/auth-packets.js';
@@ -58,14 +51,20 @@ export interface Observed {
 /**
  * The kinds to look for: those that are held, or only observed. May change while the session lives.
  */
-export function protectedKinds({ protect, observes }: DropService): ReadonlySet<Protection> {
+export function protectedKinds({
+  protect,
+  observes,
+}: DropService): ReadonlySet<verdicts.Protection> {
   return observes !== undefined && observes.size > 0 ? observes : protect;
 }
 
 /** Whether undrop handles it; all else goes to the server, or is only observed. */
-export function isTaken(verdict: Verdict, service: DropService): boolean {
+export function isTaken(verdict: verdicts.Verdict, service: DropService): boolean {
   const { protect } = service;
-  return isProtected(verdict, hasUndo(verdict) ? protectedKinds(service) : protect);
+  return verdicts.isProtected(
+    verdict,
+    verdicts.hasUndo(verdict) ? protectedKinds(service) : protect,
+  );
 }
 
 /** Null: the packet may pass. Yields while a long text is read. */
@@ -146,17 +145,18 @@ function* classifyText(
   const isSeveral = multiStatements && packetKind === 'query';
   const read = { multiStatements: isSeveral, protect: kinds };
   const verdict = yield* classifying(text, server, read);
-  if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
+  if (verdict.kind !== 'disagree' && !verdicts.isProtected(verdict, kinds)) return null;
   // The schemas of undrop are protected in the mode observe, too.
-  const isOwn = verdict.kind === 'disagree' ? mayWriteRecycleSchema : isProtected(verdict, NOTHING);
-  const isUndo = verdict.kind !== 'disagree' && hasUndo(verdict);
+  const isOwn =
+    verdict.kind === 'disagree' ? mayWriteRecycleSchema : verdicts.isProtected(verdict, NOTHING);
+  const isUndo = verdict.kind !== 'disagree' && verdicts.hasUndo(verdict);
   if (kinds === service.protect || isOwn || isUndo) return { packet, packetKind, text, verdict };
   const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
   onObserved({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
   return null;
 }
 
-const NOTHING: ReadonlySet<Protection> = new Set();
+const NOTHING: ReadonlySet<verdicts.Protection> = new Set();
 
 /** Whether the first bytes of a command show that its text isn't undrop's, whatever follows. */
 export function isFree(
@@ -188,11 +188,11 @@ export function isMultiStatement(
   return verdict?.kind === 'disagree';
 }
 
-function namesOf(verdict: DropTable | Refused): readonly string[] {
+function namesOf(verdict: verdicts.DropTable | verdicts.Refused): readonly string[] {
   if (verdict.kind === 'refused' && verdict.schema !== null && verdict.tables.length === 0) {
     return [`${Buffer.from(verdict.schema)}.*`];
   }
-  return tablesOf(verdict).map(dotted);
+  return verdicts.tablesOf(verdict).map(dotted);
 }
 
 // ── the last known state of a session ────────────────────────────────────────────────────────────

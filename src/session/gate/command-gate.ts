@@ -72,7 +72,7 @@ export class CommandGate {
   readonly #owner: GateOwner;
   readonly #handles: GateOptions['handles'];
   readonly #protect: Protected;
-  readonly #isAllAnswered: () => boolean;
+  readonly #options: GateOptions;
   readonly #nowMs: () => number;
   /** Bytes of the current packet that pass unread. */
   #passing = 0;
@@ -93,7 +93,7 @@ export class CommandGate {
     this.#owner = owner;
     this.#handles = options.handles;
     this.#protect = options.protect;
-    this.#isAllAnswered = options.isAllAnswered;
+    this.#options = options;
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
@@ -240,7 +240,7 @@ export class CommandGate {
   #isData(sequenceId: number): boolean {
     if (this.#isPart || sequenceId !== 0) return true;
     // An upload's ids wrap from 255 to 0; it ends with an empty packet, or by the server.
-    return this.#lastDataId === 255 && !this.#isAllAnswered();
+    return this.#lastDataId === 255 && !this.#options.isAllAnswered();
   }
 
   /**

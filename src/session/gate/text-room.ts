@@ -29,8 +29,6 @@ export interface TextOwner {
   readonly account: string;
   /** Without the port. */
   readonly address: string;
-  /** Aborts when the session is over, which releases the memory. */
-  readonly over: AbortSignal;
   /** The text had to wait; now there is memory for what has arrived. */
   readonly onRoom: () => void;
   /** It lost its place; the session has to end. */
@@ -64,19 +62,14 @@ interface Place {
   seenMs: number;
 }
 
-export interface TextRoomOptions {
-  readonly bytesMax?: number;
-  /** Milliseconds of a monotonic clock; default: the process's. */
-  readonly nowMs?: () => number;
-}
-
 export class TextRoom {
   readonly #bytesMax: number;
   readonly #nowMs: () => number;
   readonly #places = new Set<Place>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor({ bytesMax = ROOM_BYTES, nowMs = () => performance.now() }: TextRoomOptions = {}) {
+  /** `nowMs`: milliseconds of a monotonic clock. */
+  constructor({ bytesMax = ROOM_BYTES, nowMs = () => performance.now() } = {}) {
     this.#bytesMax = bytesMax;
     this.#nowMs = nowMs;
   }
@@ -96,18 +89,14 @@ export class TextRoom {
       seenBytes: 0,
       seenMs: now,
     };
-    const leave = () => {
-      owner.over.removeEventListener('abort', leave);
-      if (this.#places.delete(place)) this.#goOn();
-    };
     this.#places.add(place);
-    if (owner.over.aborted) leave();
-    else owner.over.addEventListener('abort', leave);
     this.#timer ??= setInterval(() => this.look(), GROWTH_MS / 3).unref();
     return {
       grow: (bytes) => this.#grow(place, COPIES * bytes),
       arrived: () => this.#end(place),
-      leave,
+      leave: () => {
+        if (this.#places.delete(place)) this.#goOn();
+      },
     };
   }
 

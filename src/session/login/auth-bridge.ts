@@ -13,13 +13,10 @@
  */
 import { privateDecrypt } from 'node:crypto';
 import { assert } from '../../assert.js';
+import { encryptPassword, OAEP, xor } from '../../connections/login/server-key.js';
 import { UndropError } from '../../errors.js';
-import { encryptPassword, OAEP, xor } from '../../service/login/server-key.js';
-import {
-  AUTH_MORE_DATA,
-  type AuthChallenge,
-  challengeIn,
-} from '../../wire/connection/auth-packets.js';
+import type { AuthChallenge } from '../../wire/connection/auth-packets.js';
+import { AUTH_MORE_DATA, challengeIn } from '../../wire/connection/auth-packets.js';
 import type { BridgeKeys, ConnectionPair, ProxyKey } from './login-check.js';
 
 /** The handling of a packet: it goes on to the other side, or its sender gets a response. */

@@ -12,6 +12,7 @@ import { UndropError } from '../../errors.js';
 import * as com from '../../wire/commands.js';
 import { type ComChangeUser, decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import { encodePacket, GrowingBuffer, type Packet, PacketAssembler } from '../../wire/framing.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { type AuthBridge, onward } from './auth-bridge.js';
 import type { LoginCheck } from './login-check.js';
 
@@ -23,6 +24,18 @@ export const AUTH_BYTES_MAX = 48 * 1024;
 /** Bytes that the client may send ahead of the OK. */
 const AHEAD_BYTES_MAX = 32 * 1024;
 
+/** The connections of a session. */
+export interface BothEnds {
+  toClient(bytes: Buffer): void;
+  toServer(bytes: Buffer): void;
+}
+
+/** Bytes of either side that are handed over. */
+export interface Rests {
+  readonly fromServer: Buffer;
+  readonly fromClient: Buffer;
+}
+
 export interface AuthExchangeOptions {
   /** Null if both connections are equally secure. */
   readonly bridge: AuthBridge | null;
@@ -31,8 +44,7 @@ export interface AuthExchangeOptions {
   /** The next sequence ids on both connections; the server's turn is first. */
   readonly nextToClient: number;
   readonly nextToServer: number;
-  toClient(bytes: Buffer): void;
-  toServer(bytes: Buffer): void;
+  readonly connections: BothEnds;
 }
 
 export class AuthExchange {
@@ -68,18 +80,18 @@ export class AuthExchange {
 
   /** True if the client has the server's OK or its ERR: the authentication is over. */
   fromServer(packet: Packet): boolean {
-    const { check, toServer } = this.#options;
+    const { check, connections } = this.#options;
     const ok = this.#ok;
     if (ok !== null && check !== null) return check.passes(packet.payload) && this.#pass(ok);
     if (check === null || packet.payload[0] !== 0x00) return this.#pass(packet);
     this.waitsForClient = false;
     this.#ok = { ...packet, payload: Buffer.from(packet.payload) };
-    toServer(check.question);
+    connections.toServer(check.question);
     return false;
   }
 
   #pass(packet: Packet): boolean {
-    const { bridge, toClient } = this.#options;
+    const { bridge, connections } = this.#options;
     this.waitsForClient = true;
     this.#nextToServer = packet.sequenceId + 1;
     const step = bridge?.fromServer(packet.payload) ?? onward(packet.payload);
@@ -90,7 +102,7 @@ export class AuthExchange {
     }
     // 0 is an ERR for which the server starts counting over (a shutdown).
     const sequenceId = packet.sequenceId === 0 ? 0 : packet.sequenceId - this.#offset;
-    toClient(encodePacket(step.payload, sequenceId));
+    connections.toClient(encodePacket(step.payload, sequenceId));
     this.#nextToClient = sequenceId + 1;
     const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
     this.waitsForClient = !isOver && !isFastAuthOk(packet.payload);
@@ -102,24 +114,26 @@ export class AuthExchange {
     if (packet.sequenceId === 0) return this.#park(packet);
     if (!this.waitsForClient) {
       // In every plugin the two sides take turns.
-      const problem = 'the client sent a login packet before the server requested one';
-      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+      throw new MalformedPacketError(
+        'the client sent a login packet before the server requested one',
+      );
     }
-    const { bridge, toClient } = this.#options;
+    const { bridge, connections } = this.#options;
     const expected = this.nextToClient;
     this.#nextToClient = packet.sequenceId + 1;
     checkOrder(packet, expected);
     const step = bridge?.fromClient(packet.payload) ?? onward(packet.payload);
     if (step.to === 'peer') return this.#send(step.payload, packet.sequenceId + this.#offset);
-    toClient(encodePacket(step.payload, this.#nextToClient));
+    connections.toClient(encodePacket(step.payload, this.#nextToClient));
     this.#nextToClient++;
     this.#offset -= 2;
   }
 
   /** The client has gone: if the server waits for a response, it gets an empty one. */
   leave(): void {
-    this.#options.bridge?.wipe();
-    if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(com.COM_QUIT), 0));
+    const { bridge, connections } = this.#options;
+    bridge?.wipe();
+    if (this.#ok !== null) connections.toServer(encodePacket(Buffer.of(com.COM_QUIT), 0));
     else if (this.waitsForClient) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
 
@@ -129,7 +143,7 @@ export class AuthExchange {
     payload.fill(0);
     this.waitsForClient = false;
     this.#nextToServer = sequenceId + 1;
-    this.#options.toServer(framed);
+    this.#options.connections.toServer(framed);
   }
 
   #park({ payload, sequenceId }: Packet): void {
@@ -147,8 +161,9 @@ export class AuthExchange {
  */
 export function checkOrder({ sequenceId }: Packet, expected: number): void {
   if (sequenceId === expected) return;
-  const problem = `expected sequence id ${expected} in the login, got ${sequenceId}`;
-  throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+  throw new MalformedPacketError(
+    `expected sequence id ${expected} in the login, got ${sequenceId}`,
+  );
 }
 
 /** caching_sha2_password: the hash was right, and the OK follows without a response. */
@@ -161,14 +176,9 @@ export interface ChangeUserOptions {
   readonly packet: Packet;
   readonly bridge: AuthBridge;
   readonly check: LoginCheck | null;
-  toClient(bytes: Buffer): void;
-  toServer(bytes: Buffer): void;
-  /** The client got the server's OK or ERR. Bytes of either side after it are handed over. */
-  onDone(done: {
-    readonly last: Buffer;
-    readonly fromServer: Buffer;
-    readonly fromClient: Buffer;
-  }): void;
+  readonly connections: BothEnds;
+  /** The client got `last`, the server's OK or ERR. */
+  onDone(last: Buffer, rests: Rests): void;
 }
 
 export class ChangeUser {
@@ -195,14 +205,12 @@ export class ChangeUser {
   }
 
   begin(): void {
-    const { bridge, check, packet, toClient, toServer } = this.#options;
+    const { bridge, packet, connections } = this.#options;
     const { plugin, authResponse } = this.#command;
     bridge.restart(plugin);
     bridge.fromClientFirst(authResponse);
-    const [nextToClient, nextToServer] = [1, 1];
-    const options = { bridge, check, nextToClient, nextToServer, toClient, toServer };
-    this.#exchange = new AuthExchange(options);
-    toServer(encodePacket(packet.payload, 0));
+    this.#exchange = new AuthExchange({ ...this.#options, nextToClient: 1, nextToServer: 1 });
+    connections.toServer(encodePacket(packet.payload, 0));
     authResponse.fill(0);
   }
 
@@ -231,10 +239,8 @@ export class ChangeUser {
 
   #finish(exchange: AuthExchange): void {
     this.#exchange = null;
-    this.#options.onDone({
-      last: encodePacket(exchange.last, exchange.nextToClient - 1),
-      fromServer: this.#fromServer.take(),
-      fromClient: Buffer.concat([exchange.parked, this.#fromClient.take()]),
-    });
+    const fromClient = Buffer.concat([exchange.parked, this.#fromClient.take()]);
+    const last = encodePacket(exchange.last, exchange.nextToClient - 1);
+    this.#options.onDone(last, { fromServer: this.#fromServer.take(), fromClient });
   }
 }

@@ -7,15 +7,7 @@
  * Invariant: what was created is never written to disk, and a process creates one certificate only.
  */
 
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPair,
-  type KeyObject,
-  randomBytes,
-  sign,
-  X509Certificate,
-} from 'node:crypto';
+import crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
@@ -23,19 +15,23 @@ import type { SecureContext } from 'node:tls';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
-import { type ServerKeySetting, spkiOf } from '../../service/login/server-key.js';
-import type { ServerAddress } from '../../service/server-address.js';
+import { type ServerKeySetting, spkiOf } from '../../connections/login/server-key.js';
+import type { ServerAddress } from '../../connections/server-address.js';
 import type { ProxyKey } from './login-check.js';
 
 interface Identity {
   readonly pem: CertificateAndKey;
   readonly context: SecureContext;
-  readonly key: KeyObject;
+  readonly key: crypto.KeyObject;
 }
 
 export function loadIdentity(pem: CertificateAndKey, ticketKeys: Buffer | null = null): Identity {
   const options = ticketKeys === null ? pem : { ...pem, ticketKeys };
-  return { pem, context: tls.createSecureContext({ ...options }), key: createPrivateKey(pem.key) };
+  return {
+    pem,
+    context: tls.createSecureContext({ ...options }),
+    key: crypto.createPrivateKey(pem.key),
+  };
 }
 
 /** A certificate and its key. `prefix`: of the two variables that name the files. */
@@ -65,8 +61,8 @@ export function readIdentity(
   if (certText === null || keyText === null) return null;
   const expectedCert = `${prefix}_CERT: expected a certificate in PEM in ${cert}`;
   const expectedKey = `${prefix}_KEY: expected a private key in PEM, without a passphrase, in ${key}`;
-  const certificate = attempt(() => new X509Certificate(certText), expectedCert, problems);
-  const privateKey = attempt(() => createPrivateKey(keyText), expectedKey, problems);
+  const certificate = attempt(() => new crypto.X509Certificate(certText), expectedCert, problems);
+  const privateKey = attempt(() => crypto.createPrivateKey(keyText), expectedKey, problems);
   if (certificate === null || privateKey === null) return null;
   if (!certificate.checkPrivateKey(privateKey)) {
     problems.push(`${prefix}_KEY: expected the key of the certificate in ${cert}, found another.`);
@@ -93,7 +89,7 @@ export function readCa(
   const text = readText('UNDROP_UPSTREAM_CA', upstreamCa, problems);
   if (text === null) return null;
   const expected = `UNDROP_UPSTREAM_CA: expected certificates in PEM in ${upstreamCa}`;
-  const certificate = attempt(() => new X509Certificate(text), expected, problems);
+  const certificate = attempt(() => new crypto.X509Certificate(text), expected, problems);
   return certificate === null ? null : text;
 }
 
@@ -109,8 +105,8 @@ export function readServerKey(
   return key === null ? 'auto' : { pinned: spkiOf(key) };
 }
 
-function rsaKeyOf(pem: string): KeyObject {
-  const key = createPublicKey(pem);
+function rsaKeyOf(pem: string): crypto.KeyObject {
+  const key = crypto.createPublicKey(pem);
   if (key.asymmetricKeyType !== 'rsa') throw new Error(`a key of ${key.asymmetricKeyType}`);
   return key;
 }
@@ -154,12 +150,17 @@ export function selfSigned(listen: readonly ServerAddress[]): Promise<Certificat
 
 /** Creates a certificate for `localhost` and for the addresses in `listen`, and its key. */
 export async function makeSelfSigned(listen: readonly ServerAddress[]): Promise<CertificateAndKey> {
-  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS });
-  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
+  const { privateKey } = await promisify(crypto.generateKeyPair)('rsa', {
+    modulusLength: KEY_BITS,
+  });
+  const publicPem = crypto
+    .createPublicKey(privateKey)
+    .export({ type: 'spki', format: 'pem' })
+    .toString();
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
   // A first byte below 0x80: serial numbers are positive.
-  certificate.serialNumber = `01${randomBytes(15).toString('hex')}`;
+  certificate.serialNumber = `01${crypto.randomBytes(15).toString('hex')}`;
   certificate.validity.notBefore = new Date(Date.now() - VALID_BEFORE_DAYS * DAY_MS);
   certificate.validity.notAfter = new Date(Date.now() + VALID_DAYS * DAY_MS);
   const names = [{ name: 'commonName', value: NAME }];
@@ -209,10 +210,10 @@ function ownHosts(): readonly string[] {
 }
 
 /** Node.js signs, because the arithmetic of node-forge takes a quarter of a second. */
-function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): void {
+function signWith(privateKey: crypto.KeyObject, certificate: forge.pki.Certificate): void {
   const signature = (): string => {
     const bytes = forge.asn1.toDer(certificate.tbsCertificate).getBytes();
-    return sign('sha256', Buffer.from(bytes, 'binary'), privateKey).toString('binary');
+    return crypto.sign('sha256', Buffer.from(bytes, 'binary'), privateKey).toString('binary');
   };
   // The library uses nothing else of a key.
   const key: Partial<forge.pki.rsa.PrivateKey> = { sign: signature };
@@ -220,8 +221,8 @@ function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): vo
 }
 
 /** The key with which clients without TLS encrypt their passwords. */
-export function proxyKeyOf(privateKey: KeyObject): ProxyKey {
-  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
+export function proxyKeyOf(privateKey: crypto.KeyObject): ProxyKey {
+  const publicPem = crypto.createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
   const modulusBits = privateKey.asymmetricKeyDetails?.modulusLength ?? 0;
   return { privateKey, publicPem: Buffer.from(publicPem), modulusBytes: modulusBits / 8 };
 }

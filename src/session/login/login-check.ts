@@ -9,13 +9,13 @@
  * undrop has.
  */
 import type { KeyObject } from 'node:crypto';
+import type { ServerKeyPolicy } from '../../connections/login/server-key.js';
 import { UndropError } from '../../errors.js';
-import type { ServerKeyPolicy } from '../../service/login/server-key.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
-import { type Result, type ResultReader, readingQueryResult } from '../../wire/response.js';
+import { type Result, readingQueryResult } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 
 /** Properties of undrop by which a client could log in. */
@@ -47,44 +47,44 @@ interface Question {
   readonly verify: (answer: Result) => void;
 }
 
-/** The queries before this client gets its OK; null for none. */
+/** The queries before a client gets its OK. */
+export interface LoginCheck {
+  /** Commands for the server, framed. */
+  readonly question: Buffer;
+  /**
+   * Takes the packets of the responses; true at their end, if the client may have the OK. Throws if
+   * it may not.
+   */
+  passes(payload: Buffer): boolean;
+}
+
+/** Null for none. */
 export function newLoginCheck(login: {
   readonly checks: LoginChecks | null;
   readonly server: ServerVersion;
   readonly capabilities: Capabilities;
 }): LoginCheck | null {
-  if (login.checks === null) return null;
-  return new LoginCheck(questionsOf(login.checks, login.server), login.capabilities);
-}
-
-export class LoginCheck {
-  /** Commands for the server, framed. */
-  readonly question: Buffer;
+  const { checks, server, capabilities } = login;
+  if (checks === null) return null;
+  const questions = questionsOf(checks, server);
+  const texts = questions.map(({ text }) => com.encodeComQuery(Buffer.from(text), capabilities));
   /** The queries whose responses aren't complete. */
-  readonly #asked: { readonly verify: Question['verify']; readonly reader: ResultReader }[];
-
-  constructor(questions: readonly Question[], capabilities: Capabilities) {
-    const texts = questions.map(({ text }) => com.encodeComQuery(Buffer.from(text), capabilities));
-    this.question = Buffer.concat(texts.map((text) => encodePacket(text, 0)));
-    this.#asked = questions.map(({ verify }) => {
-      const reader = readingQueryResult(capabilities);
-      reader.next();
-      return { verify, reader };
-    });
-  }
-
-  /**
-   * Takes the packets of the responses; true at their end, if the client may have the OK. Throws if
-   * it may not.
-   */
-  passes(payload: Buffer): boolean {
-    const [next] = this.#asked;
-    const read = next?.reader.next(payload);
-    if (read?.done !== true) return false;
-    this.#asked.shift();
-    next?.verify(read.value);
-    return this.#asked.length === 0;
-  }
+  const asked = questions.map(({ verify }) => {
+    const reader = readingQueryResult(capabilities);
+    reader.next();
+    return { verify, reader };
+  });
+  return {
+    question: Buffer.concat(texts.map((text) => encodePacket(text, 0))),
+    passes: (payload) => {
+      const [next] = asked;
+      const read = next?.reader.next(payload);
+      if (read?.done !== true) return false;
+      asked.shift();
+      next?.verify(read.value);
+      return asked.length === 0;
+    },
+  };
 }
 
 function questionsOf(checks: LoginChecks, server: ServerVersion): readonly Question[] {

@@ -13,38 +13,18 @@ import { UndropError } from '../../errors.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
 import * as caps from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
-import {
-  anonymousResponse,
-  decodeHandshakeResponse41,
-  isProtocol41,
-  isSslRequest,
-  mayBeClientHello,
-  relayResponse,
-  sslRequestFor,
-  withHeadOf,
-} from '../../wire/connection/handshake-response41.js';
-import {
-  decodeHandshakeV10,
-  type HandshakeV10,
-  parseServerVersion,
-  relayGreeting,
-  type ServerVersion,
-} from '../../wire/connection/handshake-v10.js';
+import * as handshake from '../../wire/connection/handshake-response41.js';
+import * as v10 from '../../wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../wire/framing.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { isUncounted } from '../dial/reset-host-errors.js';
 import { AuthBridge, needsBridge } from './auth-bridge.js';
-import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
-import {
-  type ConnectionPair,
-  checksOf,
-  type LoginChecks,
-  type LoginSecurity,
-  newLoginCheck,
-} from './login-check.js';
+import * as auth from './auth-exchange.js';
+import * as loginCheck from './login-check.js';
 
 /** The results of the connection phase. */
 export interface Login {
-  readonly server: ServerVersion;
+  readonly server: v10.ServerVersion;
   readonly threadId: number;
   readonly user: string;
   /** Default schema, in the client's charset. */
@@ -54,13 +34,12 @@ export interface Login {
   /** The bridge for later changes of user; null if they can pass unread. */
   readonly bridge: AuthBridge | null;
   /** Properties of this process by which the client must not log in. */
-  readonly checks: LoginChecks | null;
+  readonly checks: loginCheck.LoginChecks | null;
 }
 
 export interface LoginOwner {
-  readonly security: LoginSecurity;
-  toClient(bytes: Buffer): void;
-  toServer(bytes: Buffer): void;
+  readonly security: loginCheck.LoginSecurity;
+  readonly connections: auth.BothEnds;
   /**
    * The client begins TLS; `clientHello` has arrived already. Nothing more is fed before
    * `clientIsSecure` was called, and nothing is sent to it.
@@ -68,13 +47,13 @@ export interface LoginOwner {
   secureClient(clientHello: Buffer): void;
   /** The same with the server, where undrop begins TLS. */
   secureServer(): void;
-  /** The server sent OK. Bytes of either side after it are handed over. */
-  onDone(login: Login, rest: { readonly fromServer: Buffer; readonly fromClient: Buffer }): void;
+  /** The server sent OK. */
+  onDone(login: Login, rests: auth.Rests): void;
 }
 
 /** The greeting, and the SSLRequest of a client with TLS. */
 interface Greeted {
-  readonly greeting: HandshakeV10;
+  readonly greeting: v10.HandshakeV10;
   readonly request: Buffer | null;
   /** The next sequence id on the client's connection. */
   readonly nextToClient: number;
@@ -95,17 +74,17 @@ type State =
   | { readonly name: 'response'; readonly greeted: Greeted }
   | { readonly name: 'client-tls'; readonly greeted: Greeted }
   | { readonly name: 'server-tls'; readonly answered: Answered }
-  | { readonly name: 'authentication'; readonly login: Login; readonly exchange: AuthExchange }
+  | { readonly name: 'authentication'; readonly login: Login; readonly exchange: auth.AuthExchange }
   | { readonly name: 'leaving'; readonly onLeft: () => void }
   | { readonly name: 'done' };
 
 /** Sequence id of the first packet for the server. */
 const FIRST_TO_SERVER = 1;
 
-export class LoginRelay {
+export class LoginRelay implements auth.BothEnds {
   readonly #owner: LoginOwner;
-  readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
-  readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
+  readonly #fromServer = new PacketAssembler(auth.AUTH_BYTES_MAX);
+  readonly #fromClient = new PacketAssembler(auth.AUTH_BYTES_MAX);
   #state: State = { name: 'greeting' };
   #isReadingServer = false;
   /** For the client, when all packets of a chunk are read. */
@@ -177,8 +156,7 @@ export class LoginRelay {
   feedClient(chunk: Buffer): void {
     const { name } = this.#state;
     if (name === 'greeting') {
-      const problem = 'the client sent bytes before the greeting of the server';
-      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+      throw new MalformedPacketError('the client sent bytes before the greeting of the server');
     }
     assert(name !== 'client-tls', 'nothing is fed before TLS is there');
     if (name === 'leaving') return;
@@ -203,15 +181,18 @@ export class LoginRelay {
   }
 
   /** Several packets that came together go on together, as the server sends its OK. */
-  #toClient(packet: Buffer): void {
+  toClient(packet: Buffer): void {
     if (this.#isReadingServer) this.#packets.push(packet);
-    else this.#owner.toClient(packet);
+    else this.#owner.connections.toClient(packet);
+  }
+
+  toServer(bytes: Buffer): void {
+    this.#owner.connections.toServer(bytes);
   }
 
   #flush(): void {
-    const [first, ...more] = this.#packets.splice(0);
-    if (first === undefined) return;
-    this.#owner.toClient(more.length === 0 ? first : Buffer.concat([first, ...more]));
+    const packets = this.#packets.splice(0);
+    if (packets.length > 0) this.#owner.connections.toClient(Buffer.concat(packets));
   }
 
   /** While TLS is being set up on the client's connection, nothing can be passed on to it. */
@@ -236,7 +217,8 @@ export class LoginRelay {
       this.#onClientPacket(packet);
       if (this.#state.name !== 'client-tls') continue;
       const clientHello = this.#fromClient.take();
-      if (!mayBeClientHello(clientHello)) throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
+      if (!handshake.mayBeClientHello(clientHello))
+        throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
       return this.#owner.secureClient(clientHello);
     }
   }
@@ -249,7 +231,7 @@ export class LoginRelay {
     if (state.name === 'greeting' && !isErr) return this.#onGreeting(packet);
     // An ERR at any point ("Too many connections", 1130, 1045): its own text, and then the end.
     if (state.name !== 'authentication') {
-      return this.#toClient(encodePacket(packet.payload, packet.sequenceId));
+      return this.toClient(encodePacket(packet.payload, packet.sequenceId));
     }
     const isOver = state.exchange.fromServer(packet);
     // The last response to a check may be an ERR; the OK that has waited ends the login.
@@ -264,25 +246,24 @@ export class LoginRelay {
 
   /** A further step towards the server's refusal. */
   #excuse({ payload, sequenceId }: Packet, onLeft: () => void): void {
-    if (payload[0] === 0x00) this.#owner.toServer(encodePacket(Buffer.of(com.COM_QUIT), 0));
+    if (payload[0] === 0x00) this.toServer(encodePacket(Buffer.of(com.COM_QUIT), 0));
     if (payload[0] === 0x00 || payload[0] === 0xff) return onLeft();
-    if (!isFastAuthOk(payload)) this.#answerWithNothing(sequenceId + 1);
+    if (!auth.isFastAuthOk(payload)) this.#answerWithNothing(sequenceId + 1);
   }
 
   #answerWithNothing(sequenceId: number): void {
     const isResponse = sequenceId <= FIRST_TO_SERVER + 1;
-    const payload = isResponse ? anonymousResponse() : Buffer.alloc(0);
-    this.#owner.toServer(encodePacket(payload, sequenceId));
+    const payload = isResponse ? handshake.anonymousResponse() : Buffer.alloc(0);
+    this.toServer(encodePacket(payload, sequenceId));
   }
 
   #onGreeting(packet: Packet): void {
-    const greeting = decodeHandshakeV10(packet.payload);
+    const greeting = v10.decodeHandshakeV10(packet.payload);
     const greeted = { greeting, request: null, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'response', greeted };
-    const relayed = relayGreeting(packet.payload, greeting, {
-      tls: this.#owner.security.offersTls,
-    });
-    this.#toClient(encodePacket(relayed, packet.sequenceId));
+    const tls = this.#owner.security.offersTls;
+    const relayed = v10.relayGreeting(packet.payload, greeting, { tls });
+    this.toClient(encodePacket(relayed, packet.sequenceId));
   }
 
   #onClientPacket(packet: Packet): void {
@@ -300,30 +281,31 @@ export class LoginRelay {
   #onResponse(packet: Packet, before: Greeted): void {
     const greeted = { ...before, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'response', greeted };
-    checkOrder(packet, before.nextToClient);
+    auth.checkOrder(packet, before.nextToClient);
     const { greeting, request, nextToClient } = greeted;
     const { security } = this.#owner;
-    if (request === null && isSslRequest(packet.payload)) {
+    if (request === null && handshake.isSslRequest(packet.payload)) {
       if (!security.offersTls) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
       const sslRequest = Buffer.from(packet.payload);
       this.#state = { name: 'client-tls', greeted: { ...greeted, request: sslRequest } };
       return;
     }
-    const payload = request === null ? packet.payload : withHeadOf(request, packet.payload);
-    if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
-    const response = decodeHandshakeResponse41(payload);
+    const payload =
+      request === null ? packet.payload : handshake.withHeadOf(request, packet.payload);
+    if (!handshake.isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
+    const response = handshake.decodeHandshakeResponse41(payload);
     if (isRecycleName(response.schema ?? '')) throw new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
     const connections = this.#decideSecurity(greeted);
     if (connections.client === 'plain' && security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
-    const checks = checksOf(connections, security);
+    const checks = loginCheck.checksOf(connections, security);
     const challenge = { plugin: response.plugin, nonce: greeting.challenge.nonce };
     const isRead = needsBridge(connections) || checks !== null;
     const bridge = isRead ? new AuthBridge(connections, security.keys, challenge) : null;
     bridge?.fromClientFirst(response.authResponse);
     const login = {
-      server: parseServerVersion(greeting.serverVersion),
+      server: v10.parseServerVersion(greeting.serverVersion),
       user: response.user,
       // A copy, so that the session doesn't keep the rest of the packet.
       schema: response.schema === null ? null : Buffer.from(response.schema),
@@ -336,12 +318,12 @@ export class LoginRelay {
       checks,
     };
     const tls = connections.upstream === 'tls';
-    const relayed = relayResponse(payload, response, { tls });
+    const relayed = handshake.relayResponse(payload, response, { tls });
     if (bridge !== null) payload.fill(0);
     this.#sendResponse({ login, response: relayed, tls, nextToClient });
   }
 
-  #decideSecurity({ greeting, request }: Greeted): ConnectionPair {
+  #decideSecurity({ greeting, request }: Greeted): loginCheck.ConnectionPair {
     const { sockets, wantsTls } = this.#owner.security;
     const client = request === null ? sockets.client : 'tls';
     const isOffered = caps.hasFlag(greeting.capabilities, caps.CLIENT_SSL);
@@ -352,27 +334,24 @@ export class LoginRelay {
     if (!answered.tls) return this.#authenticate(answered, FIRST_TO_SERVER);
     // Bytes that came unrequested, and not through TLS, must not be read as if they had.
     if (this.#fromServer.length > 0) {
-      const problem = 'the server sent bytes before TLS was requested';
-      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+      throw new MalformedPacketError('the server sent bytes before TLS was requested');
     }
     this.#state = { name: 'server-tls', answered };
-    const request = sslRequestFor(answered.response);
-    this.#owner.toServer(encodePacket(request, FIRST_TO_SERVER));
+    this.toServer(encodePacket(handshake.sslRequestFor(answered.response), FIRST_TO_SERVER));
     this.#owner.secureServer();
   }
 
   #authenticate(answered: Answered, sequenceId: number): void {
     const { login, response, nextToClient } = answered;
-    const exchange = new AuthExchange({
+    const exchange = new auth.AuthExchange({
       bridge: login.bridge,
-      check: newLoginCheck(login),
+      check: loginCheck.newLoginCheck(login),
       nextToClient,
       nextToServer: sequenceId + 1,
-      toClient: (bytes) => this.#toClient(bytes),
-      toServer: (bytes) => this.#owner.toServer(bytes),
+      connections: this,
     });
     this.#state = { name: 'authentication', login, exchange };
-    this.#owner.toServer(encodePacket(response, sequenceId));
+    this.toServer(encodePacket(response, sequenceId));
     if (login.bridge !== null) response.fill(0);
   }
 }

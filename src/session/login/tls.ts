@@ -9,21 +9,13 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
+import { causeText } from '../../connections/errors.js';
+import type { ServiceTls } from '../../connections/login/driver-login.js';
+import { keyPolicyFor } from '../../connections/login/server-key.js';
+import type { ServiceSecurity } from '../../connections/pool/open-pool.js';
+import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
 import { UndropError } from '../../errors.js';
-import { causeText } from '../../service/errors.js';
-import type { ServiceTls } from '../../service/login/driver-login.js';
-import { keyPolicyFor } from '../../service/login/server-key.js';
-import type { ServiceSecurity } from '../../service/pool/open-pool.js';
-import { describeAddress, type ServerAddress } from '../../service/server-address.js';
-import {
-  type CertificateAndKey,
-  loadIdentity,
-  proxyKeyOf,
-  readCa,
-  readIdentity,
-  readServerKey,
-  selfSigned,
-} from './certificates.js';
+import * as certificates from './certificates.js';
 import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './login-check.js';
 
 /**
@@ -71,7 +63,7 @@ interface Material {
   /** The certificates, in PEM, by what they are for. */
   readonly certificates: Readonly<Record<string, string>>;
   /** The source of it, if no files were given. */
-  readonly ownCertificate: CertificateAndKey | null;
+  readonly ownCertificate: certificates.CertificateAndKey | null;
   readonly forServers: SecureContext;
   readonly service: ServiceSecurity;
   /** The key of the certificate, if it is an RSA key; else a created one, if one is needed. */
@@ -96,7 +88,7 @@ export class ProxyTls {
   }
 
   /** The certificate for clients, if no files were given: for the other processes of this proxy. */
-  get ownCertificate(): CertificateAndKey | null {
+  get ownCertificate(): certificates.CertificateAndKey | null {
     return this.#material.ownCertificate;
   }
 
@@ -191,7 +183,7 @@ function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): st
 /** Secrets that the processes of a service share, and that outlive them. */
 export interface SharedTls {
   /** The certificate for clients, if no files were given. */
-  readonly ownCertificate?: CertificateAndKey | null;
+  readonly ownCertificate?: certificates.CertificateAndKey | null;
   /** The keys of session tickets, in base64: by them a client resumes its TLS with any process. */
   readonly ticketKeys?: string;
 }
@@ -292,19 +284,21 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
   const hasFiles = tlsCert !== '' || tlsKey !== '';
   const isOff = settings.tls === 'off';
   const given = shared.ownCertificate ?? null;
-  const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned(listen)));
+  const ownCertificate =
+    isOff || hasFiles ? null : (given ?? (await certificates.selfSigned(listen)));
   const { ticketKeys: encoded } = shared;
   const ticketKeys = encoded === undefined ? null : Buffer.from(encoded, 'base64');
   const files = { cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS', ticketKeys };
-  const ofFiles = () => (isOff ? null : readIdentity(files, problems));
-  const identity = ownCertificate === null ? ofFiles() : loadIdentity(ownCertificate, ticketKeys);
+  const ofFiles = () => (isOff ? null : certificates.readIdentity(files, problems));
+  const identity =
+    ownCertificate === null ? ofFiles() : certificates.loadIdentity(ownCertificate, ticketKeys);
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   const shown = towardsServers.service.tls?.identity?.cert;
   let key = identity?.key ?? null;
   if (key?.asymmetricKeyType !== 'rsa') {
-    key = needsKey(settings) ? createPrivateKey((await selfSigned(listen)).key) : null;
+    key = needsKey(settings) ? createPrivateKey((await certificates.selfSigned(listen)).key) : null;
   }
   return {
     forClients: identity?.context ?? null,
@@ -314,7 +308,7 @@ async function readMaterial(settings: TlsSettings, shared: SharedTls): Promise<M
     },
     ownCertificate,
     ...towardsServers,
-    passwordKey: key && proxyKeyOf(key),
+    passwordKey: key && certificates.proxyKeyOf(key),
   };
 }
 
@@ -323,10 +317,11 @@ function readTowardsServers(
   problems: string[],
 ): Pick<Material, 'forServers' | 'service'> {
   const { upstreamCert: cert, upstreamKey: key, upstreamTls } = settings;
-  const ca = readCa(settings, problems);
-  const serverKey = readServerKey(settings, problems);
+  const ca = certificates.readCa(settings, problems);
+  const serverKey = certificates.readServerKey(settings, problems);
   const hasFiles = cert !== '' || key !== '';
-  const ofFiles = () => readIdentity({ cert, key, prefix: 'UNDROP_UPSTREAM' }, problems);
+  const ofFiles = () =>
+    certificates.readIdentity({ cert, key, prefix: 'UNDROP_UPSTREAM' }, problems);
   const identity = hasFiles ? (ofFiles()?.pem ?? null) : null;
   if (hasFiles && upstreamTls === 'disabled') {
     problems.push(

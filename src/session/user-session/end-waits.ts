@@ -7,12 +7,11 @@
  * Invariant: only a wait is ended. A statement that doesn't wait is carried out, as natively.
  */
 import { systemClock } from '../../clock.js';
-import { isServerError, isServiceError } from '../../service/errors.js';
-import type { ServiceConnection } from '../../service/pool/pools.js';
-import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
-import { note, sql } from '../../service/sql.js';
-import type { DropService } from '../../statements/intercepted.js';
-import type { SessionFacts } from '../../steps/world.js';
+import { isServerError, tolerantly } from '../../connections/errors.js';
+import type { ServiceConnection } from '../../connections/pool/pools.js';
+import { note, sql, WAITS_FOR_LOCK } from '../../connections/sql.js';
+import type { DropService } from '../../drop/intercepted.js';
+import type { SessionFacts } from '../../drop/steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
@@ -35,10 +34,13 @@ export async function endWaits(options: EndWaitsOptions): Promise<void> {
   for (let seen = 0; ; ) {
     await systemClock.sleep(CHECK_EVERY_MS);
     if (isOver()) return;
-    const looked = await unlessUnreachable(isWaiting(service.pool, session));
+    // If the service can't be used at the moment, a later check may.
+    const { value: waits } = await tolerantly(() => waitsOf(service.pool, session));
     if (isOver()) return;
-    seen = looked === true ? seen + 1 : 0;
-    if (seen > 1 && (await unlessUnreachable(endWait(options))) === 'denied') return;
+    seen = waits.length > 0 ? seen + 1 : 0;
+    if (seen < 2) continue;
+    const ended = await tolerantly(async () => [await endWait(options)]);
+    if (ended.value[0] === 'denied') return;
   }
 }
 
@@ -46,16 +48,16 @@ export async function endWaits(options: EndWaitsOptions): Promise<void> {
  * `User sleep`: in the queue of the DROP DATABASE statements. The port or the comment shows that it
  * is this session, and not one of another server.
  */
-async function isWaiting(
+async function waitsOf(
   pool: ServiceConnection,
   { threadId, upstreamLocalPort }: SessionFacts,
-): Promise<boolean> {
+): Promise<readonly unknown[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
         WHERE ID = ${threadId} AND (${WAITS_FOR_LOCK} OR STATE = 'User sleep')
           AND (HOST LIKE ${`%:${upstreamLocalPort}`} OR INFO LIKE '%/* undrop %')`,
   );
-  return rows.length > 0;
+  return rows;
 }
 
 async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
@@ -76,13 +78,3 @@ async function endWait(options: EndWaitsOptions): Promise<'ended' | 'denied'> {
 
 const NOT_ENDED =
   'cannot end the wait of a session whose client has disconnected; its statement goes on. Grant the service account CONNECTION_ADMIN (SUPER before MySQL 8.0)';
-
-/** Null: the service can't be used at the moment; a later check may. */
-async function unlessUnreachable<T>(work: Promise<T>): Promise<T | null> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-    return null;
-  }
-}

@@ -8,18 +8,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../assert.js';
+import type { CommandSession, SessionCommand } from '../../drop/steps/world.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
-import type { CommandSession, SessionCommand } from '../../steps/world.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import {
-  type Result,
-  type ResultReader,
-  readingPrepareResult,
-  readingQueryResult,
-} from '../../wire/response.js';
+import type { Result, ResultReader } from '../../wire/response.js';
+import { readingPrepareResult, readingQueryResult } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 import type { SessionConnections } from '../connections.js';
 

@@ -10,22 +10,10 @@ import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
 import { isRecycleName } from '../trigger-scan.js';
-import {
-  type LockWait,
-  NOT_OURS,
-  refusedVerdict,
-  tooMany,
-  unclear,
-  unexplained,
-  type Verdict,
-} from '../verdict.js';
-import {
-  type Source,
-  type TableName,
-  takeIdentifier,
-  takeTableName,
-  takeTexts,
-} from './table-name.js';
+import type { LockWait, Verdict } from '../verdict.js';
+import { NOT_OURS, refusedVerdict, tooMany, unclear, unexplained } from '../verdict.js';
+import type { Source, TableName } from './table-name.js';
+import { takeIdentifier, takeTableName, takeTexts } from './table-name.js';
 
 /** Words after DROP that mean no base table. */
 const DROPPED_ELSE = [

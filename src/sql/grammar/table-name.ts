@@ -1,8 +1,9 @@
 /**
- * Names as the grammar accepts them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`.
- * Invariant: a parsed name means the same when it is quoted in the client's charset
- * (client-charset.ts), and is that of the table that the server would drop; any other is not a name
- * here, and the statement becomes unclear. Words that some server reserves are doubtful names.
+ * Names as the grammar accepts them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`;
+ * and string literals. Invariant: a parsed name means the same when it is quoted in the client's
+ * charset (client-charset.ts), and is that of the table that the server would drop; any other is
+ * not a name here, and the statement becomes unclear. Words that some server reserves are doubtful
+ * names.
  */
 import { isUtf8 } from 'node:buffer';
 import { CHARSET_TABLES, isStorable } from '../lex/client-charset.js';
@@ -89,7 +90,7 @@ export function takeIdentifier(
 
 /**
  * The same as a part of a table's name, in which MySQL turns characters beyond the BMP into
- * question marks (steps/names/client-names.ts).
+ * question marks (drop/steps/names/client-names.ts).
  */
 function takePart(tokens: Token[], source: Source): Identifier | null {
   const { flavour, charset } = source.mode;
@@ -102,24 +103,7 @@ function takePart(tokens: Token[], source: Source): Identifier | null {
 /** The bytes of a name: without its quotes, doubled ones taken once. */
 function identifierValue(token: Token, source: Source): Uint8Array {
   if (token.quote === 0) return source.bytes.slice(token.start, token.end);
-  const table = CHARSET_TABLES[source.mode.charset];
-  const close = source.bytes[token.end - 1] ?? 0;
-  const value: number[] = [];
-  for (let at = token.start + 1; at < token.end - 1; at++) {
-    const length = table.charLength(source.bytes, at, token.end - 1);
-    for (let index = 0; index < Math.max(length, 1); index++) {
-      value.push(source.bytes[at + index] ?? 0);
-    }
-    if (length > 1) at += length - 1;
-    else if (source.bytes[at] === close) at++;
-  }
-  return Uint8Array.from(value);
-}
-
-/** The same, decoded as far as it is ASCII: other bytes are question marks. */
-export function identifierText(token: Token, source: Source): string {
-  const value = identifierValue(token, source);
-  return Buffer.from(value.map((byte) => (byte < 0x80 ? byte : 0x3f))).toString('latin1');
+  return unescapeLiteral(source.bytes, token, { ...source.mode, noBackslashEscapes: true });
 }
 
 /** Whether a name can stand without quotes on every server. */
@@ -128,6 +112,58 @@ export function isUnquotedName(name: string): boolean {
   const isReserved = RESERVED.has(word) || MAYBE_RESERVED.has(word) || INTRODUCER.test(name);
   return /^[a-z_][a-z0-9_]*$/i.test(name) && !isReserved;
 }
+
+// ── string literals without a prefix ────────────────────────────────────────────────────────────
+// Only bytes of the statement are in one.
+
+/** Unescaped bytes in the client's charset. Null: there is none at the front. */
+export function takeLiteral(tokens: Token[], source: Source): Uint8Array | null {
+  const [token] = tokens;
+  if (token?.kind !== 'string' || source.bytes[token.start] !== token.quote) return null;
+  tokens.shift();
+  return unescapeLiteral(source.bytes, token, source.mode);
+}
+
+const BACKSLASH = 0x5c;
+const ESCAPES: ReadonlyMap<number, number> = new Map([
+  [0x6e, 0x0a], // \n
+  [0x74, 0x09], // \t
+  [0x72, 0x0d], // \r
+  [0x62, 0x08], // \b
+  [0x30, 0x00], // \0
+  [0x5a, 0x1a], // \Z
+]);
+
+/** `bytes[start, end)` is a literal without a prefix, or a quoted name, with its quotes. */
+export function unescapeLiteral(
+  bytes: Uint8Array,
+  { start, end }: { readonly start: number; readonly end: number },
+  mode: LexMode,
+): Uint8Array {
+  const table = CHARSET_TABLES[mode.charset];
+  const quote = bytes[end - 1];
+  const value: number[] = [];
+  for (let at = start + 1; at < end - 1; at++) {
+    const byte = bytes[at] ?? 0;
+    const length = table.charLength(bytes, at, end - 1);
+    if (length > 1) {
+      for (let index = 0; index < length; index++) value.push(bytes[at + index] ?? 0);
+      at += length - 1;
+    } else if (byte === BACKSLASH && !mode.noBackslashEscapes) {
+      at++;
+      const next = bytes[at] ?? 0;
+      // \_ and \% keep their backslash.
+      if (next === 0x5f || next === 0x25) value.push(BACKSLASH);
+      value.push(ESCAPES.get(next) ?? next);
+    } else {
+      value.push(byte);
+      if (byte === quote) at++;
+    }
+  }
+  return Uint8Array.from(value);
+}
+
+// ── reserved words ──────────────────────────────────────────────────────────────────────────────
 
 /** Words that no server accepts as an unquoted name, and words that some don't accept. */
 const EVERYWHERE = `

@@ -7,24 +7,11 @@
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
-import {
-  NOT_OURS,
-  type ShownDrops,
-  tooMany,
-  type UndoForm,
-  type UndoStatement,
-  type UndoTarget,
-  type Verdict,
-} from '../verdict.js';
+import type * as verdicts from '../verdict.js';
+import { NOT_OURS, tooMany, type Verdict } from '../verdict.js';
 import { dropVerdict } from './drop-table.js';
-import { takeLiteral } from './literal.js';
-import {
-  type Source,
-  type TableName,
-  takeIdentifier,
-  takeTableName,
-  takeTexts,
-} from './table-name.js';
+import type { Source, TableName } from './table-name.js';
+import { takeIdentifier, takeLiteral, takeTableName, takeTexts } from './table-name.js';
 
 /** The verdict on an UNDROP; `tokens` are those after this word. */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
@@ -104,14 +91,14 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
 }
 
 /** Null: the next token, if any is left, is neither a name nor an id. */
-function takeTarget(tokens: Token[], source: Source): UndoTarget | null {
+function takeTarget(tokens: Token[], source: Source): verdicts.UndoTarget | null {
   const id = takeLiteral(tokens, source);
   if (id !== null) return { names: [], id: Buffer.from(id).toString('latin1') };
   const names = takeNames(tokens, source);
   return names === null ? null : { names, id: null };
 }
 
-function takeOneTarget(tokens: Token[], source: Source): UndoTarget | null {
+function takeOneTarget(tokens: Token[], source: Source): verdicts.UndoTarget | null {
   const [first] = tokens;
   if (first?.kind === 'string') return takeTarget(tokens, source);
   const name = takeTableName(tokens, source);
@@ -129,7 +116,11 @@ function takeNames(tokens: Token[], source: Source): readonly TableName[] | null
   return names;
 }
 
-export function ended(tokens: Token[], statement: Statement, undo: UndoStatement): Verdict {
+export function ended(
+  tokens: Token[],
+  statement: Statement,
+  undo: verdicts.UndoStatement,
+): Verdict {
   const isEnded = tokens.length === 0 && statement.isComplete && !statement.isCut;
   return isEnded ? { kind: 'undo', statement: undo } : wrong(tokens, statement);
 }
@@ -140,7 +131,7 @@ export function wrong([token]: readonly Token[], { end, tokens: [head] }: Statem
   return { kind: 'undo', statement: { kind: 'syntax-error', at: token?.start ?? end, form } };
 }
 
-const FORM_OF: ReadonlyMap<string, UndoForm> = new Map([
+const FORM_OF: ReadonlyMap<string, verdicts.UndoForm> = new Map([
   ['SHOW', 'show'],
   ['HOLD', 'hold'],
   ['PURGE', 'purge'],
@@ -189,7 +180,7 @@ function takeCount(tokens: Token[], { bytes }: Source): number | null {
   return Number(text);
 }
 
-function takeShown(tokens: Token[]): ShownDrops | 'incomplete' | null {
+function takeShown(tokens: Token[]): verdicts.ShownDrops | 'incomplete' | null {
   if (takeTexts(tokens, 'FULL', 'DROPPED')) {
     return takeTexts(tokens, 'TABLES') ? 'full-tables' : 'incomplete';
   }

@@ -5,12 +5,8 @@
  * Invariant: the true mode is among the hypotheses. A property that these bytes don't depend on (no
  * backslash, no double quote, no byte that a charset reads in its own way) adds no hypothesis.
  */
-import {
-  CHARSET_TABLES,
-  CLIENT_CHARSETS,
-  type ClientCharset,
-  clientCharsetOf,
-} from './client-charset.js';
+import type { ClientCharset } from './client-charset.js';
+import { CHARSET_TABLES, CLIENT_CHARSETS, clientCharsetOf } from './client-charset.js';
 
 export type Flavour = 'mysql' | 'mariadb';
 

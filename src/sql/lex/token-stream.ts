@@ -4,13 +4,8 @@
  * stored program, which knows the meaning of the `;`, goes on.
  */
 
-import {
-  KEPT_MAX,
-  type Reading,
-  SLICE_BYTES,
-  STRUCTURE_BYTES_MAX,
-  Unreadable,
-} from '../reading.js';
+import type { Reading } from '../reading.js';
+import * as bounds from '../reading.js';
 import type { LexedText } from './comments.js';
 import { Lexer, type Token } from './lexer.js';
 
@@ -47,7 +42,7 @@ export class TokenStream extends Lexer {
     super(text);
     this.next();
     this.takenEnd = this.start;
-    this.#boundAt = this.start + STRUCTURE_BYTES_MAX;
+    this.#boundAt = this.start + bounds.STRUCTURE_BYTES_MAX;
     if (!this.isAtStop) this.tokens.push(this.token());
   }
 
@@ -67,13 +62,13 @@ export class TokenStream extends Lexer {
     this.namesRecycle ||= this.isRecycleName;
     this.takenEnd = this.end;
     // Other readings wait while a structure is read.
-    if (this.takenEnd > this.#boundAt) throw new Unreadable();
+    if (this.takenEnd > this.#boundAt) throw new bounds.Unreadable();
     this.next();
     this.hasDrop ||= isDrop && this.isWord(...DROPPABLE);
     if (this.tokens.length >= this.keptMax) return;
     // A broken literal is kept, so that no grammar takes the tokens before it for the whole.
     if (!this.isAtStop || this.kind === 'error') this.tokens.push(this.token());
-    if (this.tokens.length >= KEPT_MAX) throw new Unreadable();
+    if (this.tokens.length >= bounds.KEPT_MAX) throw new bounds.Unreadable();
   }
 
   skipToStop(): void {
@@ -87,7 +82,7 @@ export class TokenStream extends Lexer {
     this.#boundAt = Number.POSITIVE_INFINITY;
     while (!this.isAtStop) {
       this.step();
-      if (this.takenEnd - from < SLICE_BYTES) continue;
+      if (this.takenEnd - from < bounds.SLICE_BYTES) continue;
       from = this.takenEnd;
       yield;
     }

@@ -1,8 +1,9 @@
 /** New due times for what is about to be relocated: later ones, or none. */
+
+import type { ServicePool } from '../../../src/connections/pool/pools.js';
 import { UndropError } from '../../../src/errors.js';
 import { renew } from '../../../src/held/relocate/due-times.js';
 import { parseHoldName } from '../../../src/names/names.js';
-import type { ServicePool } from '../../../src/service/pool/pools.js';
 
 const ID = '0195a1b2c3d4700080000000000000ff';
 const HELD = {
@@ -23,23 +24,18 @@ function serverAt(utcNow: string): ServicePool {
   };
 }
 
-async function dueAt(utcNow: string, lostMsMin?: number): Promise<string | undefined> {
-  const options = lostMsMin === undefined ? {} : { lostMsMin };
-  const [table] = await renew(serverAt(utcNow), [HELD], { holdOf: () => 60_000, ...options });
-  return parseHoldName(table?.newName ?? '')?.due.toISOString();
-}
-
-test('a table is held from now on, under the same id', async () => {
-  expect(await dueAt('2026-03-08T12:30:00Z')).toBe('2026-03-08T12:31:00.000Z');
-});
-
-test('no due time moves into the past, as where the clock of the server was set back', async () => {
-  expect(await dueAt('2026-03-08T11:00:00Z')).toBeUndefined();
-});
-
-test('what is hardly lost is not worth another name', async () => {
-  expect(await dueAt('2026-03-08T11:59:59Z', 60_000)).toBeUndefined();
-  expect(await dueAt('2026-03-08T12:00:01Z', 60_000)).toBe('2026-03-08T12:01:01.000Z');
+test.each([
+  ['a table is held from now on, under the same id', '12:30:00', 0, '12:31:00'],
+  ['no due time moves into the past, as where a clock was set back', '11:00:00', 0, null],
+  ['what is hardly lost is not worth another name', '11:59:59', 60_000, null],
+  ['what is lost by more is', '12:00:01', 60_000, '12:01:01'],
+])('%s', async (_what, now, lostMsMin, due) => {
+  const [table] = await renew(serverAt(`2026-03-08T${now}Z`), [HELD], {
+    holdOf: () => 60_000,
+    lostMsMin,
+  });
+  const expected = due === null ? undefined : `2026-03-08T${due}.000Z`;
+  expect(parseHoldName(table?.newName ?? '')?.due.toISOString()).toBe(expected);
 });
 
 test('only what is in HOLD has another due time', async () => {

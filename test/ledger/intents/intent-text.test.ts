@@ -1,12 +1,10 @@
 /** The texts that run while the client waits: what they ask which server, and what they learn. */
-import {
-  intentTexts,
-  readIntentFacts,
-  type ServerShape,
-} from '../../../src/ledger/intents/intent-text.js';
+
+import type { Row, Rows } from '../../../src/connections/pool/pools.js';
+import { renderQuery } from '../../../src/connections/sql.js';
+import type { ServerShape } from '../../../src/ledger/intents/intent-text.js';
+import { intentTexts, readIntentFacts } from '../../../src/ledger/intents/intent-text.js';
 import type { DropIntent } from '../../../src/ledger/write.js';
-import type { Row, Rows } from '../../../src/service/pool/pools.js';
-import { renderQuery } from '../../../src/service/sql.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const NOW = new Date('2026-11-20T08:09:10Z');

@@ -1,21 +1,12 @@
 /** When a long text of a session takes memory, and in whose name. */
 import { jest } from '@jest/globals';
 import { textRoom } from '../../../src/session/gate/text-room.js';
-import { encodePacket } from '../../../src/wire/framing.js';
-import { exchange } from '../../support/conversation.js';
-import {
-  type Bench,
-  type Connected,
-  logIn,
-  openBench,
-  passes,
-} from '../../support/session-bench.js';
+import type { Bench, Connected } from '../../support/session-bench.js';
+import { logIn, OK, openBench, passes, queryPacket } from '../../support/session-bench.js';
 
-const NAME = 'mysql-9.7/deprecate-eof';
-const OK = exchange(NAME, 'COM_PING').answer;
-const query = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
-const SELECT = query('SELECT 1');
-const LONG = query(`UPDATE t SET a = '${'x'.repeat(400_000)}'`);
+const SELECT = queryPacket('SELECT 1');
+const LONG = queryPacket(`UPDATE t SET a = '${'x'.repeat(400_000)}'`);
+const HUGE = queryPacket(`UPDATE t SET a = '${'x'.repeat(16_000_000)}'`);
 
 let bench: Bench;
 let connected: Connected;
@@ -24,7 +15,7 @@ const enter = jest.spyOn(textRoom, 'enter');
 beforeEach(async () => {
   enter.mockClear();
   bench = await openBench();
-  connected = await logIn(bench, NAME);
+  connected = await logIn(bench);
 });
 
 afterEach(async () => {
@@ -69,6 +60,22 @@ test('where it can’t be known what was answered, it ends the session', async (
   await client.ended();
   expect(enter).not.toHaveBeenCalled();
 });
+
+test.each(['all of it', 'half of it'])(
+  'the memory is released when the session ends with %s sent',
+  async (sent) => {
+    const { client, server } = connected;
+    const leave = jest.fn<() => void>();
+    enter.mockReturnValueOnce({ grow: () => true, arrived: () => undefined, leave });
+    // The server does not read, so that the sink stays full.
+    server.handOver();
+    client.send(sent === 'all of it' ? HUGE : HUGE.subarray(0, HUGE.length >> 1));
+    await client.until('held', () => (bench.counters.bytesFromClients ?? 0) > HUGE.length >> 1);
+    expect(leave).not.toHaveBeenCalled();
+    bench.listener.cut();
+    expect(leave).toHaveBeenCalled();
+  },
+);
 
 test('the memory counts for a name at its address, as the name alone may be another’s', async () => {
   const { client, server } = connected;

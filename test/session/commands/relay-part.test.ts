@@ -5,7 +5,7 @@
 import { type PartEnd, StatementRelay } from '../../../src/session/commands/relay-part.js';
 import * as com from '../../../src/wire/commands.js';
 import { encodePacket } from '../../../src/wire/framing.js';
-import { everySplit, lend, singleBytes } from '../../support/chunks.js';
+import { everySplit, lend, packetsIn, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
 
 interface Relayed {
@@ -42,19 +42,9 @@ const answers = conversations().flatMap(({ name, exchanges }) =>
     .map(({ title, answer }) => ({ name, title, answer })),
 );
 
-function packetsOf(bytes: Buffer): readonly Buffer[] {
-  const packets: Buffer[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const size = 4 + bytes.readUIntLE(at, 3);
-    packets.push(bytes.subarray(at, at + size));
-    at += size;
-  }
-  return packets;
-}
-
 /** The same packets with sequence ids that are higher by so much. */
 function shifted(bytes: Buffer, by: number): Buffer {
-  const packets = packetsOf(bytes).map((packet) => {
+  const packets = packetsIn(bytes).map((packet) => {
     const moved = Buffer.from(packet);
     moved[3] = ((packet[3] ?? 0) + by) & 0xff;
     return moved;
@@ -107,7 +97,7 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])(
     expect(said).toHaveLength(answer.length);
     expect(changed).toHaveLength(name.endsWith('deprecate-eof') ? 1 : 2);
     expect(end).toMatchObject({ hasFailed: false });
-    expect(end?.sequenceId).toBe(packetsOf(answer).length + 1);
+    expect(end?.sequenceId).toBe(packetsIn(answer).length + 1);
   });
 
   test.each([true, false])('an error goes to the client, and nothing after it (%s)', (isLast) => {
@@ -123,7 +113,7 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])(
 
 test('a report of progress among rows is neither an end nor an error', () => {
   const name = 'mariadb-11.8/eof';
-  const packets = packetsOf(exchange(name, 'one row of two columns, one of them NULL').answer);
+  const packets = packetsIn(exchange(name, 'one row of two columns, one of them NULL').answer);
   const report = encodePacket(Buffer.from('ffffff010101e80300036f6e65', 'hex'), 9);
   for (let at = 1; at < packets.length; at++) {
     const answer = Buffer.concat([...packets.slice(0, at), report, ...packets.slice(at)]);

@@ -2,17 +2,12 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
-import {
-  assertNotOwn,
-  type Dialled,
-  type DialOptions,
-  dialUpstream,
-  leadsTo,
-} from '../../../src/session/dial/dial.js';
+import type { Dialled, DialOptions } from '../../../src/session/dial/dial.js';
+import { assertNotOwn, dialUpstream, leadsTo } from '../../../src/session/dial/dial.js';
 import { breakOff } from '../../support/break-off.js';
 import { exchange } from '../../support/conversation.js';
+import { GREETING } from '../../support/session-bench.js';
 
-const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 const QUICK: DialOptions = { connectTimeoutMs: 5_000, greetingTimeoutMs: 5_000 };
 
 const servers: net.Server[] = [];
@@ -76,6 +71,14 @@ describe('a name', () => {
     await expect(dialled([name], options)).rejects.toThrow(/nobody\.example ENOTFOUND/);
     const { address } = await dialled([name, { host: '127.0.0.2', port }], options);
     expect(address).toEqual({ host: '127.0.0.2', port });
+  });
+
+  test('none of whose addresses answers is told of with each of them (wire 54)', async () => {
+    const resolve = async () => ['127.0.0.2', '127.0.0.3'];
+    // Nothing listens on that port.
+    const words = /127\.0\.0\.2:1 ECONNREFUSED; 127\.0\.0\.3:1 ECONNREFUSED/;
+    const dialling = dialled([{ host: 'db.example', port: 1 }], { ...QUICK, resolve });
+    await expect(dialling).rejects.toThrow(words);
   });
 
   test('whose resolver is silent is given up in time (wire 54)', async () => {

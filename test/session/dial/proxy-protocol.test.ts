@@ -2,31 +2,32 @@
  * Clients behind a load balancer that says who they are, on real sockets. What servers are told of
  * them is in server/client-address.test.ts.
  */
-import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
 import { encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
 import { singleBytes } from '../../support/chunks.js';
-import { exchange } from '../../support/conversation.js';
-import { arrives, errorTo, openBench } from '../../support/session-bench.js';
+import {
+  arrives,
+  errorTo,
+  GREETING,
+  openBench,
+  useWay,
+  WAYS,
+} from '../../support/session-bench.js';
 
-const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
 const HEADER = encodeProxyHeader(
   { host: '10.1.2.3', port: 51234 },
   { host: '10.0.0.1', port: 3307 },
 );
 
-// By streams first: raw handles are tried for once, and used from then on.
-describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wire 58)', (way) => {
-  beforeAll(async () => {
-    if (way === 'raw handles') expect(await chooseRelay()).toBe('raw');
-  });
+describe.each(WAYS)('a client that is announced, by %s (wire 58)', (way) => {
+  beforeAll(() => useWay(way));
 
   test.each([
     ['by version 2', HEADER],
     ['by version 1', Buffer.from('PROXY TCP4 10.1.2.3 10.0.0.1 51234 3307\r\n')],
     ['as a health check', Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex')],
   ])('%s gets its greeting, and no sooner', async (_name, header) => {
-    await using bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: () => true });
     const client = await bench.client();
     for (const byte of singleBytes(header)) {
       expect(bench.counters.sessionsTotal).toBe(0);
@@ -40,7 +41,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
     ['by something else', Buffer.from('0a352e37'), /expected a header of the PROXY protocol/],
     ['with bytes behind', Buffer.concat([HEADER, Buffer.of(1)]), /more bytes followed/],
   ])('%s is told so, and the server hears nothing of it', async (_name, bytes, problem) => {
-    await using bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: () => true });
     const client = await bench.client();
     client.send(bytes);
     const { text } = await errorTo(client);
@@ -52,14 +53,14 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   });
 
   test('that says nothing is told what was missing', async () => {
-    await using bench = await openBench({ isAnnounced: true, headerTimeoutMs: 30 });
+    await using bench = await openBench({ isAnnounced: () => true, headerTimeoutMs: 30 });
     const client = await bench.client();
     expect((await errorTo(client)).text).toMatch(/none came within 30 ms/);
     await client.ended();
   });
 
   test('that goes without a word is let go', async () => {
-    await using bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: () => true });
     const client = await bench.client();
     client.end();
     await client.ended();
@@ -68,7 +69,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wi
   });
 
   test('in the middle of its header is let go', async () => {
-    await using bench = await openBench({ isAnnounced: true });
+    await using bench = await openBench({ isAnnounced: () => true });
     const client = await bench.client();
     client.send(HEADER.subarray(0, 20));
     client.end();

@@ -4,9 +4,8 @@ import type { UndropError } from '../../../src/errors.js';
 import { type TextOwner, TextRoom } from '../../../src/session/gate/text-room.js';
 
 const KIB = 1024;
-const never = () => new AbortController().signal;
 
-interface Options extends Partial<Pick<TextOwner, 'account' | 'address' | 'over'>> {
+interface Options extends Partial<Pick<TextOwner, 'account' | 'address'>> {
   readonly bytes?: number;
 }
 
@@ -17,7 +16,7 @@ function roomOf(kib: number) {
   const enter = (name: string, { bytes = 1_000 * KIB, ...own }: Options = {}) => {
     const onRoom = jest.fn();
     const onLost = jest.fn<(error: UndropError) => void>();
-    const owner = { account: name, address: name, over: never(), onRoom, onLost, ...own };
+    const owner = { account: name, address: name, onRoom, onLost, ...own };
     const place = room.enter(bytes, owner);
     return { ...place, onRoom, onLost, growKib: (kib: number) => place.grow(kib * KIB) };
   };
@@ -121,19 +120,6 @@ test('a text waits for a minute at most, and arrives within five', () => {
   pass(241, (second) => slow.growKib(59 + second));
   for (const text of [waiting, slow]) expect(text.onLost).toHaveBeenCalledTimes(1);
   for (const text of [here, first]) expect(text.onLost).not.toHaveBeenCalled();
-});
-
-test('the memory of a session that is over is released, and of one that was over before', () => {
-  const { enter } = roomOf(1_000);
-  const over = new AbortController();
-  enter('a', { over: over.signal }).growKib(500);
-  const first = enter('a');
-  first.growKib(100);
-  const waiting = enter('a');
-  expect(waiting.growKib(300)).toBe(false);
-  over.abort();
-  expect(waiting.onRoom).toHaveBeenCalledTimes(1);
-  enter('a', { over: over.signal }).leave();
 });
 
 test('a text whose last bytes find no memory is read on', () => {

@@ -2,29 +2,28 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UndropError } from '../../../src/errors.js';
-import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { openProxyTls, type TlsSettings } from '../../../src/session/login/tls.js';
 import * as caps from '../../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../../src/wire/framing.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
-import { exchange, payload } from '../../support/conversation.js';
+import { greetingWith, payload } from '../../support/conversation.js';
 import { loginAnswer } from '../../support/login-answers.js';
+import type { Bench, BenchOptions, Peer } from '../../support/session-bench.js';
 import {
-  type Bench,
-  type BenchOptions,
   errorTo,
+  GREETING,
   NO_TLS,
   openBench,
-  type Peer,
+  PING,
   passes,
+  RESPONSE,
   serverIsExcused,
+  useWay,
+  WAYS,
 } from '../../support/session-bench.js';
 import { acceptTls, startTls } from '../../support/tls-peers.js';
-
-/** By streams first: raw handles are tried for once, and used from then on. */
-const WAYS = ['streams', 'raw handles'];
 
 let files: Certificates;
 let bench: Bench | null = null;
@@ -40,10 +39,7 @@ afterEach(async () => {
 
 afterAll(() => files.remove());
 
-const LOGIN = exchange('mysql-9.7/deprecate-eof', 'login').spoken.map(({ packet }) => packet);
-const [GREETING = Buffer.alloc(0), RESPONSE = Buffer.alloc(0)] = LOGIN;
 const OK = Buffer.from('00000002000000', 'hex');
-const PING = encodePacket(Buffer.from([0x0e]), 0);
 
 function userIn(response: Buffer): string {
   return decodeHandshakeResponse41(payload(response)).user;
@@ -57,15 +53,6 @@ function inTls(): { readonly request: Buffer; readonly response: Buffer } {
     request: encodePacket(response.subarray(0, 32), 1),
     response: encodePacket(response, 2),
   };
-}
-
-/** A greeting of a server that has TLS, or none. */
-function greetingWith(offersTls: boolean): Buffer {
-  const copy = Buffer.from(GREETING);
-  const { lowOffset } = decodeHandshakeV10(payload(GREETING));
-  const low = copy.readUInt16LE(4 + lowOffset) & ~caps.CLIENT_SSL;
-  copy.writeUInt16LE(low | (offersTls ? caps.CLIENT_SSL : 0), 4 + lowOffset);
-  return copy;
 }
 
 interface Greeted {
@@ -82,7 +69,7 @@ async function greeted(
   bench = await openBench({ ...options, tls });
   const client = await bench.client();
   const server = await bench.accepted();
-  const sent = greetingWith(options.serverHasTls ?? true);
+  const sent = greetingWith(GREETING, options.serverHasTls ?? true);
   server.send(sent);
   const seen = decodeHandshakeV10(payload(await client.take(sent.length)));
   return { client, server, offersTls: caps.hasFlag(seen.capabilities, caps.CLIENT_SSL) };
@@ -132,9 +119,7 @@ function expectSameResponse(packet: Buffer, sequenceId: number, wantsTls: boolea
 }
 
 describe.each(WAYS)('by %s', (way) => {
-  beforeAll(async () => {
-    if (way === 'raw handles') expect(await chooseRelay()).toBe('raw');
-  });
+  beforeAll(() => useWay(way));
 
   describe('a client', () => {
     test('[20] is offered none without a certificate, and TLS never passes through (wire 20)', async () => {

@@ -1,9 +1,10 @@
 /**
  * Statements of ours on the user's session: sent at once, read back in any cut, nothing mixed up.
  */
+
+import type { UserCommand } from '../../../src/drop/steps/world.js';
 import { ResponseTracker } from '../../../src/relay/response-tracker.js';
 import { WireUserSession } from '../../../src/session/user-session/wire-user-session.js';
-import type { UserCommand } from '../../../src/steps/world.js';
 import * as com from '../../../src/wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../../src/wire/framing.js';
 import { encodeErr, type Result } from '../../../src/wire/response.js';

@@ -1,5 +1,5 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
-import { unescapeLiteral } from '../../../src/sql/grammar/literal.js';
+import { unescapeLiteral } from '../../../src/sql/grammar/table-name.js';
 import {
   CLIENT_CHARSETS,
   type ClientCharset,
@@ -148,15 +148,6 @@ describe('literals', () => {
 // ── comments ─────────────────────────────────────────────────────────────────────────────────────
 // The ordinary comments of a text, as the server tells them from code and literals.
 
-const MODE: LexMode = {
-  flavour: 'mysql',
-  versionId: 90_704,
-  ansiQuotes: false,
-  noBackslashEscapes: false,
-  squareBrackets: false,
-  charset: 'utf8',
-};
-
 test.each<[string, readonly string[], Partial<LexMode>?]>([
   ['DROP TABLE t', []],
   ['/* a */ DROP /*b*/ TABLE/**/t /* c */', [' a ', 'b', '', ' c ']],
@@ -174,7 +165,7 @@ test.each<[string, readonly string[], Partial<LexMode>?]>([
   ['DROP TABLE t /* a', []],
   ['/* a */', [' a ']],
 ])('of %s', (text, comments, mode = {}) => {
-  const found = commentsOf(Buffer.from(text), { ...MODE, ...mode });
+  const found = commentsOf(Buffer.from(text), lexMode('mysql-9.7', { charset: 'utf8', ...mode }));
   expect(found?.map(({ body, isLine }) => `${isLine ? '--' : ''}${Buffer.from(body)}`)).toEqual(
     comments,
   );

@@ -1,17 +1,13 @@
 /** The client's answer to the greeting: what is read of it, and what is passed on. */
 import * as caps from '../../../src/wire/capabilities.js';
-import {
-  anonymousResponse,
-  decodeHandshakeResponse41,
-  isProtocol41,
-  isSslRequest,
-  relayResponse,
-} from '../../../src/wire/connection/handshake-response41.js';
+import * as responses from '../../../src/wire/connection/handshake-response41.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { truncations } from '../../support/chunks.js';
 import { conversations, payload } from '../../support/conversation.js';
 
 const BASE = caps.CLIENT_LONG_PASSWORD | caps.CLIENT_PROTOCOL_41;
+const SECURE = BASE | caps.CLIENT_SECURE_CONNECTION;
+const SCHEMA = caps.CLIENT_CONNECT_WITH_DB;
 
 function head(flags: number, mariadb = 0): Buffer {
   const bytes = Buffer.alloc(32);
@@ -28,64 +24,42 @@ function response(flags: number, ...parts: readonly (string | Buffer)[]): Buffer
 
 describe('where the answer to the scramble stands', () => {
   const secret = '\x01\x02\x03';
+  const lenenc = SECURE | caps.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA | SCHEMA;
+  const length = Buffer.from('fc0300', 'hex');
   test.each([
-    [
-      'behind a length of one byte',
-      response(
-        BASE | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_CONNECT_WITH_DB,
-        'me\0',
-        `\x03${secret}`,
-        'shop\0',
-      ),
-    ],
-    [
-      'behind a lenenc length',
-      response(
-        BASE |
-          caps.CLIENT_SECURE_CONNECTION |
-          caps.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA |
-          caps.CLIENT_CONNECT_WITH_DB,
-        'me\0',
-        Buffer.from('fc0300', 'hex'),
-        secret,
-        'shop\0',
-      ),
-    ],
-    ['before a NUL', response(BASE | caps.CLIENT_CONNECT_WITH_DB, 'me\0', `${secret}\0`, 'shop\0')],
+    ['behind a length of one byte', response(SECURE | SCHEMA, 'me\0', `\x03${secret}`, 'shop\0')],
+    ['behind a lenenc length', response(lenenc, 'me\0', length, secret, 'shop\0')],
+    ['before a NUL', response(BASE | SCHEMA, 'me\0', `${secret}\0`, 'shop\0')],
   ])('%s', (_name, bytes) => {
-    const decoded = decodeHandshakeResponse41(bytes);
+    const decoded = responses.decodeHandshakeResponse41(bytes);
     expect(decoded.user).toBe('me');
     expect(decoded.schema?.toString()).toBe('shop');
   });
 });
 
 test('a client that names a schema by its flag alone has none', () => {
-  const bytes = response(
-    BASE | caps.CLIENT_SECURE_CONNECTION | caps.CLIENT_CONNECT_WITH_DB,
-    'me\0',
-    '\0',
-  );
-  expect(decodeHandshakeResponse41(bytes).schema).toBeNull();
+  const bytes = response(SECURE | SCHEMA, 'me\0', '\0');
+  expect(responses.decodeHandshakeResponse41(bytes).schema).toBeNull();
 });
 
 test('a schema in another character set is kept as bytes', () => {
   const name = Buffer.from([0xd6, 0xd0]);
-  const bytes = response(BASE | caps.CLIENT_CONNECT_WITH_DB, 'me\0', '\0', name, '\0');
-  expect(decodeHandshakeResponse41(bytes).schema).toEqual(name);
+  const bytes = response(BASE | SCHEMA, 'me\0', '\0', name, '\0');
+  expect(responses.decodeHandshakeResponse41(bytes).schema).toEqual(name);
 });
 
 test('MariaDB’s word counts only where bit 0 is clear', () => {
   const mysql = Buffer.concat([head(BASE, 0xffff), Buffer.from('me\0\0')]);
   const mariadb = Buffer.concat([head(caps.CLIENT_PROTOCOL_41, 0xffff), Buffer.from('me\0\0')]);
-  expect(decodeHandshakeResponse41(mysql).capabilities.mariadb).toBe(0);
-  expect(decodeHandshakeResponse41(mariadb).capabilities.mariadb).toBe(0xffff);
+  expect(responses.decodeHandshakeResponse41(mysql).capabilities.mariadb).toBe(0);
+  expect(responses.decodeHandshakeResponse41(mariadb).capabilities.mariadb).toBe(0xffff);
 });
 
 describe('passed on', () => {
   test('it has lost what was not offered, and nothing else', () => {
     const flags = BASE | caps.CLIENT_COMPRESS | caps.CLIENT_SSL | caps.CLIENT_CONNECT_ATTRS;
     const bytes = Buffer.concat([head(flags), Buffer.from('me\0secret\0attributes')]);
-    const relayed = relayResponse(bytes, decodeHandshakeResponse41(bytes));
+    const relayed = responses.relayResponse(bytes, responses.decodeHandshakeResponse41(bytes));
     expect(relayed.readUInt32LE(0)).toBe(BASE | caps.CLIENT_CONNECT_ATTRS);
     expect(relayed.subarray(4).equals(bytes.subarray(4))).toBe(true);
     expect(bytes.readUInt32LE(0)).toBe(flags);
@@ -93,28 +67,28 @@ describe('passed on', () => {
 
   test('it has lost COM_MULTI of MariaDB', () => {
     const bytes = Buffer.concat([head(caps.CLIENT_PROTOCOL_41, 0xff), Buffer.from('me\0\0')]);
-    const relayed = relayResponse(bytes, decodeHandshakeResponse41(bytes));
+    const relayed = responses.relayResponse(bytes, responses.decodeHandshakeResponse41(bytes));
     expect(relayed.readUInt32LE(28)).toBe(0x3d);
   });
 
   test('MySQL’s reserved bytes stay as the client sent them', () => {
     const bytes = Buffer.concat([head(BASE, 0xff), Buffer.from('me\0\0')]);
-    const relayed = relayResponse(bytes, decodeHandshakeResponse41(bytes));
+    const relayed = responses.relayResponse(bytes, responses.decodeHandshakeResponse41(bytes));
     expect(relayed.equals(bytes)).toBe(true);
   });
 });
 
 describe('of a client that', () => {
   test('goes on in TLS it is an SSLRequest of 32 bytes', () => {
-    expect(isSslRequest(head(BASE | caps.CLIENT_SSL))).toBe(true);
-    expect(isSslRequest(head(BASE))).toBe(false);
-    expect(isSslRequest(response(BASE | caps.CLIENT_SSL, 'me\0\0'))).toBe(false);
+    expect(responses.isSslRequest(head(BASE | caps.CLIENT_SSL))).toBe(true);
+    expect(responses.isSslRequest(head(BASE))).toBe(false);
+    expect(responses.isSslRequest(response(BASE | caps.CLIENT_SSL, 'me\0\0'))).toBe(false);
   });
 
   test('is older than 4.1 it is refused, whatever its length', () => {
-    expect(isProtocol41(head(BASE))).toBe(true);
-    expect(isProtocol41(head(caps.CLIENT_LONG_PASSWORD))).toBe(false);
-    for (const cut of truncations(head(BASE))) expect(isProtocol41(cut)).toBe(false);
+    expect(responses.isProtocol41(head(BASE))).toBe(true);
+    expect(responses.isProtocol41(head(caps.CLIENT_LONG_PASSWORD))).toBe(false);
+    for (const cut of truncations(head(BASE))) expect(responses.isProtocol41(cut)).toBe(false);
   });
 });
 
@@ -125,10 +99,10 @@ test('those that real servers took are read; cut short they are malformed or a s
   });
   expect(taken.length).toBeGreaterThan(30);
   for (const bytes of taken) {
-    expect(['root', 'pass']).toContain(decodeHandshakeResponse41(bytes).user);
+    expect(['root', 'pass']).toContain(responses.decodeHandshakeResponse41(bytes).user);
     for (const cut of truncations(bytes)) {
       try {
-        expect(decodeHandshakeResponse41(cut).user).toMatch(/^(root|pass)$/);
+        expect(responses.decodeHandshakeResponse41(cut).user).toMatch(/^(root|pass)$/);
       } catch (error) {
         expect(error).toBeInstanceOf(MalformedPacketError);
       }
@@ -137,10 +111,10 @@ test('those that real servers took are read; cut short they are malformed or a s
 });
 
 test('the response of nobody is one that servers can read', () => {
-  const bytes = anonymousResponse();
-  expect(isProtocol41(bytes)).toBe(true);
-  expect(isSslRequest(bytes)).toBe(false);
-  const { user, schema, capabilities } = decodeHandshakeResponse41(bytes);
+  const bytes = responses.anonymousResponse();
+  expect(responses.isProtocol41(bytes)).toBe(true);
+  expect(responses.isSslRequest(bytes)).toBe(false);
+  const { user, schema, capabilities } = responses.decodeHandshakeResponse41(bytes);
   expect({ user, schema }).toEqual({ user: '', schema: null });
   expect(capabilities.flags & caps.CLIENT_PLUGIN_AUTH).not.toBe(0);
 });

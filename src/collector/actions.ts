@@ -1,0 +1,299 @@
+/**
+ * `Actions` performs the next step of one table, on the lock's connection.
+ *
+ * Invariant: every action follows a fresh read of its table. If the server refuses an action for
+ * one table, that is logged and tried again later; it never stops the others.
+ */
+import { assert, assertNever } from '../assert.js';
+import { isServerError, unlessRefused } from '../connections/errors.js';
+import { hasRows, type ServerFacts } from '../connections/server-facts.js';
+import { ident, note, sql } from '../connections/sql.js';
+import { UNLESS_PAUSED } from '../ledger/control.js';
+import { type LedgerRow, type LedgerState, LIVE_STATES } from '../ledger/entry.js';
+import { reportAndKeep } from '../ledger/history.js';
+import { findRows } from '../ledger/read.js';
+import { recordState } from '../ledger/write.js';
+import * as names from '../names/names.js';
+import * as ER from '../wire/server-errors.js';
+import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
+import type { Collectable } from './collectable.js';
+import { nextStep, type StateChange, type TableFacts } from './next-step.js';
+import { Purger, type WorkOptions } from './purge/purge.js';
+import { isLostByEngine, readCachedPages, readPoolFacts, readTableFacts } from './table-facts.js';
+
+/** Multiples of the buffer pool. */
+const TURNOVER = 2;
+
+export class Actions {
+  readonly #options: ActionContext;
+  readonly #purger: Purger;
+  #cachedPages: ReadonlyMap<string, number> | null = null;
+  /** By id: pages read when it was first seen in EVAC. If it is lost, EVAC lasts longer. */
+  readonly #readAtEvac = new Map<string, number>();
+
+  constructor(options: ActionContext) {
+    this.#options = options;
+    this.#purger = new Purger(options);
+  }
+
+  /** Forgets what is read once for all tables of a round. */
+  beginRound(): void {
+    this.#cachedPages = null;
+  }
+
+  /** Moves one table as far as it can go at once. `now`: the server's UTC clock. */
+  advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
+    return tolerant(this.#advance(table, server, now));
+  }
+
+  /**
+   * Deletes rows of tables in PURGE, one after another until `untilMs` and while the lease is
+   * fresh; a table without rows moves on. Resolves to the outcomes of the tables that were reached.
+   */
+  async purge(tables: readonly Collectable[], work: WorkOptions) {
+    const { monotonicMs, signal, lease } = this.#options;
+    const reached: { readonly table: Collectable; readonly outcome: ActionOutcome }[] = [];
+    // A scan that has begun would begin anew, so it stays first.
+    const begun = tables.filter((table) => this.#purger.isUnderWay(table));
+    for (const table of new Set([...begun, ...tables])) {
+      const outcome = await this.#purge(table, work);
+      reached.push({ table, outcome });
+      if (outcome.kind === 'throttled' || outcome.kind === 'paused') break;
+      if (signal.aborted || monotonicMs() >= work.untilMs || !lease.isFresh) break;
+    }
+    return reached;
+  }
+
+  async #purge(table: Collectable, work: WorkOptions): Promise<ActionOutcome> {
+    const before = await this.advance(table, work.server, work.now);
+    if (before.kind !== 'purge') return before;
+    const outcome = await tolerant(this.#purger.work(table, work));
+    if (outcome.kind === 'left') this.#purger.forget();
+    const isOver = outcome.kind === 'progress' && !this.#purger.isUnderWay(table);
+    return isOver ? this.advance(table, work.server, work.now) : outcome;
+  }
+
+  async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
+    const { settings, throttle } = this.#options;
+    let table = first;
+    // At most HOLD → PURGE → EVAC → DROP → gone.
+    for (let steps = 0; steps < 5; steps += 1) {
+      const facts = await this.#readFacts(table, server);
+      if (facts === null) return PROGRESS;
+      const step = nextStep({ ...table, facts }, { server, settings, now: now() });
+      const wait = step.kind === 'move' || step.kind === 'drop' ? await throttle.wait(now()) : null;
+      if (wait !== null) return { kind: 'throttled', wait };
+      switch (step.kind) {
+        case 'wait':
+          return { kind: 'wait', until: step.until };
+        case 'blocked':
+          return { kind: 'left', because: step.because };
+        case 'purge':
+          return { kind: 'purge', table };
+        case 'look':
+          return PROGRESS;
+        case 'drop':
+          await removeTable(this.#options, table, facts);
+          return PROGRESS;
+        case 'move': {
+          this.#readAtEvac.delete(table.id);
+          const moved = await this.#moveOrRemove(table, server, { facts, step });
+          if (moved === null) return PROGRESS;
+          table = moved;
+          break;
+        }
+        default:
+          return assertNever(step);
+      }
+    }
+    return PROGRESS;
+  }
+
+  /** Null: it no longer exists. A due table that can't be renamed may have no rows left. */
+  async #moveOrRemove(
+    table: Collectable,
+    server: ServerFacts,
+    { facts, step }: { readonly facts: TableFacts; readonly step: StateChange },
+  ): Promise<Collectable | null> {
+    try {
+      return await moveTable(this.#options, table, step);
+    } catch (error) {
+      if (!isServerError(error, ER.ERROR_ON_RENAME)) throw error;
+      if (!(await isLostByEngine(this.#options.connection, table, server))) throw error;
+      await removeTable(this.#options, table, { ...facts, isLost: true });
+      return null;
+    }
+  }
+
+  /** Rows and pages are read only if the step depends on them, because both are costly. */
+  async #readFacts(table: Collectable, server: ServerFacts): Promise<TableFacts | null> {
+    const { connection } = this.#options;
+    const facts = await readTableFacts(connection, table, server);
+    if (facts === null) return null;
+    const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
+    const isOpen = mayPurge && !this.#purger.isUnderWay(table);
+    const empty = isOpen && !(await hasRows(connection, table));
+    if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
+    // If the account may not read them, an EVAC lasts its full time.
+    this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
+    const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
+    if (cachedPages !== undefined) return { ...facts, empty, cachedPages };
+    const { pages, isMuchDirty, read } = await readPoolFacts(connection);
+    const isEvacuated = this.#hasTurnedOver(table, pages, read);
+    return { ...facts, empty, cachedPages: isEvacuated ? 0 : null, isMuchDirty };
+  }
+
+  /**
+   * For servers that don't report cached pages: this table isn't read, so after others have read
+   * twice the pages of the buffer pool, hardly any of its own is left.
+   */
+  #hasTurnedOver({ id }: Collectable, pages: number, read: number): boolean {
+    const before = this.#readAtEvac.get(id) ?? read;
+    // A restarted server counts from 0, with an empty pool.
+    const since = read < before ? TURNOVER * pages : read - before;
+    this.#readAtEvac.set(id, before);
+    return pages > 0 && since >= TURNOVER * pages;
+  }
+}
+
+async function tolerant(action: Promise<ActionOutcome>): Promise<ActionOutcome> {
+  try {
+    return await action;
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    if (error.errno === ER.SUBQUERY_NO_1_ROW) return { kind: 'paused' };
+    return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
+  }
+}
+
+// ── transitions ──────────────────────────────────────────────────────────────────────────────────
+// `moveTable` performs one transition of the lifecycle: it renames a held table to the same id in
+// another state, in the same schema, by one atomic RENAME. `removeTable` is the last: the DROP. The
+// ledger follows; it is never needed.
+//
+// Invariant: if a table no longer has the expected name, it was restored or moved on meanwhile;
+// then nothing happens.
+
+const RENAME_DEADLINE_MS = 30_000;
+
+/** Resolves to the table under its new name, or to `null` if it no longer existed. */
+async function moveTable(
+  context: ActionContext,
+  table: Collectable,
+  { to, due, because }: StateChange,
+): Promise<Collectable | null> {
+  const name = names.formatHoldName({ state: to, id: table.id, due });
+  const from = ident(table.schema, table.name);
+  const renamed = context.connection.run(
+    [
+      UNLESS_PAUSED,
+      sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
+    ],
+    { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
+  );
+  if ((await unlessRefused(renamed, null, ...ER.ABSENT_TO_RENAME)) === null) return null;
+  const row = await followInLedger(context, table, { state: to, holdName: name });
+  const moved = { ...table, state: to, due, name };
+  if (isOwnTable(moved, row)) return moved;
+  const change = { from: table.state, to, because, until: names.shownDue(name) };
+  const event = {
+    event: 'transition',
+    ...auditFields(context.proxyId, moved, row),
+    ...change,
+  } as const;
+  await reportAndKeep(context, [event], { rowLogged: row?.rowLogged ?? table.logged });
+  return moved;
+}
+
+/**
+ * Whether the table never was a user's, so that the audit has no line for it: the barrier table of
+ * a DROP DATABASE, or the ghost table of a refused statement.
+ */
+function isOwnTable(table: Collectable, row: LedgerRow | null): boolean {
+  return names.isRetiredBarrier(table) || (row === null && names.ghostIdOf(table.id) === table.id);
+}
+
+/** The audit fields of a held table. */
+function auditFields(proxyId: string, table: Collectable, row: LedgerRow | null) {
+  const { id, schema: holdSchema, name: holdName } = table;
+  const { groupId: dropId = null, schema = null, table: own = null } = row ?? {};
+  return { proxyId, id, dropId, schema, table: own, holdSchema, holdName };
+}
+
+/**
+ * Records the change in the row of the table, if there is one. An error of the ledger does not stop
+ * the lifecycle.
+ */
+async function followInLedger(
+  { connection, log }: ActionContext,
+  { id, schema }: Collectable,
+  change: { readonly state: LedgerState; readonly holdName?: string },
+): Promise<LedgerRow | null> {
+  let row: LedgerRow | undefined;
+  try {
+    [row] = await findRows(connection, { by: 'id', prefix: id }, { texts: false });
+    if (row === undefined) return null;
+    await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    log.warn(
+      { event: 'collector', id, err: error },
+      'cannot record the new state of a held table; recovery will',
+    );
+  }
+  return row ?? null;
+}
+
+// ── the DROP ────────────────────────────────────────────────────────────────────────────────────
+
+/** A table of terabytes on an old server takes long; other proxies then wait for the lock. */
+const DROP_DEADLINE_MS = 600_000;
+
+/**
+ * Drops the table for good: the one physical DROP of the whole product. `facts`: read just now. May
+ * run twice.
+ *
+ * Invariant: the dropped table has a strict hold name in state DROP (or a due one, of a table that
+ * its engine has lost and that can't be renamed), is in a schema of undrop (or in the schema that
+ * the ledger's live row of that id has), and a fresh read finds no obstacle: no foreign key of
+ * another table, and in a recycle schema no trigger. The server checks foreign keys, too:
+ * foreign_key_checks is on.
+ */
+async function removeTable(context: ActionContext, table: Collectable, facts: TableFacts) {
+  const { connection, files } = context;
+  if (!names.isRecycleSchema(table.schema)) {
+    const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
+    const isKnown = rows.some(
+      (row) =>
+        row.id === table.id && row.holdSchema === table.schema && LIVE_STATES.includes(row.state),
+    );
+    assert(isKnown, 'a table outside our schemas is removed only on the word of the ledger');
+  }
+  assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
+  assertRemovable(table, facts);
+  if (facts.isLost !== true) await files.keep(table);
+  context.figures.sent.dropsSent++;
+  await connection.run(
+    [
+      UNLESS_PAUSED,
+      sql`SET SESSION foreign_key_checks = 1`,
+      sql`DROP ${note('remove', table.id)} TABLE IF EXISTS ${ident(table.schema, table.name)}`,
+    ],
+    { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
+  );
+  const change = { state: 'removed', holdName: table.name } as const;
+  const row = await followInLedger(context, table, change);
+  if (isOwnTable(table, row)) {
+    context.log.debug({ id: table.id }, 'removed a table of undrop itself');
+    return;
+  }
+  const event = { event: 'removal', ...auditFields(context.proxyId, table, row) } as const;
+  await reportAndKeep(context, [event], { rowLogged: row?.rowLogged ?? table.logged });
+}
+
+function assertRemovable({ name, id }: Collectable, { isLost = false }: TableFacts): void {
+  const parsed = names.parseHoldName(name);
+  assert(parsed !== null, `only a hold name is ever dropped, not ${name}`);
+  const isOver = parsed.state === 'DROP' || isLost;
+  assert(isOver && parsed.id === id, 'only a table in DROP is dropped, or one that is lost');
+}

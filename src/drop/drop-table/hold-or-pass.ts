@@ -1,0 +1,165 @@
+/**
+ * Decides about a DROP TABLE, a TRUNCATE or a drop of partitions that came as a query: it is held,
+ * or refused if it drops partitions, unless an operator allows it to pass to the server (a rule
+ * `native` for all its tables) or its user hints `destroy` and may.
+ *
+ * Invariant: a statement passes only by the facts of the session at that moment, not by a guess,
+ * and the log has a line for it before it goes. A rule that refuses wins over any hint, and one
+ * that may refuse wins over `destroy`.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { report, silentLog } from '../../log.js';
+import { mayBeNative, type Ruling } from '../../policy/decide.js';
+import { isInsistence } from '../../policy/rules.js';
+import { crossCheck } from '../../sql/cross-check.js';
+import { clientCharsetOf } from '../../sql/lex/client-charset.js';
+import type { DropTableStatement } from '../../sql/verdict.js';
+import * as drops from '../intercepted.js';
+import { accountIn, type SessionGuess } from '../steps/drop-options.js';
+import { refusalOfDestroying, refusalOfRecycled } from '../steps/inspect-names.js';
+import { serviceNames } from '../steps/names/client-names.js';
+import { loggedText, notUnderstood, rootCause } from '../steps/refusals/refusals.js';
+import {
+  allHints,
+  FORGET_HINT,
+  hintsIn,
+  mayHint,
+  notAllowed,
+  readHints,
+} from '../steps/rules/hints.js';
+import { type Ruled, ruleTables } from '../steps/rules/rules.js';
+import { sentenceStart, type UserFacts } from '../steps/world.js';
+
+/** `known`: the facts of the session, if they were read already. */
+export async function dropOrPass(
+  taken: drops.Intercepted,
+  statement: DropTableStatement,
+  known: UserFacts | null,
+  options: drops.InterceptOptions,
+): Promise<drops.Interception> {
+  const { text } = taken;
+  const { partitions = false } = statement;
+  const mayPass = partitions || mayBePassed(statement, options.guess, options);
+  const isAsked = known === null && (mayPass || mayHint(text));
+  const facts = isAsked ? await drops.readUserFacts(options) : known;
+  if (facts !== null && 'errno' in facts) return drops.answeredWith(facts);
+  const written = facts === null ? [] : hintsIn(text, facts, options.server);
+  if (written === null) return drops.refused(notUnderstood('its hints'), options);
+  const hints = facts === null ? [] : allHints(written, facts);
+  const drop = { taken, statement };
+  const hint = readHints(hints, drop, options.service);
+  if (hint instanceof UndropError || partitions) await forgetHint(facts, options);
+  if (hint instanceof UndropError) return drops.refused(hint, options);
+  const passed = facts === null || hint !== null ? null : await passByRule(drop, facts, options);
+  if (passed !== null) return passed;
+  const charset = clientCharsetOf((facts ?? options.guess).charset) ?? 'plain';
+  return drops.dropAndHold({ text, statement, charset }, options, {
+    hints,
+    destroy: (seen) => destroy(drop, seen ?? facts, hints, options),
+  });
+}
+
+async function forgetHint(facts: UserFacts | null, { userSession }: drops.InterceptOptions) {
+  if (facts !== null && facts.hint !== null) await userSession.run([FORGET_HINT]);
+}
+
+interface Drop {
+  readonly taken: drops.Intercepted;
+  readonly statement: DropTableStatement;
+}
+
+/** Whether a check is worthwhile: the session's state may differ from the guess. */
+function mayBePassed(
+  statement: DropTableStatement,
+  guess: SessionGuess,
+  { service: { rules = [] } }: drops.InterceptOptions,
+): boolean {
+  if (statement.isDoubtful || !rules.some(({ action }) => action.do === 'native')) return false;
+  const names = serviceNames({ statement }, guess);
+  if ('error' in names) return false;
+  const account = accountIn(guess);
+  return names.tables.every((name) =>
+    mayBeNative(rules, { ...name, account }, { foldsCase: true }),
+  );
+}
+
+/** Null: it is held. */
+async function passByRule(
+  drop: Drop,
+  facts: UserFacts,
+  options: drops.InterceptOptions,
+): Promise<drops.Interception | null> {
+  if (!mayBePassed(drop.statement, facts, options)) return null;
+  const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs: null });
+  if (ruled instanceof UndropError || !ruled.every(({ isNative }) => isNative)) return null;
+  return pass(drop, facts, { event: 'native', by: ruled.map(({ by }) => by) }, options);
+}
+
+/** The hint `destroy`; `facts` were read, because there is a hint. */
+async function destroy(
+  drop: Drop,
+  facts: UserFacts | null,
+  hints: readonly string[],
+  options: drops.InterceptOptions,
+): Promise<drops.Interception> {
+  assert(facts !== null, 'a hint was read with the facts of the session');
+  const { service } = options;
+  await forgetHint(facts, options);
+  if (service.allowDestroy !== 'users') return drops.refused(notAllowed(drop), options);
+  const { empties, partitions } = drop.statement;
+  const mayBeUsed = allHints(hints, facts).some(isInsistence) || empties || partitions;
+  const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
+  const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
+  const refusal = ruled instanceof UndropError ? ruled : refusalOfDestroying(drop, ruled);
+  if (refusal !== null) return drops.refused(refusal, options);
+  return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
+}
+
+/** The rulings by rules alone; an error if the tables can't be named, or are undrop's. */
+async function rulingsOf(
+  { statement }: Drop,
+  facts: UserFacts,
+  {
+    service,
+    requireIdleMs,
+  }: Pick<drops.InterceptOptions, 'service'> & Pick<Ruled, 'requireIdleMs'>,
+): Promise<readonly Ruling[] | UndropError> {
+  const { pool, holdMs, rules = [] } = service;
+  const names = serviceNames({ statement }, facts);
+  if ('error' in names) return names.error;
+  const recycled = refusalOfRecycled(names.tables);
+  if (recycled !== null) return recycled;
+  const { account } = facts;
+  try {
+    const ruled = { rules, hint: null, holdMs, account, requireIdleMs };
+    return await ruleTables(pool, names.tables, ruled);
+  } catch (error) {
+    const params = { tables: sentenceStart({ statement }), cause: rootCause(error) };
+    return new UndropError('UNDROP_NOT_RECORDED', params, error);
+  }
+}
+
+/** Sends the client's packet; the server checks the privileges of the user, and responds. */
+async function pass(
+  { taken, statement }: Drop,
+  facts: UserFacts,
+  why: { readonly event: 'native' | 'destroyed'; readonly by: readonly (string | null)[] },
+  options: drops.InterceptOptions,
+): Promise<drops.Interception> {
+  const { service, session } = options;
+  const difference = await crossCheck(statement, taken.text);
+  if (difference !== null) return drops.refuseUnclear(taken, difference, options);
+  const names = serviceNames({ statement }, facts);
+  const tables = 'error' in names ? [] : names.tables;
+  const passed = {
+    ...why,
+    user: facts.user,
+    client: session.clientAddress,
+    threadId: session.threadId,
+    tables: tables.map(({ schema, table }) => `${schema}.${table}`),
+    statement: loggedText(taken.text),
+  };
+  report(service.log ?? silentLog, [passed]);
+  return { kind: 'forward', facts };
+}

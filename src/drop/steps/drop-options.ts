@@ -1,0 +1,71 @@
+/**
+ * The options and the result of a drop.
+ */
+import type { AuditEvent } from '../../audit.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import type { UndropError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { Rule } from '../../policy/rules.js';
+import type { DropRequest, HeldTable, UserFacts, UserSession } from './world.js';
+
+/** The service that works for the drops of its sessions, and its settings. */
+export interface DropSettings {
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  /** How long the tables can be restored, in milliseconds. */
+  readonly holdMs: number;
+  /** The shortest hold that a hint may ask for; default: `holdMs`. */
+  readonly hintMsMin?: number;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** UNDROP_REQUIRE_IDLE, in milliseconds; default, and null: a table may be in use. */
+  readonly requireIdleMs?: number | null;
+  /** Ids in progress in this process: recovery skips them. */
+  readonly activeIds: Set<string>;
+  /** A drop was interrupted, or its outcome could not be written: recovery has work to do. */
+  onUnsettled(): void;
+  /** Aborted: this process is about to end, and unwritten outcomes are left to recovery. */
+  readonly stopping: AbortSignal;
+  /** Default: nothing is logged. */
+  readonly log?: Log;
+}
+
+export interface DropOptions extends DropSettings {
+  readonly userSession: UserSession;
+  /** The hints in the statement's comments; default: none. */
+  readonly hints?: readonly string[];
+}
+
+/** The last known state of a session: default schema, charset, and user. */
+export interface SessionGuess {
+  readonly schema: string | null;
+  readonly charset: string;
+  readonly user: string;
+  /** The account with its host; default: it isn't known. */
+  readonly account?: string;
+}
+
+/** A user is the account of that name, but for anonymous accounts, which only the facts show. */
+export function accountIn({
+  user,
+  account = `${user}@`,
+}: Pick<SessionGuess, 'user' | 'account'>): string {
+  return account;
+}
+
+export interface DropResult {
+  /** Payload of the OK or ERR packet for the client. */
+  readonly payload: Buffer;
+  readonly held: readonly HeldTable[];
+  /** An audit line for each of them, in the same order. */
+  readonly audited: readonly AuditEvent<'held'>[];
+  /** The hints of the statement and of the session. */
+  readonly hints: readonly string[];
+  readonly refusal: UndropError | null;
+  /** The session's facts; null if they were never read. */
+  readonly facts: UserFacts | null;
+  /** Writes the outcome into the ledger, after the response; `onLate`: if it takes longer. */
+  finish(onLate?: (error: Error) => void): Promise<void>;
+}
+
+export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;

@@ -1,0 +1,308 @@
+/**
+ * The service account's work for a TRUNCATE besides its RENAME. Before it: an empty copy of the
+ * table, which waits in the recycle schema for the RENAME that gives it the table's name. After it:
+ * the held table is compared with the copy, and freed of what binds other tables; its foreign keys
+ * are added to the copy, which has the table's name then.
+ *
+ * Invariants: the copy has a hold name and no row in the ledger, so that the collector removes one
+ * that nobody could drop; a copy whose definition differs from its source's is never used. The keys
+ * are in the intent before the RENAME, so that recovery adds them if necessary.
+ */
+import { assert } from '../../assert.js';
+import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import {
+  isKilled,
+  LockWaitBudget,
+  runWithTimeout,
+} from '../../connections/pool/statement-timeout.js';
+import { readServerFacts } from '../../connections/server-facts.js';
+import { ident, note, sql } from '../../connections/sql.js';
+import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
+import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
+import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
+import { untilFree } from '../../held/relocate/until-free.js';
+import * as parts from '../../ledger/detached/detached.js';
+import type { Failure } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import { createSchema } from '../../ledger/tables.js';
+import type { QualifiedTable } from '../../names/names.js';
+import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
+import * as ER from '../../wire/server-errors.js';
+import { rootCause } from '../steps/refusals/refusals.js';
+
+export type CopyPort = ReturnType<typeof copyPort>;
+
+export function copyPort(pool: ServicePool) {
+  return {
+    /** An empty copy of the table, under a hold name in the recycle schema. */
+    makeCopy: (request: CopyRequest) => makeCopy(pool, request),
+    /** For a copy that didn't get the table's name. */
+    dropCopy: (copy: Copy, logged: boolean) => dropCopy(pool, copy, logged),
+    /** Reads the held table, and takes off it what binds other tables. */
+    freeHeld: (table: Held) => freeHeld(pool, table),
+  };
+}
+
+export type NotMade =
+  /** Another session has the table locked, or changed or dropped it meanwhile. */
+  | { readonly kind: 'busy'; readonly isTimeout?: true }
+  | { readonly kind: 'versioned' }
+  /** Why the table can't have a copy, as a continuation of "by TRUNCATE". */
+  | { readonly kind: 'none'; readonly why: string }
+  /** `failed`: by an error of the server; `unserved`: the service connection broke. */
+  | { readonly kind: 'failed' | 'unserved'; readonly cause: string };
+
+interface CopyRequest {
+  /** The id of the table's drop. */
+  readonly id: string;
+  readonly source: QualifiedTable;
+  /** The future name of the copy. */
+  readonly own: QualifiedTable;
+  /** Foreign keys that were detached from the source; null: none were. */
+  readonly keys: readonly parts.ForeignKey[] | null;
+  /** sql_log_bin of the session. */
+  readonly logged: boolean;
+  /** The server's clock. */
+  readonly utcNow: Date;
+}
+
+export interface Copy extends KeyedTable {
+  readonly kind: 'copy';
+  /** The definition of the source when the copy was created, without its foreign keys. */
+  readonly fingerprint: string;
+  /** The foreign keys to add once it has the table's name. */
+  readonly keys: readonly parts.ForeignKey[];
+}
+
+/** An unused copy that couldn't be dropped is collected after an hour. */
+const UNUSED_MS = 3_600_000;
+
+/** The maximum of pending TRUNCATEs of one table. */
+const PENDING_ROWS_MAX = 20;
+
+async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy | NotMade> {
+  const { logged, utcNow } = request;
+  const id = ghostIdOf(request.id);
+  const due = new Date(utcNow.getTime() + UNUSED_MS);
+  const table = formatHoldName({ state: 'HOLD', id, due });
+  const copy = { id, schema: recycleSchemaFor(logged), table };
+  const end = await tryToCopy(pool, request, copy);
+  if (end.kind !== 'copy') await dropCopy(pool, copy, logged);
+  return end;
+}
+
+/** It is empty, and has a name that no other statement uses. Does not reject for the service. */
+async function dropCopy(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  logged: boolean,
+): Promise<void> {
+  const drop = sql`DROP TABLE ${note('ghost', id)} IF EXISTS ${ident(schema, table)}`;
+  await tolerantly(() => runWithTimeout(pool, drop, { logged }));
+}
+
+async function tryToCopy(
+  pool: ServicePool,
+  request: CopyRequest,
+  copy: KeyedTable,
+): Promise<Copy | NotMade> {
+  const { source, own, logged } = request;
+  const { id } = copy;
+  try {
+    const pending = request.keys ?? (await readPendingKeys(pool, own));
+    const look = await readTable(pool, { id, ...source });
+    if (typeof look === 'string') return { kind: 'busy' };
+    // The server doesn't empty these either.
+    if (isVersioned(look.definition)) return { kind: 'versioned' };
+    if (look.keys === null) return { kind: 'none', why: 'with foreign keys that are not read' };
+    const found = await keysByOwnNames(pool, look.keys, { own, now: { id, ...source } });
+    const keys = [...found, ...keysBesides(found, pending)];
+    const fingerprint = fingerprintOf(look.definition, source.table);
+    await createLike(pool, copy, request);
+    await tryKeys(pool, copy, { keys, logged });
+    const made = await readTable(pool, copy);
+    assert(typeof made !== 'string', 'what was made a moment ago is there');
+    if (fingerprintOf(made.definition, copy.table) === fingerprint) {
+      const isRecorded = await recordKeys(pool, request, keys);
+      return isRecorded ? { kind: 'copy', ...copy, fingerprint, keys } : { kind: 'busy' };
+    }
+    // Another session may have altered the source between the check and the copy.
+    const now = await readTable(pool, { id, ...source });
+    const isSame =
+      typeof now !== 'string' && fingerprintOf(now.definition, source.table) === fingerprint;
+    if (!isSame) return { kind: 'busy' };
+    const why = 'and has a CHECK with a name, or a file of its own, which a copy of it would lack';
+    return { kind: 'none', why };
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    if (isKilled(error) || isServerError(error, ...ER.ABSENT_TABLE, ...ER.ABSENT_TO_RENAME)) {
+      return { kind: 'busy' };
+    }
+    return { kind: isServerError(error) ? 'failed' : 'unserved', cause: rootCause(error) };
+  }
+}
+
+async function createLike(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  { source, logged }: CopyRequest,
+): Promise<void> {
+  const create = sql`CREATE TABLE ${note('ghost', id)} ${ident(schema, table)}
+    LIKE ${ident(source.schema, source.table)}`;
+  try {
+    await runWithTimeout(pool, create, { logged });
+  } catch (error) {
+    if (!isServerError(error, ER.BAD_DB_ERROR)) throw error;
+    await createSchema(pool, schema);
+    await runWithTimeout(pool, create, { logged });
+  }
+}
+
+/** With the names that they have once the table has its `own`; `now`: its present name. */
+async function keysByOwnNames(
+  pool: ServicePool,
+  keys: readonly parts.ForeignKey[],
+  { own, now }: { readonly own: QualifiedTable; readonly now: KeyedTable },
+): Promise<readonly parts.ForeignKey[]> {
+  const { id, schema: fromSchema, table: holdName } = now;
+  const table = { id, fromSchema, holdName, table: own.table };
+  const where = { table, schema: own.schema, tables: [] };
+  return Promise.all(keys.map((key) => withOriginalNames(pool, key, where)));
+}
+
+/**
+ * Keys that another TRUNCATE of the table is about to add to it. They are read before the table, so
+ * that each is found there or here.
+ */
+async function readPendingKeys(
+  pool: ServicePool,
+  own: QualifiedTable,
+): Promise<readonly parts.ForeignKey[]> {
+  const rows = await findRows(pool, { by: 'name', ...own }, { rowsMax: PENDING_ROWS_MAX });
+  const children = rows.flatMap(({ detached }) => detached.keysIn);
+  return children
+    .filter((child) => !child.isDone && isSameName(child.childSchema, own.schema))
+    .filter(({ childTable }) => isSameName(childTable, own.table))
+    .map(({ key }) => key);
+}
+
+/** The keys of `more` that aren't among `keys`. */
+function keysBesides(
+  keys: readonly parts.ForeignKey[],
+  more: readonly parts.ForeignKey[],
+): readonly parts.ForeignKey[] {
+  const names = new Set(keys.map(({ name }) => name.toLowerCase()));
+  return more.filter(({ name }) => {
+    const isNew = !names.has(name.toLowerCase());
+    names.add(name.toLowerCase());
+    return isNew;
+  });
+}
+
+/**
+ * Adds the keys to the copy under unused names, and drops them: a refusal of the server, or a
+ * locked parent, shows before the table has lost its own.
+ */
+async function tryKeys(
+  pool: ServicePool,
+  copy: KeyedTable,
+  { keys, logged }: { readonly keys: readonly parts.ForeignKey[]; readonly logged: boolean },
+): Promise<void> {
+  const tried = keys.map((key, n) => ({ ...key, name: `${copy.table}_ibfk_${n + 1}` }));
+  await addKeys(pool, { ...copy, keys: tried }, { logged, server: await readServerFacts(pool) });
+  const dropped = tried.map(({ name }) => dropKey(name));
+  await alter(pool, copy, { logged, changes: dropped });
+}
+
+/**
+ * Records them as keys of a child that are detached, which they are after the RENAME (detach.ts).
+ * False: the intent is gone.
+ */
+async function recordKeys(
+  pool: ServicePool,
+  { id, own }: CopyRequest,
+  keys: readonly parts.ForeignKey[],
+): Promise<boolean> {
+  if (keys.length === 0) return true;
+  const [row] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  if (row === undefined) return false;
+  const child = { childSchema: own.schema, childTable: own.table, isDone: false };
+  const detached = { ...parts.NOTHING_DETACHED, keysIn: keys.map((key) => ({ ...child, key })) };
+  return parts.recordDetached(pool, { id, detached, definition: null, rowLogged: row.rowLogged });
+}
+
+export interface SeenTable {
+  readonly fingerprint: string;
+  /** Its foreign keys that the copy doesn't get. */
+  readonly added: readonly parts.ForeignKey[];
+}
+
+async function readHeld(pool: ServicePool, { place, own, keys }: Held): Promise<SeenTable | null> {
+  const look = await readTable(pool, place);
+  if (typeof look === 'string' || look.keys === null) return null;
+  const now = await keysByOwnNames(pool, look.keys, { own, now: place });
+  const fingerprint = fingerprintOf(look.definition, place.table);
+  return { fingerprint, added: keysBesides(keys, now) };
+}
+
+const INDEX_NAME = /^ {2}KEY `(?:[^`]|``)+`/;
+
+/** Equal for two tables that differ in name, rows and foreign keys only. */
+function fingerprintOf(definition: string, table: string): string {
+  const lines = parts
+    .definitionLines(parts.ownDefinition(definition, table, 'ghost'))
+    .filter((line) => !parts.FOREIGN_KEY_LINE.test(line))
+    .map((line) => lineOfCopy(line.replace(/,$/, ''), table));
+  // CREATE TABLE … LIKE reorders indexes that foreign keys have created.
+  const isIndex = (line: string) => line.startsWith('  KEY ');
+  // While a key is added, the name of its index is in another case for a moment (add-keys.ts).
+  const inOneCase = (line: string) => line.replace(INDEX_NAME, (name) => name.toLowerCase());
+  const indexes = lines.filter(isIndex).map(inOneCase).sort();
+  return [...lines.filter((line) => !isIndex(line)), ...indexes].join('\n');
+}
+
+/** Removes the counter; a CHECK that the server named contains the table's name. */
+function lineOfCopy(line: string, table: string): string {
+  if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
+  const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();
+  if (!line.toLowerCase().startsWith(check)) return line;
+  return `  CONSTRAINT \`ghost_chk_${line.slice(check.length)}`;
+}
+
+interface Held {
+  /** Its hold name. */
+  readonly place: KeyedTable;
+  /** Its original name. */
+  readonly own: QualifiedTable;
+  /** The keys of the copy. */
+  readonly keys: readonly parts.ForeignKey[];
+  readonly logged: boolean;
+}
+
+interface Freed {
+  readonly now: SeenTable | null;
+  readonly failure: Failure | null;
+}
+
+/**
+ * Reads the held table, then detaches what binds other tables, and adds the keys in the ledger to
+ * the table that has its name. `now` is null if the server or the service fails; `failure`: why the
+ * rest is left to the pending relocations.
+ */
+async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
+  const { place, own, logged } = table;
+  let now: SeenTable | null = null;
+  try {
+    now = await readHeld(pool, table);
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+  }
+  const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
+  const lockWaitBudget = new LockWaitBudget();
+  const [failure = null] = await detach(pool, [held], { logged, lockWaitBudget });
+  const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
+  const first = { ...at, outcome: 'moved', failure } as const;
+  const [last = first] = await untilFree(pool, [held], { logged, first: [first] });
+  return { now, failure: last.outcome === 'put-back' ? null : (last.failure ?? null) };
+}

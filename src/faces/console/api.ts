@@ -1,0 +1,160 @@
+/**
+ * The API of the console (`/api/v1`): JSON over HTTP, with the account of a person by HTTP Basic.
+ * It is there on the machine itself alone, until the listener has TLS.
+ *
+ * Invariants: what an account may do, the server decides, statement by statement. A request of
+ * another origin, or to a name that is not this listener's, does nothing. No error has a password
+ * in it.
+ */
+import type http from 'node:http';
+import { Hono, type MiddlewareHandler } from 'hono';
+import { AUDIT_EVENTS } from '../../audit.js';
+import { UndropError } from '../../errors.js';
+import { isHoldId } from '../../names/names.js';
+import { OPENAPI } from './assets.js';
+import * as tables from './dropped-tables.js';
+import { type Params, textIn, wrongParam } from './dropped-tables.js';
+import { failureBy, failureOf, type HttpFailure } from './failures.js';
+import type { Gate } from './gate.js';
+import type { Operator } from './operator.js';
+import { type Bindings, type ConsoleOptions, readBody, type Serve, serverOf } from './serve.js';
+import type { ConsoleSession, SignIn } from './session.js';
+
+interface ApiEnv {
+  Bindings: Bindings;
+  Variables: { readonly session: ConsoleSession; readonly body: Params };
+}
+
+const BODY_BYTES_MAX = 65_536;
+/** Each has a session with the proxy. */
+const REQUESTS_MAX = 32;
+const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+
+export function newApi({ gate, operator, version, log, problems }: ConsoleOptions): Serve {
+  const api = new Hono<ApiEnv>().basePath('/api/v1');
+  api.use(({ env: { incoming } }, next) => {
+    const foreign = gate.whyForeign(incoming);
+    if (foreign !== null) throw wrongParam(...foreign);
+    return next();
+  });
+  api.get('/openapi.json', () => json(OPENAPI));
+  api.use(withSession(gate));
+  api.get('/status', async () => {
+    const found = await problems();
+    return json({ version, isReady: found.length === 0, problems: found });
+  });
+  api.get('/tables', async (c) => json(await tables.listDropped(c.var.session, c.req.query())));
+  api.get('/tables/:id', async (c) =>
+    json(await tables.getTable(c.var.session, c.req.param('id'))),
+  );
+  api.get('/tables/:id/plan', async (c) => {
+    const way = wayOf({ ...c.req.query(), keys: c.req.query('keys') === 'true' });
+    return json(await tables.planTable(c.var.session, c.req.param('id'), way));
+  });
+  api.post('/tables/:id/restore', async (c) => {
+    const id = c.req.param('id');
+    const { info, warnings } = await tables.undropTable(c.var.session, id, wayOf(c.var.body));
+    return json({ id, action: 'restore', message: info, warnings });
+  });
+  api.get('/history', async (c) => {
+    if (await tables.isOperator(c.var.session))
+      return json(await readEvents(operator, c.req.query()));
+    const cause = 'this needs UPDATE on `_undrop`.`ledger`';
+    throw new UndropError('UNDROP_API_DENIED', { cause });
+  });
+  api.notFound(({ env: { incoming }, req, var: { session } }) => {
+    if (session === undefined) throw wrongParam('the URL', '/api/v1/…', incoming.url);
+    throw new UndropError('UNDROP_API_ROUTE', { route: `${incoming.method} ${req.path}` });
+  });
+  api.onError((error) => {
+    const known = failureOf(error);
+    if (known !== null) return refuse(known);
+    log.error({ event: 'admin', err: error }, 'cannot answer an API request');
+    return refuse(failureBy(new UndropError('UNDROP_INTERNAL', { reference: 'its log' })));
+  });
+  return serverOf(api, { methods: ['GET', 'POST'], headers: HEADERS });
+}
+
+function json(body: object, status = 200, headers: HttpFailure['headers'] = {}): Response {
+  const all = { 'content-type': 'application/json', ...headers };
+  return new Response(`${JSON.stringify(body)}\n`, { status, headers: all });
+}
+
+function refuse({ status, headers, code, message, remedy }: HttpFailure): Response {
+  return json({ error: { code, message, remedy } }, status, headers);
+}
+
+/** Throws UNDROP_API_REQUEST, also for a misspelt `to`: the name would be another one. */
+function wayOf({ to, keys = false, ...others }: Params): tables.RestoreWay {
+  const [other] = Object.entries(others);
+  if (other !== undefined) throw wrongParam('parameter', 'to or keys', other[0]);
+  if (typeof keys !== 'boolean') throw wrongParam('keys', 'true or false', keys);
+  return { to: textIn({ to }, 'to'), keys, swap: false };
+}
+
+/** The kinds of events that the history has. */
+const HISTORY_EVENTS: readonly string[] = Object.entries(AUDIT_EVENTS).flatMap(
+  ([name, { isKept }]) => (isKept ? [name] : []),
+);
+
+/** A page, newest first; `next`: the cursor of the next one. Rejects with UNDROP_API_REQUEST. */
+async function readEvents(operator: Operator, params: Params) {
+  const limit = tables.readLimit(params['limit']);
+  const [event, cursor] = [textIn(params, 'event'), textIn(params, 'cursor')];
+  if (event !== null && !HISTORY_EVENTS.includes(event)) {
+    throw wrongParam('event', HISTORY_EVENTS.join(', '), event);
+  }
+  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
+  const [who, table] = [textIn(params, 'who'), textIn(params, 'table')];
+  const lines = await operator.history({ event, who, table, cursor, limit: limit + 1 });
+  const events = lines.slice(0, limit);
+  return { events, next: lines.length > limit ? (events.at(-1)?.seq ?? null) : null };
+}
+
+/** A session of the account, until the request is answered. */
+function withSession(gate: Gate): MiddlewareHandler<ApiEnv> {
+  let open = 0;
+  return async (c, next) => {
+    const { incoming } = c.env;
+    const account = accountOf(incoming);
+    if (account === null) throw new UndropError('UNDROP_API_SIGN_IN');
+    c.set('body', incoming.method === 'POST' ? await readJson(incoming) : {});
+    const busy = new UndropError('UNDROP_API_BUSY');
+    // Only now: a body that comes slowly takes no place.
+    if (open >= REQUESTS_MAX) throw busy;
+    open++;
+    try {
+      const session = await gate.signIn(incoming, account);
+      if (session === 'too many') return refuse({ ...failureBy(busy), status: 429 });
+      if (session === 'refused') throw new UndropError('UNDROP_API_SIGN_IN');
+      c.set('session', session);
+      return await next().finally(() => session.end());
+    } finally {
+      open--;
+    }
+  };
+}
+
+/** By HTTP Basic; null: there is none. */
+function accountOf({ headers }: http.IncomingMessage): SignIn | null {
+  const [, encoded] = /^basic ([A-Za-z0-9+/]+=*)$/i.exec(headers.authorization ?? '') ?? [];
+  const text = Buffer.from(encoded ?? '', 'base64').toString();
+  const colon = text.indexOf(':');
+  return colon < 1 ? null : { user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/**
+ * Rejects with UNDROP_API_REQUEST. A form of another page can send neither this type nor an
+ * Authorization.
+ */
+async function readJson(request: http.IncomingMessage): Promise<Params> {
+  const text = await readBody(request, { type: 'application/json', bytesMax: BODY_BYTES_MAX });
+  if (text === '') return {};
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
+  } catch {
+    // It is none, either.
+  }
+  throw wrongParam('body', 'an object in JSON', text);
+}

@@ -1,0 +1,291 @@
+/**
+ * The dropped tables for the console: reads and changes them by the statements that undrop has of
+ * its own. Each value that a person typed is a quoted literal or a quoted name.
+ */
+import { randomUUID } from 'node:crypto';
+import { quoteIdentifier } from '../../connections/sql.js';
+import { parseSince, TIME_EXPECTED } from '../../duration.js';
+import { UndropError } from '../../errors.js';
+import { type Selection, SORTS, type Sort } from '../../ledger/selection.js';
+import { inGroups, isHoldId } from '../../names/names.js';
+import { type Dropped, expiryOf, nextOf, stateOf } from '../../recycle/dropped.js';
+import { parseTableName } from '../../recycle/find-dropped.js';
+import { TABLES_MAX } from '../../recycle/list.js';
+import * as ER from '../../wire/server-errors.js';
+import { type ConsoleSession, errnoOf } from './session.js';
+
+const LIMIT_MAX = 1_000;
+const LIMIT = 50;
+
+/** Texts of a request, by the names of its parameters. */
+export type Params = Readonly<Record<string, unknown>>;
+
+/** The orders of a list, and their names for people. */
+export const ORDERS: Readonly<Record<Sort, string>> = {
+  dropped: 'newest first',
+  size: 'biggest first',
+  expires: 'soonest to go',
+};
+
+/**
+ * A page, newest first, unless it has another order. `next`: the cursor of the next page; null:
+ * this is the last. Rejects with UNDROP_API_REQUEST.
+ */
+export async function listDropped(session: ConsoleSession, params: Params) {
+  const limit = readLimit(params['limit']);
+  const wanted = textIn(params, 'sort') ?? 'dropped';
+  const sort = SORTS.find((one) => one === wanted);
+  if (sort === undefined) throw wrongParam('sort', SORTS.join(', '), wanted);
+  const selection = selectionIn(params);
+  // Without those that are pinned or going already, which come first.
+  const isExpiring = sort === 'expires' && selection.state === undefined;
+  const found = await find(session, { ...selection, isExpiring }, { sort, limit: limit + 1 });
+  const tables = found.slice(0, limit);
+  // A page begins after an id, which says nothing in another order.
+  const isLast = found.length <= limit || sort !== 'dropped';
+  return { tables, next: isLast ? null : (tables.at(-1)?.id ?? null) };
+}
+
+async function find(
+  session: ConsoleSession,
+  selection: Selection,
+  wanted: { readonly sort?: Sort; readonly limit: number },
+): Promise<readonly ConsoleTable[]> {
+  return (await session.find(selection, { sort: 'dropped', ...wanted })).map(tableOf);
+}
+
+function selectionIn(params: Params): Selection {
+  const names = ['schema', 'user', 'q', 'state', 'cursor'];
+  const [schema, user, text, state, before] = names.map((name) => textIn(params, name));
+  const since = sinceIn(params);
+  if (before != null && !isHoldId(before)) throw wrongParam('cursor', 'a value of "next"', before);
+  return {
+    ...(schema != null && { schema }),
+    ...(user != null && { user }),
+    ...(text != null && { text }),
+    ...(since !== null && { since }),
+    ...(state != null && { state: state.toUpperCase() }),
+    ...(before != null && { before }),
+  };
+}
+
+/** A line for each statement. `isPart`: it has more tables than were read. */
+export type ConsoleDrop = ReturnType<typeof dropOf> & { readonly isPart: boolean };
+
+const DROPS_OF_PAGE = 50;
+/** With the one more that is asked for, five slices of as many as are located at once. */
+const ROWS_OF_PAGE = 495;
+
+/**
+ * A page with a line for each statement, newest first; one of more than 495 tables is continued on
+ * the next. Parameters as of `listDropped`, but `sort`. Rejects with UNDROP_API_REQUEST.
+ */
+export async function listDropsOf(session: ConsoleSession, params: Params) {
+  const limit = String(ROWS_OF_PAGE);
+  const { tables, next: cursor } = await listDropped(session, { ...params, limit });
+  const all = inDrops(tables);
+  // The last one may go on.
+  const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);
+  const page = whole.slice(0, DROPS_OF_PAGE);
+  const [other] = all[page.length] ?? [];
+  // Statements at the same time have ids among each other's: rather a line twice than none.
+  const next = other === undefined ? cursor : (tables[tables.indexOf(other) - 1]?.id ?? cursor);
+  const isPart = next !== null && all.length === 1;
+  return { drops: page.map((drop) => ({ ...dropOf(drop), isPart })), next };
+}
+
+function inDrops(tables: readonly ConsoleTable[]): readonly ConsoleTable[][] {
+  return inGroups(tables, ({ dropId, id }) => dropId ?? id);
+}
+
+/** `first`: of its tables that were read. */
+function dropOf(tables: readonly ConsoleTable[]) {
+  const [first] = tables;
+  if (first === undefined) throw new Error('a drop without tables');
+  const sizes = tables.flatMap(({ bytes }) => bytes ?? []);
+  return {
+    dropId: first.dropId,
+    first,
+    tables: tables.length,
+    schemas: [...new Set(tables.flatMap(({ schema }) => schema ?? []))],
+    bytes: sizes.length === 0 ? null : sizes.reduce((sum, bytes) => sum + bytes, 0),
+    states: [...new Set(tables.flatMap(({ state }) => state ?? []))],
+  };
+}
+
+/** The tables of one statement that are still held; at most 10,000. */
+export async function tablesOfDrop(
+  session: ConsoleSession,
+  dropId: string,
+): Promise<readonly ConsoleTable[]> {
+  if (!isHoldId(dropId)) throw wrongParam('drop', 'the 32 digits of a drop', dropId);
+  return (await tablesOfId(session, dropId)).filter((table) => table.dropId === dropId);
+}
+
+/**
+ * May this account SELECT all columns of all tables of the schema? A table of that name may be
+ * missing, and then the server doesn't tell whether the account may read some columns of it or all.
+ */
+export async function maySelectAll(session: ConsoleSession, schema: string): Promise<boolean> {
+  const name = `${quoteIdentifier(schema)}.${quoteIdentifier(`undrop-${randomUUID()}`)}`;
+  try {
+    await session.rows(`SELECT 1 FROM ${name} LIMIT 0`);
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 0) throw error;
+    return ER.ABSENT_TABLE.includes(errno);
+  }
+}
+
+/** May this account UPDATE the ledger? The server answers the question that PURGE DATABASE asks. */
+export async function isOperator(session: ConsoleSession): Promise<boolean> {
+  try {
+    await session.change(`PURGE DATABASE ${quoteIdentifier(NO_SCHEMA)}`);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 0) throw error;
+    return false;
+  }
+}
+
+/** No drop is of a schema of this name: a server wouldn't create it. */
+const NO_SCHEMA = 'undrop may operate ';
+
+/** Rejects with UNDROP_NO_SUCH_HELD, or with UNDROP_API_REQUEST. */
+export async function getTable(session: ConsoleSession, id: string) {
+  const found = isHoldId(id) ? await tablesOfId(session, id) : [];
+  const table = found.find((one) => one.id === id);
+  if (table === undefined) throw new UndropError('UNDROP_NO_SUCH_HELD', { target: id, fate: '' });
+  return table;
+}
+
+/** By the whole id, of a table or a drop. */
+function tablesOfId(session: ConsoleSession, id: string): Promise<readonly ConsoleTable[]> {
+  return find(session, { id }, { limit: TABLES_MAX });
+}
+
+/** Other dropped tables that had its name, newest first. */
+export async function othersOfName(
+  session: ConsoleSession,
+  { id, schema, table }: ConsoleTable,
+): Promise<readonly ConsoleTable[]> {
+  const found = await find(session, { names: [{ schema, table }] }, { limit: OTHERS_MAX + 1 });
+  return found.filter((one) => one.id !== id).slice(0, OTHERS_MAX);
+}
+
+const OTHERS_MAX = 10;
+
+export interface RestoreWay {
+  /** `[schema.]name`; null: its own. */
+  readonly to: string | null;
+  /** Also keys to a new parent. */
+  readonly keys: boolean;
+  /** Takes the name of the live table, which is held instead; then the others mean nothing. */
+  readonly swap: boolean;
+}
+
+function undropText(id: string, { to, keys, swap }: RestoreWay): string {
+  const undrop = `UNDROP TABLE ${idLiteral(id)}`;
+  if (swap) return `${undrop} SWAP`;
+  return `${undrop}${to === null ? '' : ` TO ${nameOf(to)}`}${keys ? ' WITH KEYS' : ''}`;
+}
+
+/** The effects of a restore. */
+export async function planTable(session: ConsoleSession, id: string, way: RestoreWay) {
+  const [row = {}] = await session.rows(`EXPLAIN ${undropText(id, way)}`);
+  const notes = row['Notes'] === null ? [] : String(row['Notes']).split('; ');
+  return {
+    id,
+    table: String(row['Table']),
+    becomes: String(row['Becomes']),
+    rows: row['Rows'] === null ? null : Number(row['Rows']),
+    foreignKeys: Number(row['Foreign_keys']),
+    triggers: Number(row['Triggers']),
+    notes,
+    isRefused: notes.some((text) => text.startsWith('refused:')),
+  };
+}
+
+/** The rejections of both are the server's, or UNDROP_API_REQUEST. */
+export function undropTable(session: ConsoleSession, id: string, way: RestoreWay) {
+  return session.change(undropText(id, way));
+}
+
+/** `time`: a duration like 30d. */
+export function holdTable(session: ConsoleSession, id: string, time: string) {
+  return session.change(`HOLD TABLE ${idLiteral(id)} FOR ${literal(time)}`);
+}
+
+export type ConsoleTable = ReturnType<typeof tableOf>;
+
+function tableOf(table: Dropped) {
+  const time = (date: Date | null) => date && `${date.toISOString().slice(0, 19)}Z`;
+  return {
+    id: table.id,
+    dropId: table.groupId,
+    schema: table.origin.schema,
+    table: table.origin.table,
+    how: table.how,
+    droppedAt: time(table.droppedAt),
+    user: table.user,
+    client: table.clientAddress,
+    rows: table.rowEstimate,
+    bytes: table.byteEstimate,
+    state: stateOf(table),
+    expiresAt: time(expiryOf(table)),
+    next: nextOf(table),
+    statement: table.statement,
+  };
+}
+
+export function readLimit(found: unknown): number {
+  if (found === undefined) return LIMIT;
+  const limit = typeof found === 'string' && /^\d{1,4}$/.test(found) ? Number(found) : 0;
+  if (limit >= 1 && limit <= LIMIT_MAX) return limit;
+  throw wrongParam('limit', `a number from 1 to ${LIMIT_MAX}`, found);
+}
+
+/** Null: it isn't there. */
+export function textIn(params: Params, name: string): string | null {
+  const found = params[name];
+  if (found === undefined || found === null || found === '') return null;
+  if (typeof found === 'string' && found.length <= TEXT_CHARACTERS_MAX) return found;
+  throw wrongParam(name, `a text of at most ${TEXT_CHARACTERS_MAX} characters`, found);
+}
+
+const TEXT_CHARACTERS_MAX = 256;
+
+/** Throws UNDROP_API_REQUEST. */
+function sinceIn(params: Params): Date | null {
+  const text = textIn(params, 'since');
+  const time = text === null ? null : parseSince(text, new Date());
+  if (text !== null && time === null) throw wrongParam('since', TIME_EXPECTED, text);
+  return time;
+}
+
+/** `[schema.]name`, as the command line takes it. */
+function nameOf(text: string): string {
+  const name = parseTableName(text);
+  if (name === null) throw wrongParam('to', 'a name like orders_old or shop.orders_old', text);
+  const parts = name.schema === null ? [name.table] : [name.schema, name.table];
+  return parts.map(quoteIdentifier).join('.');
+}
+
+/** Throws UNDROP_API_REQUEST. */
+function idLiteral(id: string): string {
+  if (!isHoldId(id)) throw wrongParam('id', 'the 32 digits of an id', id);
+  return literal(id);
+}
+
+/** For a session without a sql_mode. */
+function literal(text: string): string {
+  return `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
+}
+
+export function wrongParam(name: string, expected: string, found: unknown): UndropError {
+  const shown = (JSON.stringify(found) ?? 'nothing').slice(0, SHOWN_CHARACTERS_MAX);
+  return new UndropError('UNDROP_API_REQUEST', { name, expected, found: shown });
+}
+
+const SHOWN_CHARACTERS_MAX = 100;

@@ -1,0 +1,159 @@
+/**
+ * The console's reads by the service account: only for people whom the server has named operators.
+ * Exceptions are `find`, by the rights of the person's own session, and `detailsOf`, `rowsOf` and
+ * `leftOf`, for tables that `find` has shown.
+ *
+ * Invariant: nothing that takes long among many tables is waited for: it is read behind the page,
+ * at most twice a minute, and only while somebody looks at it.
+ */
+import { withinMs } from '../../clock.js';
+import type { CollectorFigures } from '../../collector/figures.js';
+import type { LimitSettings } from '../../collector/limits/choose-early.js';
+import { isServiceError } from '../../connections/errors.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { readServerFacts } from '../../connections/server-facts.js';
+import { readControl } from '../../ledger/control.js';
+import { reportAndKeep } from '../../ledger/history.js';
+import * as ledger from '../../ledger/overview.js';
+import { findRowsIfAny } from '../../ledger/read.js';
+import { findDroppedSchemas } from '../../ledger/schema-restores.js';
+import type { Selection } from '../../ledger/selection.js';
+import type { Log } from '../../log.js';
+import { findHeld } from '../../recycle/change-hold.js';
+import type { Dropped } from '../../recycle/dropped.js';
+import { tableInEvent } from '../../recycle/held-tables.js';
+import { findHeldTables } from '../../recycle/list.js';
+import { chooseDrop } from '../../recycle/schema/restore-schema.js';
+import { type HeldRows, readHeldRows } from '../../recycle/show.js';
+
+interface OperatorOptions {
+  /** The pool of the server with the ledger, which may become another. */
+  pool(): ServicePool;
+  /** The collector of this process. */
+  readonly figures: CollectorFigures;
+  readonly log: Log;
+  readonly limits: Pick<LimitSettings, 'tablesMax' | 'bytesMax'>;
+  /** Slow among many tables. */
+  report(): Promise<StatusView>;
+}
+
+/** In words, as `undrop status` has them. */
+interface StatusView {
+  readonly attention: readonly string[];
+  readonly services: readonly string[];
+}
+
+/** The collector of this process, and what it has last seen. */
+export type CollectorView = Awaited<ReturnType<Operator['collector']>>;
+export type TableDetails = Awaited<ReturnType<Operator['detailsOf']>>;
+
+const FRESH_MS = 30_000;
+/** A page waits no longer for what is read behind it. */
+const WAIT_MS = 150;
+const EVENTS_OF_TABLE = 50;
+const ROWS_SHOWN = 10;
+
+export class Operator {
+  readonly #options: OperatorOptions;
+  /** Null: it is being read; the same holds for `status`. */
+  readonly summary: () => Promise<ledger.Summary | null>;
+  readonly status: () => Promise<StatusView | null>;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    const { pool, report, log } = options;
+    this.summary = keepFresh(() => ledger.readSummary(pool()), log);
+    this.status = keepFresh(report, log);
+  }
+
+  /** Tables that the asker may see, of the first 10,000: at least `limit`, if there are as many. */
+  async find(
+    selection: Selection,
+    wanted: Parameters<typeof findHeldTables>[2],
+  ): Promise<readonly Dropped[]> {
+    const pool = this.#options.pool();
+    const { lowerCaseTableNames } = await readServerFacts(pool);
+    return (await findHeldTables(pool, { lowerCaseTableNames, ...selection }, wanted)).tables;
+  }
+
+  async collector() {
+    const { figures, limits, pool } = this.#options;
+    const { pause } = await readControl(pool());
+    const sum = (all: Readonly<Record<string, number>> | null = null) =>
+      Object.values(all ?? {}).reduce((so, one) => so + one, 0);
+    return {
+      leads: figures.leads,
+      restsFor: figures.restsFor,
+      pause: pause === null ? null : { by: pause.by, until: pause.until?.toISOString() ?? null },
+      purge: figures.purging,
+      limits: [
+        { name: 'tables', used: sum(figures.held), max: limits.tablesMax, isBytes: false },
+        { name: 'bytes', used: sum(figures.ledger?.bytes), max: limits.bytesMax, isBytes: true },
+      ],
+    };
+  }
+
+  history(fit: ledger.HistoryFit): Promise<readonly ledger.HistoryLine[]> {
+    return ledger.readHistory(this.#options.pool(), fit);
+  }
+
+  /** `definition`: CREATE TABLE, as it was; null: not known. */
+  async detailsOf(id: string) {
+    const pool = this.#options.pool();
+    const [row] = await findRowsIfAny(pool, { by: 'ids', ids: [id] }, { texts: true });
+    const history = await ledger.readHistory(pool, { id, limit: EVENTS_OF_TABLE });
+    const tags = history.find(({ event }) => event === 'held')?.details['tags'];
+    return {
+      definition: row?.definition || null,
+      tags: typeof tags === 'object' && tags !== null ? { ...tags } : null,
+      history,
+    };
+  }
+
+  /** The first rows, which is in the history. Rejects with an UndropError. */
+  async rowsOf(
+    { user, client }: { readonly user: string; readonly client: string },
+    id: string,
+  ): Promise<HeldRows> {
+    const [connection, { log }] = [this.#options.pool(), this.#options];
+    const { table: held } = await findHeld(connection, id);
+    const by = { ...tableInEvent(held), user, client, threadId: null };
+    await reportAndKeep({ connection, log }, [{ event: 'rows-shown', ...by }]);
+    return readHeldRows(connection, held, ROWS_SHOWN);
+  }
+
+  /** The drop that UNDROP DATABASE means; null: none. */
+  async meantDropOf(schema: string): Promise<string | null> {
+    const found = await findDroppedSchemas(this.#options.pool(), { name: schema });
+    return chooseDrop(found, schema)?.groupId ?? null;
+  }
+
+  /** The tables of a drop that are still held. */
+  leftOf(dropId: string): Promise<number> {
+    return ledger.countTables(this.#options.pool(), { id: dropId });
+  }
+}
+
+/** Resolves to the value that was read last; it is read again behind it once it is old. */
+function keepFresh<T>(load: () => Promise<T>, log: Log): () => Promise<T | null> {
+  let [value, atMs]: [T | null, number] = [null, Number.NEGATIVE_INFINITY];
+  let loading: Promise<void> | null = null;
+  const refresh = async () => {
+    try {
+      value = await load();
+    } catch (err) {
+      // The last value stays, and is asked for again.
+      const level = isServiceError(err) ? 'debug' : 'error';
+      log[level]({ event: 'admin', err }, 'cannot read what a page of the console shows');
+    } finally {
+      [atMs, loading] = [performance.now(), null];
+    }
+  };
+  return async () => {
+    if (performance.now() - atMs > FRESH_MS) {
+      loading ??= refresh();
+      await withinMs(WAIT_MS, loading);
+    }
+    return value;
+  };
+}

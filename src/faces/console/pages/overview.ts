@@ -1,0 +1,109 @@
+/** The first page: all that is held, its ends, the last drops, and problems that need attention. */
+import type { HistoryLine, Summary } from '../../../ledger/overview.js';
+import { shortId } from '../../../names/names.js';
+import type { CollectorView } from '../operator.js';
+import { type Html, html } from '../web/html.js';
+import { count, link, list, size, soft, table, when } from './layout.js';
+
+export interface Overview {
+  /** Why clients or drops aren't served. */
+  readonly problems: readonly string[];
+  readonly attention: readonly string[];
+  /** Null: it is being read. */
+  readonly summary: Summary | null;
+  /** Null: not for this person. */
+  readonly collector: CollectorView | null;
+  readonly services: readonly string[];
+  readonly events: readonly HistoryLine[];
+  readonly now: Date;
+}
+
+const DAYS_SHOWN = 14;
+
+export function overviewPage(overview: Overview): Html {
+  const { summary, collector, services, events, now } = overview;
+  return html`${state(overview)}
+${summary === null ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now)}
+${collector !== null && collecting(collector)}
+${services.length > 0 && html`<h2>Proxies</h2>${list(services)}`}
+${events.length > 0 && html`<h2>Last events</h2>${eventTable(events)}`}`;
+}
+
+function state({ problems, attention, collector }: Overview): Html {
+  const all = [...problems, ...attention];
+  if (all.length > 0) {
+    return html`<div class="state bad" role="alert"><strong>${count(all.length, 'thing')} to look at</strong>
+${list(all)}</div>`;
+  }
+  const pause = collector?.pause ?? null;
+  if (pause === null) {
+    return html`<p class="state good" role="status"><strong>All is well</strong>: clients are served, and drops are held.</p>`;
+  }
+  return html`<p class="state warn" role="status">${paused(pause)}: nothing held is removed. Clients are served, and drops are held.</p>`;
+}
+
+function paused({ by, until }: NonNullable<CollectorView['pause']>): Html {
+  return html`<strong>Paused</strong> by ${by}${until !== null && html` until ${when(until)}`}`;
+}
+
+function totals(summary: Summary, now: Date): Html {
+  const { states, days, pinned, isPart = false } = summary;
+  const sum = (all: readonly Held[], of: keyof Held) => all.reduce((so, one) => so + one[of], 0);
+  const [shown, later] = [days.slice(0, DAYS_SHOWN), days.slice(DAYS_SHOWN)];
+  const rest = { day: 'later', tables: sum(later, 'tables'), bytes: sum(later, 'bytes') };
+  const today = now.toISOString().slice(0, 10);
+  const goes = [...shown, ...(later.length === 0 ? [] : [rest])].map(
+    ({ day, tables, bytes }) => html`<tr><th scope="row">${day}${day < today && ', due'}</th>
+<td class="number">${size(bytes)}</td><td class="number">${count(tables)}</td></tr>`,
+  );
+  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}.
+<a href="${link('/tables')}">Find a table</a></p>
+<div class="grid"><section><h2>Held, by state</h2>${lifecycle(summary)}</section>
+<section><h2>Due by day</h2>${goes.length === 0 ? soft('Nothing goes by itself.') : table('Due by day', ['day', '#size', '#tables'], goes)}</section></div>`;
+}
+
+type Held = Readonly<Record<'tables' | 'bytes', number>>;
+
+/** The states in their order, with what is in each. */
+function lifecycle({ states }: Summary): Html {
+  const words = {
+    HOLD: 'can be brought back whole',
+    PURGE: 'rows are being deleted',
+    EVAC: 'pages leave the buffer pool',
+    DROP: 'to be removed',
+  };
+  const items = Object.entries(words).map(([name, text]) => {
+    const { tables = 0, bytes = 0 } = states.find(({ state }) => state === name) ?? {};
+    return html`<li class="${name}"><b>${name}</b> ${count(tables, 'table')}<br>${size(bytes)}<br><span class="soft">${text}</span></li>`;
+  });
+  return html`<ol class="life">${items}</ol>`;
+}
+
+function collecting({ leads, restsFor, pause, purge, limits }: CollectorView): Html {
+  const of = limits.flatMap(({ name, used, max, isBytes }) => {
+    if (max === null) return [];
+    return [
+      `${name}: ${isBytes ? `${size(used)} of ${size(max)}` : `${count(used)} of ${count(max)}`}`,
+    ];
+  });
+  return html`<h2>Collector</h2><p>${pause !== null && html`${paused(pause)}. `}${leads ? 'This proxy collects' : 'Another proxy, or none, collects'}${restsFor !== null && `; it waits: ${restsFor}`}.
+${purge !== null && html`Rows of <a href="${link(`/tables/${purge.id}`)}">${shortId(purge.id)}</a> are being deleted: ${count(purge.rows)} so far.`}</p>
+${of.length > 0 && html`<p>Held, of its limits:</p>${list(of)}`}`;
+}
+
+/** Events with their authors, newest first. */
+export function eventTable(events: readonly HistoryLine[]): Html {
+  const rows = events.map(
+    ({ at, event, id, table: name, who, details }) => html`<tr><td>${when(at)}</td><td>${event}</td>
+<td class="wide">${id === null ? '–' : html`<a href="${link(`/tables/${id}`)}">${name ?? id}</a>`}</td><td class="wide">${who}</td><td class="wide">${more(details)}</td></tr>`,
+  );
+  return table('Events', ['when', 'event', 'table', 'who', 'more'], rows);
+}
+
+/** The fields of an event that say what it did. */
+function more(details: HistoryLine['details']): string {
+  const shown = ['from', 'to', 'because', 'until', 'restoredAs', 'how', 'count'] as const;
+  return shown
+    .flatMap((name) => (details[name] == null ? [] : [`${name} ${String(details[name])}`]))
+    .join(', ');
+}

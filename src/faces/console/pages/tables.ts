@@ -1,0 +1,155 @@
+/**
+ * The dropped tables: found, filtered, grouped by statement, and restored several at a time; all of
+ * one statement, and the progress of what is done with several.
+ */
+import { shortId } from '../../../names/names.js';
+import { type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
+import { type Html, type HtmlPart, html } from '../web/html.js';
+import type { Job, Person } from '../web/people.js';
+import { BASE, count, form, link, list, size, table, when } from './layout.js';
+
+/** The filter as it was asked for. */
+export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
+export const FILTER = ['q', 'schema', 'user', 'state', 'since', 'sort', 'view'] as const;
+
+const STATES = ['HOLD', 'PURGE', 'EVAC', 'DROP'];
+
+export interface TablesView {
+  readonly viewer: Person;
+  readonly filter: Filter;
+  /** Either lines of statements, or of tables. */
+  readonly drops: readonly ConsoleDrop[] | null;
+  readonly tables: readonly ConsoleTable[] | null;
+  readonly next: string | null;
+}
+
+export function tablesPage({ viewer, filter, drops, tables, next }: TablesView): Html {
+  const lines = drops ?? tables ?? [];
+  const { view: _view, sort: _sort, ...conditions } = filter;
+  const none = Object.values(conditions).some((one) => one !== '')
+    ? 'Nothing that is held fits this filter.'
+    : 'Nothing is held that this account could bring back. Its own drops may be held nevertheless: ask an operator of undrop.';
+  return html`${filterForm(filter)}
+${lines.length === 0 && html`<p class="note">${none}</p>`}
+${drops !== null && drops.length > 0 && dropTable(drops)}
+${tables !== null && tables.length > 0 && selectable(viewer, tables, link('/tables', filter))}
+${next !== null && html`<p><a href="${link('/tables', { ...filter, cursor: next })}" rel="next">Older ones</a></p>`}`;
+}
+
+function filterForm(filter: Filter): Html {
+  const field = (name: keyof Filter, label: string, more: Html) =>
+    html`<label>${label} <input name="${name}" value="${filter[name]}"${more}></label>`;
+  const select = (name: keyof Filter, label: string, all: Readonly<Record<string, string>>) => {
+    const options = Object.entries(all).map(
+      ([value, text]) =>
+        html`<option value="${value}"${value === filter[name] && html` selected`}>${text}</option>`,
+    );
+    return html`<label>${label} <select name="${name}">${options}</select></label>`;
+  };
+  const anyOf = (all: readonly string[]) => ({
+    '': 'any',
+    ...Object.fromEntries(all.map((one) => [one, one])),
+  });
+  return html`<form method="get" action="${BASE}/tables" class="row" role="search">
+${field('q', 'Name, id, user or statement', html` type="search" size="28"`)}
+${field('schema', 'Schema', html` size="12"`)}
+${field('user', 'Dropped by', html` size="10"`)}
+${field('since', 'Since (UTC)', html` size="16" placeholder="2026-11-24 14:00"`)}
+${select('state', 'State', anyOf(STATES))}
+${select('view', 'A line for each', { '': 'statement', tables: 'table' })}
+${select('sort', 'Order of tables', ORDERS)}
+<button>Search</button> <a href="${BASE}/tables">Clear</a></form>`;
+}
+
+function dropTable(drops: readonly ConsoleDrop[]): Html {
+  const rows = drops.map((drop) => {
+    const { first, bytes, states, tables } = drop;
+    return html`<tr><td>${when(first.droppedAt)}</td><td class="wide">${whatOf(drop)}</td><td>${first.how ?? '–'}</td><td>${first.user ?? '–'}</td>
+<td class="number">${size(bytes)}</td><td>${states.join(', ')}</td><td>${tables === 1 || states.join() === 'HOLD' ? until(first) : '–'}</td></tr>`;
+  });
+  const heads = ['when', 'what', 'how', 'by', '#size', 'state', 'held until'];
+  return table('Dropped, by statement', heads, rows);
+}
+
+function whatOf({ first, dropId, tables, schemas, isPart }: ConsoleDrop): Html {
+  if (tables === 1 || dropId === null) return tableLink(first);
+  const where = schemas.length === 1 ? schemas[0] : count(schemas.length, 'schema');
+  return html`<a href="${link(`/drops/${dropId}`)}">${isPart && 'more than '}${count(tables, 'table')} of ${where ?? ''}</a>`;
+}
+
+function tableLink(one: ConsoleTable): Html {
+  return html`<a href="${link(`/tables/${one.id}`)}">${shownName(one)}</a>`;
+}
+
+export function shownName({ schema, table: name, id }: ConsoleTable): string {
+  return name === null ? id : `${schema}.${name}`;
+}
+
+/** The words of SHOW. */
+const NO_END = 'nothing, it is pinned';
+
+export function until({ expiresAt, next }: ConsoleTable): HtmlPart {
+  return expiresAt === null ? (next?.replace(NO_END, 'pinned') ?? '–') : when(expiresAt);
+}
+
+/** Tables with boxes, and what can be done with several. */
+export function selectable(viewer: Person, tables: readonly ConsoleTable[], back: string): Html {
+  const rows = tables.map(
+    (
+      one,
+    ) => html`<tr><td><input type="checkbox" name="id" value="${one.id}" aria-label="${shownName(one)}"></td>
+<td class="wide">${tableLink(one)} <code class="soft">${shortId(one.id)}</code></td><td>${when(one.droppedAt)}</td><td>${one.how ?? '–'}</td><td>${one.user ?? '–'}</td>
+<td class="number">${count(one.rows)}</td><td class="number">${size(one.bytes)}</td><td>${one.state}</td><td>${until(one)}</td></tr>`,
+  );
+  const choose = html`<span class="soft">choose</span>`;
+  const heads = [choose, ...'table dropped how by #rows #size state'.split(' '), 'held until'];
+  const content = html`<input type="hidden" name="back" value="${back}">
+<p><label class="inline" hidden><input type="checkbox" data-all> all of this page</label></p>
+${table('Dropped tables', heads, rows)}
+<div class="box"><h2>With the chosen tables</h2>
+<button disabled hidden></button>
+<p><button name="action" value="restore">Restore</button></p>
+<p><label>Hold for <input name="for" size="6" placeholder="30d"></label> <button name="action" value="hold" class="plain">Hold for longer</button></p></div>`;
+  return form(viewer, '/tables/selected', content);
+}
+
+// ── one statement ────────────────────────────────────────────────────────────────────────────────
+
+export function dropPage(viewer: Person, dropId: string, tables: readonly ConsoleTable[]): Html {
+  const [first] = tables;
+  if (first === undefined) {
+    return html`<p class="note">Nothing of this statement is held any more, or nothing that this account could bring back.</p>`;
+  }
+  const bytes = tables.reduce((sum, table) => sum + (table.bytes ?? 0), 0);
+  const name = (table: ConsoleTable) => `${table.schema}.${table.table}`;
+  const sorted = tables.toSorted((one, other) =>
+    name(one).localeCompare(name(other), 'en', { numeric: true }),
+  );
+  const held = tables.filter(({ state }) => state === 'HOLD').length;
+  const from = first.client !== null && ` from ${first.client}`;
+  const sum = `${count(tables.length, 'table')}, ${size(bytes)}, ${count(held)} in HOLD`;
+  return html`<p>${when(first.droppedAt, true)} by ${first.user ?? 'somebody'}${from}: ${sum}.</p>
+${first.statement !== null && html`<pre>${first.statement}</pre>`}
+${held > 0 && form(viewer, `/drops/${dropId}/restore`, restoreAll(first, held))}
+${selectable(viewer, sorted, link(`/drops/${dropId}`))}`;
+}
+
+function restoreAll({ how, schema }: ConsoleTable, held: number): Html {
+  const what =
+    how === 'DROP DATABASE'
+      ? `The schema ${schema} comes back with its tables, their keys and triggers, its views and its routines.`
+      : 'They come back under their names, with their keys and triggers.';
+  const button = held === 1 ? 'Restore the table' : `Restore all ${count(held, 'table')}`;
+  return html`<p>${what}</p><p><button>${button}</button></p>`;
+}
+
+export function jobPage({ total, done, messages, failed, isOver, back }: Job): Html {
+  const shown = Math.min(done + failed.length, total);
+  const outcome = `Done: ${count(done)}; failed: ${count(failed.length)}.`;
+  return html`<p><label for="progress">${isOver ? 'Over' : 'Under way'}: ${count(shown)} of ${count(total)}</label>
+<progress id="progress" max="${total}" value="${shown}"></progress></p>
+<p role="status">${isOver ? outcome : 'This page follows the work.'}</p>
+${failed.length > 0 && html`<h2>Failed</h2>${list(failed)}`}
+${messages.length > 0 && html`<h2>Done</h2>${list(messages)}`}
+<p><a href="${back}">Back</a></p>`;
+}

@@ -1,0 +1,121 @@
+/** The pages that people GET. */
+import { UndropError } from '../../../errors.js';
+import type { Summary } from '../../../ledger/overview.js';
+import { inGroups } from '../../../names/names.js';
+import * as tables from '../dropped-tables.js';
+import type { Operator } from '../operator.js';
+import { overviewPage } from '../pages/overview.js';
+import { endedPage, tablePage } from '../pages/table.js';
+import { dropPage, FILTER, type Filter, jobPage, shownName, tablesPage } from '../pages/tables.js';
+import type { ConsoleOptions } from '../serve.js';
+import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
+
+const EVENTS_OF_OVERVIEW = 10;
+/** With the one more that is asked for, three steps of as many as are located at once. */
+const OWN_TABLES_MAX = 299;
+const FOLLOW_S = 10;
+const FOLLOW_JOB_S = 1;
+
+export function addPages(app: WebApp, { operator, problems }: ConsoleOptions): void {
+  app.get('/', async (c) => showOverview(c, operator, await problems()));
+  app.get('/tables', showTables);
+  app.get('/tables/:id', (c) => showTable(c, operator, c.req.param('id')));
+  app.get('/drops/:id', async (c) => {
+    const [{ person }, id] = [c.var, c.req.param('id')];
+    const body = dropPage(person, id, await tables.tablesOfDrop(person.session, id));
+    return show(c, { title: 'A drop', body, at: '/tables' });
+  });
+  app.get('/jobs/:id', (c) => {
+    const job = c.var.person.jobs.get(c.req.param('id'));
+    if (job === undefined) return problem(c, 404, 'Not found', 'There is no such work.');
+    const page = { title: job.title, body: jobPage(job), at: '/tables' };
+    return show(c, job.isOver ? page : { ...page, followS: FOLLOW_JOB_S });
+  });
+}
+
+async function showOverview(
+  visit: Visit,
+  operator: Operator,
+  problems: readonly string[],
+): Promise<Response> {
+  const { isOperator, session } = visit.var.person;
+  const own = async () =>
+    summaryOf((await tables.listDropped(session, { limit: String(OWN_TABLES_MAX) })).tables);
+  // Together, because each of the first two may wait.
+  const [status, summary, collector, events] = isOperator
+    ? await Promise.all([
+        operator.status(),
+        operator.summary(),
+        operator.collector(),
+        operator.history({ limit: EVENTS_OF_OVERVIEW }),
+      ])
+    : [null, await own(), null, []];
+  const { attention = [], services = [] } = status ?? {};
+  const shown = { problems, attention, services, summary, collector, events, now: new Date() };
+  return show(visit, { title: 'Overview', body: overviewPage(shown), at: '', followS: FOLLOW_S });
+}
+
+async function showTables(visit: Visit): Promise<Response> {
+  const { person } = visit.var;
+  const { cursor = null, ...query } = visit.req.query();
+  const filter = Object.fromEntries(FILTER.map((name) => [name, query[name] ?? ''])) as Filter;
+  const isSorted = filter.sort !== '' && filter.sort !== 'dropped';
+  const params = { ...filter, cursor };
+  const page =
+    filter.view === 'tables' || isSorted
+      ? { drops: null, ...(await tables.listDropped(person.session, params)) }
+      : { tables: null, ...(await tables.listDropsOf(person.session, params)) };
+  const body = tablesPage({ viewer: person, filter, ...page });
+  const shown = { title: 'Dropped tables', body, at: '/tables', isFilledIn: true };
+  return show(visit, cursor === null ? { ...shown, followS: FOLLOW_S } : shown);
+}
+
+async function showTable(visit: Visit, operator: Operator, id: string): Promise<Response> {
+  const { person } = visit.var;
+  const { session } = person;
+  const table = await tables.getTable(session, id).catch(unlessAbsent);
+  if (table === null) {
+    const { history } = person.isOperator ? await operator.detailsOf(id) : { history: [] };
+    const body = endedPage(id, history);
+    return show(visit, { title: 'Not held', body, at: '/tables' }, { status: 404 });
+  }
+  const query = visit.req.query();
+  const asked = { to: tables.textIn(query, 'to'), swap: 'swap' in query, keys: 'keys' in query };
+  const { schema } = table;
+  const [plan, details, mayRead, others] = await Promise.all([
+    table.state === 'HOLD' ? tables.planTable(session, id, asked).catch(wordsOf) : '',
+    operator.detailsOf(id),
+    schema !== null && tables.maySelectAll(session, schema),
+    tables.othersOfName(session, table),
+  ]);
+  const rows = mayRead && 'rows' in query ? await operator.rowsOf(person, id) : null;
+  const body = tablePage({ viewer: person, table, details, asked, plan, mayRead, others, rows });
+  return show(visit, { title: shownName(table), body, at: '/tables' });
+}
+
+/** Null: the account sees no such table. */
+function unlessAbsent(error: unknown): null {
+  if (error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD') return null;
+  throw error;
+}
+
+/** The figures of the overview for people who see only their own tables: the newest ones. */
+function summaryOf(all: readonly tables.ConsoleTable[]): Summary {
+  const totalOf = (some: readonly tables.ConsoleTable[]) => ({
+    tables: some.length,
+    bytes: some.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
+  });
+  const inHold = all.filter(({ state }) => state === 'HOLD');
+  const dayOf = (table?: tables.ConsoleTable) => table?.expiresAt?.slice(0, 10) ?? '';
+  const days = inGroups(inHold, dayOf).map((some) => ({ day: dayOf(some[0]), ...totalOf(some) }));
+  return {
+    states: inGroups(all, ({ state }) => state).map((some) => {
+      return { state: some[0]?.state ?? '', ...totalOf(some) };
+    }),
+    days: days
+      .filter(({ day }) => day !== '')
+      .sort((one, other) => one.day.localeCompare(other.day)),
+    pinned: inHold.filter(({ expiresAt }) => expiresAt === null).length,
+    isPart: all.length >= OWN_TABLES_MAX,
+  };
+}

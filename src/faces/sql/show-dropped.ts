@@ -1,0 +1,78 @@
+/**
+ * SHOW DROPPED TABLES and SHOW DROPPED DATABASES: what is held that the user may see. The user may
+ * see a schema where the user may create and fill any table of it.
+ */
+
+import type { Interception } from '../../drop/intercepted.js';
+import { parseSince } from '../../duration.js';
+import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
+import type { Selection } from '../../ledger/selection.js';
+import { isHoldId, keyOf } from '../../names/names.js';
+import { printResultSet } from '../../printer.js';
+import * as dropped from '../../recycle/dropped.js';
+import { TABLES_MAX } from '../../recycle/list.js';
+import { uniqueDigits } from '../../recycle/print/print-list.js';
+import type { ShowDropped } from '../../sql/verdict.js';
+import type { ResultSet } from '../../wire/result-set.js';
+import { answerRows, type UndoRun } from './answer.js';
+import { findSeen, findServer, inQueue } from './find-dropped.js';
+import { askWhichMayBeSeen, noneOf } from './rights.js';
+
+type Show = ShowDropped<string>;
+
+export async function showDropped(show: Show, run: UndoRun): Promise<Interception> {
+  const { lowerCaseTableNames } = await findServer(run);
+  if (show.what === 'databases') return showSchemas(show, run);
+  const { isBySize } = show;
+  const limit = show.limit ?? TABLES_MAX;
+  const wanted = { limit, sort: isBySize ? 'size' : 'dropped' } as const;
+  const found = await findSeen({ lowerCaseTableNames, ...selectionOf(show) }, run, wanted);
+  const tables = [...found.tables];
+  if (isBySize) tables.sort((one, other) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1));
+  const shown = tables.slice(0, limit);
+  const which = isBySize ? 'largest' : 'newest';
+  const note = found.isCut ? `Only the ${which} ${TABLES_MAX} dropped tables were read.` : null;
+  const set =
+    show.what === 'tables'
+      ? printResultSet(dropped.SHORT_COLUMNS, withShortIds(shown))
+      : printResultSet(dropped.TABLE_COLUMNS, shown);
+  return answerRows(set, run, note);
+}
+
+function selectionOf({ schema, like, user, since }: Show): Selection {
+  const time = since === null ? null : parseSince(since, new Date());
+  return {
+    ...(schema !== null && { schema }),
+    // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
+    ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
+    ...(user !== null && { user }),
+    ...(time !== null && { since: time }),
+  };
+}
+
+function withShortIds(tables: readonly dropped.Dropped[]): readonly dropped.Dropped[] {
+  const digits = uniqueDigits(tables.map(({ id }) => id));
+  return tables.map((table) => ({ ...table, id: table.id.slice(-digits) }));
+}
+
+/** Its columns, without a row. */
+export function emptySet({ what }: Show): ResultSet {
+  if (what === 'databases') return printResultSet(dropped.SCHEMA_COLUMNS, []);
+  return printResultSet(what === 'tables' ? dropped.SHORT_COLUMNS : dropped.TABLE_COLUMNS, []);
+}
+
+async function showSchemas({ like }: Show, run: UndoRun): Promise<Interception> {
+  const { facts, asked } = run;
+  const { pool } = run.service;
+  const all = await inQueue(pool, `read ${facts.account}`, () =>
+    findDroppedSchemas(pool, like === null ? 'all' : { like }),
+  );
+  const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>
+    held > 0 || (tables === 0 && restoredAs === null);
+  const held = all.filter((drop) => isLeft(drop) && !drop.isOpen);
+  const table = noneOf(asked);
+  const names = held.map(({ schema }) => ({ schema, table }));
+  const granted = await askWhichMayBeSeen(names, asked);
+  const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
+  return answerRows(printResultSet(dropped.SCHEMA_COLUMNS, seen), run);
+}

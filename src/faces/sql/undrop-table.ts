@@ -1,0 +1,286 @@
+/**
+ * UNDROP TABLE, by names or by an id: finds the tables, checks with the server whether this user
+ * may restore them, and makes the service account restore each by its plan. It creates the triggers
+ * that the account may not create in the user's own session.
+ *
+ * Invariant: all privileges are checked before the first table is touched. The checked table is the
+ * one that is restored, and its new name is the checked name.
+ */
+
+import { tolerantly } from '../../connections/errors.js';
+import type { ServerFacts } from '../../connections/server-facts.js';
+import { quoteIdentifier } from '../../connections/sql.js';
+import type { DropService, Interception } from '../../drop/intercepted.js';
+import { triggersToMake } from '../../drop/steps/definitions-to-make.js';
+import { makeDefinitions } from '../../drop/steps/make-definitions.js';
+import { accountNameOf } from '../../drop/steps/session/facts.js';
+import { writtenPlainly } from '../../drop/steps/undo-note.js';
+import type { UserFacts } from '../../drop/steps/world.js';
+import { parseMoment, utcText } from '../../duration.js';
+import { UndropError } from '../../errors.js';
+import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import type { QualifiedTable } from '../../names/names.js';
+import { foldName, keyOf, parseHoldName, writtenName } from '../../names/names.js';
+import { decideTable, NO_TRAITS } from '../../policy/decide.js';
+import type { HoldTime } from '../../policy/rules.js';
+import * as finder from '../../recycle/find-dropped.js';
+import { makeWhole, problemsOf } from '../../recycle/make-whole.js';
+import { planRestore } from '../../recycle/plan-restore.js';
+import * as print from '../../recycle/print/print-report.js';
+import * as restoring from '../../recycle/restore.js';
+import type { RestoreReport } from '../../recycle/restore-table.js';
+import type { SwapBy } from '../../recycle/swap.js';
+import { answerOk, answerRefused, restoredEvent, type UndoRun } from './answer.js';
+import { type Bound, notUnique } from './bind.js';
+import { explainUndrop, type WantedTable } from './explain-undrop.js';
+import * as own from './find-dropped.js';
+import { askToCreate, askToRename, askToSwap, assertGranted } from './rights.js';
+
+type Undrop = Bound<'undrop-table'>;
+
+/** The maximum of rows that are read for the fate of a table. */
+const ENDED_MAX = 20;
+
+export async function undropTables(undo: Undrop, run: UndoRun): Promise<Interception> {
+  const server = await own.findServer(run);
+  const wanted =
+    undo.id === null ? await findNamed(undo, server, run) : await findOf(undo.id, undo, run);
+  return undo.explains ? explainUndrop(wanted, undo, run) : bringBack(wanted, undo, run);
+}
+
+/** Checks the privileges on all of the names first. */
+async function findNamed(
+  undo: Undrop,
+  { lowerCaseTableNames }: ServerFacts,
+  run: UndoRun,
+): Promise<readonly WantedTable[]> {
+  const { names, before } = undo;
+  const fold = lowerCaseTableNames === 0 ? (name: string) => name : foldName;
+  const keyIn = ({ schema, table }: QualifiedTable) =>
+    keyOf({ schema: fold(schema), table: fold(table) });
+  const asked = new Set<string>();
+  for (const name of names) {
+    if (asked.has(keyIn(name))) throw notUnique(name.table);
+    asked.add(keyIn(name));
+  }
+  const time = before === null ? null : parseMoment(before, new Date());
+  const readNewest = () => own.findNewest({ names, lowerCaseTableNames, keyIn }, time, run);
+  const [one] = names;
+  // A hold name that isn't a table's original name means the id in it.
+  const isHoldName = one !== undefined && names.length === 1 && parseHoldName(one.table) !== null;
+  if (isHoldName && (await readNewest()).size === 0) return findOf(one.table, undo, run);
+  for (const name of names) await assertMayRestore(name, undo, run);
+  const newest = await readNewest();
+  return names.map((asWritten): WantedTable => {
+    const held = newest.get(keyIn(asWritten)) ?? null;
+    const name = held?.origin ?? asWritten;
+    return { name, held, to: nameFor(name, undo), isNamed: before === null };
+  });
+}
+
+async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<readonly WantedTable[]> {
+  const held = await own.findById(id, run);
+  if (held === undefined) throw await fateOfEnded(id, run);
+  const name = held.origin;
+  await assertMayRestore(name, undo, run);
+  return [{ name, held, to: nameFor(name, undo), isNamed: false }];
+}
+
+function nameFor(name: QualifiedTable, { to }: Pick<Undrop, 'to'>): QualifiedTable {
+  return to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
+}
+
+/** The refusal, with the fate of a table that is no longer held, if this user may see it. */
+async function fateOfEnded(target: string, run: UndoRun): Promise<unknown> {
+  const { pool } = run.service;
+  const digits = finder.idDigits(target);
+  const how = { texts: false, rowsMax: ENDED_MAX };
+  const ended = await tolerantly(async () =>
+    finder.isIdPrefix(digits) ? findRows(pool, { by: 'digits', digits }, how) : [],
+  );
+  const seen = await own.askerOf(run).filter()(ended.value);
+  const error = finder.noSuchHeld(target);
+  return finder.withFate(pool, { target, error, near: [] }, seen);
+}
+
+/** Checks all privileges, before anything is read or touched. */
+async function assertMayRestore(
+  name: QualifiedTable,
+  undo: Undrop,
+  { asked }: UndoRun,
+): Promise<void> {
+  const to = nameFor(name, undo);
+  if (undo.swap) assertGranted(await askToSwap(name, asked));
+  else if (keyOf(name) !== keyOf(to)) assertGranted(await askToRename(name, asked));
+  assertGranted(await askToCreate(to, asked));
+}
+
+// ── bringing the tables back ─────────────────────────────────────────────────────────────────────
+
+/** The maximum of names whose fate is reported, each by a query of its own. */
+const FATES_TOLD = 10;
+
+async function bringBack(
+  wanted: readonly WantedTable[],
+  { swap, keys }: Undrop,
+  run: UndoRun,
+): Promise<Interception> {
+  const { pool } = run.service;
+  // A swap checks for it itself.
+  const mayBeBegun = wanted.filter(({ isNamed, held }) => isNamed && (held === null || !swap));
+  const names = mayBeBegun.map(({ to }) => to);
+  const begun = await restoring.findBegun(pool, names, { swaps: swap });
+  const choices: restoring.Choice[] = [];
+  for (const { name, held, to, isNamed } of wanted) {
+    const request = { target: writtenName(name), to };
+    const planned = () => planRestore(held === null ? [] : [held], request);
+    const plan = () => begun.get(writtenName(to)) ?? { ...planned(), isExact: !isNamed };
+    choices.push(await restoring.choiceOf(quoted(name), plan));
+  }
+  const swapBy = (live: QualifiedTable) => swapActor(live, run);
+  const work = () =>
+    restoring.restoreAll(pool, choices, { anyParent: keys, ...(swap && { swapBy }) });
+  const end = await (swap ? own.inRestoreQueue(run, work) : work());
+  const done: RestoreReport[] = [];
+  for (const one of end.done) done.push(await withTriggers(one, run));
+  const changes = done.map((one) => restoredEvent(one, one.restoredAs, run));
+  const problems: Problem[] = [];
+  for (const { what, error } of end.failed) {
+    const isTold = finder.isAbsent(error) && problems.length < FATES_TOLD;
+    const told = isTold ? await explained(error, what, run) : error;
+    problems.push({ what, error: own.undropErrorOf(told) });
+  }
+  const [problem] = problems;
+  if (problem === undefined) {
+    return { ...(await answerOk({ text: restoredText(done), note: noteOf(done) }, run)), changes };
+  }
+  const error = wanted.length === 1 ? problem.error : someNot(problems, end.untried, wanted.length);
+  return { ...(await answerRefused(error, run)), changes };
+}
+
+/** With its fate, and the near names that this user may see. */
+async function explained(error: unknown, target: string, run: UndoRun): Promise<unknown> {
+  const { pool } = run.service;
+  const all = await finder.readNear(pool, target);
+  // The other tables are back, whatever is said about names.
+  const near = await own
+    .askerOf(run)
+    .filter()(all)
+    .catch(() => []);
+  return finder.withFate(pool, { target, error, near });
+}
+
+/** In a swap this session's user drops the live table; it is held as long as one of its DROP. */
+function swapActor(live: QualifiedTable, { facts, text, service, session }: UndoRun): SwapBy {
+  const { proxyId, log } = service;
+  const { user, account } = facts;
+  const who = { proxyId, user, accountName: accountNameOf(account) };
+  const { clientAddress } = session;
+  const statementText = text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const hold = holdOfLive(live, facts, service);
+  return { ...who, clientAddress, statementText, hold, ...(log !== undefined && { log }) };
+}
+
+/** Creates triggers that the service account may not create, but this user may. */
+async function withTriggers(
+  report: RestoreReport,
+  { service: { pool }, userSession, facts }: UndoRun,
+): Promise<RestoreReport> {
+  if (report.triggersToMake === null) return report;
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: report.id }));
+  const [row] = found.value;
+  if (row === undefined) return report;
+  const triggers = await triggersToMake(pool, [row], facts);
+  if (!(await makeDefinitions(userSession, triggers, facts))) return report;
+  const how = { id: row.id, logged: row.sqlLogBin };
+  const { foreignKeys: _same, ...now } = await makeWhole(pool, how, report.restoredAs);
+  return { ...report, ...now };
+}
+
+/** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
+function holdOfLive(
+  live: QualifiedTable,
+  { account }: UserFacts,
+  { rules = [], holdMs }: DropService,
+): HoldTime {
+  const deciding = { rules, hint: null, holdMs, foldsCase: true };
+  const { hold, refusedBy, mayRefuse } = decideTable({ ...live, account }, NO_TRAITS, deciding);
+  const rule = refusedBy ?? mayRefuse;
+  if (rule === null) return hold === 'pinned' ? hold : Math.max(hold, holdMs);
+  const table = writtenName(live);
+  throw new UndropError('UNDROP_RULE', { tables: `Table ${table} was`, table, rule });
+}
+
+/** The failure of one table. */
+type Problem = restoring.FailedRestore & { readonly error: UndropError };
+
+function someNot(
+  problems: readonly Problem[],
+  untried: readonly string[],
+  count: number,
+): UndropError {
+  const whys = print
+    .byCause(problems)
+    .map(([cause, whats]) => (whats.length === 1 ? cause : `${print.someOf(whats)}: ${cause}`));
+  const why = [...whys, ...untried.map((name) => `${name}: not tried.`)].join(' ');
+  return new UndropError('UNDROP_PARTLY', { failed: problems.length + untried.length, count, why });
+}
+
+/** A name as users type it, with quotes for a dot or a backtick in it. */
+function quoted({ schema, table }: QualifiedTable): string {
+  return [schema, table].map(quoteIdentifier).join('.');
+}
+
+// ── the info text and the warning ────────────────────────────────────────────────────────────────
+// The texts of an UNDROP TABLE about the tables that it restored. Pure.
+
+/**
+ * For several tables the first and a count; for all the first that has a larger one of its name.
+ */
+function restoredText(reports: readonly RestoreReport[]): string {
+  const [first, ...more] = reports;
+  if (first === undefined) return '';
+  const also = more.length === 0 ? '' : ` And ${more.length} more.`;
+  const larger = reports.find((report) => report.larger !== null)?.larger ?? null;
+  const wayBack = larger && `${print.formatLarger(larger)}: UNDROP TABLE '${larger.table.id}' SWAP`;
+  return print.present(print.formatRestored(first) + also, othersOf(first), wayBack).join(' ');
+}
+
+function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): string | null {
+  const name = writtenPlainly([restoredAs.schema, restoredAs.table]);
+  if (typeof swapped === 'string') return `The replaced table is held: UNDROP TABLE ${name} SWAP.`;
+  const [newest] = others;
+  if (newest === undefined || (others.length === 1 && larger !== null)) return null;
+  const dropped = newest.droppedAt === null ? '' : ` dropped ${utcText(newest.droppedAt)} UTC`;
+  return others.length === 1
+    ? `Another is held,${dropped}.`
+    : `${others.length} others are held, the newest${dropped}.`;
+}
+
+/** The parts that were not restored as they were; null: none. */
+function noteOf(restored: readonly RestoreReport[]): string | null {
+  const back = new Set(restored.map(({ restoredAs }) => writtenName(restoredAs)));
+  const said = restored.flatMap((report) => {
+    const { recorded, restoredAs, brokenKeys } = report;
+    const keys = report.foreignKeys.flatMap((key) => {
+      const { name, parent, oldParent } = key;
+      const isWaiting = key.problem === null && key.isParentMissing && !back.has(parent);
+      const missing = `${parent}, which is missing; restore it, too.`;
+      return print.present(
+        oldParent && `foreign key ${name} refers to another ${parent}; ${oldParent}.`,
+        isWaiting ? `foreign key ${name} refers to ${missing}` : null,
+      );
+    });
+    const broken = brokenKeys.map((key) => {
+      const what = key.isSeen ? 'rows break' : 'did not check whether rows break';
+      const id = print.heldParentOf(report, key);
+      const old = id === null ? '' : `: UNDROP TABLE '${id}' SWAP restores its old parent`;
+      return `${what} foreign key ${key.name}${old}.`;
+    });
+    const untold = recorded === false ? ['the ledger could not be updated.'] : [];
+    const all = [...problemsOf(report.id, report), ...keys, ...broken, ...untold];
+    return all.map((one) => `${writtenName(restoredAs)}: ${one}`);
+  });
+  return said.length === 0 ? null : said.join(' ');
+}

@@ -1,0 +1,110 @@
+/**
+ * Lists a running service in the ledger (ledger/services.ts): writes its row at the start, renews
+ * it each half minute and when it begins to collect, and deletes it when the service ends.
+ *
+ * Invariant: nothing depends on it. If the row can't be written, the log has one warning, and the
+ * service goes on; on a read-only server nothing is written.
+ */
+import { hostname } from 'node:os';
+import { systemClock, withinMs } from '../../clock.js';
+import type { CollectorFigures } from '../../collector/figures.js';
+import type { ServicePool } from '../../connections/pool/pools.js';
+import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
+import { readServerFacts } from '../../connections/server-facts.js';
+import { versionOfPackage } from '../../faces/cli/shell.js';
+import { forgetKilledServices, forgetService, recordService } from '../../ledger/services.js';
+import { assertLedgerKnown } from '../../ledger/tables.js';
+import type { Log } from '../../log.js';
+
+/** Also how late drops that went past undrop are found (collector/drops-elsewhere.ts). */
+const RENEW_EVERY_MS = 30_000;
+/** How soon it is tried again while there is no ledger. */
+const RETRY_MS = 5_000;
+/** How soon the beginning of a leadership is noticed; the server isn't queried for that. */
+const CHECK_EVERY_MS = 1_000;
+/** The end of a service waits no longer for its row. */
+const FORGET_WITHIN_MS = 1_000;
+
+interface PresenceOptions {
+  readonly serviceId: string;
+  readonly processes: number;
+  readonly listen: readonly ServerAddress[];
+  readonly figures: Pick<CollectorFigures, 'leaderId'>;
+  /** The drops that this service has sent to the server as such. */
+  dropsSent(): number;
+  /** The pool of the server with the ledger, which may become another. */
+  pool(): ServicePool;
+  readonly log: Log;
+}
+
+export class Presence {
+  readonly #options: PresenceOptions;
+  readonly #service;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+  /** The last connection that the row was written with. */
+  #leaderId: number | null = null;
+  #isFirst = true;
+  #hasWarned = false;
+
+  constructor(options: PresenceOptions) {
+    const { serviceId: id, processes, listen } = options;
+    this.#options = options;
+    this.#service = {
+      ...{ id, processes, host: hostname(), version: versionOfPackage() },
+      listen: listen.map(describeAddress).join(', '),
+    };
+    this.#running = this.#run();
+  }
+
+  /** `isEnd`: the service ends, so its row goes as well. */
+  async stop({ isEnd }: { readonly isEnd: boolean }): Promise<void> {
+    this.#stopping.abort();
+    const ended = this.#running.then(() => (isEnd ? this.#forget() : undefined));
+    await withinMs(FORGET_WITHIN_MS, ended);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let nextMs = 0; !signal.aborted; await systemClock.sleep(CHECK_EVERY_MS, signal)) {
+      const { leaderId } = this.#options.figures;
+      const isNewLeader = leaderId !== null && leaderId !== this.#leaderId;
+      if (!isNewLeader && performance.now() < nextMs) continue;
+      this.#leaderId = leaderId;
+      const isOver = await this.#unlessFailed(() => this.#record(leaderId));
+      nextMs = performance.now() + (isOver ? RENEW_EVERY_MS : RETRY_MS);
+    }
+  }
+
+  /** False: there is no ledger yet. */
+  async #record(collectorId: number | null): Promise<boolean> {
+    const pool = this.#options.pool();
+    if ((await assertLedgerKnown(pool)) === null) return false;
+    if ((await readServerFacts(pool)).readOnly) return true;
+    if (this.#isFirst) await forgetKilledServices(pool, this.#service);
+    this.#isFirst = false;
+    const dropsSent = this.#options.dropsSent();
+    await recordService(pool, { ...this.#service, collectorId, dropsSent });
+    return true;
+  }
+
+  async #forget(): Promise<void> {
+    const pool = this.#options.pool();
+    await this.#unlessFailed(async () => {
+      if (!(await readServerFacts(pool)).readOnly) await forgetService(pool, this.#service.id);
+    });
+  }
+
+  /** The result of `work`; true if it fails, which the log has once. */
+  async #unlessFailed<T>(work: () => Promise<T>): Promise<T | true> {
+    try {
+      return await work();
+    } catch (error) {
+      const level = this.#hasWarned || this.#stopping.signal.aborted ? 'debug' : 'warn';
+      this.#hasWarned = true;
+      const what = 'cannot write the row of this service; `undrop status` may not list it';
+      this.#options.log[level]({ event: 'service', err: error }, what);
+      return true;
+    }
+  }
+}
