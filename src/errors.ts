@@ -94,3 +94,21 @@ export function toClientError(error: unknown, reference: string): ClientError {
 function fill(template: string, params: Record<string, string | number>): string {
   return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole));
 }
+
+// ── invariants ───────────────────────────────────────────────────────────────────────────────────
+// An assertion catches defects of undrop; errors from outside are an `UndropError`.
+
+/** Thrown if code of undrop broke one of its invariants. */
+export class InvariantError extends Error {
+  override readonly name = 'InvariantError';
+}
+
+/** Throws an `InvariantError` if `condition` does not hold; `message` says what should have. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(`Invariant broken: ${message}`);
+}
+
+/** Ends every switch over a union: does not compile while a case is missing. */
+export function assertNever(value: never): never {
+  throw new InvariantError(`Unlisted case: ${JSON.stringify(value)}`);
+}

@@ -3,11 +3,9 @@
  * run twice: it only adds privileges, and keeps the password of an existing account.
  */
 
-import * as col from '../connections/columns.js';
 import { causeText, isServerError } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts } from '../connections/server-facts.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import * as ER from '../wire/server-errors.js';
 import { missingSchemas, readSchemas, readStrictness } from './examine.js';

@@ -3,11 +3,9 @@
  * session through undrop comes from a host where undrop runs. It changes nothing.
  */
 
-import * as col from '../connections/columns.js';
 import { unlessRefused } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import { ident, note, processlistOf, sql } from '../connections/sql.js';
+import { col, ident, note, processlistOf, type ServicePool, sql } from '../connections/sql.js';
 import * as ER from '../wire/server-errors.js';
 
 interface Session {

@@ -3,12 +3,11 @@
  * and the effects of missing ones, the resulting tier, and stored programs that drop tables. It
  * changes nothing.
  */
-import { assert } from '../assert.js';
-import * as col from '../connections/columns.js';
+
 import { unlessRefused } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import { col, note, type ServicePool, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import { assert } from '../errors.js';
 import { findRows } from '../ledger/read.js';
 import { foldName, isUserSchema, RECYCLE_SCHEMA, SERVER_SCHEMAS } from '../names/names.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';

@@ -4,12 +4,10 @@
  * client in as that account, because its OS user is not its clients'.
  */
 import { userInfo } from 'node:os';
-import * as col from '../connections/columns.js';
 import { unlessRefused } from '../connections/errors.js';
 import type { PoolSet } from '../connections/pool/pool-set.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { describeAddress, type ServerAddress } from '../connections/server-address.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import * as ER from '../wire/server-errors.js';

@@ -2,7 +2,7 @@
  * The parts that all actions of the collector use, and the result of an action on a table.
  */
 import type { Clock } from '../clock.js';
-import type { ServicePool } from '../connections/pool/pools.js';
+import type { ServicePool } from '../connections/sql.js';
 import type { Log } from '../log.js';
 import type { Collectable } from './collectable.js';
 import type { CollectorFigures } from './figures.js';

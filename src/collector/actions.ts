@@ -4,10 +4,11 @@
  * Invariant: every action follows a fresh read of its table. If the server refuses an action for
  * one table, that is logged and tried again later; it never stops the others.
  */
-import { assert, assertNever } from '../assert.js';
+
 import { isServerError, unlessRefused } from '../connections/errors.js';
 import { hasRows, type ServerFacts } from '../connections/server-facts.js';
 import { ident, note, sql } from '../connections/sql.js';
+import { assert, assertNever } from '../errors.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
 import { type LedgerRow, type LedgerState, LIVE_STATES } from '../ledger/entry.js';
 import { reportAndKeep } from '../ledger/history.js';

@@ -9,7 +9,7 @@
 
 import { unlessRefused } from '../connections/errors.js';
 import * as held from '../connections/hold-tables.js';
-import type { ServiceConnection, ServicePool } from '../connections/pool/pools.js';
+import type { ServiceConnection, ServicePool } from '../connections/sql.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { intentsWithLiveSession } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';

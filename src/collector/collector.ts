@@ -4,7 +4,7 @@
  * round; each round (rounds.ts) reads names and clock from the server.
  */
 import type { Clock } from '../clock.js';
-import type { ServicePool } from '../connections/pool/pools.js';
+import type { ServicePool } from '../connections/sql.js';
 import type { Log } from '../log.js';
 import { type CollectorFigures, NOT_COLLECTING, newCollectorFigures } from './figures.js';
 import type { ClocksByServer } from './leader/grace.js';

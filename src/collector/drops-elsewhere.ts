@@ -6,11 +6,9 @@
  * sent through undrop: a number of the server is compared with numbers of services that are newer.
  */
 import type { Clock } from '../clock.js';
-import * as col from '../connections/columns.js';
 import { isServiceError, unlessRefused } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts, readStatusVariables } from '../connections/server-facts.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../connections/sql.js';
 import { isServiceRunning, readServices } from '../ledger/services.js';
 import type { Log } from '../log.js';
 import * as ER from '../wire/server-errors.js';

@@ -8,7 +8,7 @@
  * removal would reach into live rows (by a trigger, a foreign key from outside) is never purged or
  * dropped; a table that may not be purged is dropped with its rows.
  */
-import { assertNever } from '../assert.js';
+import { assertNever } from '../errors.js';
 import { isPinned, type TableState } from '../names/names.js';
 import type { LimitSettings } from './limits/choose-early.js';
 import type { ThrottleSettings } from './throttle/throttle.js';

@@ -6,8 +6,8 @@
  * do.
  */
 
-import type { ServicePool } from '../connections/pool/pools.js';
 import { hasRows, readServerFacts, type ServerFacts } from '../connections/server-facts.js';
+import type { ServicePool } from '../connections/sql.js';
 import { readControl } from '../ledger/control.js';
 import { hasSource } from '../ledger/owner.js';
 import { type Collectable, listCollectable } from './collectable.js';

@@ -8,8 +8,8 @@
  */
 
 import { isServerError, unlessRefused } from '../connections/errors.js';
-import type { ServiceConnection, ServicePool } from '../connections/pool/pools.js';
-import { note, type SQLQuery, sql } from '../connections/sql.js';
+import type { ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
+import { note, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { ensureLedger, HISTORY, LEDGER } from '../ledger/tables.js';
 import type { Log } from '../log.js';

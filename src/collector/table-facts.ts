@@ -5,12 +5,10 @@
  * schema it may still have its triggers: no row is deleted there, and a DROP fires none.
  */
 
-import * as col from '../connections/columns.js';
 import { isServerError, unlessRefused } from '../connections/errors.js';
 import type { HoldTable } from '../connections/hold-tables.js';
-import type { Row, ServiceConnection } from '../connections/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../connections/server-facts.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { col, ident, note, type Row, type ServiceConnection, sql } from '../connections/sql.js';
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';

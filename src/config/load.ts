@@ -5,9 +5,8 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { getNodeValue, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
-import { assert } from '../assert.js';
 import { formatDuration } from '../duration.js';
-import { UndropError } from '../errors.js';
+import { assert, UndropError } from '../errors.js';
 import { REMOVED_SETTINGS, REMOVED_VALUES } from './removed.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from './schema.js';
 import type { Setting } from './setting-kinds.js';

@@ -3,9 +3,7 @@
  * statement has one constant schema, because 5.6 and MariaDB read every folder otherwise.
  */
 import * as names from '../names/names.js';
-import * as col from './columns.js';
-import type { ServiceConnection } from './pool/pools.js';
-import { note, type SQLQuery, sql } from './sql.js';
+import { col, note, type ServiceConnection, type SQLQuery, sql } from './sql.js';
 
 export interface HoldTable extends names.HoldName {
   readonly schema: string;

@@ -4,9 +4,8 @@
  */
 import { UndropError } from '../errors.js';
 import { parseServerVersion } from '../wire/connection/handshake-v10.js';
-import * as col from './columns.js';
-import type { Row, RunOptions, ServiceConnection } from './pool/pools.js';
-import { ident, note, sql, valueList } from './sql.js';
+import type { Row, RunOptions, ServiceConnection } from './sql.js';
+import { col, ident, note, sql, valueList } from './sql.js';
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';

@@ -9,8 +9,7 @@
  * before the server reads the rest of it.
  */
 import type { SQLQuery } from '@databases/mysql';
-import { assert } from '../assert.js';
-import { UndropError } from '../errors.js';
+import { assert, UndropError } from '../errors.js';
 import { NAME_CHARACTERS_MAX } from '../names/names.js';
 import { SERVER_IDENTITY_SQL, type ServerVersion } from '../wire/connection/handshake-v10.js';
 import { databasesSql } from './databases.js';
@@ -194,3 +193,114 @@ export function renderValue(value: unknown): string {
       throw new TypeError(`A value of SQL is a scalar, found ${typeof value}`);
   }
 }
+
+// ── connections: the server as other rooms see it (pool/open-pool.ts) ────────────────────────────
+
+/** BIGINT comes as bigint, DECIMAL as string, DATETIME as a Date in UTC, BLOB as Buffer. */
+export type Row = Readonly<Record<string, string | number | bigint | Date | Buffer | null>>;
+
+/** The response to one statement: its rows (none for an OK), and the OK's count. */
+export type Rows = readonly Row[] & { readonly affectedRows: number };
+
+export interface RunOptions {
+  /** Milliseconds until the connection is given up and destroyed; default 10,000. */
+  readonly deadlineMs?: number;
+  /** False runs the text with sql_log_bin off; 1227 if the account may not. Default true. */
+  readonly logged?: boolean;
+  /**
+   * False: don't run the text again on a new connection if the server denies a privilege, because
+   * it may not run twice; true: run it on a new connection. Default: as `withNewPrivileges`.
+   */
+  readonly fresh?: boolean;
+  /**
+   * A further statement at the end of the text, as bytes in the charset that the text has set
+   * before it; its response comes last. The connection is destroyed after it.
+   */
+  readonly last?: Buffer;
+}
+
+export interface ServiceConnection {
+  /**
+   * Runs one text (an array is joined by `;`): one round trip, one `Rows` for each statement. Stops
+   * at the first error and rejects with the server's own (`isServerError`), or with
+   * UNDROP_DEADLINE, or with UNDROP_SERVICE_FAILED if the connection broke
+   * (UNDROP_UPSTREAM_UNREACHABLE or UNDROP_UPSTREAM_TLS if there was none). Outside a task an error
+   * costs the connection, so an open transaction never reaches the next user.
+   */
+  run(text: SQLQuery | readonly SQLQuery[], options?: RunOptions): Promise<readonly Rows[]>;
+}
+
+/** A connection for as long as a task lasts. */
+export interface TaskConnection extends ServiceConnection {
+  /** The server's id of this connection, for KILL QUERY. */
+  readonly threadId: number;
+  /** The connection is destroyed after the task. */
+  discard(): void;
+}
+
+export interface TaskOptions {
+  /** Not on the only connection of a pool that has but one (the collector's). */
+  readonly apart?: boolean;
+  /** On a new connection, as all later ones: it has the present privileges. */
+  readonly fresh?: boolean;
+}
+
+export interface ServicePool extends ServiceConnection {
+  /**
+   * Gives `fn` a connection of its own: GET_LOCK and session variables survive server errors in it,
+   * but not a deadline. If `fn` throws, the connection is destroyed.
+   */
+  task<T>(fn: (connection: TaskConnection) => Promise<T>, options?: TaskOptions): Promise<T>;
+  /** KILL QUERY, on a separate connection, so that a full pool can't delay it. */
+  killQuery(threadId: number): Promise<void>;
+  /** Whether a statement of undrop waits for a lock there; read on the same connection. */
+  isWaiting(threadId: number): Promise<boolean>;
+  /** Closes idle connections, waits (bounded) for running ones. May be called twice. */
+  dispose(): Promise<void>;
+}
+
+// ── values of rows ───────────────────────────────────────────────────────────────────────────────
+// Servers differ in the type of the same expression (a literal 1 is a BIGINT on MySQL and an INT on
+// MariaDB), so each reader accepts all equivalent types.
+
+function text(row: Row, column: string): string {
+  const value = row[column];
+  if (Buffer.isBuffer(value)) return value.toString('utf8');
+  assert(['string', 'number', 'bigint'].includes(typeof value), `column ${column} is text`);
+  return String(value);
+}
+
+function textOrNull(row: Row, column: string): string | null {
+  return row[column] === null ? null : text(row, column);
+}
+
+/** A number, also from BIGINT or DECIMAL; exact up to 2^53. */
+function number(row: Row, column: string): number {
+  const value = row[column] ?? Number.NaN;
+  const number = Number(value);
+  assert(!(value instanceof Date) && !Number.isNaN(number), `column ${column} is a number`);
+  return number;
+}
+
+function numberOrNull(row: Row, column: string): number | null {
+  return row[column] === null ? null : number(row, column);
+}
+
+/** A TINYINT; true: not 0. */
+function flag(row: Row, column: string): boolean {
+  return number(row, column) !== 0;
+}
+
+/** A DATETIME; service sessions run in UTC. */
+function date(row: Row, column: string): Date {
+  const value = row[column];
+  assert(value instanceof Date, `column ${column} is a date`);
+  return value;
+}
+
+function dateOrNull(row: Row, column: string): Date | null {
+  return row[column] === null ? null : date(row, column);
+}
+
+/** Reads typed values from a row: `col.text(row, 'id')`. */
+export const col = { text, textOrNull, number, numberOrNull, flag, date, dateOrNull };

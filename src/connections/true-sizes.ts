@@ -7,12 +7,10 @@
  * moment ago; an unknown value is null.
  */
 import { inBatches } from '../names/names.js';
-import * as col from './columns.js';
 import { unlessRefused } from './errors.js';
 import type { HoldTable } from './hold-tables.js';
-import type { ServiceConnection } from './pool/pools.js';
 import type { ServerFacts } from './server-facts.js';
-import { note, type SQLQuery, sql, valueList } from './sql.js';
+import { col, note, type ServiceConnection, type SQLQuery, sql, valueList } from './sql.js';
 
 export interface Size {
   readonly rows: number | null;

@@ -4,11 +4,9 @@
  * lose the way back of a table that still exists.
  */
 
-import * as col from '../connections/columns.js';
 import { isServerError } from '../connections/errors.js';
-import type { ServiceConnection } from '../connections/pool/pools.js';
 import { readServerFacts } from '../connections/server-facts.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { col, ident, note, type ServiceConnection, sql } from '../connections/sql.js';
 import { fileNameOf } from '../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';

@@ -7,11 +7,9 @@
  */
 import type { AuditEvent, ClientWho } from '../audit.js';
 import type { Clock } from '../clock.js';
-import * as col from '../connections/columns.js';
 import { isServiceError } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts } from '../connections/server-facts.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../connections/sql.js';
 import { recordHistory } from '../ledger/history.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';

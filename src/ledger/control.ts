@@ -7,11 +7,9 @@
  * collects. A table that can't be read counts as a pause; an absent table doesn't.
  */
 
-import * as col from '../connections/columns.js';
 import { unlessRefused } from '../connections/errors.js';
-import type { Row, ServiceConnection } from '../connections/pool/pools.js';
 import { readServerFacts } from '../connections/server-facts.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type Row, type ServiceConnection, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import * as ER from '../wire/server-errors.js';
 import { CONTROL, CONTROL_CREATION, createBeside, writeOrCreate } from './tables.js';

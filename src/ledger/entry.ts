@@ -3,10 +3,8 @@
  * of it, because the hold name is enough; users, restores and recovery do.
  */
 
-import * as col from '../connections/columns.js';
 import { causeText } from '../connections/errors.js';
-import type { Row } from '../connections/pool/pools.js';
-import { ident, type SQLQuery, sql } from '../connections/sql.js';
+import { col, ident, type Row, type SQLQuery, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import type { TableState } from '../names/names.js';
 import { type Detached, parseDetached } from './detached/detached.js';

@@ -8,10 +8,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { HistoryEvent, Who } from '../audit.js';
-import * as col from '../connections/columns.js';
 import { isServiceError } from '../connections/errors.js';
-import type { Row, ServiceConnection } from '../connections/pool/pools.js';
-import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import type { Row, ServiceConnection, SQLQuery } from '../connections/sql.js';
+import { col, note, sql, valueList } from '../connections/sql.js';
 import { type Log, report } from '../log.js';
 import { inBatches, newHoldId } from '../names/names.js';
 import { readIfAny } from './read.js';

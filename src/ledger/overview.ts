@@ -3,9 +3,8 @@
  * pages of its history. Each costs one reading of the live rows, or a page along an index.
  */
 
-import * as col from '../connections/columns.js';
-import type { Row, ServiceConnection } from '../connections/pool/pools.js';
-import { note, type SQLQuery, sql } from '../connections/sql.js';
+import type { Row, ServiceConnection, SQLQuery } from '../connections/sql.js';
+import { col, note, sql } from '../connections/sql.js';
 import type { TableState } from '../names/names.js';
 import { asLike } from '../wildcards.js';
 import { readIfAny as read } from './read.js';

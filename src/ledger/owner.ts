@@ -5,11 +5,9 @@
  * counts as gone because of a clock.
  */
 
-import * as col from '../connections/columns.js';
-import type { ServiceConnection, ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import type { SQLQuery } from '../connections/sql.js';
-import { note, processlistOf, serverIdentity, sql, valueList } from '../connections/sql.js';
+import type { ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
+import { col, note, processlistOf, serverIdentity, sql, valueList } from '../connections/sql.js';
 import { cellsOf, type LedgerRow, rowColumns } from './entry.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';

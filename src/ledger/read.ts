@@ -1,9 +1,9 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
-import { assert } from '../assert.js';
-import * as col from '../connections/columns.js';
+
 import { unlessRefused } from '../connections/errors.js';
-import type { Row, ServiceConnection } from '../connections/pool/pools.js';
-import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import type { Row, ServiceConnection, SQLQuery } from '../connections/sql.js';
+import { col, note, sql, valueList } from '../connections/sql.js';
+import { assert } from '../errors.js';
 import { dropIdOf, parseHoldName, type QualifiedTable } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import { KEYS_CHARACTERS, keyPart } from './detached/detached.js';

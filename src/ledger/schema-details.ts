@@ -2,8 +2,9 @@
  * The properties of a dropped schema that the ledger keeps beside its tables, to create it again.
  * Read by programs (a failed drop takes its charset from here) and, as SQL, by people. Pure.
  */
-import { assert } from '../assert.js';
+
 import { quoteIdentifier } from '../connections/sql.js';
+import { assert } from '../errors.js';
 import { delimiterFor } from './detached/detached.js';
 
 /** A view, routine, event or package, as SHOW CREATE printed it. */

@@ -13,11 +13,15 @@
  * drop.
  */
 
-import { assert } from '../assert.js';
-import * as col from '../connections/columns.js';
-import type { ServiceConnection, ServicePool, TaskConnection } from '../connections/pool/pools.js';
 import { readServerFacts } from '../connections/server-facts.js';
-import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import type {
+  ServiceConnection,
+  ServicePool,
+  SQLQuery,
+  TaskConnection,
+} from '../connections/sql.js';
+import { col, note, sql, valueList } from '../connections/sql.js';
+import { assert } from '../errors.js';
 import { dueDigits, isPinned, parseHoldName } from '../names/names.js';
 import type { LedgerRow } from './entry.js';
 import * as entry from './entry.js';

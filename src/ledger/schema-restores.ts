@@ -7,9 +7,7 @@
  * over only from one that is gone, as the restore of a table (table-restores.ts).
  */
 
-import * as col from '../connections/columns.js';
-import type { Row, ServicePool } from '../connections/pool/pools.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type Row, type ServicePool, sql } from '../connections/sql.js';
 import { cellsOf, PARTLY, RESTORING, rowColumns } from './entry.js';
 import { readIfAny } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';

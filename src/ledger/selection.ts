@@ -1,6 +1,7 @@
 /** Which dropped tables are meant, and in which order: by every face the same. Pure. */
-import { assert } from '../assert.js';
+
 import { type SQLQuery, sql } from '../connections/sql.js';
+import { assert } from '../errors.js';
 import { foldName, type QualifiedTable } from '../names/names.js';
 import { asLike } from '../wildcards.js';
 import { STATEMENT_HEAD_CHARACTERS } from './entry.js';

@@ -7,10 +7,8 @@
  * key, and an account that gets or loses the privilege for sql_log_bin begins another row.
  */
 
-import * as col from '../connections/columns.js';
 import { unlessRefused } from '../connections/errors.js';
-import type { Row, ServicePool } from '../connections/pool/pools.js';
-import { note, type SQLQuery, sql } from '../connections/sql.js';
+import { col, note, type Row, type ServicePool, type SQLQuery, sql } from '../connections/sql.js';
 import * as ER from '../wire/server-errors.js';
 import { mayUnlog, PROXIES } from './tables.js';
 

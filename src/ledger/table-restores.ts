@@ -8,8 +8,7 @@
  */
 
 import { isServerError, tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
-import { note, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import { note, type ServicePool, type SQLQuery, sql, valueList } from '../connections/sql.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
 import { DEADLOCK_TRIES } from '../tries.js';
 import * as ER from '../wire/server-errors.js';

@@ -6,10 +6,9 @@
  * Invariant: no name here matches the pattern of held tables; the collector never sees them.
  */
 
-import * as col from '../connections/columns.js';
 import { isConnectionLost, isServerError, unlessRefused } from '../connections/errors.js';
-import type { ServiceConnection, ServicePool } from '../connections/pool/pools.js';
-import { ident, note, processlistOf, type SQLQuery, sql } from '../connections/sql.js';
+import type { ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
+import { col, ident, note, processlistOf, sql } from '../connections/sql.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';

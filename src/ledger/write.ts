@@ -5,11 +5,10 @@
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
 
-import * as col from '../connections/columns.js';
 import { unlessRefused } from '../connections/errors.js';
-import type { Rows, ServicePool } from '../connections/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import type { Rows, ServicePool, SQLQuery } from '../connections/sql.js';
+import { col, ident, note, quoteIdentifier, sql, valueList } from '../connections/sql.js';
 import { utcText } from '../duration.js';
 import type { QualifiedTable } from '../names/names.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';

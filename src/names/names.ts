@@ -2,7 +2,7 @@
  * The rules of names: how servers fold case, the barrier table of a DROP DATABASE, the schemas of
  * undrop, and the name of a held table. Pure.
  */
-import { assert } from '../assert.js';
+import { assert } from '../errors.js';
 
 /** A table's qualified name. */
 export interface QualifiedTable {

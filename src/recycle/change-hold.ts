@@ -9,10 +9,9 @@
 
 import { isServerError } from '../connections/errors.js';
 import { findHoldTables } from '../connections/hold-tables.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { isKilled, runWithTimeout } from '../connections/pool/statement-timeout.js';
 import { readNow } from '../connections/server-facts.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { ident, note, type ServicePool, sql } from '../connections/sql.js';
 import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';

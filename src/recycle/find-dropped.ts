@@ -7,7 +7,7 @@
  */
 
 import { tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
+import type { ServicePool } from '../connections/sql.js';
 import { timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';

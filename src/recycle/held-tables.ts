@@ -8,8 +8,8 @@
 
 import { unlessRefused } from '../connections/errors.js';
 import * as holdTables from '../connections/hold-tables.js';
-import type { ServiceConnection } from '../connections/pool/pools.js';
 import { readNow, readServerFacts } from '../connections/server-facts.js';
+import type { ServiceConnection } from '../connections/sql.js';
 import { readSizes } from '../connections/true-sizes.js';
 import { isCertainlyAbsent } from '../held/locate.js';
 import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';

@@ -5,10 +5,8 @@
  * table comes back, and the restore adds them, or names those that are missing.
  */
 
-import * as col from '../connections/columns.js';
 import { tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
-import { note, sql } from '../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../connections/sql.js';
 import {
   type Detached,
   hasDetached,

@@ -9,7 +9,7 @@
  */
 
 import { unlessRefused } from '../connections/errors.js';
-import type { ServiceConnection } from '../connections/pool/pools.js';
+import type { ServiceConnection } from '../connections/sql.js';
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { type LedgerDrop, readDrops } from '../ledger/overview.js';
 import { findPage, findRowsIfAny, type LedgerCursor } from '../ledger/read.js';

@@ -7,7 +7,7 @@
  */
 
 import { tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
+import type { ServicePool } from '../connections/sql.js';
 import type { Reattached, ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
 import { mayPass, placeKeys, reattach, reattachOwnKeys } from '../held/foreign-keys/reattach.js';
 import { reattachChecks } from '../held/relocate/checks.js';

@@ -7,9 +7,8 @@
  */
 
 import { tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { runWithTimeout } from '../connections/pool/statement-timeout.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { ident, note, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../ledger/entry.js';

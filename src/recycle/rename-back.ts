@@ -7,13 +7,11 @@
  * breaks, the result is unknown.
  */
 
-import * as col from '../connections/columns.js';
 import { isServerError, type ServerError } from '../connections/errors.js';
 import { findRecycled, isHeldAnywhere } from '../connections/hold-tables.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { isKilled, runWithTimeout } from '../connections/pool/statement-timeout.js';
 import { readServerFacts } from '../connections/server-facts.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { readTable } from '../held/foreign-keys/read-table.js';
 import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/detached.js';

@@ -3,11 +3,9 @@
  * report also compares it with others of its name.
  */
 
-import * as col from '../connections/columns.js';
 import { tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import { runWithin } from '../connections/pool/statement-timeout.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import type { ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';

@@ -7,11 +7,10 @@
  * responding, nothing further is tried, and the same request continues later.
  */
 
-import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { isServiceError, tolerantly } from '../connections/errors.js';
-import type { ServicePool } from '../connections/pool/pools.js';
-import { UndropError } from '../errors.js';
+import type { ServicePool } from '../connections/sql.js';
+import { assert, UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows, findRowsIfAny } from '../ledger/read.js';

@@ -5,9 +5,7 @@
  * Invariant: only a part of each value is read, so that no row is too big for the caller.
  */
 
-import * as col from '../connections/columns.js';
-import type { ServicePool } from '../connections/pool/pools.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../connections/sql.js';
 import { findMissing, missingScript } from '../held/triggers/reattach-triggers.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { readUses, type Uses } from '../ledger/history.js';

@@ -6,7 +6,7 @@
  * Invariant: a pump keeps no bytes, and while its sink is full, its source is not read.
  */
 import type { Socket } from 'node:net';
-import { InvariantError } from '../assert.js';
+import { InvariantError } from '../errors.js';
 
 export interface ByteStream {
   /** Called when the sink has taken a write that it couldn't take at once. */

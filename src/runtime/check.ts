@@ -16,9 +16,9 @@ import { findStranger } from '../collector/leader/collector-lock.js';
 import { findThrottleFaults, type Replica } from '../collector/throttle/throttle.js';
 import { causeText, isServiceError, unlessRefused } from '../connections/errors.js';
 import { isForGood } from '../connections/pool/pool-set.js';
-import type { ServicePool } from '../connections/pool/pools.js';
 import type { ServerAddress } from '../connections/server-address.js';
 import { describeAddress, isOnThisMachine } from '../connections/server-address.js';
+import type { ServicePool } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import {
   type Finding,

@@ -6,7 +6,7 @@
  * Invariant: SIGUSR1 never opens Node's inspector, with which any user of the machine could run
  * code here, and SIGUSR2 doesn't end the process.
  */
-import { assert } from '../assert.js';
+import { assert } from '../errors.js';
 
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 const SIGNALS = [...ENDING, 'SIGUSR1', 'SIGUSR2'] as const;

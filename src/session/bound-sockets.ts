@@ -11,9 +11,8 @@ import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
 import net from 'node:net';
 import { getSystemErrorMap } from 'node:util';
-import { assert } from '../assert.js';
 import { describeAddress, type ServerAddress } from '../connections/server-address.js';
-import { UndropError } from '../errors.js';
+import { assert, UndropError } from '../errors.js';
 import { removeStaleSockets } from './listen-addresses.js';
 
 /** A handle of libuv, which can be sent to another process. */

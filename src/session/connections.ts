@@ -6,7 +6,7 @@
  * bytes from outside TLS are passed on.
  */
 import type { Socket } from 'node:net';
-import { assert } from '../assert.js';
+import { assert } from '../errors.js';
 import { type ByteStream, behindDoor, endSoon, Pump } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
 import { abandonLogin } from './dial/abandon-login.js';

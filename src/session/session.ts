@@ -7,11 +7,10 @@
  * that session and no other.
  */
 import type { Socket } from 'node:net';
-import { InvariantError } from '../assert.js';
 import type { ClientWho } from '../audit.js';
 import type { ServerAddress } from '../connections/server-address.js';
 import type { Answered, DropService, Intercepted } from '../drop/intercepted.js';
-import { UndropError } from '../errors.js';
+import { InvariantError, UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';

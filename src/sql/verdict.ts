@@ -5,7 +5,7 @@
  * for all kinds.
  */
 
-import { assertNever } from '../assert.js';
+import { assertNever } from '../errors.js';
 import type { TableName } from './grammar/table-name.js';
 import { isRecycleName } from './trigger-scan.js';
 

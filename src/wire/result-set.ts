@@ -7,7 +7,7 @@
  *
  * Invariant: `wire/response.ts` reads these result sets under the same capabilities.
  */
-import { assert } from '../assert.js';
+import { assert } from '../errors.js';
 import * as caps from './capabilities.js';
 import { lenenc, lenencInt } from './response.js';
 

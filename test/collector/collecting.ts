@@ -9,7 +9,7 @@ import { startCollector } from '../../src/collector/collector.js';
 import type { LifecycleSettings } from '../../src/collector/next-step.js';
 import { collectOnce } from '../../src/collector/once.js';
 import { finishing, type Reconcile, reconcile } from '../../src/collector/reconcile.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { type Log, silentLog } from '../../src/log.js';
 import type { TableState } from '../../src/names/names.js';
 import { formatHoldName, newHoldId, RECYCLE_SCHEMA } from '../../src/names/names.js';

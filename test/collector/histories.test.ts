@@ -7,9 +7,9 @@
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { assertNever } from '../../src/assert.js';
 import type { RemovalFacts, StepSettings, StepTable } from '../../src/collector/next-step.js';
 import { nextStep } from '../../src/collector/next-step.js';
+import { assertNever } from '../../src/errors.js';
 import { isPinned, PINNED_UNTIL, parseHoldName, type TableState } from '../../src/names/names.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';

@@ -13,7 +13,7 @@
  */
 
 import { type ReconcileReport, reconcile } from '../../src/collector/reconcile.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { restore } from '../../src/recycle/restore.js';

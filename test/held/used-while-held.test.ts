@@ -1,7 +1,7 @@
 /** How failures of names are counted: once a minute, with a bound, by a clock that a test moves. */
 import type { Clock } from '../../src/clock.js';
-import type { Rows, ServicePool } from '../../src/connections/pool/pools.js';
-import { renderQuery, type SQLQuery } from '../../src/connections/sql.js';
+import type { Rows, ServicePool, SQLQuery } from '../../src/connections/sql.js';
+import { renderQuery } from '../../src/connections/sql.js';
 import { UndropError } from '../../src/errors.js';
 import { UsedWhileHeld } from '../../src/held/used-while-held.js';
 import type { Log } from '../../src/log.js';

@@ -1,7 +1,7 @@
 /** Names of held tables: the round trip, and what is never mistaken for one. */
 
 import { randomBytes } from 'node:crypto';
-import { InvariantError } from '../../src/assert.js';
+import { InvariantError } from '../../src/errors.js';
 import * as names from '../../src/names/names.js';
 import fc from '../support/properties.js';
 

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { jest } from '@jest/globals';
-import { InvariantError } from '../../src/assert.js';
+import { InvariantError } from '../../src/errors.js';
 import { type ByteStream, Pump, SocketStream } from '../../src/relay/byte-stream.js';
 import { chooseRelay, openByteStream, RawStream } from '../../src/relay/raw-handle.js';
 import { breakOff } from '../support/break-off.js';

@@ -209,7 +209,7 @@ async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly st
 }
 
 onServers('a login that comes before the greeting, on $name', (server, on) => {
-  const { test } = on;
+  const { testOnEach: test } = on;
   const user = 'haproxy_check';
   const isModern = server.name === 'mysql-9.7';
 

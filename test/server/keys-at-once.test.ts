@@ -9,8 +9,8 @@
  * while the other goes on.
  */
 import { jest } from '@jest/globals';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { readServerFacts } from '../../src/connections/server-facts.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { repointForeignKey } from '../../src/held/foreign-keys/add-keys.js';
 import { detach } from '../../src/held/foreign-keys/detach.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';

@@ -1,5 +1,5 @@
 /** The lifecycle on real servers, seen in the servers' own general log. */
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import type { CollectSettings, Held } from '../collector/collecting.js';
 import {
   beforeEachStep,

@@ -8,7 +8,7 @@
 
 import { listCollectable } from '../../src/collector/collectable.js';
 import { isServerError } from '../../src/connections/errors.js';
-import type { ServicePool, TaskConnection } from '../../src/connections/pool/pools.js';
+import type { ServicePool, TaskConnection } from '../../src/connections/sql.js';
 import { renameByService } from '../../src/drop/steps/rename/rename-by-service.js';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
 import { releaseText, takeOverText } from '../../src/ledger/intents/record-intent.js';

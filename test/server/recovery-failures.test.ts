@@ -7,7 +7,7 @@ import { jest } from '@jest/globals';
 import { listCollectable } from '../../src/collector/collectable.js';
 import { newRecoveryCursors, reconcile } from '../../src/collector/reconcile.js';
 import { ServerError } from '../../src/connections/errors.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { freshLedger } from '../support/fresh-ledger.js';

@@ -5,7 +5,7 @@
  */
 
 import { finishAll } from '../../src/collector/reconcile.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { listAll } from '../../src/recycle/held-tables.js';

@@ -5,7 +5,7 @@
  */
 
 import { findHoldTables } from '../../src/connections/hold-tables.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { putSchemaBack } from '../../src/drop/drop-database/recover-drop-database.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';

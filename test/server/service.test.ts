@@ -7,15 +7,13 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as col from '../../src/connections/columns.js';
 import { isServerError } from '../../src/connections/errors.js';
 import { spkiOf } from '../../src/connections/login/server-key.js';
 import { openServicePool, type ServicePoolOptions } from '../../src/connections/pool/open-pool.js';
 import { greet } from '../../src/connections/pool/pool-set.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../src/connections/pool/statement-timeout.js';
 import { readServerFacts } from '../../src/connections/server-facts.js';
-import { ident, sql } from '../../src/connections/sql.js';
+import { col, ident, type ServicePool, sql } from '../../src/connections/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../src/connections/true-sizes.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';

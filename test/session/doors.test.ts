@@ -2,7 +2,7 @@
  * What is thrown where Node.js calls a session, or the listener for one (events of sockets, timers,
  * new connections), ends that session with a line of the log; the one beside it is served on.
  */
-import { assert } from '../../src/assert.js';
+import { assert } from '../../src/errors.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
 import type { Bench, BenchOptions, Connected, Peer } from '../support/session-bench.js';

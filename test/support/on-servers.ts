@@ -6,7 +6,7 @@
  * Invariant: all is closed in the reverse order, with `afterAll` and `afterEach` of a test file.
  */
 import type { ConnectionOptions } from 'mysql2/promise';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import type { Log } from '../../src/log.js';
 import { freshLedger } from './fresh-ledger.js';
 import { type Hooks, inLanes, type Lane } from './lanes.js';

@@ -6,7 +6,7 @@
  * Replicas have neither `alone`, which is made under sql_log_bin=0, nor the drops in `kept`.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { UndropError } from '../../src/errors.js';
 import { listAll } from '../../src/recycle/held-tables.js';
 import { restore } from '../../src/recycle/restore.js';

@@ -1,7 +1,7 @@
 /** Service connections of a test, as a proxy has them. */
 
 import { openServicePool } from '../../src/connections/pool/open-pool.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { silentLog } from '../../src/log.js';
 import type { Target } from './servers.js';
 

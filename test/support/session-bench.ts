@@ -5,8 +5,8 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { systemClock } from '../../src/clock.js';
-import type { ServicePool } from '../../src/connections/pool/pools.js';
 import type { ServerAddress } from '../../src/connections/server-address.js';
+import type { ServicePool } from '../../src/connections/sql.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog, withAudit } from '../../src/log.js';
 import { countAudit, newCounters } from '../../src/metrics.js';

@@ -1,6 +1,6 @@
 /** A service pool behind a tap: what comes of each text is the tap's to say. */
-import type { Rows, ServicePool } from '../../src/connections/pool/pools.js';
-import { renderQuery, type SQLQuery } from '../../src/connections/sql.js';
+import type { Rows, ServicePool, SQLQuery } from '../../src/connections/sql.js';
+import { renderQuery } from '../../src/connections/sql.js';
 
 /** `send` runs it; `texts` are its statements, rendered on one line each. */
 export type PoolTap = (

@@ -8,15 +8,15 @@
  * session that has the lock in the row leads if the row names it; any other holder is a stranger.
  */
 import { randomBytes } from 'node:crypto';
-import * as col from '../../connections/columns.js';
 import { unlessRefused } from '../../connections/errors.js';
+import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
 import type {
   ServiceConnection,
   ServicePool,
+  SQLQuery,
   TaskConnection,
-} from '../../connections/pool/pools.js';
-import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
-import { ident, note, processlistOf, type SQLQuery, sql } from '../../connections/sql.js';
+} from '../../connections/sql.js';
+import { col, ident, note, processlistOf, sql } from '../../connections/sql.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';

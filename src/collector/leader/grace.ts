@@ -7,11 +7,9 @@
  * Invariant: the wait ends; a restart of the proxy neither shortens nor restarts it.
  */
 
-import * as col from '../../connections/columns.js';
 import { isServerError, unlessRefused } from '../../connections/errors.js';
-import type { ServiceConnection } from '../../connections/pool/pools.js';
 import type { ServerFacts } from '../../connections/server-facts.js';
-import { note, sql } from '../../connections/sql.js';
+import { col, note, type ServiceConnection, sql } from '../../connections/sql.js';
 import { timeText } from '../../duration.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import * as ER from '../../wire/server-errors.js';

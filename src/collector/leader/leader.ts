@@ -11,11 +11,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../clock.js';
-import * as col from '../../connections/columns.js';
 import { isServerError, unlessRefused, withNewPrivileges } from '../../connections/errors.js';
-import type { ServicePool, TaskConnection } from '../../connections/pool/pools.js';
 import { readServerFacts } from '../../connections/server-facts.js';
-import { note, sql } from '../../connections/sql.js';
+import { col, note, type ServicePool, sql, type TaskConnection } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';

@@ -3,10 +3,8 @@
  * last check (choose-early.ts); the log warns before a limit is reached.
  */
 import { statfs } from 'node:fs/promises';
-import * as col from '../../connections/columns.js';
 import { isServerError, isSystemError } from '../../connections/errors.js';
-import type { ServiceConnection } from '../../connections/pool/pools.js';
-import { note, sql, valueList } from '../../connections/sql.js';
+import { col, note, type ServiceConnection, sql, valueList } from '../../connections/sql.js';
 import { LIVE_STATES } from '../../ledger/entry.js';
 import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';

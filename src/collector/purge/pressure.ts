@@ -10,11 +10,9 @@
  * as an error. A value the server refuses to report counts as neither load nor calm.
  */
 
-import * as col from '../../connections/columns.js';
 import { isServerError, isServiceError, unlessRefused } from '../../connections/errors.js';
-import type { Row, ServicePool } from '../../connections/pool/pools.js';
 import { readStatusVariables, type ServerFacts } from '../../connections/server-facts.js';
-import { note, sql } from '../../connections/sql.js';
+import { col, note, type Row, type ServicePool, sql } from '../../connections/sql.js';
 import { CONTROL } from '../../ledger/tables.js';
 import type { ActionContext } from '../action-context.js';
 import type { Effect, Load } from './pace.js';

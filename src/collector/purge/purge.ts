@@ -7,13 +7,13 @@
  * foreign_key_checks off, so that it follows no foreign key into live rows even if one appears
  * after the check. A purge may be interrupted after any chunk and restarted.
  */
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
+
 import { isServerError } from '../../connections/errors.js';
-import type { ServiceConnection } from '../../connections/pool/pools.js';
 import { hasRows, type ServerFacts } from '../../connections/server-facts.js';
-import { ident, note, rendered, type SQLQuery, sql } from '../../connections/sql.js';
+import type { ServiceConnection, SQLQuery } from '../../connections/sql.js';
+import { col, ident, note, rendered, sql } from '../../connections/sql.js';
 import { readSizes } from '../../connections/true-sizes.js';
+import { assert } from '../../errors.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';
 import { mayUnlog } from '../../ledger/tables.js';
 import { parseHoldName } from '../../names/names.js';

@@ -9,8 +9,8 @@
  */
 
 import { isServerError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readServerFacts } from '../../connections/server-facts.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { readControl, readOrMakeControl } from '../../ledger/control.js';
 import { findOrphans, hasSource } from '../../ledger/owner.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';

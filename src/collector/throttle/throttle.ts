@@ -7,11 +7,10 @@
  * and replicas must be well within their limit, before the collector continues.
  */
 
-import * as col from '../../connections/columns.js';
 import { causeText, isServiceError } from '../../connections/errors.js';
-import type { Row, ServiceConnection } from '../../connections/pool/pools.js';
 import type { ServerAddress } from '../../connections/server-address.js';
-import { note, type SQLQuery, sql } from '../../connections/sql.js';
+import type { Row, ServiceConnection, SQLQuery } from '../../connections/sql.js';
+import { col, note, sql } from '../../connections/sql.js';
 import { formatDuration, formatWindow, untilWindowMs, type Window } from '../../duration.js';
 import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
 

@@ -7,12 +7,11 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Connection } from '@databases/mysql';
 import type { Connection as CoreConnection } from 'mysql2';
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import * as ER from '../../wire/server-errors.js';
 import { causeText, deadlineError, isServerError, serverErrorOf } from '../errors.js';
-import { ANSWERS_BEFORE, type RenderedText, renderText, type SQLQuery, sql } from '../sql.js';
-import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
+import type { RenderedText, Row, Rows, RunOptions, SQLQuery, TaskConnection } from '../sql.js';
+import { ANSWERS_BEFORE, renderText, sql } from '../sql.js';
 
 const DEADLINE_MS = 10_000;
 

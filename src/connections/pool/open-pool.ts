@@ -8,17 +8,24 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Connection, ConnectionPool } from '@databases/mysql';
-import { assert } from '../../assert.js';
 import { withinMs } from '../../clock.js';
+import { assert } from '../../errors.js';
 import type { Log } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
 import { newWay, type Open } from '../databases.js';
 import { connectError, deadlineError, isServerError, withNewPrivileges } from '../errors.js';
 import { logIn, loginTls, type ServiceLogin, type ServiceTls } from '../login/driver-login.js';
 import { describeAddress, isOnThisMachine, type ServerAddress } from '../server-address.js';
-import { note, type SQLQuery, sql, WAITS_FOR_LOCK } from '../sql.js';
+import type {
+  Rows,
+  RunOptions,
+  ServiceConnection,
+  ServicePool,
+  SQLQuery,
+  TaskOptions,
+} from '../sql.js';
+import { note, sql, WAITS_FOR_LOCK } from '../sql.js';
 import { driverClientOf, Lease } from './lease.js';
-import type { Rows, RunOptions, ServiceConnection, ServicePool, TaskOptions } from './pools.js';
 
 /** How the password of a service connection is protected. */
 export interface ServiceSecurity {

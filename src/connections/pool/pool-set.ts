@@ -5,13 +5,11 @@
 import { type ErrorCode, UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
-import * as col from '../columns.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
 import { readServerFacts } from '../server-facts.js';
-import { note, serverIdentity, sql } from '../sql.js';
+import { col, note, type ServicePool, serverIdentity, sql } from '../sql.js';
 import { type OwnedPool, openServicePool, type ServiceSecurity } from './open-pool.js';
-import type { ServicePool } from './pools.js';
 
 export interface PoolSetOptions extends Partial<ServiceSecurity> {
   /** At least one, in the order in which they are tried. */

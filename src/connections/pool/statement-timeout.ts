@@ -11,8 +11,8 @@
 import { systemClock, withinMs } from '../../clock.js';
 import * as ER from '../../wire/server-errors.js';
 import { isServerError, withNewPrivileges } from '../errors.js';
-import { type SQLQuery, sql } from '../sql.js';
-import type { Rows, RunOptions, ServicePool, TaskConnection } from './pools.js';
+import type { Rows, RunOptions, ServicePool, SQLQuery, TaskConnection } from '../sql.js';
+import { sql } from '../sql.js';
 
 export const KILL_AFTER_MS = 200;
 

@@ -9,8 +9,7 @@
  * under its name, or held for UNDROP_HOLD at least; until it ends, the intents stay intents, so
  * that the collector leaves their tables, however soon they are due.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { REPLACE_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';

@@ -5,7 +5,7 @@
 
 import { systemClock } from '../../clock.js';
 import { isServiceError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { type Log, silentLog } from '../../log.js';
 import { isFateUnknown } from '../../recycle/plan-restore.js';

@@ -6,17 +6,17 @@
  * Invariant: the connection that owns the group runs the check, after the DROP was seen to wait for
  * a table; so a process that others consider dead opens no barrier.
  */
-import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { isServerError, type ServerError } from '../../connections/errors.js';
+import type { ServerFacts } from '../../connections/server-facts.js';
 import type {
   ServiceConnection,
   ServicePool,
+  SQLQuery,
   TaskConnection,
-} from '../../connections/pool/pools.js';
-import type { ServerFacts } from '../../connections/server-facts.js';
-import { ident, note, type SQLQuery, sql, valueList } from '../../connections/sql.js';
-import { UndropError } from '../../errors.js';
+} from '../../connections/sql.js';
+import { ident, note, sql, valueList } from '../../connections/sql.js';
+import { assert, UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
 import { BARRIER_KILL_PAUSE_MS, BARRIER_KILL_TRIES } from '../../tries.js';

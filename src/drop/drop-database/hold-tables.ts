@@ -6,8 +6,7 @@
  * Invariant: a table is renamed only after its intent, and counts as moved only if it is in the
  * recycle schema, because a table that stays in its schema would be dropped with it.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { isRenamedOnce, NOT_TRIED, type RelocateTable } from '../../held/relocate/blockers.js';
 import type { Failure } from '../../ledger/entry.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';

@@ -8,13 +8,12 @@
  * dropped.
  */
 
-import * as col from '../../connections/columns.js';
 import { isRowLevelError, isServerError, unlessRefused } from '../../connections/errors.js';
 import { type HoldTable, mapHoldTables } from '../../connections/hold-tables.js';
-import type { ServiceConnection, ServicePool } from '../../connections/pool/pools.js';
 import { isKilled, runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import { readServerFacts } from '../../connections/server-facts.js';
-import { ident, note, processlistOf, sql } from '../../connections/sql.js';
+import type { ServiceConnection, ServicePool } from '../../connections/sql.js';
+import { col, ident, note, processlistOf, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { renewHeld } from '../../held/relocate/due-times.js';
 import { withoutTriggers } from '../../held/triggers/reattach-triggers.js';

@@ -3,8 +3,7 @@
  * before it touches anything.
  */
 
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { SERVER_SCHEMAS } from '../../names/names.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';

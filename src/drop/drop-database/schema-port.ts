@@ -7,8 +7,8 @@
  */
 import { systemClock } from '../../clock.js';
 import { isServiceError, type ServerError, unlessRefused } from '../../connections/errors.js';
-import type { ServiceConnection, ServicePool } from '../../connections/pool/pools.js';
 import { readServerFacts } from '../../connections/server-facts.js';
+import type { ServiceConnection, ServicePool } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { LastingBlocker, RelocateTable } from '../../held/relocate/blockers.js';
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';

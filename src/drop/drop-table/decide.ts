@@ -5,8 +5,7 @@
  * Invariant: a table is moved only if both the session and the service saw it as a base table and
  * its intent is in the ledger.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { isRenamedOnce } from '../../held/relocate/blockers.js';
 import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/write.js';
 import {

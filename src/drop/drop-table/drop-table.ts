@@ -6,8 +6,7 @@
  * Invariants: no step destroys a base table. A "dropped" response is given only after the RENAME
  * was done.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK, blockerOfDrop } from '../../held/relocate/blockers.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
 import { inspectNames, refusalBeforeInspection, type Seen } from '../steps/inspect-names.js';

@@ -7,8 +7,7 @@
  * and the log has a line for it before it goes. A rule that refuses wins over any hint, and one
  * that may refuse wins over `destroy`.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { report, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import { isInsistence } from '../../policy/rules.js';

@@ -9,8 +9,7 @@
  *
  * Invariant: a table is renamed only for a user with the right to drop it.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { parseHoldName } from '../../names/names.js';
 import { SERVICE_RENAME_TRIES, SERVICE_RENAME_TRIES_FIRST } from '../../tries.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';

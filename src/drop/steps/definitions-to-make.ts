@@ -5,8 +5,7 @@
  */
 
 import { tolerantly } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
-import { renderQuery } from '../../connections/sql.js';
+import { renderQuery, type ServicePool } from '../../connections/sql.js';
 import {
   inCharset,
   qualifiedStatementOf,

@@ -2,7 +2,7 @@
  * The options and the result of a drop.
  */
 import type { AuditEvent } from '../../audit.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import type { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Rule } from '../../policy/rules.js';

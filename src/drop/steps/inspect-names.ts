@@ -2,8 +2,7 @@
  * Begins a statement in the user session: the server checks its syntax, and the session shows what
  * its names are and how it is set.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { type LastingBlocker, lastingBlocker } from '../../held/relocate/blockers.js';
 import type { IntentFacts, IntentTable } from '../../ledger/write.js';
 import { parseHoldName, type QualifiedTable, RECYCLE_SCHEMA } from '../../names/names.js';

@@ -6,8 +6,9 @@
  * Invariant: the session has its own settings afterwards, and waits for a lock for a moment only.
  * Created ones are on the server, and the next check finds them there.
  */
-import { assert } from '../../assert.js';
+
 import { quoteIdentifier } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import * as ER from '../../wire/server-errors.js';
 import { factText } from './session/facts.js';
 import { ask, type UserFacts, type UserSession } from './world.js';

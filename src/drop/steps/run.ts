@@ -4,8 +4,8 @@
  */
 import { systemClock } from '../../clock.js';
 import { isServiceError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { LockWaitBudget } from '../../connections/pool/statement-timeout.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { blockerOfDrop, type RelocateTable } from '../../held/relocate/blockers.js';
 import { keepLonger, renew } from '../../held/relocate/due-times.js';

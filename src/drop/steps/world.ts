@@ -8,8 +8,7 @@
  * Invariant: a statement awaits nothing but its ports.
  */
 
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import type { RelocateTable } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
 import type { Failure } from '../../ledger/entry.js';

@@ -8,16 +8,16 @@
  * that nobody could drop; a copy whose definition differs from its source's is never used. The keys
  * are in the intent before the RENAME, so that recovery adds them if necessary.
  */
-import { assert } from '../../assert.js';
+
 import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import {
   isKilled,
   LockWaitBudget,
   runWithTimeout,
 } from '../../connections/pool/statement-timeout.js';
 import { readServerFacts } from '../../connections/server-facts.js';
-import { ident, note, sql } from '../../connections/sql.js';
+import { ident, note, type ServicePool, sql } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
 import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';

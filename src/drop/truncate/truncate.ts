@@ -8,9 +8,8 @@
  * another session altered the table between the copy and the RENAME, the next copy is made like the
  * table that is held, and the first copy is held, too; so neither a row nor an ALTER is lost.
  */
-import { assert } from '../../assert.js';
 import { quoteIdentifier, quoteKeyName } from '../../connections/sql.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { formatHoldName, parseHoldName, type QualifiedTable } from '../../names/names.js';

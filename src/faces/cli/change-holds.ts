@@ -5,8 +5,8 @@
  */
 import type { HistoryEvent } from '../../audit.js';
 import type { Settings } from '../../config/schema.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readNow } from '../../connections/server-facts.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { parseDuration, parseMoment } from '../../duration.js';
 import { shownDue } from '../../names/names.js';
 import { formatBytes, formatCount, jsonText } from '../../printer.js';

@@ -3,7 +3,7 @@
  * it should be, and what isn't.
  */
 import { filterProblem } from '../../account/examine.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { type Field, jsonText, printTable } from '../../printer.js';
 import type { Flags, Shell } from './shell.js';
 

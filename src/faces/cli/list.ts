@@ -3,8 +3,8 @@
  * table. They change nothing.
  */
 
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readNow } from '../../connections/server-facts.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { parseSince, parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { countTables } from '../../ledger/overview.js';

@@ -4,7 +4,7 @@
  */
 import { hostname, userInfo } from 'node:os';
 import type { HistoryEvent } from '../../audit.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import { AuditFile, type Log } from '../../log.js';
 import type { AccountSettings } from './settings.js';

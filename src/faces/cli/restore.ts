@@ -3,8 +3,7 @@
  * `--dry-run` it only prints what it would do.
  */
 
-import type { ServicePool } from '../../connections/pool/pools.js';
-import { quoteIdentifier } from '../../connections/sql.js';
+import { quoteIdentifier, type ServicePool } from '../../connections/sql.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
 import { tableInEvent } from '../../recycle/held-tables.js';

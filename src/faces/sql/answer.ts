@@ -4,7 +4,6 @@
  * Invariant: the session's diagnostics afterwards are those of this response, so that SHOW WARNINGS
  * is about it, and not about the queries before it.
  */
-import { assert } from '../../assert.js';
 import type { AuditEvent } from '../../audit.js';
 import { type Answered, type InterceptOptions, refused } from '../../drop/intercepted.js';
 import type { Signal } from '../../drop/steps/session/user-session.js';
@@ -16,7 +15,7 @@ import {
 } from '../../drop/steps/session/user-session.js';
 import { withRestoredInfo } from '../../drop/steps/undo-note.js';
 import type { UserFacts } from '../../drop/steps/world.js';
-import type { UndropError } from '../../errors.js';
+import { assert, type UndropError } from '../../errors.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { tableInEvent } from '../../recycle/held-tables.js';
 import * as caps from '../../wire/capabilities.js';

@@ -5,7 +5,6 @@
  * Invariant: nothing about a table is shown before the server has confirmed in the user's session
  * that the user may drop it. No intent, no RENAME; the hint of the session stays.
  */
-import { assert } from '../../assert.js';
 import { findSchema, findTables } from '../../drop/drop-database/read-schema.js';
 import { checkRights, crowded, tablesOfSchema } from '../../drop/drop-database/schema-drop.js';
 import { namesToAsk } from '../../drop/drop-table/decide.js';
@@ -19,7 +18,7 @@ import { definitionIn, type NameKind, readKinds } from '../../drop/steps/session
 import { askToDrop, raise, showCreateSql } from '../../drop/steps/session/user-session.js';
 import type * as steps from '../../drop/steps/world.js';
 import { answerWith, ask, NO_NAMES } from '../../drop/steps/world.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { lastingBlocker, type TriggerRights } from '../../held/relocate/blockers.js';
 import { readTriggerRights } from '../../held/triggers/detach-triggers.js';
 import type { IntentFacts } from '../../ledger/write.js';

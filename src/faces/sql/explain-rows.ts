@@ -5,13 +5,14 @@
  * Invariant: the hold name of a table isn't known before the drop, because it has the id of that
  * drop; it is shown with a gap.
  */
-import { assert } from '../../assert.js';
+
 import type { Fate } from '../../drop/fates.js';
 import type { InterceptOptions } from '../../drop/intercepted.js';
 import { knownKind } from '../../drop/steps/inspect-names.js';
 import { lastUse, readUse, type Use } from '../../drop/steps/rules/rules.js';
 import type { NameKind } from '../../drop/steps/session/facts.js';
 import { timeText } from '../../duration.js';
+import { assert } from '../../errors.js';
 import { type IntentTable, shapeOf } from '../../ledger/write.js';
 import { isPinned, recycleSchemaFor } from '../../names/names.js';
 import { type Field, printResultSet } from '../../printer.js';

@@ -5,7 +5,7 @@
  * Invariant: the same privileges are checked before as for the UNDROP.
  */
 
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import type { Interception } from '../../drop/intercepted.js';
 import { countKeyRows, SEARCH_MS } from '../../held/foreign-keys/broken-rows.js';
 import { placeKeys } from '../../held/foreign-keys/reattach.js';

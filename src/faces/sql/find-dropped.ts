@@ -7,8 +7,8 @@
  */
 
 import { isServiceError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { findSession } from '../../drop/drop-database/read-schema.js';
 import { isSameServer } from '../../drop/steps/inspect-names.js';
 import { SET_IF_EXISTS } from '../../drop/steps/refusals/refusals.js';

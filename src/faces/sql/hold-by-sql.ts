@@ -7,10 +7,8 @@
  * of a table that is pinned, or was lengthened.
  */
 import type { HistoryEvent } from '../../audit.js';
-import * as col from '../../connections/columns.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readNow } from '../../connections/server-facts.js';
-import { note, sql } from '../../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../../connections/sql.js';
 import type { Interception } from '../../drop/intercepted.js';
 import { parseMoment, timeText } from '../../duration.js';
 import { LEDGER } from '../../ledger/tables.js';

@@ -8,11 +8,10 @@
  * (tried on all four servers, on tables, views and missing names); every other one is the client's
  * response.
  */
-import { assert } from '../../assert.js';
 import { readKind } from '../../drop/steps/session/facts.js';
 import * as ownSql from '../../drop/steps/session/user-session.js';
 import * as world from '../../drop/steps/world.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { inBatches, keyOf, type QualifiedTable, writtenName } from '../../names/names.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response.js';

@@ -8,16 +8,16 @@
  * May run twice: reads the table first and continues from its present state.
  */
 
-import { assert } from '../../assert.js';
 import { isServerError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import {
   isKilled,
   runWithTimeout,
   type TryOptions,
 } from '../../connections/pool/statement-timeout.js';
 import type { ServerFacts } from '../../connections/server-facts.js';
-import { ident, keyIdent, note, type SQLQuery, sql } from '../../connections/sql.js';
+import type { ServicePool, SQLQuery } from '../../connections/sql.js';
+import { ident, keyIdent, note, sql } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';
 import { isTooLong, nameToAdd } from '../../ledger/detached/detached.js';
 import { isSameName } from '../../names/names.js';

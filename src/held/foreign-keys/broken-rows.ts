@@ -7,13 +7,12 @@
  * checked in time is reported as unchecked, never as correct.
  */
 
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
 import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
-import type { Row, Rows, ServicePool } from '../../connections/pool/pools.js';
 import { runWithin } from '../../connections/pool/statement-timeout.js';
 import { readServerFacts } from '../../connections/server-facts.js';
-import { ident, note, renderQuery, type SQLQuery, sql } from '../../connections/sql.js';
+import type { Row, Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
+import { col, ident, note, renderQuery, sql } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { inGroups, keyOf, type QualifiedTable, writtenName } from '../../names/names.js';

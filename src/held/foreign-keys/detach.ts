@@ -10,16 +10,15 @@
  * relocations. It may run twice, and continues from the present state.
  */
 
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
 import { isServerError, isServiceError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import {
   isKilled,
   LockWaitBudget,
   type TryOptions,
 } from '../../connections/pool/statement-timeout.js';
 import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
+import { col, type ServicePool } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import * as parts from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';

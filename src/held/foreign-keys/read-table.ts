@@ -5,10 +5,8 @@
  * detached.
  */
 
-import * as col from '../../connections/columns.js';
 import { isServerError } from '../../connections/errors.js';
-import type { ServiceConnection } from '../../connections/pool/pools.js';
-import { ident, note, sql } from '../../connections/sql.js';
+import { col, ident, note, type ServiceConnection, sql } from '../../connections/sql.js';
 import type { ForeignKey, KeyAction } from '../../ledger/detached/detached.js';
 import { definitionLines, KEY_ACTIONS } from '../../ledger/detached/detached.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';

@@ -6,9 +6,9 @@
  */
 
 import { isUnanswered } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { isKilled } from '../../connections/pool/statement-timeout.js';
 import { readServerFacts } from '../../connections/server-facts.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import * as parts from '../../ledger/detached/detached.js';

@@ -10,9 +10,8 @@
  */
 
 import { isServerError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
-import { ident, quoteIdentifier, sql } from '../../connections/sql.js';
+import { ident, quoteIdentifier, type ServicePool, sql } from '../../connections/sql.js';
 import * as parts from '../../ledger/detached/detached.js';
 import { findRows } from '../../ledger/read.js';
 import * as ER from '../../wire/server-errors.js';

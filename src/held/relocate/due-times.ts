@@ -7,13 +7,12 @@
  * operator (recycle/change-hold.ts). A table that was seen empty may get an earlier one, if a rule
  * lets empty tables go sooner.
  */
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
+
 import { isServiceError } from '../../connections/errors.js';
 import { type HoldTable, listRecycledHoldTables } from '../../connections/hold-tables.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
-import { ident, note, sql } from '../../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import * as names from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
 import { blockerOfDrop, type RelocateTable } from './blockers.js';

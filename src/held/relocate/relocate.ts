@@ -7,18 +7,17 @@
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
  * to move, gets its own name back.
  */
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
+
 import { isServerError, isServiceError, unlessRefused } from '../../connections/errors.js';
 import { findRecycled } from '../../connections/hold-tables.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import type { TryOptions } from '../../connections/pool/statement-timeout.js';
 import {
   isKilled,
   LockWaitBudget,
   runWithTimeout,
 } from '../../connections/pool/statement-timeout.js';
-import { ident, note, sql } from '../../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { shapeOf } from '../../ledger/write.js';

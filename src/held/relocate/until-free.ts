@@ -6,11 +6,10 @@
  * Invariant: a table is reported as free only after the server's own dictionary had no such key.
  */
 
-import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
-import * as col from '../../connections/columns.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readServerFacts } from '../../connections/server-facts.js';
+import { col, type ServicePool } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysIn } from '../../ledger/intents/intent-text.js';
 import { foldName, recycleSchemaFor } from '../../names/names.js';

@@ -4,12 +4,10 @@
  * stores with the trigger.
  */
 
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../connections/sql.js';
-import { UndropError } from '../../errors.js';
+import type { ServicePool, SQLQuery } from '../../connections/sql.js';
+import { col, ident, note, quoteIdentifier, sql } from '../../connections/sql.js';
+import { assert, UndropError } from '../../errors.js';
 import type { HeldTrigger, TriggerFacts } from '../../ledger/detached/detached.js';
 import { isAscii, quotedTable } from '../../ledger/detached/detached.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';

@@ -9,16 +9,14 @@
  * that name a moment later.
  */
 
-import * as col from '../../connections/columns.js';
 import { isServerError } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import {
   isKilled,
   runWithTimeout,
   type TryOptions,
 } from '../../connections/pool/statement-timeout.js';
 import type { ServerFacts } from '../../connections/server-facts.js';
-import { ident, note, sql } from '../../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';

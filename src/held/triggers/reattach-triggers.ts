@@ -5,10 +5,8 @@
  * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
 
-import * as col from '../../connections/columns.js';
 import { unlessRefused } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
-import { ident, note, sql, valueList } from '../../connections/sql.js';
+import { col, ident, note, type ServicePool, sql, valueList } from '../../connections/sql.js';
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';

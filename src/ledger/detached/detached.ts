@@ -6,10 +6,10 @@
  *
  * Invariant: names of the user's own, never a hold name; so it is valid wherever the table is.
  */
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
-import { note, quoteIdentifier, quoteKeyName, sql } from '../../connections/sql.js';
+
+import type { ServicePool } from '../../connections/sql.js';
+import { col, note, quoteIdentifier, quoteKeyName, sql } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import { NAME_CHARACTERS_MAX } from '../../names/names.js';
 import { DETACHED_RECORD_TRIES } from '../../tries.js';
 import { LEDGER } from '../tables.js';

@@ -6,12 +6,12 @@
  * would open every table of the server otherwise. A statement that writes reads no table, because a
  * replica with statement-based replication would read its own, with other estimates.
  */
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
-import type { Row, Rows } from '../../connections/pool/pools.js';
+
 import type { ServerFacts } from '../../connections/server-facts.js';
-import { ident, note, type SQLQuery, serverIdentity, sql } from '../../connections/sql.js';
+import type { Row, Rows, SQLQuery } from '../../connections/sql.js';
+import { col, ident, note, serverIdentity, sql } from '../../connections/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../connections/true-sizes.js';
+import { assert } from '../../errors.js';
 import { foldName, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';

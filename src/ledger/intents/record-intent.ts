@@ -4,11 +4,12 @@
  *
  * Invariant: without the rows of a statement no RENAME of it follows.
  */
-import { assert } from '../../assert.js';
+
 import { systemClock } from '../../clock.js';
 import { isPrivilegeDenied, unlessRefused } from '../../connections/errors.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
-import { note, type SQLQuery, sql, valueList, WAITS_FOR_LOCK } from '../../connections/sql.js';
+import type { ServicePool, SQLQuery } from '../../connections/sql.js';
+import { note, sql, valueList, WAITS_FOR_LOCK } from '../../connections/sql.js';
+import { assert } from '../../errors.js';
 import { inBatches } from '../../names/names.js';
 import { INTENT_TRIES } from '../../tries.js';
 import * as ledger from '../tables.js';

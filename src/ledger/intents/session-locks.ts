@@ -4,16 +4,15 @@
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
 
-import * as col from '../../connections/columns.js';
 import {
   isServerError,
   isServiceError,
   tolerantly,
   unlessRefused,
 } from '../../connections/errors.js';
-import type { Rows, ServicePool } from '../../connections/pool/pools.js';
 import { readServerFacts } from '../../connections/server-facts.js';
-import { note, type SQLQuery, sql } from '../../connections/sql.js';
+import type { Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
+import { col, note, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { type QualifiedTable, RECYCLE_SCHEMA } from '../../names/names.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';

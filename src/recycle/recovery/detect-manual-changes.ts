@@ -14,7 +14,7 @@ import {
   isHeldAnywhere,
   mapHoldTables,
 } from '../../connections/hold-tables.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { isCertainlyAbsent } from '../../held/locate.js';
 import type { LedgerRow, LedgerState } from '../../ledger/entry.js';
 import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';

@@ -8,16 +8,14 @@
  * table, and only if no service connection has taken it over since (`takeOver`).
  */
 
-import * as col from '../../connections/columns.js';
 import { isRowLevelError, unlessRefused } from '../../connections/errors.js';
 import {
   type HoldTable,
   mapHoldTables,
   readRecycleSchemas,
 } from '../../connections/hold-tables.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { readServerFacts } from '../../connections/server-facts.js';
-import { ident, note, sql } from '../../connections/sql.js';
+import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
 import { detach } from '../../held/foreign-keys/detach.js';
 import { isCertainlyAbsent, isMissing } from '../../held/locate.js';
 import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';

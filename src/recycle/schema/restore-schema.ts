@@ -6,7 +6,7 @@
  * as it is: a table whose name is taken stays held. Only one process at a time restores a schema.
  */
 
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { liveOwners } from '../../ledger/owner.js';
 import type { SchemaPart } from '../../ledger/schema-details.js';

@@ -5,10 +5,8 @@
  * Invariant: a table that can't get its name stays held, with the reason.
  */
 
-import * as col from '../../connections/columns.js';
 import { type HoldTable, mapHoldTables } from '../../connections/hold-tables.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
-import { note, sql } from '../../connections/sql.js';
+import { col, note, type ServicePool, sql } from '../../connections/sql.js';
 import type { LedgerRow } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
 import { isRecycleSchema, writtenName } from '../../names/names.js';

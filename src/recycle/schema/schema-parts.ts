@@ -6,13 +6,11 @@
  * Invariant: an existing part is never replaced.
  */
 
-import { assert } from '../../assert.js';
-import * as col from '../../connections/columns.js';
 import { isServerError } from '../../connections/errors.js';
-import type { Row, ServicePool } from '../../connections/pool/pools.js';
 import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../connections/sql.js';
-import { UndropError } from '../../errors.js';
+import type { Row, ServicePool, SQLQuery } from '../../connections/sql.js';
+import { col, ident, note, quoteIdentifier, sql } from '../../connections/sql.js';
+import { assert, UndropError } from '../../errors.js';
 import { inCharset, QUOTED } from '../../held/triggers/definition.js';
 import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schema-details.js';
 import * as ER from '../../wire/server-errors.js';

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from '../../clock.js';
 import type { PoolSet } from '../../connections/pool/pool-set.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
+import type { ServicePool } from '../../connections/sql.js';
 import type { DropService } from '../../drop/intercepted.js';
 import {
   hintMsMinOf,

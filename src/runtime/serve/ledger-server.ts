@@ -6,13 +6,14 @@
  * Invariants: as long as no server takes writes, the services stay where they are. The old
  * services have ended, or had their time for that, before new ones begin.
  */
-import { assert } from '../../assert.js';
+
 import { systemClock, withinMs } from '../../clock.js';
 import { causeText, isServiceError } from '../../connections/errors.js';
 import type { OwnedPool } from '../../connections/pool/open-pool.js';
 import { type FoundServer, isForGood } from '../../connections/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
 import { readServerFacts } from '../../connections/server-facts.js';
+import { assert } from '../../errors.js';
 import type { ProxySettings } from '../../faces/cli/settings.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';

@@ -8,9 +8,9 @@
 import { hostname } from 'node:os';
 import { systemClock, withinMs } from '../../clock.js';
 import type { CollectorFigures } from '../../collector/figures.js';
-import type { ServicePool } from '../../connections/pool/pools.js';
 import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
 import { readServerFacts } from '../../connections/server-facts.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { versionOfPackage } from '../../faces/cli/shell.js';
 import { forgetKilledServices, forgetService, recordService } from '../../ledger/services.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';

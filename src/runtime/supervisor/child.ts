@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork, type SendHandle } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { assert } from '../../assert.js';
+import { assert } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { SocketHandle } from '../../session/bound-sockets.js';
 import type { FromProcess, Role, ToProcess } from './messages.js';

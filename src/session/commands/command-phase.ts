@@ -6,11 +6,10 @@
  * Invariant: the two streams have one owner at a time, which `State` names; after `ended` nothing
  * begins.
  */
-import { assert } from '../../assert.js';
 import type * as intercepted from '../../drop/intercepted.js';
 import { inSlices } from '../../drop/steps/session/in-slices.js';
 import type { SessionFacts } from '../../drop/steps/world.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { type Counters, observe } from '../../metrics.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';

@@ -5,7 +5,6 @@
  * Invariant: a statement that would destroy a base table never goes to the server; one that can't
  * be understood and might be such a statement is refused, and the table is still there.
  */
-import { assert, assertNever } from '../../assert.js';
 import { replaceTable } from '../../drop/create-or-replace/replace-table.js';
 import { dropSchema } from '../../drop/drop-database/drop-schema.js';
 import { dropOrPass } from '../../drop/drop-table/hold-or-pass.js';
@@ -20,7 +19,7 @@ import {
 import { whyUnsupported } from '../../drop/steps/inspect-names.js';
 import * as refusals from '../../drop/steps/refusals/refusals.js';
 import type { UserFacts } from '../../drop/steps/world.js';
-import { UndropError } from '../../errors.js';
+import { assert, assertNever, UndropError } from '../../errors.js';
 import { runUndo, withBound } from '../../faces/sql/own-statements.js';
 import { crossCheck } from '../../sql/cross-check.js';
 import type { DropTableStatement, Refused } from '../../sql/verdict.js';

@@ -7,13 +7,14 @@
  * Invariant: a part goes to the server only if no statement in it can be undrop's, in every mode
  * that was possible then.
  */
-import { assert } from '../../assert.js';
+
 import type { Answered, Intercepted, Interception } from '../../drop/intercepted.js';
 import { refused } from '../../drop/intercepted.js';
 import { notDone } from '../../drop/steps/refusals/refusals.js';
 import { cleanFactsSql, readFacts } from '../../drop/steps/session/facts.js';
 import { inSlices } from '../../drop/steps/session/in-slices.js';
 import { ask, type UserFacts } from '../../drop/steps/world.js';
+import { assert } from '../../errors.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';

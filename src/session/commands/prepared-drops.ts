@@ -8,10 +8,10 @@
  * EXECUTE of a forgotten drop (1243), and never executes it.
  */
 
-import { assert } from '../../assert.js';
 import type { InterceptOptions, NamedSchema } from '../../drop/intercepted.js';
 import type { NameContext } from '../../drop/steps/names/client-names.js';
 import type { UserFacts } from '../../drop/steps/world.js';
+import { assert } from '../../errors.js';
 import type { CommandOnName, NamedStatement } from '../../sql/named-statement.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import * as com from '../../wire/commands.js';

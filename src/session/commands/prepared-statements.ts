@@ -8,7 +8,6 @@
  * the text of a drop could be executed.
  */
 import { isAscii } from 'node:buffer';
-import { assert } from '../../assert.js';
 import { dropSchema } from '../../drop/drop-database/drop-schema.js';
 import type { DynamicVerdict, Intercepted, Interception } from '../../drop/intercepted.js';
 import {
@@ -30,7 +29,7 @@ import {
   withoutNuls,
 } from '../../drop/steps/session/facts.js';
 import { ask, listTables, query, type UserFacts } from '../../drop/steps/world.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { answerPrepared } from '../../faces/sql/answer.js';
 import { columnsOf, runUndo, type Undoing, withBound } from '../../faces/sql/own-statements.js';
 import { clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';

@@ -12,9 +12,8 @@
  * clear.
  */
 import { privateDecrypt } from 'node:crypto';
-import { assert } from '../../assert.js';
 import { encryptPassword, OAEP, xor } from '../../connections/login/server-key.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import type { AuthChallenge } from '../../wire/connection/auth-packets.js';
 import { AUTH_MORE_DATA, challengeIn } from '../../wire/connection/auth-packets.js';
 import type { BridgeKeys, ConnectionPair, ProxyKey } from './login-check.js';

@@ -8,8 +8,7 @@
  * SSLRequest nothing is read as a packet that didn't come through TLS. TLS ends here: it never
  * passes through unread.
  */
-import { assert } from '../../assert.js';
-import { UndropError } from '../../errors.js';
+import { assert, UndropError } from '../../errors.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
 import * as caps from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';

@@ -8,8 +8,7 @@
  */
 import { systemClock } from '../../clock.js';
 import { isServerError, tolerantly } from '../../connections/errors.js';
-import type { ServiceConnection } from '../../connections/pool/pools.js';
-import { note, sql, WAITS_FOR_LOCK } from '../../connections/sql.js';
+import { note, type ServiceConnection, sql, WAITS_FOR_LOCK } from '../../connections/sql.js';
 import type { DropService } from '../../drop/intercepted.js';
 import type { SessionFacts } from '../../drop/steps/world.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';

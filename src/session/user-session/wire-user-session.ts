@@ -7,8 +7,8 @@
  * `end`; responses to undrop never do.
  */
 import { randomBytes } from 'node:crypto';
-import { assert } from '../../assert.js';
 import type { CommandSession, SessionCommand } from '../../drop/steps/world.js';
+import { assert } from '../../errors.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';

@@ -7,7 +7,7 @@
  * again); they agree. ucs2 and utf16 to utf32 are never a client's charset.
  */
 import { isUtf8 } from 'node:buffer';
-import { assert } from '../../assert.js';
+import { assert } from '../../errors.js';
 
 const PROFILES = {
   plain: { blanks: [], dashes: [0x7f] },

@@ -2,7 +2,7 @@
 import type { GraceFacts, LastRound } from '../../../src/collector/leader/grace.js';
 import { decideGrace } from '../../../src/collector/leader/grace.js';
 import { leadWhenever } from '../../../src/collector/leader/leader.js';
-import type { ServicePool } from '../../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../../src/connections/sql.js';
 import { silentLog } from '../../../src/log.js';
 
 const now = new Date('2026-03-01T12:00:00Z');

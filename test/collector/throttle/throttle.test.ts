@@ -2,8 +2,8 @@
 import type { ThrottleSettings } from '../../../src/collector/throttle/throttle.js';
 import { lagOf, Throttle } from '../../../src/collector/throttle/throttle.js';
 import { ServerError } from '../../../src/connections/errors.js';
-import type { Row, Rows, ServiceConnection } from '../../../src/connections/pool/pools.js';
-import { renderQuery, type SQLQuery } from '../../../src/connections/sql.js';
+import type { Row, Rows, ServiceConnection, SQLQuery } from '../../../src/connections/sql.js';
+import { renderQuery } from '../../../src/connections/sql.js';
 
 const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
 const NOON = new Date('2026-11-25T12:00:00Z');

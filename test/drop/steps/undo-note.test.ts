@@ -1,7 +1,7 @@
 /** The note after a drop: no name in it is cut. */
 
 import { ServerError } from '../../../src/connections/errors.js';
-import type { Row, ServicePool } from '../../../src/connections/pool/pools.js';
+import type { Row, ServicePool } from '../../../src/connections/sql.js';
 import { whatIsRecycled } from '../../../src/drop/steps/inspect-names.js';
 import { loggedText } from '../../../src/drop/steps/refusals/refusals.js';
 import { renewDueTimes } from '../../../src/drop/steps/run.js';

@@ -1,6 +1,6 @@
 /** What a row of SHOW FULL DROPPED TABLES says. */
 
-import type { ServicePool } from '../../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../../src/connections/sql.js';
 import { inQueue } from '../../../src/faces/sql/find-dropped.js';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';

@@ -1,6 +1,6 @@
 /** New due times for what is about to be relocated: later ones, or none. */
 
-import type { ServicePool } from '../../../src/connections/pool/pools.js';
+import type { ServicePool } from '../../../src/connections/sql.js';
 import { UndropError } from '../../../src/errors.js';
 import { renew } from '../../../src/held/relocate/due-times.js';
 import { parseHoldName } from '../../../src/names/names.js';

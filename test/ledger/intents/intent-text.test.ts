@@ -1,7 +1,6 @@
 /** The texts that run while the client waits: what they ask which server, and what they learn. */
 
-import type { Row, Rows } from '../../../src/connections/pool/pools.js';
-import { renderQuery } from '../../../src/connections/sql.js';
+import { type Row, type Rows, renderQuery } from '../../../src/connections/sql.js';
 import type { ServerShape } from '../../../src/ledger/intents/intent-text.js';
 import { intentTexts, readIntentFacts } from '../../../src/ledger/intents/intent-text.js';
 import type { DropIntent } from '../../../src/ledger/write.js';

@@ -1,8 +1,8 @@
 /** The row of a running service where it can't be written; else server/services.test.ts has it. */
 
 import { ServerError } from '../../../src/connections/errors.js';
-import type { Row, Rows, ServicePool } from '../../../src/connections/pool/pools.js';
-import { renderQuery, type SQLQuery } from '../../../src/connections/sql.js';
+import type { Row, Rows, ServicePool, SQLQuery } from '../../../src/connections/sql.js';
+import { renderQuery } from '../../../src/connections/sql.js';
 import { reportServices, serviceLines } from '../../../src/faces/cli/status.js';
 import type { RecordedService } from '../../../src/ledger/services.js';
 import { LEDGER_VERSION } from '../../../src/ledger/tables.js';

@@ -3,8 +3,7 @@
  * of each. On the user session a name goes back as the client's own bytes.
  */
 
-import { assert } from '../../../assert.js';
-import { UndropError } from '../../../errors.js';
+import { assert, UndropError } from '../../../errors.js';
 import type { QualifiedTable } from '../../../names/names.js';
 import { clientCharsetOf, isStorable } from '../../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../../sql/verdict.js';

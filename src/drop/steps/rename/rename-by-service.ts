@@ -8,12 +8,11 @@
  * up: neither the end of the user's session nor that of this process ends the statement.
  */
 import { systemClock } from '../../../clock.js';
-import * as col from '../../../connections/columns.js';
 import { isServerError, isServiceError, tolerantly } from '../../../connections/errors.js';
-import type { Rows, ServicePool, TaskConnection } from '../../../connections/pool/pools.js';
 import { runWithTimeoutOn } from '../../../connections/pool/statement-timeout.js';
 import type { ServerFacts } from '../../../connections/server-facts.js';
-import { ident, note, processlistOf, type SQLQuery, sql } from '../../../connections/sql.js';
+import type { Rows, ServicePool, SQLQuery, TaskConnection } from '../../../connections/sql.js';
+import { col, ident, note, processlistOf, sql } from '../../../connections/sql.js';
 import { dropKey } from '../../../held/foreign-keys/add-keys.js';
 import { withOriginalNames } from '../../../held/foreign-keys/detach.js';
 import { readTable } from '../../../held/foreign-keys/read-table.js';

@@ -6,11 +6,10 @@
  * or a privilege, is unknown, and matches no rule. Nothing but a base table is ever read.
  */
 
-import * as col from '../../../connections/columns.js';
 import { isServiceError, unlessRefused } from '../../../connections/errors.js';
-import type { Row, Rows, ServicePool } from '../../../connections/pool/pools.js';
 import { runWithTimeout } from '../../../connections/pool/statement-timeout.js';
-import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../../../connections/sql.js';
+import type { Row, Rows, ServicePool, SQLQuery } from '../../../connections/sql.js';
+import { col, ident, note, quoteIdentifier, sql } from '../../../connections/sql.js';
 import { BYTES } from '../../../connections/true-sizes.js';
 import { formatDuration, timeText } from '../../../duration.js';
 import { named } from '../../../ledger/intents/intent-text.js';

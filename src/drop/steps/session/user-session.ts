@@ -7,7 +7,7 @@
  * very session and returns the texts, counts and language of DROP TABLE.
  */
 
-import { assert } from '../../../assert.js';
+import { assert } from '../../../errors.js';
 import type { QualifiedTable } from '../../../names/names.js';
 import { type ClientCharset, quoteClientName } from '../../../sql/lex/client-charset.js';
 import type { LockWait } from '../../../sql/verdict.js';
