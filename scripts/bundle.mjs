@@ -94,7 +94,7 @@ function assets() {
   return Object.fromEntries(texts);
 }
 
-/** Behind the line that names Node.js: what shell.ts and assets.ts of src/faces declare. */
+/** Behind the line that names Node.js: what settings.ts and assets.ts of src/faces declare. */
 function withFacts(text) {
   const inside = [...new Set(packages.map(({ name, version }) => `${name} ${version}`))].sort();
   const facts = { UNDROP_VERSION: version, UNDROP_PACKAGES: inside, UNDROP_ASSETS: assets() };

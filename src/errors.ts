@@ -95,6 +95,13 @@ function fill(template: string, params: Record<string, string | number>): string
   return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole));
 }
 
+/** The first cause, which is the server's error; the errors around it repeat it. */
+export function rootCause(error: unknown): string {
+  let found = error;
+  while (found instanceof Error && found.cause !== undefined) found = found.cause;
+  return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');
+}
+
 // ── invariants ───────────────────────────────────────────────────────────────────────────────────
 // An assertion catches defects of undrop; errors from outside are an `UndropError`.
 

@@ -38,10 +38,8 @@ describe('what a client sees', () => {
 });
 
 const SECTIONS: Readonly<Record<Fault, string>> = {
-  client: 'For the client',
-  operator: 'For the operator of undrop',
-  upstream: 'For the administrator of the server',
-  us: 'For the developers of undrop',
+  ...{ client: 'For the client', operator: 'For the operator of undrop' },
+  ...{ upstream: 'For the administrator of the server', us: 'For the developers of undrop' },
 };
 
 test('docs/reference/errors.md is made of the registry', () => {

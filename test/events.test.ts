@@ -28,9 +28,7 @@ test('docs/reference/events.md has each event of the audit, with its level and f
         const { level, message } = AUDIT_EVENTS[name];
         return [`\`${name}\``, level, message, listed(fieldsOf(name))];
       });
-    expect(rows.map(([name, level, meaning, , own]) => [name, level, meaning, own])).toEqual(
-      expected,
-    );
+    expect(rows.map(([name, level, says, , own]) => [name, level, says, own])).toEqual(expected);
   }
 });
 

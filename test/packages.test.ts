@@ -9,6 +9,7 @@ import { SETTINGS, type SettingKey } from '../src/config/schema.js';
 import { projectFolder } from './support/folders.js';
 import { listFiles, readText } from './support/source-file.js';
 
+const SETTINGS_PAGE = 'docs/reference/settings.md';
 const { version } = JSON.parse(readText('package.json')) as { readonly version: string };
 
 describe('the packages', () => {
@@ -27,9 +28,7 @@ describe('the packages', () => {
   test('systemd waits longer than a service drains, and knows how it is reloaded', () => {
     const unit = readText('packaging/undrop.service');
     const stopS = Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)?.[1]);
-    const drain = /`UNDROP_DRAIN_TIMEOUT` \|`(\d+)s` \|/.exec(
-      readText('docs/reference/settings.md'),
-    );
+    const drain = /`UNDROP_DRAIN_TIMEOUT` \|`(\d+)s` \|/.exec(readText(SETTINGS_PAGE));
     expect(stopS).toBeGreaterThan(2 * Number(drain?.[1]));
     expect(unit).toContain(
       '\nExecReload=/usr/bin/undrop reload --config /etc/undrop/undrop.conf\n',
@@ -54,10 +53,7 @@ describe('the image and the chart', () => {
   });
 
   test('the probes to copy have the paths and the times of the chart', () => {
-    const probes = readText('deploy/kubernetes/probes.yaml').replaceAll(
-      'port: 9307',
-      'port: admin',
-    );
+    const probes = readText('deploy/kubernetes/probes.yaml').replaceAll(': 9307', ': admin');
     const chart = readText('deploy/helm/undrop/templates/deployment.yaml');
     const lines = probes.split('\n').filter((line) => /^ |Probe:/.test(line));
     expect(lines.length).toBeGreaterThan(4);
@@ -76,7 +72,7 @@ describe('the image and the chart', () => {
   test('each variable of the chart is a setting', () => {
     const used =
       readText('deploy/helm/undrop/templates/deployment.yaml').match(/UNDROP_\w+/g) ?? [];
-    const settings = readText('docs/reference/settings.md');
+    const settings = readText(SETTINGS_PAGE);
     expect(used.length).toBeGreaterThan(8);
     expect(used.filter((name) => !settings.includes(`\`${name}\``))).toEqual([]);
   });

@@ -4,8 +4,7 @@
  */
 
 import { causeText, isServerError } from '../connections/errors.js';
-import { readServerFacts } from '../connections/server-facts.js';
-import { col, note, type ServicePool, sql } from '../connections/sql.js';
+import { col, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import * as ER from '../wire/server-errors.js';
 import { missingSchemas, readSchemas, readStrictness } from './examine.js';

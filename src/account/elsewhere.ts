@@ -4,8 +4,8 @@
  */
 
 import { unlessRefused } from '../connections/errors.js';
-import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import { col, ident, note, processlistOf, type ServicePool, sql } from '../connections/sql.js';
+import type { ServerFacts, ServicePool } from '../connections/sql.js';
+import { col, ident, note, processlistOf, readServerFacts, sql } from '../connections/sql.js';
 import * as ER from '../wire/server-errors.js';
 
 interface Session {

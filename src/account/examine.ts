@@ -5,8 +5,8 @@
  */
 
 import { unlessRefused } from '../connections/errors.js';
-import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import { col, note, type ServicePool, type SQLQuery, sql, valueList } from '../connections/sql.js';
+import type { ServerFacts, ServicePool, SQLQuery } from '../connections/sql.js';
+import { col, note, readServerFacts, sql, valueList } from '../connections/sql.js';
 import { assert } from '../errors.js';
 import { findRows } from '../ledger/read.js';
 import { foldName, isUserSchema, RECYCLE_SCHEMA, SERVER_SCHEMAS } from '../names/names.js';

@@ -6,18 +6,14 @@
  */
 
 import { isServerError, unlessRefused } from '../connections/errors.js';
-import { hasRows, type ServerFacts } from '../connections/server-facts.js';
-import { ident, note, sql } from '../connections/sql.js';
+import { hasRows, ident, note, type ServerFacts, sql } from '../connections/sql.js';
 import { assert, assertNever } from '../errors.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
-import { type LedgerRow, type LedgerState, LIVE_STATES } from '../ledger/entry.js';
-import { reportAndKeep } from '../ledger/history.js';
-import { findRows } from '../ledger/read.js';
-import { recordState } from '../ledger/write.js';
 import * as names from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
 import type { Collectable } from './collectable.js';
+import * as ledger from './follow-ledger.js';
 import { nextStep, type StateChange, type TableFacts } from './next-step.js';
 import { Purger, type WorkOptions } from './purge/purge.js';
 import { isLostByEngine, readCachedPages, readPoolFacts, readTableFacts } from './table-facts.js';
@@ -193,56 +189,14 @@ async function moveTable(
     { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
   );
   if ((await unlessRefused(renamed, null, ...ER.ABSENT_TO_RENAME)) === null) return null;
-  const row = await followInLedger(context, table, { state: to, holdName: name });
+  const row = await ledger.followChange(context, table, { state: to, holdName: name });
   const moved = { ...table, state: to, due, name };
-  if (isOwnTable(moved, row)) return moved;
+  if (ledger.isOwnTable(moved, row)) return moved;
   const change = { from: table.state, to, because, until: names.shownDue(name) };
-  const event = {
-    event: 'transition',
-    ...auditFields(context.proxyId, moved, row),
-    ...change,
-  } as const;
-  await reportAndKeep(context, [event], { rowLogged: row?.rowLogged ?? table.logged });
+  await ledger.reportChange(context, { table: moved, row }, (held) => {
+    return { event: 'transition', ...held, ...change };
+  });
   return moved;
-}
-
-/**
- * Whether the table never was a user's, so that the audit has no line for it: the barrier table of
- * a DROP DATABASE, or the ghost table of a refused statement.
- */
-function isOwnTable(table: Collectable, row: LedgerRow | null): boolean {
-  return names.isRetiredBarrier(table) || (row === null && names.ghostIdOf(table.id) === table.id);
-}
-
-/** The audit fields of a held table. */
-function auditFields(proxyId: string, table: Collectable, row: LedgerRow | null) {
-  const { id, schema: holdSchema, name: holdName } = table;
-  const { groupId: dropId = null, schema = null, table: own = null } = row ?? {};
-  return { proxyId, id, dropId, schema, table: own, holdSchema, holdName };
-}
-
-/**
- * Records the change in the row of the table, if there is one. An error of the ledger does not stop
- * the lifecycle.
- */
-async function followInLedger(
-  { connection, log }: ActionContext,
-  { id, schema }: Collectable,
-  change: { readonly state: LedgerState; readonly holdName?: string },
-): Promise<LedgerRow | null> {
-  let row: LedgerRow | undefined;
-  try {
-    [row] = await findRows(connection, { by: 'id', prefix: id }, { texts: false });
-    if (row === undefined) return null;
-    await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
-  } catch (error) {
-    if (!isServerError(error)) throw error;
-    log.warn(
-      { event: 'collector', id, err: error },
-      'cannot record the new state of a held table; recovery will',
-    );
-  }
-  return row ?? null;
 }
 
 // ── the DROP ────────────────────────────────────────────────────────────────────────────────────
@@ -263,11 +217,7 @@ const DROP_DEADLINE_MS = 600_000;
 async function removeTable(context: ActionContext, table: Collectable, facts: TableFacts) {
   const { connection, files } = context;
   if (!names.isRecycleSchema(table.schema)) {
-    const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
-    const isKnown = rows.some(
-      (row) =>
-        row.id === table.id && row.holdSchema === table.schema && LIVE_STATES.includes(row.state),
-    );
+    const isKnown = await ledger.hasLiveRow(connection, table);
     assert(isKnown, 'a table outside our schemas is removed only on the word of the ledger');
   }
   assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
@@ -283,13 +233,12 @@ async function removeTable(context: ActionContext, table: Collectable, facts: Ta
     { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
   );
   const change = { state: 'removed', holdName: table.name } as const;
-  const row = await followInLedger(context, table, change);
-  if (isOwnTable(table, row)) {
+  const row = await ledger.followChange(context, table, change);
+  if (ledger.isOwnTable(table, row)) {
     context.log.debug({ id: table.id }, 'removed a table of undrop itself');
     return;
   }
-  const event = { event: 'removal', ...auditFields(context.proxyId, table, row) } as const;
-  await reportAndKeep(context, [event], { rowLogged: row?.rowLogged ?? table.logged });
+  await ledger.reportChange(context, { table, row }, (held) => ({ event: 'removal', ...held }));
 }
 
 function assertRemovable({ name, id }: Collectable, { isLost = false }: TableFacts): void {

@@ -7,8 +7,8 @@
  */
 import type { Clock } from '../clock.js';
 import { isServiceError, unlessRefused } from '../connections/errors.js';
-import { readServerFacts, readStatusVariables } from '../connections/server-facts.js';
-import { col, note, type ServicePool, sql } from '../connections/sql.js';
+import type { ServicePool } from '../connections/sql.js';
+import { col, note, readServerFacts, readStatusVariables, sql } from '../connections/sql.js';
 import { isServiceRunning, readServices } from '../ledger/services.js';
 import type { Log } from '../log.js';
 import * as ER from '../wire/server-errors.js';

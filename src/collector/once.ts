@@ -6,8 +6,8 @@
  * do.
  */
 
-import { hasRows, readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import type { ServicePool } from '../connections/sql.js';
+import type { ServerFacts, ServicePool } from '../connections/sql.js';
+import { hasRows, readServerFacts } from '../connections/sql.js';
 import { readControl } from '../ledger/control.js';
 import { hasSource } from '../ledger/owner.js';
 import { type Collectable, listCollectable } from './collectable.js';

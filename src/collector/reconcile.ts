@@ -11,8 +11,7 @@
 import { withinMs } from '../clock.js';
 import { isRowLevelError, unlessRefused } from '../connections/errors.js';
 import { isHeldAnywhere } from '../connections/hold-tables.js';
-import { readServerFacts } from '../connections/server-facts.js';
-import type { ServicePool } from '../connections/sql.js';
+import { readServerFacts, type ServicePool } from '../connections/sql.js';
 import { recoverSchemas } from '../drop/drop-database/recover-drop-database.js';
 import { retryPending } from '../held/relocate/pending.js';
 import { hasDetached } from '../ledger/detached/detached.js';

@@ -7,8 +7,8 @@
 
 import { isServerError, unlessRefused } from '../connections/errors.js';
 import type { HoldTable } from '../connections/hold-tables.js';
-import { readStatusVariables, type ServerFacts } from '../connections/server-facts.js';
-import { col, ident, note, type Row, type ServiceConnection, sql } from '../connections/sql.js';
+import type { Row, ServerFacts, ServiceConnection } from '../connections/sql.js';
+import { col, ident, note, readStatusVariables, sql } from '../connections/sql.js';
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';

@@ -70,6 +70,11 @@ export function isServerError(error: unknown, ...errnos: readonly number[]): err
   return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
 }
 
+/** Whether the statement gave up waiting for a lock: by a KILL, or by the server's own limit. */
+export function isKilled(error: unknown): boolean {
+  return isServerError(error, ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT);
+}
+
 /**
  * Whether `error` is the server's or undrop's, as service connections reject with. Anything else is
  * a defect.

@@ -1,6 +1,9 @@
 /**
- * The address of a server, how it is printed, and whether it is on this machine. Pure.
+ * The address of a server, how it is printed, and whether it is on this machine.
  */
+import net from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
 
 /** Where the server listens. */
 export type ServerAddress =
@@ -23,4 +26,24 @@ export function isOnThisMachine(upstream: ServerAddress): boolean {
   if ('socketPath' in upstream) return true;
   const isLoopback = upstream.host === '::1' || /^(::ffff:)?127\./.test(upstream.host);
   return isLoopback || upstream.host === 'localhost';
+}
+
+/** Whether dialling `target` leads to `bound`, a listener on this machine. */
+export function leadsTo(target: ServerAddress, bound: ServerAddress): boolean {
+  if ('socketPath' in target || 'socketPath' in bound) {
+    if (!('socketPath' in target && 'socketPath' in bound)) return false;
+    return resolve(target.socketPath) === resolve(bound.socketPath);
+  }
+  if (target.port !== bound.port) return false;
+  return target.host === bound.host || (isAny(bound.host) && isOfThisMachine(target.host));
+}
+
+function isAny(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
+function isOfThisMachine(host: string): boolean {
+  if (isAny(host) || (net.isIPv4(host) && host.startsWith('127.'))) return true;
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ address }) => address === host);
 }

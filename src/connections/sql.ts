@@ -1,17 +1,19 @@
 /**
  * The SQL of undrop: the `sql` tag of @databases for texts and values; identifiers by undrop's own
  * function, because the tag's `ident` refuses names that are legal in MySQL (all names outside
- * ASCII); and the text that goes over the wire. Values are rendered here, not by the driver, which
- * would look for `?` in the whole text, names and comments included.
+ * ASCII); the connections that it runs on, the values in their rows, and the facts of their server.
  *
- * Invariants: only `quoteIdentifier` puts a name into a text. A rendered text is correct for a
- * session with sql_mode '' and utf8mb4, which the prefix of each text sets in the same round trip,
- * before the server reads the rest of it.
+ * Invariants: only `quoteIdentifier` puts a name into a text. A rendered value is correct for a
+ * session with sql_mode '' and utf8mb4, which the prefix of each text sets (pool/lease.ts).
  */
 import type { SQLQuery } from '@databases/mysql';
 import { assert, UndropError } from '../errors.js';
 import { NAME_CHARACTERS_MAX } from '../names/names.js';
-import { SERVER_IDENTITY_SQL, type ServerVersion } from '../wire/connection/handshake-v10.js';
+import {
+  parseServerVersion,
+  SERVER_IDENTITY_SQL,
+  type ServerVersion,
+} from '../wire/connection/handshake-v10.js';
 import { databasesSql } from './databases.js';
 
 export type { SQLQuery };
@@ -102,61 +104,9 @@ export function note(step: string, id = ''): SQLQuery {
   return sql.__dangerous__rawValue(`/* undrop ${step}${id === '' ? '' : ` ${id}`} */`);
 }
 
-// ── texts ──────────────────────────────────────────────────────────────────────────────────────
-
-/**
- * The settings at the start of every text, whatever ran before on its connection. A lock is waited
- * for one second at most; statement-timeout.ts has shorter waits.
- */
-const SETTINGS = [
-  ...['NAMES utf8mb4', "sql_mode=''", "time_zone='+00:00'", 'autocommit=1', 'lock_wait_timeout=1'],
-  ...['innodb_lock_wait_timeout=3', 'sql_safe_updates=0'],
-  // DEFAULT would be the global value.
-  ...['sql_select_limit=18446744073709551615', 'sql_big_selects=1', 'sql_quote_show_create=1'],
-  ...['group_concat_max_len=1048576', 'foreign_key_checks=1', 'unique_checks=1'],
-];
-
-/**
- * Fresh row estimates, which undrop's reads don't write to the dictionary; and no time limit of the
- * server on statements, because undrop has its own (MariaDB skips comments for MySQL 5.7 and
- * later); and no missing object is passed over silently.
- */
-const SETTINGS_OF_SOME = [
-  ...[' /*!50708 , max_execution_time=0 */', ' /*!80000 , information_schema_stats_expiry=0 */'],
-  ...[' /*M!100101 , max_statement_time=0 */', ' /*M!100502 , sql_if_exists=0 */'],
-].join('');
-
-/** A separate statement, because the setting has another name on some servers. */
-const WRITES = 'SET SESSION TRANSACTION READ WRITE';
-/** The number of results to skip before those of the requested statements. */
-export const ANSWERS_BEFORE = 2;
-
-export interface RenderedText {
-  readonly text: string;
-  /** The number of results to skip after those of the requested statements. */
-  readonly answersAfter: number;
-}
-
-/**
- * A text for one round trip. `last`: one more statement, in another charset; then each character of
- * the text is a byte. Nothing may follow it, because MySQL 5.6 would keep that as part of a
- * trigger.
- */
-export function renderText(
-  queries: readonly SQLQuery[],
-  { logged, last }: { readonly logged: boolean; readonly last?: Buffer | undefined },
-): RenderedText {
-  assert(queries.length > 0, 'a text has a statement');
-  const unlogged = logged ? '' : ', sql_log_bin=0';
-  const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
-  const text = [prefix, WRITES, ...queries.map(renderQuery)].join(';\n');
-  if (last !== undefined) {
-    const bytes = Buffer.concat([Buffer.from(`${text};\n`), last]);
-    return { text: bytes.toString('latin1'), answersAfter: 0 };
-  }
-  if (logged) return { text, answersAfter: 0 };
-  return { text: `${text};\nSET sql_log_bin=1`, answersAfter: 1 };
-}
+// ── values of statements ─────────────────────────────────────────────────────────────────────────
+// Rendered here, not by the driver, which would look for `?` in the whole text, names and comments
+// included.
 
 /** A statement with its values. */
 export function renderQuery(query: SQLQuery): string {
@@ -304,3 +254,127 @@ function dateOrNull(row: Row, column: string): Date | null {
 
 /** Reads typed values from a row: `col.text(row, 'id')`. */
 export const col = { text, textOrNull, number, numberOrNull, flag, date, dateOrNull };
+
+// ── the server ───────────────────────────────────────────────────────────────────────────────────
+// Its kind and its state. By SHOW VARIABLES, because it works on every server without an error for
+// missing variables. Read again for each decision.
+
+export interface ServerFacts {
+  readonly flavour: 'mysql' | 'mariadb';
+  /** The server's own text: `10.11.19-MariaDB-log`. */
+  readonly version: string;
+  /** 90704 for 9.7.4, 50624, 101119. */
+  readonly versionId: number;
+  readonly readOnly: boolean;
+  readonly adaptiveHashIndex: boolean;
+  readonly lowerCaseTableNames: 0 | 1 | 2;
+  /** Identifies the data directory: the uuid, or the nearest to it. */
+  readonly serverIdentity: string;
+  /** Identifies a Galera cluster or a group; null: the server is in none. */
+  readonly cluster: string | null;
+  readonly performanceSchema: boolean;
+  readonly utcNow: Date;
+  /** By the server's uptime, to the second. */
+  readonly startedAt: Date;
+}
+
+const FACTS = [
+  sql`SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'read_only', 'super_read_only',
+    'innodb_read_only', 'innodb_adaptive_hash_index', 'lower_case_table_names', 'server_uuid',
+    'server_uid', 'server_id', 'hostname', 'datadir', 'port', 'performance_schema', 'wsrep_on',
+    'group_replication_group_name')`,
+  sql`SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'wsrep_cluster_state_uuid')`,
+  sql`SELECT ${note('facts')} UTC_TIMESTAMP() AS utcNow`,
+];
+
+/** By the server's clock. */
+export async function readNow(connection: ServiceConnection): Promise<Date> {
+  const [[row = {}] = []] = await connection.run(
+    sql`SELECT ${note('time')} UTC_TIMESTAMP() AS utcNow`,
+  );
+  return col.date(row, 'utcNow');
+}
+
+export async function readServerFacts(connection: ServiceConnection): Promise<ServerFacts> {
+  const [variableRows, statusRows, timeRows = []] = await connection.run(FACTS);
+  const asMap = (rows: readonly Row[] = []) =>
+    new Map(rows.map((row) => [col.text(row, 'Variable_name'), col.text(row, 'Value')]));
+  const [variables, status] = [asMap(variableRows), asMap(statusRows)];
+  const variable = (name: string): string => variables.get(name) ?? '';
+  const utcNow = col.date(timeRows[0] ?? {}, 'utcNow');
+  const uptimeS = Number(status.get('Uptime'));
+  const version = variable('version');
+  return {
+    flavour: /mariadb/i.test(version) ? 'mariadb' : 'mysql',
+    version,
+    versionId: versionIdOf(version),
+    readOnly: ['read_only', 'super_read_only', 'innodb_read_only'].some((name) =>
+      isOn(variable(name)),
+    ),
+    adaptiveHashIndex: isOn(variable('innodb_adaptive_hash_index')),
+    lowerCaseTableNames: lowerCaseOf(variable('lower_case_table_names')),
+    serverIdentity: identityOf(variable),
+    cluster: clusterOf(variable, status.get('wsrep_cluster_state_uuid') ?? ''),
+    performanceSchema: isOn(variable('performance_schema')),
+    utcNow,
+    startedAt: new Date(utcNow.getTime() - uptimeS * 1000),
+  };
+}
+
+/**
+ * Numbers of SHOW GLOBAL STATUS by their names; values that a server doesn't report are missing.
+ */
+export async function readStatusVariables(
+  connection: ServiceConnection,
+  names: readonly string[],
+  options: RunOptions = {},
+): Promise<ReadonlyMap<string, number>> {
+  const [rows = []] = await connection.run(
+    sql`SHOW GLOBAL STATUS WHERE Variable_name IN (${valueList(names)})`,
+    options,
+  );
+  return new Map(rows.map((row) => [col.text(row, 'Variable_name'), col.number(row, 'Value')]));
+}
+
+/** 90704 for `9.7.4-2`, 101119 for `10.11.19-MariaDB`. */
+export function versionIdOf(version: string): number {
+  const { versionId } = parseServerVersion(version);
+  if (versionId > 0) return versionId;
+  const cause = `its version is ${JSON.stringify(version)}`;
+  const params = { step: 'read the version', server: 'the server', cause };
+  throw new UndropError('UNDROP_SERVICE_FAILED', params);
+}
+
+function identityOf(variable: (name: string) => string): string {
+  const own = variable('server_uuid') || variable('server_uid');
+  return own || ['hostname', 'port', 'datadir', 'server_id'].map(variable).join('|');
+}
+
+function clusterOf(variable: (name: string) => string, galera: string): string | null {
+  const id = isOn(variable('wsrep_on')) ? galera : variable('group_replication_group_name');
+  return id === '' ? null : `cluster ${id}`;
+}
+
+/** MariaDB 12 has more values for read_only than ON and OFF; all of them refuse writes. */
+function isOn(value: string): boolean {
+  return !['', 'OFF', '0'].includes(value.toUpperCase());
+}
+
+function lowerCaseOf(value: string): 0 | 1 | 2 {
+  return value === '1' ? 1 : value === '2' ? 2 : 0;
+}
+
+/** The first row may come after many that are marked as deleted. */
+const SKIP_MS = 120_000;
+
+/** Whether a table has rows that this account can see. Rejects with the server's error. */
+export async function hasRows(
+  pool: ServiceConnection,
+  { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },
+): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('rows', id)} 1 AS one FROM ${ident(schema, name)} LIMIT 1`,
+    { deadlineMs: SKIP_MS },
+  );
+  return rows.length > 0;
+}

@@ -9,8 +9,8 @@
 import { inBatches } from '../names/names.js';
 import { unlessRefused } from './errors.js';
 import type { HoldTable } from './hold-tables.js';
-import type { ServerFacts } from './server-facts.js';
-import { col, note, type ServiceConnection, type SQLQuery, sql, valueList } from './sql.js';
+import type { ServerFacts, ServiceConnection, SQLQuery } from './sql.js';
+import { col, note, sql, valueList } from './sql.js';
 
 export interface Size {
   readonly rows: number | null;

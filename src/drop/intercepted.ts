@@ -26,7 +26,7 @@ import { notUnderstood, partitionsNotHeld } from './steps/refusals/refusals.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from './steps/rules/hints.js';
 import { type HoldingStatement, runStatement } from './steps/run.js';
 import { factsSql, readFacts } from './steps/session/facts.js';
-import { type Note, withUndoInfo } from './steps/undo-note.js';
+import { type Note, type Undoable, withUndoInfo } from './steps/undo-note.js';
 import type { CommandSession, SessionFacts, UserFacts } from './steps/world.js';
 import { askText, refuse } from './steps/world.js';
 import { copyPort } from './truncate/copy-port.js';
@@ -158,17 +158,26 @@ export async function dropAndHold(
   }
   const { refusal, facts, audited } = result;
   const names = audited.map(({ schema, table }) => [schema ?? '', table ?? '']);
-  const remark = await remarkOn(result.held, options);
   // A table that was emptied or replaced has its name again.
-  const undoable = { held: audited, names, what: 'TABLE', swaps: !isPlain, remark } as const;
-  const payload = withUndoInfo(result.payload, undoable, { note: service.note, facts });
+  const undoable = { held: audited, names, what: 'TABLE', swaps: !isPlain } as const;
+  const payload = await withNote(result, { ...undoable, facts }, options);
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 
+/** The payload of a drop with the note on its undo. */
+export async function withNote(
+  { payload, held }: DropResult,
+  { facts, ...undoable }: Undoable & Pick<DropResult, 'facts'>,
+  options: InterceptOptions,
+): Promise<Buffer> {
+  const remark = await remarkOn(held, options);
+  return withUndoInfo(payload, { ...undoable, remark }, { note: options.service.note, facts });
+}
+
 /** The info text on triggers that the service account may not create; null: none. */
-export async function remarkOn(
+async function remarkOn(
   held: DropResult['held'],
-  { service: { pool, note }, server }: Pick<InterceptOptions, 'service' | 'server'>,
+  { service: { pool, note }, server }: InterceptOptions,
 ): Promise<string | null> {
   if (note !== 'info' || !held.some(({ hadTriggers }) => hadTriggers)) return null;
   const { value } = await tolerantly(async () => [await readTriggerRights(pool, server)]);

@@ -5,8 +5,8 @@
  */
 
 import { isServerError } from '../connections/errors.js';
-import { readServerFacts } from '../connections/server-facts.js';
-import { col, ident, note, type ServiceConnection, sql } from '../connections/sql.js';
+import type { ServiceConnection } from '../connections/sql.js';
+import { col, ident, note, readServerFacts, sql } from '../connections/sql.js';
 import { fileNameOf } from '../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';

@@ -8,8 +8,7 @@
 import type { AuditEvent, ClientWho } from '../audit.js';
 import type { Clock } from '../clock.js';
 import { isServiceError } from '../connections/errors.js';
-import { readServerFacts } from '../connections/server-facts.js';
-import { col, note, type ServicePool, sql } from '../connections/sql.js';
+import { col, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
 import { recordHistory } from '../ledger/history.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';

@@ -8,8 +8,8 @@
  */
 
 import { unlessRefused } from '../connections/errors.js';
-import { readServerFacts } from '../connections/server-facts.js';
-import { col, note, type Row, type ServiceConnection, sql } from '../connections/sql.js';
+import type { Row, ServiceConnection } from '../connections/sql.js';
+import { col, note, readServerFacts, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import * as ER from '../wire/server-errors.js';
 import { CONTROL, CONTROL_CREATION, createBeside, writeOrCreate } from './tables.js';

@@ -5,9 +5,16 @@
  * counts as gone because of a clock.
  */
 
-import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import type { ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
-import { col, note, processlistOf, serverIdentity, sql, valueList } from '../connections/sql.js';
+import type { ServerFacts, ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
+import {
+  col,
+  note,
+  processlistOf,
+  readServerFacts,
+  serverIdentity,
+  sql,
+  valueList,
+} from '../connections/sql.js';
 import { cellsOf, type LedgerRow, rowColumns } from './entry.js';
 import { AT } from './intents/intent-text.js';
 import { findRows, IS_BROKEN_OFF } from './read.js';

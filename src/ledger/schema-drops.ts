@@ -13,14 +13,13 @@
  * drop.
  */
 
-import { readServerFacts } from '../connections/server-facts.js';
 import type {
   ServiceConnection,
   ServicePool,
   SQLQuery,
   TaskConnection,
 } from '../connections/sql.js';
-import { col, note, sql, valueList } from '../connections/sql.js';
+import { col, note, readServerFacts, sql, valueList } from '../connections/sql.js';
 import { assert } from '../errors.js';
 import { dueDigits, isPinned, parseHoldName } from '../names/names.js';
 import type { LedgerRow } from './entry.js';

@@ -6,9 +6,16 @@
  */
 
 import { unlessRefused } from '../connections/errors.js';
-import { readServerFacts, type ServerFacts } from '../connections/server-facts.js';
-import type { Rows, ServicePool, SQLQuery } from '../connections/sql.js';
-import { col, ident, note, quoteIdentifier, sql, valueList } from '../connections/sql.js';
+import type { Rows, ServerFacts, ServicePool, SQLQuery } from '../connections/sql.js';
+import {
+  col,
+  ident,
+  note,
+  quoteIdentifier,
+  readServerFacts,
+  sql,
+  valueList,
+} from '../connections/sql.js';
 import { utcText } from '../duration.js';
 import type { QualifiedTable } from '../names/names.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';

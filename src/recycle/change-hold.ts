@@ -7,11 +7,10 @@
  * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended.
  */
 
-import { isServerError } from '../connections/errors.js';
+import { isKilled, isServerError } from '../connections/errors.js';
 import { findHoldTables } from '../connections/hold-tables.js';
-import { isKilled, runWithTimeout } from '../connections/pool/statement-timeout.js';
-import { readNow } from '../connections/server-facts.js';
-import { ident, note, type ServicePool, sql } from '../connections/sql.js';
+import { runWithTimeout } from '../connections/pool/statement-timeout.js';
+import { ident, note, readNow, type ServicePool, sql } from '../connections/sql.js';
 import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';

@@ -8,8 +8,7 @@
 
 import { unlessRefused } from '../connections/errors.js';
 import * as holdTables from '../connections/hold-tables.js';
-import { readNow, readServerFacts } from '../connections/server-facts.js';
-import type { ServiceConnection } from '../connections/sql.js';
+import { readNow, readServerFacts, type ServiceConnection } from '../connections/sql.js';
 import { readSizes } from '../connections/true-sizes.js';
 import { isCertainlyAbsent } from '../held/locate.js';
 import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
@@ -76,6 +75,13 @@ export interface ListedTable extends DroppedTable {
   readonly logged: boolean;
   /** Whether its ledger row is in the binary log; null: no row. */
   readonly rowLogged: boolean | null;
+}
+
+/** A held table whose original name is in the ledger. */
+export type Dropped = ListedTable & { readonly origin: names.QualifiedTable };
+
+export function isNamed(table: ListedTable): table is Dropped {
+  return table.origin !== null;
 }
 
 /** All of them, newest first. */

@@ -17,12 +17,12 @@ import type { Selection, Sort } from '../ledger/selection.js';
 import { inBatches } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import { type Asker, OPERATOR } from './asker.js';
-import { type Dropped, isNamed } from './dropped.js';
-import type { DroppedTable, EndedTable, ListedTable } from './held-tables.js';
+import type { Dropped, DroppedTable, EndedTable, ListedTable } from './held-tables.js';
 import {
   describeEnded,
   describeHeld,
   describeRow,
+  isNamed,
   listAll,
   listPage,
   NAMED_MAX,

@@ -7,8 +7,7 @@
  */
 
 import { tolerantly } from '../connections/errors.js';
-import { runWithTimeout } from '../connections/pool/statement-timeout.js';
-import { ident, note, type ServicePool, sql } from '../connections/sql.js';
+import type { ServicePool } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../ledger/entry.js';
@@ -19,7 +18,7 @@ import { foldName, inBatches, writtenName } from '../names/names.js';
 import { RESTORE_RENAME_TRIES } from '../tries.js';
 import { namesWithLeftOver, takeLeftOver } from './left-over.js';
 import * as planning from './plan-restore.js';
-import { isRenamedBack, renameBack, schemaExists } from './rename-back.js';
+import { isRenamedBack, renameAllBack, renameBack, schemaExists } from './rename-back.js';
 
 /** With their definitions, which may be long. */
 const ROWS_OF_QUERY = 100;
@@ -91,11 +90,8 @@ export class Placing {
   async #tryTogether(plans: readonly planning.HeldPlan[], logged: boolean): Promise<boolean> {
     const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
     await ledger.untold(() => ledger.markRestoring(this.#pool, targets, this.#owner));
-    const pairs = plans.map(({ table: { holdSchema, holdName }, to }) => {
-      return sql`${ident(holdSchema, holdName)} TO ${ident(to.schema, to.table)}`;
-    });
-    const rename = sql`RENAME ${note('put-back', plans[0]?.table.id)} TABLE ${sql.join(pairs, ', ')}`;
-    const { problem } = await tolerantly(() => runWithTimeout(this.#pool, rename, { logged }));
+    const all = plans.map(({ table, to }) => ({ ...table, to, logged }));
+    const { problem } = await tolerantly(() => renameAllBack(this.#pool, all));
     if (problem !== null) return false;
     await ledger.untold(() => ledger.recordRestored(this.#pool, targets));
     return true;

@@ -7,13 +7,12 @@
  * breaks, the result is unknown.
  */
 
-import { isServerError, type ServerError } from '../connections/errors.js';
+import { isKilled, isServerError, type ServerError } from '../connections/errors.js';
 import { findRecycled, isHeldAnywhere } from '../connections/hold-tables.js';
-import { isKilled, runWithTimeout } from '../connections/pool/statement-timeout.js';
-import { readServerFacts } from '../connections/server-facts.js';
-import { col, ident, note, type ServicePool, sql } from '../connections/sql.js';
+import { runWithTimeout } from '../connections/pool/statement-timeout.js';
+import { col, ident, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
-import { readTable } from '../held/foreign-keys/read-table.js';
+import { readTable } from '../held/foreign-keys/add-keys.js';
 import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findDropsSince } from '../ledger/read.js';
@@ -37,16 +36,14 @@ interface RenamedBack {
  * UNDROP_SERVICE_FAILED.
  */
 export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
-  const { id, holdSchema, holdName, to, logged } = what;
+  const { id, holdName } = what;
   const held = names.parseHoldName(holdName);
   if (held?.id !== id) throw notHeld(what);
   if (held.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
   }
-  const from = ident(holdSchema, holdName);
-  const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${ident(to.schema, to.table)}`;
   try {
-    await runWithTimeout(pool, rename, { logged });
+    await renameAllBack(pool, [what]);
   } catch (error) {
     // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if (isKilled(error) && (await isRenamedBack(pool, what))) return;
@@ -54,6 +51,17 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
     if (moved !== null) return renameBack(pool, { ...what, ...moved });
     throw await explain(pool, what, error);
   }
+}
+
+/** By one RENAME of all of them, whose `logged` is the same; the server's own errors. */
+export function renameAllBack(pool: ServicePool, all: readonly RenamedBack[]) {
+  const [first] = all;
+  const pairs = all.map(
+    ({ holdSchema, holdName, to }) =>
+      sql`${ident(holdSchema, holdName)} TO ${ident(to.schema, to.table)}`,
+  );
+  const rename = sql`RENAME ${note('put-back', first?.id)} TABLE ${sql.join(pairs, ', ')}`;
+  return runWithTimeout(pool, rename, { logged: first?.logged === true });
 }
 
 /**

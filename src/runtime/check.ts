@@ -26,9 +26,14 @@ import {
   printFindings,
   replicationFindings,
 } from '../faces/cli/findings.js';
-import type { AccountSettings, DoctorSettings, ProxySettings } from '../faces/cli/settings.js';
+import type {
+  AccountSettings,
+  DoctorSettings,
+  Flags,
+  ProxySettings,
+  Shell,
+} from '../faces/cli/settings.js';
 import { PROXY_KEYS, settingsOf, throttleSettings, whatIsNotHeld } from '../faces/cli/settings.js';
-import type { Flags, Shell } from '../faces/cli/shell.js';
 import { withPool, withServers } from '../faces/cli/with-pool.js';
 import { findLockHolders } from '../ledger/intents/session-locks.js';
 import { assertLedgerKnown } from '../ledger/tables.js';

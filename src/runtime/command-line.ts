@@ -8,12 +8,8 @@ import yargs from 'yargs';
 import { REMOVED_COMMANDS, REMOVED_FLAGS, REMOVED_SETTINGS } from '../config/removed.js';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
-import {
-  type Flags,
-  type Shell,
-  versionOfPackage,
-  versionWithPackages,
-} from '../faces/cli/shell.js';
+import type { Flags, Shell } from '../faces/cli/settings.js';
+import { versionOfPackage, versionWithPackages } from '../faces/cli/settings.js';
 import { COMMANDS, type Command } from './commands.js';
 import { WrongUsage } from './report-failure.js';
 

@@ -4,8 +4,8 @@
  */
 import type { Options, PositionalOptions } from 'yargs';
 import type { SettingKey, Settings } from '../config/schema.js';
+import type { Flags, Shell } from '../faces/cli/settings.js';
 import * as settings from '../faces/cli/settings.js';
-import type { Flags, Shell } from '../faces/cli/shell.js';
 
 interface Described {
   /** Its name and arguments. */

@@ -3,8 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServerAddress } from '../connections/server-address.js';
 import { UndropError } from '../errors.js';
-import { settingsOf } from '../faces/cli/settings.js';
-import type { Flags, Shell } from '../faces/cli/shell.js';
+import { type Flags, type Shell, settingsOf } from '../faces/cli/settings.js';
 import { commandSocketOf, sendCommand } from './supervisor/command-socket.js';
 
 /** Resolves to 0 if the service did it. */

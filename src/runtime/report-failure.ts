@@ -1,6 +1,6 @@
 /** The end of a command that failed: why, on standard error, and the exit code. */
 import type { UndropError } from '../errors.js';
-import type { Shell } from '../faces/cli/shell.js';
+import type { Shell } from '../faces/cli/settings.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

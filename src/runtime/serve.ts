@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
-import type { Flags, Shell } from '../faces/cli/shell.js';
+import type { Flags, Shell } from '../faces/cli/settings.js';
 import { type Log, openLog } from '../log.js';
 import { type ReceivedSignal, takeSignals } from './signals.js';
 import { ProcessFailedError } from './supervisor/child.js';

@@ -3,8 +3,7 @@
  * given, and else the demo on a throwaway server. `undrop demo --tour` demonstrates a running demo.
  */
 
-import { PROXY_KEYS, settingsOf } from '../faces/cli/settings.js';
-import type { Flags, Shell } from '../faces/cli/shell.js';
+import { type Flags, PROXY_KEYS, type Shell, settingsOf } from '../faces/cli/settings.js';
 import { openLog } from '../log.js';
 
 /**

@@ -13,6 +13,7 @@ import type { ServicePool } from '../../src/connections/sql.js';
 import { type Log, silentLog } from '../../src/log.js';
 import type { TableState } from '../../src/names/names.js';
 import { formatHoldName, newHoldId, RECYCLE_SCHEMA } from '../../src/names/names.js';
+import { asking } from '../support/asking.js';
 import { until as poll } from '../support/poll.js';
 import { query, type Target } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -21,24 +22,15 @@ import { tappedPool } from '../support/tapped-pool.js';
 export type CollectSettings = Partial<LifecycleSettings>;
 
 export const fastSettings: LifecycleSettings = {
-  lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'],
-  holdMs: 2_000,
-  evacMs: 0,
-  checkIntervalMs: 1_000,
-  purgeCheckIntervalMs: 1_000,
-  purgeChunkRows: 50,
-  purgeChunkMs: 20,
-  purgeImpactMs: 1,
-  throttle: { window: null, query: null, replicas: [], maxLagMs: 2_000 },
+  ...{ lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'], holdMs: 2_000, evacMs: 0 },
+  ...{ checkIntervalMs: 1_000, purgeCheckIntervalMs: 1_000, purgeChunkRows: 50, purgeChunkMs: 20 },
+  ...{ purgeImpactMs: 1, throttle: { window: null, query: null, replicas: [], maxLagMs: 2_000 } },
   fileStepBytes: 64 * 2 ** 20,
   limits: {
     ...{ bytesMax: null, tablesMax: null, minHoldMs: 0 },
     ...{ freeBytesMin: null, dataFolder: null },
   },
-  collect: 'auto',
-  graceMs: 0,
-  fastDrop: 'auto',
-  ledgerKeepMs: 86_400_000,
+  ...{ collect: 'auto', graceMs: 0, fastDrop: 'auto', ledgerKeepMs: 86_400_000 },
 };
 
 export interface Said {
@@ -79,9 +71,7 @@ export function startCollecting(
   let looks = 0;
   const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
   const collector = startCollector({
-    pool: tap(pool),
-    proxyId: 'test',
-    settings: { ...fastSettings, ...settings },
+    ...{ pool: tap(pool), proxyId: 'test', settings: { ...fastSettings, ...settings } },
     clock: systemClock,
     ...more,
     log,
@@ -120,19 +110,13 @@ export async function collectNow(server: Target): Promise<string | null> {
   await using pool = poolOn(server);
   return await collectOnce({
     pool,
-    proxyId: 'test',
-    settings: fastSettings,
-    clock: systemClock,
-    log: silentLog,
+    ...{ proxyId: 'test', settings: fastSettings, clock: systemClock, log: silentLog },
     reconcile: finishing(pool, reconcile),
   });
 }
 
 /** A tap for `startCollecting`: calls `before` with the table that a RENAME or DROP is for. */
-export function beforeEachStep(
-  pool: ServicePool,
-  before: (quoted: string) => Promise<unknown>,
-): ServicePool {
+export function beforeEachStep(pool: ServicePool, before: (quoted: string) => Promise<unknown>) {
   return tappedPool(pool, async (send, texts) => {
     const step = texts.find((one) => /^(RENAME|DROP)/.test(one));
     const [quoted] = step?.match(/`_undrop`\.`[^`]+`/) ?? [];
@@ -194,21 +178,16 @@ export async function holdTable(server: Target, options: HoldOptions = {}): Prom
 
 /** The server's UTC clock, so many seconds from now. */
 export async function serverTime(server: Target, inSeconds: number): Promise<Date> {
-  const [row] = await query<{ now: string }>(
-    server,
-    "SELECT DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%dT%H:%i:%sZ') AS now LIMIT 1",
-  );
-  return new Date(new Date(row?.now ?? '').getTime() + inSeconds * 1000);
+  const iso = "SELECT DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%dT%H:%i:%sZ') LIMIT 1";
+  const now = await asking(server).cell(iso);
+  return new Date(new Date(now ?? '').getTime() + inSeconds * 1000);
 }
 
 /** Names of tables with that id, in all schemas, `schema.name`. */
-export async function whereIs(server: Target, id: string): Promise<readonly string[]> {
-  const rows = await query<{ name: string }>(
-    server,
-    `SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name FROM information_schema.TABLES
-     WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '%${id}%' ORDER BY 1`,
-  );
-  return rows.map(({ name }) => name);
+export function whereIs(server: Target, id: string): Promise<readonly string[]> {
+  return asking(server).column(`SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME)
+    FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '%${id}%' ORDER BY 1`);
 }
 
 export async function isGone(server: Target, { id }: Pick<Held, 'id'>): Promise<boolean> {
@@ -221,15 +200,10 @@ export async function untilGone(server: Target, ...tables: readonly Held[]): Pro
 }
 
 export async function countRows(server: Target, quoted: string): Promise<number> {
-  const [row] = await query<{ n: number }>(server, `SELECT COUNT(*) AS n FROM ${quoted}`);
-  return Number(row?.n);
+  return Number(await asking(server).cell(`SELECT COUNT(*) FROM ${quoted}`));
 }
 
 /** Asks again and again until the answer is true; says `what` it waited for when it isn't. */
-export function until(
-  what: string,
-  check: () => boolean | Promise<boolean>,
-  withinMs = 60_000,
-): Promise<void> {
+export function until(what: string, check: () => boolean | Promise<boolean>, withinMs = 60_000) {
   return poll(check, what, withinMs);
 }

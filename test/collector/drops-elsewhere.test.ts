@@ -20,9 +20,8 @@ test('a drop past undrop is found once every service has written its number', ()
 test('drops of services are none, whether they begin, end or are killed', () => {
   const found = new DropsElsewhere();
   found.take({ at: at(0), counted: 10 }, [service('a', 0, 4)]);
-  expect(found.take({ at: at(40), counted: 12 }, [service('a', 30, 5), service('b', 30, 1)])).toBe(
-    0,
-  );
+  const both = [service('a', 30, 5), service('b', 30, 1)];
+  expect(found.take({ at: at(40), counted: 12 }, both)).toBe(0);
   expect(found.take({ at: at(80), counted: 13 }, [service('b', 60, 2)])).toBe(0);
   expect(found.take({ at: at(120), counted: 13 }, [service('c', 110, 0)])).toBe(0);
 });

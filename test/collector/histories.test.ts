@@ -104,30 +104,17 @@ const settings = fc.record<StepSettings>({
 const seed = fc.record<Seed>({
   state: fc.constantFrom<TableState>('HOLD', ...STATES),
   dueInSeconds: fc.integer({ min: -5, max: 12 }),
-  form: fc.constantFrom('long', 'folded', 'short'),
-  rows: fc.nat(30),
-  pages: fc.nat(2),
-  purgeable: fc.boolean(),
-  isInSharedTablespace: fc.boolean(),
+  ...{ form: fc.constantFrom('long', 'folded', 'short'), rows: fc.nat(30), pages: fc.nat(2) },
+  ...{ purgeable: fc.boolean(), isInSharedTablespace: fc.boolean() },
   obstacle: fc.constantFrom<Seed['obstacle']>('none', 'none', 'none', 'passing', 'lasting'),
 });
 const start = fc.record({
-  tables: fc.array(seed, { minLength: 1, maxLength: 5, size: 'max' }),
-  folds: fc.boolean(),
-  tellsPages: fc.boolean(),
-  server,
+  ...{ tables: fc.array(seed, { minLength: 1, maxLength: 5, size: 'max' }), folds: fc.boolean() },
+  ...{ tellsPages: fc.boolean(), server },
 });
 
 const KINDS = {
-  go: 24,
-  time: 6,
-  jump: 3,
-  crash: 2,
-  restore: 2,
-  postpone: 2,
-  limits: 3,
-  server: 1,
-  pool: 2,
+  ...{ go: 24, time: 6, jump: 3, crash: 2, restore: 2, postpone: 2, limits: 3, server: 1, pool: 2 },
   obstacle: 2,
 } as const;
 
@@ -146,13 +133,8 @@ const kinds = (Object.keys(KINDS) as (keyof typeof KINDS)[]).map((kind) => {
   return { arbitrary: fc.constant(kind), weight: KINDS[kind] };
 });
 const happening = fc.record<Happening>({
-  kind: fc.oneof(...kinds),
-  who: fc.nat(1),
-  which: fc.nat(4),
-  much: fc.nat(7),
-  yes: fc.boolean(),
-  server,
-  settings,
+  ...{ kind: fc.oneof(...kinds), who: fc.nat(1), which: fc.nat(4), much: fc.nat(7) },
+  ...{ yes: fc.boolean(), server, settings },
 });
 const happenings = fc.array(happening, { maxLength: 80, size: 'max' });
 
@@ -315,15 +297,13 @@ interface Case {
 const file = 'test/golden/next_step_cases.json';
 const cases = JSON.parse(readFileSync(file, 'utf8')) as Case[];
 
-describe('the next step of a held table', () => {
-  test.each(cases)('$comment', (one) => {
-    const table: StepTable = { ...one.table, due: new Date(one.table.due) };
-    const step = nextStep(table, { ...one, now: new Date(one.now) });
-    const plain: unknown = JSON.parse(JSON.stringify(step));
-    if (process.env['UPDATE_GOLDEN'] === '1') {
-      one.step = plain;
-      writeFileSync(file, `${JSON.stringify(cases, null, 1)}\n`);
-    }
-    expect(plain).toEqual(one.step);
-  });
+test.each(cases)('the next step of a held table: $comment', (one) => {
+  const table: StepTable = { ...one.table, due: new Date(one.table.due) };
+  const step = nextStep(table, { ...one, now: new Date(one.now) });
+  const plain: unknown = JSON.parse(JSON.stringify(step));
+  if (process.env['UPDATE_GOLDEN'] === '1') {
+    one.step = plain;
+    writeFileSync(file, `${JSON.stringify(cases, null, 1)}\n`);
+  }
+  expect(plain).toEqual(one.step);
 });

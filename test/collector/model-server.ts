@@ -5,12 +5,7 @@
  * it; names may be folded to lower case; there are tables whose names only look like ours.
  */
 import { earlyFirst } from '../../src/collector/limits/limits.js';
-import type {
-  RemovalFacts,
-  StateChange,
-  StepSettings,
-  TableFacts,
-} from '../../src/collector/next-step.js';
+import type * as steps from '../../src/collector/next-step.js';
 import type { HoldName, TableState } from '../../src/names/names.js';
 import { formatHoldName, isPinned, parseHoldName } from '../../src/names/names.js';
 import { nearMisses } from './collecting.js';
@@ -40,7 +35,7 @@ export interface ModelStart {
   readonly folds: boolean;
   /** It says how many pages of a table are cached. */
   readonly tellsPages: boolean;
-  readonly server: RemovalFacts;
+  readonly server: steps.RemovalFacts;
 }
 
 export interface Table {
@@ -69,9 +64,9 @@ export interface Held extends HoldName {
 /** What a collector knew when it decided. */
 export interface Act {
   readonly table: Held;
-  readonly facts: TableFacts;
-  readonly server: RemovalFacts;
-  readonly settings: StepSettings;
+  readonly facts: steps.TableFacts;
+  readonly server: steps.RemovalFacts;
+  readonly settings: steps.StepSettings;
   readonly at: Date;
 }
 
@@ -83,7 +78,7 @@ export class ModelServer {
   readonly wrong: string[] = [];
   readonly tables: readonly Table[];
   readonly #start: ModelStart;
-  server: RemovalFacts;
+  server: steps.RemovalFacts;
   /** The server's UTC clock. */
   nowMs = BEGIN_MS;
   monotonicMs = 0;
@@ -142,7 +137,7 @@ export class ModelServer {
   }
 
   /** Null: no table has that name any more. */
-  factsOf({ name, state }: Held): TableFacts | null {
+  factsOf({ name, state }: Held): steps.TableFacts | null {
     const table = this.#find(name);
     if (table === undefined) return null;
     const { purgeable, isInSharedTablespace, obstacle, rows, pages } = table;
@@ -163,7 +158,7 @@ export class ModelServer {
   }
 
   /** Null: no table has that name any more. */
-  move(act: Act, { to, due, because }: StateChange): Held | null {
+  move(act: Act, { to, due, because }: steps.StateChange): Held | null {
     const name = formatHoldName({ state: to, id: act.table.id, due });
     const isFree = this.#find(name) === undefined;
     const table = this.#judged(act, `move to ${to}, ${because}`, (one) => [
@@ -256,7 +251,7 @@ function decoysOf(id: string): readonly string[] {
 // ── what is legal ────────────────────────────────────────────────────────────────────────────────
 
 /** Whether the server is one whose DROP goes through the buffer pool. */
-function isDear({ flavour, versionId }: RemovalFacts): boolean {
+function isDear({ flavour, versionId }: steps.RemovalFacts): boolean {
   return flavour === 'mysql' ? versionId < 80023 : versionId < 100600;
 }
 

@@ -103,47 +103,30 @@ describe('a value in the file', () => {
 
 /** What a setting doesn't take. The mistakes of rules have words of their own. */
 const WRONG: Partial<Record<SettingKey, readonly string[]>> = {
-  listen: ['', 'a b', ':99999', 'db:1,', 'db:1,,db:2'],
-  upstream: ['', 'mysql://db', 'db:x'],
-  user: [''],
-  tier: ['', 'all', 'full,least'],
-  schemas: [',', 'shop,,crm'],
+  ...{ listen: ['', 'a b', ':99999', 'db:1,', 'db:1,,db:2'], upstream: ['', 'mysql://db', 'db:x'] },
+  ...{ user: [''], tier: ['', 'all', 'full,least'], schemas: [',', 'shop,,crm'] },
   tls: ['', 'on', 'preferred', 'offered,required'],
-  upstreamTls: ['', 'on', 'require', 'required,verify-ca'],
-  upstreamPublicKey: [''],
-  mode: ['', 'on', 'hold,observe'],
-  allowDestroy: ['', 'on', 'root'],
+  ...{ upstreamTls: ['', 'on', 'require', 'required,verify-ca'], upstreamPublicKey: [''] },
+  ...{ mode: ['', 'on', 'hold,observe'], allowDestroy: ['', 'on', 'root'] },
   // An empty variable may be a slip: it must not be what takes the protection away.
   protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'all'],
-  requireIdle: ['', '7', '0', '500ms', 'never', '11000d'],
-  note: ['', 'yes'],
+  ...{ requireIdle: ['', '7', '0', '500ms', 'never', '11000d'], note: ['', 'yes'] },
   lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
-  hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
-  minHold: ['', '1', '-1h', '11000d'],
-  maxHold: ['', '1', '-1h', '11000d'],
-  evac: ['', '3', '1y'],
-  maxBytes: ['', '0', '5X', '-1G'],
-  maxTables: ['', '0', '1e3'],
-  minFree: ['', '0', 'all'],
-  adminHosts: ['a b', 'x,', '-', 'http://x'],
-  console: ['', 'yes'],
-  adminListen: ['a b', ':99999', ','],
-  purgeImpact: ['', '0', '20', '2s'],
+  ...{ hold: ['', '7', '7 d', '-1d', 'never', '11000d'], minHold: ['', '1', '-1h', '11000d'] },
+  ...{ maxHold: ['', '1', '-1h', '11000d'], evac: ['', '3', '1y'] },
+  ...{ maxBytes: ['', '0', '5X', '-1G'], maxTables: ['', '0', '1e3'], minFree: ['', '0', 'all'] },
+  ...{ adminHosts: ['a b', 'x,', '-', 'http://x'], console: ['', 'yes'] },
+  ...{ adminListen: ['a b', ':99999', ','], purgeImpact: ['', '0', '20', '2s'] },
   window: ['', '22:00', '24:00-06:00', '22:00-22:00', '22:00-06:00 CET'],
   throttleQuery: ['DELETE FROM t', 'select 0; select 1', '0', '-- SELECT 1'],
-  replicas: [',', 'db1,,db2', 'mysql://db'],
-  maxLag: ['', '0', '5', '25h'],
-  checkInterval: ['0', '999ms', '25d', '1'],
-  fastDrop: ['', 'on', 'maybe'],
-  collect: ['', 'always', 'true'],
-  grace: ['', '1', '-1h'],
+  ...{ replicas: [',', 'db1,,db2', 'mysql://db'], maxLag: ['', '0', '5', '25h'] },
+  ...{ checkInterval: ['0', '999ms', '25d', '1'], fastDrop: ['', 'on', 'maybe'] },
+  ...{ collect: ['', 'always', 'true'], grace: ['', '1', '-1h'] },
   maxConnections: ['', '0', '-1', '1000001', 'many'],
   workers: ['', '0', '257', 'all', '1.5'],
   proxyProtocol: ['all', '10.0.0.0/33', '10.0.0/8', 'fd00::/129', '10.0.0.0/8;unix', '[::1]'],
-  upstreamProxyProtocol: ['', 'on', 'v1'],
-  drainWait: ['', '10', '-1s', '2h'],
-  drainTimeout: ['', '15', '2h'],
-  logLevel: ['', 'trace', 'loud'],
+  ...{ upstreamProxyProtocol: ['', 'on', 'v1'], drainWait: ['', '10', '-1s', '2h'] },
+  ...{ drainTimeout: ['', '15', '2h'], logLevel: ['', 'trace', 'loud'] },
 };
 
 describe('a wrong value', () => {
@@ -381,9 +364,7 @@ describe('the file of settings', () => {
       '{\n  "rules": ["app.*: now", "app.*: never"],\n  "hodl": "1d", "hold": "1 day"\n}',
     );
     const problems = problemsOf(() => load({ file })).join('\n');
-    expect(problems).toMatch(
-      /rules in \S+undrop\.conf, line 2, column 3: rule 2, `app\.\*: never`/,
-    );
+    expect(problems).toMatch(/rules in \S+undrop.conf, line 2, column 3: rule 2, `app\.\*: never`/);
     expect(problems).toMatch(/hodl in \S+undrop\.conf, line 3, column 3 is not a setting/);
     expect(problems).toMatch(/hold in \S+undrop\.conf, line 3, column 17: expected /);
   });

@@ -1,19 +1,13 @@
 /** Our own SQL: names, literals, the text of one round trip. */
 
 import { causeText } from '../../src/connections/errors.js';
-import { versionIdOf } from '../../src/connections/server-facts.js';
-import {
-  ident,
-  note,
-  quoteIdentifier,
-  renderQuery,
-  renderText,
-  renderValue,
-  sql,
-} from '../../src/connections/sql.js';
+import { renderText } from '../../src/connections/pool/lease.js';
+import * as own from '../../src/connections/sql.js';
 import { UndropError } from '../../src/errors.js';
 import fc from '../support/properties.js';
 import { readText } from '../support/source-file.js';
+
+const { sql } = own;
 
 describe('a name', () => {
   test.each([
@@ -25,21 +19,21 @@ describe('a name', () => {
     ["'\\", "`'\\`"],
     ['😀'.repeat(64), `\`${'😀'.repeat(64)}\``],
   ])('%s is quoted', (name, quoted) => {
-    expect(quoteIdentifier(name)).toBe(quoted);
+    expect(own.quoteIdentifier(name)).toBe(quoted);
   });
 
   test.each(['', 'a\0b', 'x'.repeat(65)])('%j is refused', (name) => {
-    expect(() => quoteIdentifier(name)).toThrow(UndropError);
+    expect(() => own.quoteIdentifier(name)).toThrow(UndropError);
   });
 
   test('is qualified part by part', () => {
-    expect(renderQuery(sql`SELECT * FROM ${ident('a.b', 'c`d')}`)).toBe(
+    expect(own.renderQuery(sql`SELECT * FROM ${own.ident('a.b', 'c`d')}`)).toBe(
       'SELECT * FROM `a.b`.`c``d`',
     );
   });
 
   test('goes through our own quoting only', () => {
-    expect(() => renderQuery(sql`SELECT * FROM ${sql.ident('t')}`)).toThrow('ident()');
+    expect(() => own.renderQuery(sql`SELECT * FROM ${sql.ident('t')}`)).toThrow('ident()');
   });
 });
 
@@ -58,20 +52,17 @@ describe('a literal', () => {
     [new Date('2026-11-20T08:09:10.999Z'), "'2026-11-20 08:09:10'"],
     [Buffer.from([0, 255]), "X'00ff'"],
   ])('of %p', (value, literal) => {
-    expect(renderValue(value)).toBe(literal);
+    expect(own.renderValue(value)).toBe(literal);
   });
 
-  test.each([Number.NaN, Number.POSITIVE_INFINITY, undefined, {}, [1], Symbol('x')])(
-    '%p is refused',
-    (value) => {
-      expect(() => renderValue(value)).toThrow();
-    },
-  );
+  test.each([Number.NaN, Infinity, undefined, {}, [1], Symbol('x')])('%p is refused', (value) => {
+    expect(() => own.renderValue(value)).toThrow();
+  });
 
   test('of any string ends where it should, and not before', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        const inner = renderValue(text).slice(1, -1);
+        const inner = own.renderValue(text).slice(1, -1);
         const unescaped = inner.replaceAll(/''|\\\\|\\0/g, (two) =>
           two === "''" ? "'" : two === '\\0' ? '\0' : '\\',
         );
@@ -90,34 +81,34 @@ describe('the text of one round trip', () => {
     expect(prefix).toMatch(/^SET NAMES utf8mb4, sql_mode='', time_zone='\+00:00'/);
     expect(prefix).not.toContain('sql_log_bin');
     expect(writes).toBe('SET SESSION TRANSACTION READ WRITE');
-    expect(statements).toEqual(["SELECT '?'", 'SELECT 1 /* ? */']);
-    expect(answersAfter).toBe(0);
+    expect([statements, answersAfter]).toEqual([["SELECT '?'", 'SELECT 1 /* ? */'], 0]);
   });
 
   test('turns the binary log off for itself alone', () => {
     const { text, answersAfter } = renderText([sql`DO 1`], { logged: false });
     expect(text).toMatch(/^SET [^;]*, sql_log_bin=0 /);
-    expect(text.endsWith(';\nDO 1;\nSET sql_log_bin=1')).toBe(true);
-    expect(answersAfter).toBe(1);
+    expect([text.endsWith(';\nDO 1;\nSET sql_log_bin=1'), answersAfter]).toEqual([true, 1]);
   });
 });
 
 describe('the note in each statement', () => {
   test('names step and id', () => {
     const id = '0192f0a1b2c37d4e8f5061728394a5b6';
-    expect(renderQuery(sql`DO ${note('relocate', id)} 1`)).toBe(`DO /* undrop relocate ${id} */ 1`);
-    expect(renderQuery(sql`DO ${note('list')} 1`)).toBe('DO /* undrop list */ 1');
+    expect(own.renderQuery(sql`DO ${own.note('relocate', id)} 1`)).toBe(
+      `DO /* undrop relocate ${id} */ 1`,
+    );
+    expect(own.renderQuery(sql`DO ${own.note('list')} 1`)).toBe('DO /* undrop list */ 1');
   });
 
   test('can hold nothing that would end it', () => {
-    expect(() => note('x */ DROP TABLE t')).toThrow();
-    expect(() => note('x', '*/')).toThrow();
+    expect(() => own.note('x */ DROP TABLE t')).toThrow();
+    expect(() => own.note('x', '*/')).toThrow();
   });
 });
 
 test('a version that is none is refused', () => {
-  expect(versionIdOf('10.11.19-MariaDB-0+deb12u1-log')).toBe(101119);
-  expect(() => versionIdOf('latest')).toThrow(UndropError);
+  expect(own.versionIdOf('10.11.19-MariaDB-0+deb12u1-log')).toBe(101119);
+  expect(() => own.versionIdOf('latest')).toThrow(UndropError);
 });
 
 // ── cause text ───────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
 import { isComplete, isMeant } from './cells.js';
 import { CUTS, type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
-import { type Outcome, say } from './say-drop.js';
+import { say } from './say-drop.js';
 
 /** At events of the put-back, and at those of its RENAME alone. */
 const [CELLS, OF_RENAME] = [5, 3];
@@ -36,19 +36,8 @@ const [OWN_SOURCE, NO_SUCH_TABLE] = [1093, 1146];
 const UNKNOWN = 1105;
 const WHOLE = { rows: 3, hasKey: true, triggers: 1 };
 
-interface Cell {
-  readonly fault: Fault;
-  /** From 1, among the events of the put-back. */
-  readonly at: number;
-  readonly name: string;
-}
-
-interface Replaced {
-  readonly table: string;
-  readonly outcome: Outcome;
-  /** Of the put-back, up to the answer. */
-  readonly events: readonly TapEvent[];
-}
+/** `at`: from 1, among the events of the put-back. */
+type Cell = { readonly fault: Fault; readonly at: number; readonly name: string };
 
 let rig: FaultRig;
 let tables = 0;
@@ -133,8 +122,11 @@ async function strike({ fault, at }: Cell): Promise<{ readonly table: string; en
   return { table, end: `${said}/${live ? 'live' : 'held'}` };
 }
 
-/** Replaces a new table by itself; struck at the event of its put-back of which this is true. */
-async function replace(fault: Fault | null, isAt: () => boolean): Promise<Replaced> {
+/**
+ * Replaces a new table by itself; struck at the event of its put-back of which this is true. The
+ * events are those of the put-back, up to the answer.
+ */
+async function replace(fault: Fault | null, isAt: () => boolean) {
   const table = `soon${tables++}`;
   await run(
     `CREATE TABLE ${table} (id INT PRIMARY KEY, pid INT,

@@ -30,16 +30,9 @@ const IS_OPEN = /^UNDROP_(FATE_UNKNOWN|KEYS_LEFT)/;
 const LONGEST_MS = isNamed ? 14_400_000 : 900_000;
 
 /** An event of a scene: the `nr`th, from 1, of that moment and that step. */
-interface Spot {
-  readonly moment: TapMoment;
-  readonly step: string;
-  readonly nr: number;
-}
+type Spot = { readonly moment: TapMoment; readonly step: string; readonly nr: number };
 
-interface Cell extends Spot {
-  readonly fault: Fault;
-  readonly name: string;
-}
+type Cell = Spot & { readonly fault: Fault; readonly name: string };
 
 describe.each(SERVER_NAMES)('what breaks in the middle of a drop or its kin, on %s', (name) => {
   let matrix: Matrix;
@@ -203,11 +196,7 @@ class Matrix {
   }
 }
 
-interface Ended {
-  readonly outcome: Outcome;
-  readonly end: End;
-  readonly server: string;
-}
+type Ended = { readonly outcome: Outcome; readonly end: End; readonly server: string };
 
 /** The client's answer is true; who was not answered was not told that anything is there. */
 function expectTrue({ inTurnOn }: Scene, { outcome, end, server }: Ended): void {
@@ -226,13 +215,12 @@ function stepOf({ command }: TapEvent): string {
 function cellsOf(server: ServerName, scene: Scene, spots: readonly Spot[]): readonly Cell[] {
   const turn = seedFor(scene.title);
   const all = spots.flatMap((spot, index) => {
-    const faults = (scene.faults ?? FAULTS).filter((fault) => {
-      return momentsOf(fault, server).includes(spot.moment);
-    });
+    const faults = (scene.faults ?? FAULTS).filter((fault) =>
+      momentsOf(fault, server).includes(spot.moment),
+    );
     const where = `${spot.moment} of ${spot.step}, ${spot.nr}`;
-    const cells = faults.map((fault): Cell => {
-      return { ...spot, fault, name: `${server} / ${scene.title} / ${fault} / ${where}` };
-    });
+    const name = (fault: Fault) => `${server} / ${scene.title} / ${fault} / ${where}`;
+    const cells = faults.map((fault): Cell => ({ ...spot, fault, name: name(fault) }));
     if (isNamed || !isLong) return cells;
     const nr = turn + SERVER_NAMES.indexOf(server) + index;
     const every = scene.eventsForOneStruck ?? EVENTS_FOR_ONE_STRUCK;

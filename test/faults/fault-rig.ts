@@ -19,7 +19,7 @@ import { type Log, silentLog } from '../../src/log.js';
 import { restore } from '../../src/recycle/restore.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
-import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
+import { type ProxyProcess, proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, freshSchema, type Session, type Target } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
@@ -41,16 +41,7 @@ export const CUTS: readonly Fault[] = FAULTS.filter((fault) => fault !== 'server
 /** Where a fault strikes: at the event of which this first is true. */
 export type IsAt = (event: TapEvent) => boolean;
 
-interface Ended {
-  readonly isLost: boolean;
-  readonly isKilled: boolean;
-}
-
-interface Settling {
-  /** Or something has struck. */
-  readonly orStruck?: boolean;
-  readonly schemas?: readonly string[];
-}
+type Ended = { readonly isLost: boolean; readonly isKilled: boolean };
 
 /** A busy machine is slow, not wrong. */
 const READY_MS = 60_000;
@@ -179,8 +170,8 @@ export class FaultRig {
     await until(isOver, 'the sessions of the drop are gone', SETTLED_MS);
   }
 
-  /** Drops of these schemas (by default: its own) are over with all that follows their answers. */
-  async settled({ orStruck = false, schemas = [this.#schema] }: Settling = {}): Promise<void> {
+  /** Drops of these schemas are over with all that follows their answers; or something struck. */
+  async settled({ orStruck = false, schemas = [this.#schema] as readonly string[] } = {}) {
     let looks = 0;
     const isSettled = async () => {
       if (orStruck && this.struck !== null) return true;
@@ -225,9 +216,8 @@ export class FaultRig {
   /** It collects, as a proxy does: what had to be left is looked after until it is done. */
   async #startProxy(): Promise<void> {
     this.#collectors.clear();
-    const tap = await wireTap(this.server, (event) => this.#onEvent(event), {
-      gate: () => this.#gate,
-    });
+    const gate = () => this.#gate;
+    const tap = await wireTap(this.server, (event) => this.#onEvent(event), { gate });
     const start = this.#starts++ % PROCESS_EVERY === 0 ? asProcess : inMemory;
     const proxy = await start(tap, { ...this.#variables, COLLECT: 'on' });
     this.#proxy = proxy;
@@ -283,19 +273,9 @@ export class FaultRig {
   }
 }
 
-interface KillableProxy extends Target {
-  /** What it logged so far. */
-  readonly lines: readonly Readonly<Record<string, unknown>>[];
-  /** Resolves when it has been killed. */
-  readonly killed: Promise<void>;
-  readonly tap: WireTap;
-  /** At once, with all its connections. */
-  kill(): void;
-  /** After `kill`: nothing of it is left. */
-  ended(): Promise<void>;
-}
+type KillableProxy = ReturnType<typeof killable>;
 
-async function asProcess(tap: WireTap, variables: Variables): Promise<KillableProxy> {
+async function asProcess(tap: WireTap, variables: Variables) {
   const proxy = await spawnProxy(tap, variables);
   return killable(proxy, tap, {
     kill: () => proxy.kill('SIGKILL'),
@@ -303,7 +283,7 @@ async function asProcess(tap: WireTap, variables: Variables): Promise<KillablePr
   });
 }
 
-async function inMemory(tap: WireTap, variables: Variables): Promise<KillableProxy> {
+async function inMemory(tap: WireTap, variables: Variables) {
   const lines: Record<string, unknown>[] = [];
   const note = (fields: object) => void lines.push(fields as Record<string, unknown>);
   const log: Log = { ...silentLog, info: note, warn: note, error: note };
@@ -316,10 +296,10 @@ async function inMemory(tap: WireTap, variables: Variables): Promise<KillablePro
 }
 
 function killable(
-  { host, port, user, password, lines }: Target & Pick<KillableProxy, 'lines'>,
+  { host, port, user, password, lines }: Target & Pick<ProxyProcess, 'lines'>,
   tap: WireTap,
   { kill, ended }: { kill(): void; ended(): Promise<void> },
-): KillableProxy {
+) {
   let closed = Promise.resolve();
   let tell: () => void = () => undefined;
   let isKilled = false;
@@ -328,6 +308,7 @@ function killable(
   });
   return {
     ...{ host, port, user, password, lines, tap, killed },
+    /** At once, with all its connections. */
     kill: () => {
       if (isKilled) return;
       isKilled = true;
@@ -335,6 +316,7 @@ function killable(
       closed = tap.close();
       tell();
     },
+    /** After `kill`: nothing of it is left. */
     ended: async () => {
       await closed;
       await ended();

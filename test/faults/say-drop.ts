@@ -13,18 +13,15 @@ const ANSWER_MS = 60_000;
 
 const LOST: readonly unknown[] = ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE'];
 
-export interface Said {
-  readonly outcome: Outcome;
-  /** The client goes; until then it stays, as clients do. */
-  leave(): void;
-}
-
-/** In a session through the proxy, in the rig's schema. Rejects where the client waits for ever. */
+/**
+ * In a session through the proxy, in the rig's schema. Rejects where the client waits for ever. It
+ * stays until `leave`, as clients do.
+ */
 export async function say(
   { proxy, schema }: Pick<FaultRig, 'proxy' | 'schema'>,
   texts: readonly string[],
   as: ConnectionOptions = {},
-): Promise<Said> {
+) {
   let client: Session | null = null;
   const talk = async (): Promise<Outcome> => {
     client = await connect(proxy, { database: schema, ...as });

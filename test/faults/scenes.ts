@@ -204,17 +204,8 @@ async function endOfDrop(
   return isSplit ? 'between' : live.length === 2 ? 'whole' : 'done';
 }
 
-interface Locations {
-  readonly live: readonly string[];
-  readonly held: readonly {
-    readonly id: string;
-    readonly table: string;
-    readonly place: string;
-  }[];
-}
-
 /** Tables a and b: under their own names, or under a hold name with their id. */
-async function locate({ direct, schema }: FaultRig): Promise<Locations> {
+async function locate({ direct, schema }: FaultRig) {
   const tables = await direct.rows<{ place: string; name: string }>(
     `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES
      WHERE TABLE_SCHEMA IN (?, '_undrop') AND TABLE_TYPE = 'BASE TABLE'`,

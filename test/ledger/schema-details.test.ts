@@ -5,9 +5,7 @@ import type { SchemaDetails } from '../../src/ledger/schema-details.js';
 import { parseSchemaDetails, schemaScript } from '../../src/ledger/schema-details.js';
 
 const DETAILS: SchemaDetails = {
-  charset: 'utf8mb4',
-  collation: 'utf8mb4_bin',
-  comment: null,
+  ...{ charset: 'utf8mb4', collation: 'utf8mb4_bin', comment: null },
   statement: 'CREATE DATABASE `shop`\n  /*!40100 DEFAULT CHARACTER SET utf8mb4 */',
   parts: [],
 };

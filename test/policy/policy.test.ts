@@ -30,30 +30,24 @@ interface Golden {
 const golden = JSON.parse(readFileSync('test/golden/policy_cases.json', 'utf8')) as Golden;
 const HOUR_MS = 3_600_000;
 
-describe('of a table', () => {
-  test.each(golden.decisions)('$name', (one) => {
-    const { rules, problems } = parseRules(one.rules);
-    expect(problems).toEqual([]);
-    const [schema = '', table = ''] =
-      typeof one.table === 'string' ? one.table.split('.') : one.table;
-    const { bytes = null, ageMs = null, isEmpty = null, account = 'app@web', foldsCase } = one;
-    const hint = one.hint === undefined ? null : parseHint(one.hint);
-    const ruling = decideTable(
-      { schema, table, account },
-      { bytes, ageMs, isEmpty },
-      { rules, hint, holdMs: 168 * HOUR_MS, foldsCase: foldsCase === true },
-    );
-    const { hold } = one.expect;
-    expect(ruling).toEqual({
-      refusedBy: null,
-      mayRefuse: null,
-      isNative: false,
-      holdIfEmpty: null,
-      holdIfLate: null,
-      by: null,
-      ...one.expect,
-      hold: hold === 'pinned' ? hold : hold * HOUR_MS,
-    });
+test.each(golden.decisions)('of a table: $name', (one) => {
+  const { rules, problems } = parseRules(one.rules);
+  expect(problems).toEqual([]);
+  const [schema = '', table = ''] =
+    typeof one.table === 'string' ? one.table.split('.') : one.table;
+  const { bytes = null, ageMs = null, isEmpty = null, account = 'app@web', foldsCase } = one;
+  const hint = one.hint === undefined ? null : parseHint(one.hint);
+  const ruling = decideTable(
+    { schema, table, account },
+    { bytes, ageMs, isEmpty },
+    { rules, hint, holdMs: 168 * HOUR_MS, foldsCase: foldsCase === true },
+  );
+  const { hold } = one.expect;
+  expect(ruling).toEqual({
+    ...{ refusedBy: null, mayRefuse: null, isNative: false, holdIfEmpty: null, holdIfLate: null },
+    by: null,
+    ...one.expect,
+    hold: hold === 'pinned' ? hold : hold * HOUR_MS,
   });
 });
 
@@ -68,23 +62,17 @@ describe('the mistakes in', () => {
   });
 });
 
-describe('the hint of', () => {
-  test.each(golden.hints)('$texts', ({ texts, expect: expected, odd }) => {
-    const hint = oneHint(texts);
-    if (odd !== undefined) expect(hint).toEqual({ odd });
-    else if (expected === null) expect(hint).toBeNull();
-    else expect(hint).toMatchObject({ text: expected });
-  });
+test.each(golden.hints)('the hint of $texts', ({ texts, expect: expected, odd }) => {
+  const hint = oneHint(texts);
+  if (odd !== undefined) expect(hint).toEqual({ odd });
+  else if (expected === null) expect(hint).toBeNull();
+  else expect(hint).toMatchObject({ text: expected });
 });
 
 describe('what has to be asked', () => {
   const comparing = { foldsCase: false };
-  const asked = (text: string) =>
-    traitsAsked(
-      parseRules(text).rules,
-      { schema: 'app', table: 't', account: 'me@here' },
-      comparing,
-    );
+  const subject = { schema: 'app', table: 't', account: 'me@here' };
+  const asked = (text: string) => traitsAsked(parseRules(text).rules, subject, comparing);
 
   test.each([
     ['', { facts: false, empty: false }],
@@ -99,7 +87,6 @@ describe('what has to be asked', () => {
 
   test('is what a rule that does not fit may have needed', () => {
     const { rules } = parseRules('*.* size<1: now; *.*: hold=1h');
-    const subject = { schema: 'app', table: 't', account: 'me@here' };
     expect(firstRule({ rules, ...comparing }, subject, NO_TRAITS)?.text).toBe('*.*: hold=1h');
   });
 });

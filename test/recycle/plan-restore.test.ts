@@ -80,14 +80,11 @@ describe('which held table is meant', () => {
     );
   });
 
-  test.each(['PURGE', 'EVAC', 'DROP'] as const)(
-    'is refused in %s: its rows may be gone',
-    (state) => {
-      const error = refused([held(1, 'shop.orders', { state })], 'orders');
-      expect(error.code).toBe('UNDROP_NOT_RESTORABLE');
-      expect(error.message).toContain(`in state ${state}`);
-    },
-  );
+  test.each(['PURGE', 'EVAC', 'DROP'] as const)('is refused in %s: its rows may go', (state) => {
+    const error = refused([held(1, 'shop.orders', { state })], 'orders');
+    expect(error.code).toBe('UNDROP_NOT_RESTORABLE');
+    expect(error.message).toContain(`in state ${state}`);
+  });
 });
 
 describe('where it goes', () => {
@@ -188,11 +185,7 @@ describe('of several drops of a schema', () => {
     ['one of which something is there still', [removed, empty, held], 'held'],
     ['one that is half back', [drop('half', { isRestoring: true }), held], 'half'],
     ['one that is back', [drop('back', { restoredAs: 'shop' }), held], 'back'],
-    [
-      'one without tables, if an older one is back',
-      [empty, drop('back', { restoredAs: 'shop' })],
-      'empty',
-    ],
+    ['one without tables, if one is back', [empty, drop('back', { restoredAs: 'shop' })], 'empty'],
     ['an older one, if the newest is elsewhere', [drop('away', { restoredAs: 'x' }), held], 'held'],
     ['one that is elsewhere, if no other is held', [drop('away', { restoredAs: 'x' })], 'away'],
     ['one that is under way', [drop('open', { isOpen: true }), held], 'open'],
@@ -236,10 +229,9 @@ describe('the end of a restore', () => {
 
   test('names what is not made in another schema', () => {
     const parts = [{ ...view, problem: 'its text names shop' }];
+    const UNMADE = 'Not created, because their texts name shop: VIEW v?.';
     const copy = { ...report, restoredAs: 'old', tables: [table], parts };
-    expect(formatSchemaReport(copy)).toContain(
-      'Not created, because their texts name shop: VIEW v?.',
-    );
+    expect(formatSchemaReport(copy)).toContain(UNMADE);
   });
 });
 
@@ -257,6 +249,5 @@ test('what is done in turn begins when what came before has ended, also by an er
   });
   const [first, second] = await Promise.allSettled([work('first'), work('second')]);
   expect(told).toEqual(['first begins', 'first ends', 'second begins', 'second ends']);
-  expect(first?.status).toBe('rejected');
-  expect(second).toEqual({ status: 'fulfilled', value: 'second' });
+  expect([first?.status, second]).toEqual(['rejected', { status: 'fulfilled', value: 'second' }]);
 });

@@ -133,24 +133,22 @@ describe('the transaction', () => {
   });
 });
 
-describe('an OK with wide counts', () => {
-  test.each([
-    ['affected rows of nine bytes', 'fe0000000001000000' + '00'],
-    ['a last insert id of nine bytes', '00' + 'feffffffffffffff7f'],
-    ['both of nine bytes', 'fe0000000001000000' + 'feffffffffffffff7f'],
-    ['counts of three and four bytes', 'fcffff' + 'fdffffff'],
-  ])('%s: the status is found behind them (wire 45)', (_counts, hex) => {
-    // SERVER_STATUS_IN_TRANS and SERVER_MORE_RESULTS_EXISTS.
-    const first = encodePacket(Buffer.from(`00${hex}09000000`, 'hex'), 1);
-    const last = encodePacket(Buffer.from(`00${hex}00000000`, 'hex'), 2);
-    for (const chunks of everySplit(first)) {
-      const tracker = tracking(EOF, [com.COM_QUERY]);
-      for (const chunk of chunks) tracker.feed(chunk);
-      expect([tracker.idle, tracker.inTransaction]).toEqual([false, true]);
-      tracker.feed(last);
-      expect([tracker.idle, tracker.inTransaction]).toEqual([true, false]);
-    }
-  });
+test.each([
+  ['affected rows of nine bytes', 'fe0000000001000000' + '00'],
+  ['a last insert id of nine bytes', '00' + 'feffffffffffffff7f'],
+  ['both of nine bytes', 'fe0000000001000000' + 'feffffffffffffff7f'],
+  ['counts of three and four bytes', 'fcffff' + 'fdffffff'],
+])('an OK with %s: the status is found behind them (wire 45)', (_counts, hex) => {
+  // SERVER_STATUS_IN_TRANS and SERVER_MORE_RESULTS_EXISTS.
+  const first = encodePacket(Buffer.from(`00${hex}09000000`, 'hex'), 1);
+  const last = encodePacket(Buffer.from(`00${hex}00000000`, 'hex'), 2);
+  for (const chunks of everySplit(first)) {
+    const tracker = tracking(EOF, [com.COM_QUERY]);
+    for (const chunk of chunks) tracker.feed(chunk);
+    expect([tracker.idle, tracker.inTransaction]).toEqual([false, true]);
+    tracker.feed(last);
+    expect([tracker.idle, tracker.inTransaction]).toEqual([true, false]);
+  }
 });
 
 test('without CLIENT_DEPRECATE_EOF only a short packet is an EOF', () => {
@@ -243,10 +241,8 @@ describe('packets of 16 MiB', () => {
 });
 
 test('the way to the end of the packet under way never goes beyond it', () => {
-  const answer = Buffer.concat([
-    encodePacket(Buffer.alloc(300, 0x55), 1),
-    encodePacket(Buffer.from('x'), 1),
-  ]);
+  const long = encodePacket(Buffer.alloc(300, 0x55), 1);
+  const answer = Buffer.concat([long, encodePacket(Buffer.from('x'), 1)]);
   for (let fed = 1; fed < answer.length; fed++) {
     const tracker = tracking(EOF, [com.COM_STATISTICS, com.COM_STATISTICS]);
     tracker.feed(answer.subarray(0, fed));
@@ -345,29 +341,23 @@ describe('found by random conversations', () => {
   });
 });
 
-describe('an OK with SERVER_SESSION_STATE_CHANGED', () => {
+test('an OK with SERVER_SESSION_STATE_CHANGED is told with all of it, at every split, and cut if it has no bound', () => {
   const ok = (status: number, rest: string) =>
     encodePacket(Buffer.concat([Buffer.of(0, 0, 0, status, 0x40, 0, 0), Buffer.from(rest)]), 1);
   const USE = ok(0x02, `\0\x20\x01\x1e\x1d_undrop_local_and_more_of_it__`);
 
-  test('is told with all of it, at every split, and cut if it has no bound', () => {
-    const plain = encodePacket(Buffer.of(0, 0, 0, 0x02, 0, 0, 0), 1);
-    const long = ok(0x02, 'x'.repeat(2_000));
-    const answers = Buffer.concat([plain, USE, plain, long]);
-    for (const chunks of everySplit(answers)) {
-      const tracker = tracking(MODERN, [
-        com.COM_QUERY,
-        com.COM_PING,
-        com.COM_STMT_EXECUTE,
-        com.COM_QUERY,
-      ]);
-      const told: Buffer[] = [];
-      tracker.onStateChanged = (payload) => told.push(Buffer.from(payload));
-      for (const chunk of chunks) tracker.feed(chunk);
-      expect(tracker.idle).toBe(true);
-      expect(told).toEqual([USE.subarray(4), long.subarray(4, 4 + 536)]);
-    }
-  });
+  const plain = encodePacket(Buffer.of(0, 0, 0, 0x02, 0, 0, 0), 1);
+  const long = ok(0x02, 'x'.repeat(2_000));
+  const answers = Buffer.concat([plain, USE, plain, long]);
+  for (const chunks of everySplit(answers)) {
+    const asked = [com.COM_QUERY, com.COM_PING, com.COM_STMT_EXECUTE, com.COM_QUERY];
+    const tracker = tracking(MODERN, asked);
+    const told: Buffer[] = [];
+    tracker.onStateChanged = (payload) => told.push(Buffer.from(payload));
+    for (const chunk of chunks) tracker.feed(chunk);
+    expect(tracker.idle).toBe(true);
+    expect(told).toEqual([USE.subarray(4), long.subarray(4, 4 + 536)]);
+  }
 });
 
 describe('an ERR 1146', () => {

@@ -64,11 +64,8 @@ test('nothing in the folder where it is called is read', async () => {
   const all = { ...files, '.mysqlrc': '}{', 'package.json': '{"mysql": {"test": 1}}' };
   try {
     for (const [file, content] of Object.entries(all)) writeFileSync(join(folder, file), content);
-    const env = {
-      UNDROP_UPSTREAM: join(folder, 'no.sock'),
-      UNDROP_USER: 'u',
-      UNDROP_PASSWORD: 'p',
-    };
+    const UNDROP_UPSTREAM = join(folder, 'no.sock');
+    const env = { UNDROP_UPSTREAM, UNDROP_USER: 'u', UNDROP_PASSWORD: 'p' };
     const list = run(process.execPath, [PACKED, 'list'], { cwd: folder, env });
     await expect(list).rejects.toThrow('UNDROP_UPSTREAM_UNREACHABLE');
     expect(readdirSync(folder).sort()).toEqual(Object.keys(all).sort());

@@ -4,10 +4,7 @@ import { COMMANDS } from '../../src/runtime/commands.js';
 import { expectPage } from '../support/page.js';
 
 /** A flag or an argument. */
-interface Word {
-  readonly name: string;
-  readonly meaning: string;
-}
+type Word = { readonly name: string; readonly meaning: string };
 
 const commands = COMMANDS.map(({ usage, describe, options = {}, positionals = {}, examples }) => {
   const flags = Object.entries(options).map(([name, option]) => word(`--${name}`, option));
@@ -61,10 +58,7 @@ ${sections.join('\n\n')}
   );
 });
 
-function word(
-  name: string,
-  { describe = '', default: fallback }: Options | PositionalOptions,
-): Word {
+function word(name: string, { describe = '', default: fallback }: Options | PositionalOptions) {
   const isSaid = fallback === undefined || fallback === false;
   const meaning = isSaid ? describe : `${describe}; default: \`${fallback}\``;
   return { name, meaning };

@@ -9,16 +9,10 @@ import { startKillable } from '../support/killable-server.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { parseExposition } from '../support/prometheus-text.js';
-import { adminOf, type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import { adminOf, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, query, type Target } from '../support/servers.js';
 
-interface Watched {
-  readonly proxy: ProxyProcess;
-  ask(path: string): Promise<{ readonly status: number; readonly text: string }>;
-  metrics(): Promise<ReadonlyMap<string, number>>;
-}
-
-async function watched(server: Target, variables: Variables = {}): Promise<Watched> {
+async function watched(server: Target, variables: Variables = {}) {
   const proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0', ...variables });
   const ask = async (path: string) => {
     const response = await fetch(`http://${adminOf(proxy)}${path}`);

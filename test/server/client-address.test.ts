@@ -38,8 +38,7 @@ describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses (wire 
     )) as unknown as [[object]];
     const from = `life@${client.host}`;
     expect(row).toEqual({ user: from, account: from, host: `${client.host}:${client.port}` });
-    await connection.query('CREATE TABLE t (a INT)');
-    await connection.query('DROP TABLE t');
+    await connection.run('CREATE TABLE t (a INT)', 'DROP TABLE t');
     await connection.end();
     // The row is the session's again when the outcome is recorded, behind the answer.
     await using root = await connect(server);

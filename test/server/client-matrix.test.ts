@@ -43,10 +43,7 @@ import {
 } from '../support/servers.js';
 import { openTcpRelay } from '../support/tcp-relay.js';
 
-interface Client {
-  readonly client: string;
-  readonly run: (job: ScriptJob) => Promise<Transcript>;
-}
+type Client = { readonly client: string; readonly run: (job: ScriptJob) => Promise<Transcript> };
 
 const CLIENTS: readonly Client[] = [
   { client: 'mysql 9.7', run: (job) => runCli('mysql-9.7', job) },
@@ -78,10 +75,7 @@ function failureOf(server: TestServer, { client }: Client): string | null {
   return isAlien ? NO_NATIVE_PASSWORD : null;
 }
 
-interface Cell {
-  readonly job: ScriptJob;
-  readonly transcript: Transcript;
-}
+type Cell = { readonly job: ScriptJob; readonly transcript: Transcript };
 
 const SERVERS = testServers();
 
@@ -106,9 +100,9 @@ describe.each(SERVERS)('[48] [64] $name (wire 48, 64)', (server) => {
   const proxy = on.open(async () => {
     // Made by MySQL for itself; it does for a proxy.
     const { template } = await ensureInstalled('mysql-9.7');
-    const [cert, key] = ['server-cert.pem', 'server-key.pem'].map((file) => {
-      return join(template, 'data', file);
-    });
+    const [cert, key] = ['server-cert.pem', 'server-key.pem'].map((file) =>
+      join(template, 'data', file),
+    );
     return proxyInFront(server, { TLS_CERT: cert ?? '', TLS_KEY: key ?? '' });
   });
   on.beforeAll(async () => {
@@ -139,10 +133,8 @@ describe.each(SERVERS)('[48] [64] $name (wire 48, 64)', (server) => {
     await using relay = await openTcpRelay(proxy, (socket) =>
       socket.once('data', (first: Buffer) => asked.add(asksForTls(first))),
     );
-    const [direct, through] = await Promise.all([
-      runOn(server, client, false),
-      runOn(relay, client, tls),
-    ]);
+    const runs = [runOn(server, client, false), runOn(relay, client, tls)] as const;
+    const [direct, through] = await Promise.all(runs);
     expect([...asked]).toEqual([tls]);
     const [wanted, seen] = [direct, through].map(({ job, transcript }) => ({
       code: transcript.code,
@@ -230,10 +222,8 @@ describe.each(BENCH_CELLS)('[64] $server.name, TLS: $tls (wire 64)', ({ server, 
 /** Ended by a number of events, not by a time: then everything that is counted is the same. */
 function sysbenchOptions(target: Target, schema: string): readonly string[] {
   return [
-    `--mysql-host=${target.host}`,
-    `--mysql-port=${target.port}`,
-    `--mysql-user=${target.user}`,
-    `--mysql-password=${target.password}`,
+    ...[`--mysql-host=${target.host}`, `--mysql-port=${target.port}`],
+    ...[`--mysql-user=${target.user}`, `--mysql-password=${target.password}`],
     `--mysql-db=${schema}`,
     ...['--tables=1', '--table-size=1000', '--time=0'],
   ];

@@ -335,10 +335,8 @@ onServersAtOnce('the collector on $name', (server, on) => {
     expect((await readBinlog()).some((info) => info.includes(purged))).toBe(false);
   });
 
-  on.account('collect', {
-    password: 'c0llect',
-    grants: ['ALL ON `\\_undrop`.*', 'SELECT, PROCESS ON *.*'],
-  });
+  const grants = ['ALL ON `\\_undrop`.*', 'SELECT, PROCESS ON *.*'];
+  on.account('collect', { password: 'c0llect', grants });
   test('purges into the binary log where the account may not switch it off, and says so', async () => {
     const held = await holdTable(server, { rows: 30 });
     const local = await holdTable(server, { schema: '_undrop_local' });
@@ -433,10 +431,8 @@ onServersAtOnce('on a slow way to $name', (server, on) => {
     await collecting.looked();
     await collecting.stop();
     // As if the server's clock had gone ten minutes ahead since.
-    await query(
-      server,
-      "UPDATE _undrop.leader SET holder = '-600000' WHERE server_identity LIKE 'round %'",
-    );
+    const ahead = "SET holder = '-600000' WHERE server_identity LIKE 'round %'";
+    await query(server, `UPDATE _undrop.leader ${ahead}`);
     const held = await holdTable(server);
     const again = on.each.keep(startCollecting(server, settings));
     await again.looked();
@@ -484,10 +480,8 @@ onServersAtOnce('the collector’s lock on $name', (server, on) => {
   }
 
   const secretName = async () => {
-    const [row] = await query<{ nonce: string }>(
-      server,
-      "SELECT nonce FROM _undrop.leader WHERE nonce <> ''",
-    );
+    const named = "SELECT nonce FROM _undrop.leader WHERE nonce <> ''";
+    const [row] = await query<{ nonce: string }>(server, named);
     return `${KNOWN}:${row?.nonce}`;
   };
 
@@ -552,10 +546,8 @@ onServersAtOnce('a collector’s session on $name', (server, on) => {
   /** No schema is in its text, so one must be used. */
   const aTrigger = async (table: string) => {
     await query(server, `CREATE TABLE ${schema.name}.${table} (n INT)`);
-    const [head, tail] = [
-      `CREATE TRIGGER tr_${table} BEFORE INSERT ON `,
-      ' FOR EACH ROW SET NEW.n = 7',
-    ];
+    const head = `CREATE TRIGGER tr_${table} BEFORE INSERT ON `;
+    const tail = ' FOR EACH ROW SET NEW.n = 7';
     const trigger: HeldTrigger = {
       ...{ name: `tr_${table}`, event: 'BEFORE INSERT', order: 1, definer: 'a@b', sqlMode: '' },
       ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin', quote: '`' },

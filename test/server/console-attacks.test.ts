@@ -67,8 +67,7 @@ onServers('attacks on the console on $name', (server, on) => {
     const waiting = `${sessions} STATE LIKE 'Waiting for table%lock'`;
     await until(async () => (await locking.column(waiting)).length > 0, 'it waits');
     const [its] = await locking.column(`${sessions} USER = '${OWNER}'`);
-    await locking.query(`KILL ${its}`);
-    await locking.query('UNLOCK TABLES');
+    await locking.run(`KILL ${its}`, 'UNLOCK TABLES');
     expect((await page).status).not.toBe(500);
     expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(303);
   });
@@ -274,30 +273,17 @@ onServers('attacks on the console on $name', (server, on) => {
   test('tricks with paths and places to go on to', async () => {
     const { cookie } = await signIn();
     for (const path of [
-      '/console/../metrics/x',
-      '/console/%2e%2e/%2e%2e/etc/passwd',
-      '/console/tables/..%2f..%2fetc',
-      '/console/tables/%00',
-      '/console/%',
-      `/console/tables/${id}'`,
-      '/console/style.css/../../x',
-      '/consolex',
+      ...['/console/../metrics/x', '/console/%2e%2e/%2e%2e/etc/passwd'],
+      ...['/console/tables/..%2f..%2fetc', '/console/tables/%00', '/console/%'],
+      ...[`/console/tables/${id}'`, '/console/style.css/../../x', '/consolex'],
     ]) {
       const { status, text } = await ask(path, { headers: { cookie } });
-      expect([path, [400, 404].includes(status), text.includes('root:')]).toEqual([
-        path,
-        true,
-        false,
-      ]);
+      const has = text.includes('root:');
+      expect([path, [400, 404].includes(status), has]).toEqual([path, true, false]);
     }
     for (const next of [
-      '//evil.example',
-      'http://evil.example',
-      '/\\evil.example',
-      '/consolex',
-      '/console/\nx',
-      '/console/../x',
-      '/console/%2e%2e/x',
+      ...['//evil.example', 'http://evil.example', '/\\evil.example', '/consolex', '/console/\nx'],
+      ...['/console/../x', '/console/%2e%2e/x'],
     ]) {
       const form = { user: OWNER, password: PASSWORD, next };
       const { headers } = await ask('/console/sign-in', { form });
@@ -350,9 +336,8 @@ onServers('attacks on the console on $name', (server, on) => {
     const { cookie } = await signIn();
     const [host = '', port] = adminOf(proxy).split(':');
     for (const path of ['/console/sign-in', '/api/v1/tables/x/restore']) {
-      const type = path.startsWith('/api')
-        ? 'application/json'
-        : 'application/x-www-form-urlencoded';
+      const isApi = path.startsWith('/api');
+      const type = isApi ? 'application/json' : 'application/x-www-form-urlencoded';
       const slow = Array.from({ length: 100 }, async () => {
         const socket = net.connect(Number(port), host);
         socket.on('error', () => undefined);

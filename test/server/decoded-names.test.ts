@@ -10,10 +10,8 @@ import { query, type TestServer } from '../support/servers.js';
 
 const AT_ONCE = 2_000;
 const TWO_BYTES = ['cp932', 'gbk', 'euckr'];
-const CHARSETS = [
-  ...['latin1', 'latin2', 'latin7', 'cp1250', 'cp1251', 'cp1256', 'cp1257', 'koi8r'],
-  ...TWO_BYTES,
-];
+const ONE_BYTE = 'latin1 latin2 latin7 cp1250 cp1251 cp1256 cp1257 koi8r'.split(' ');
+const CHARSETS = [...ONE_BYTE, ...TWO_BYTES];
 
 /** Each byte above ASCII, or each with any that may follow it. */
 function charactersOf(charset: string): readonly Buffer[] {
@@ -29,10 +27,8 @@ async function madeOf(server: TestServer, charset: string, names: readonly Buffe
     (name, index) =>
       `HEX(CONVERT(CONVERT(X'${name.toString('hex')}' USING ${charset}) USING utf8mb3)) AS c${index}`,
   );
-  const [row = {}] = await query<Record<string, string | null>>(
-    server,
-    `SELECT ${values.join(', ')}`,
-  );
+  const text = `SELECT ${values.join(', ')}`;
+  const [row = {}] = await query<Record<string, string | null>>(server, text);
   return names.map((_name, index) => {
     const made = Buffer.from(row[`c${index}`] ?? '', 'hex').toString();
     return made === '' || made.includes('?') ? null : made;

@@ -5,23 +5,14 @@
  * started by an account without any rights: as root this borrows `nobody`, as a plain user it is
  * just another start.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs';
+import * as fs from 'node:fs';
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DemoState, findDemo } from '../../demo/state.js';
+import { findDemo } from '../../demo/state.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';
 import { listens, until } from '../support/poll.js';
@@ -36,9 +27,9 @@ const BUILT = ['build/src', 'build/throwaway-servers', 'build/test/support'];
 let temporary = '';
 
 beforeEach(() => {
-  temporary = mkdtempSync(join(tmpdir(), 'undrop-run-test-'));
+  temporary = fs.mkdtempSync(join(tmpdir(), 'undrop-run-test-'));
 });
-afterEach(() => rmSync(temporary, { recursive: true, force: true }));
+afterEach(() => fs.rmSync(temporary, { recursive: true, force: true }));
 
 test('says which server and why, gives the tour, and ends without a trace', async () => {
   const demo = await startDemo();
@@ -93,7 +84,7 @@ test('a signal while it is still preparing ends it without a trace', async () =>
   await once(child.stdout ?? child, 'data');
   child.kill('SIGINT');
   expect(await exitCode).toBe(0);
-  expect(readdirSync(temporary)).toEqual([]);
+  expect(fs.readdirSync(temporary)).toEqual([]);
 });
 
 test('the death of the server ends it, with a word and a failure', async () => {
@@ -149,9 +140,9 @@ test('a plain user lays down and starts a server from packages, and nothing of i
   await chmod(home, 0o755);
   await copyPrograms(home);
   const own = join(home, 'home');
-  mkdirSync(own);
+  fs.mkdirSync(own);
   const isRoot = process.getuid?.() === 0;
-  if (isRoot) chownSync(own, NOBODY, NOBODY);
+  if (isRoot) fs.chownSync(own, NOBODY, NOBODY);
   const as = isRoot ? ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] : [];
   const program = join(home, 'build/test/support/start-one.js');
   const [command = '', ...args] = [...as, process.execPath, program, 'mariadb-10.11'];
@@ -167,7 +158,7 @@ test('a plain user lays down and starts a server from packages, and nothing of i
   const pid = (await readFile(join(folder, 'server.pid'), 'utf8')).trim();
   expect((await stat(`/proc/${pid}`)).uid).toBe(isRoot ? NOBODY : process.getuid?.());
   child.kill('SIGKILL');
-  const isGone = async () => !existsSync(folder) && !(await listens(port));
+  const isGone = async () => !fs.existsSync(folder) && !(await listens(port));
   await until(isGone, 'the server is gone');
 }, 180_000);
 
@@ -175,28 +166,18 @@ test.each(testServerNames())('%s is gone after stop; a second stop does no harm'
   const server = await startServer(name, ['--max-connections=77']);
   expect(await query(server, 'SELECT @@max_connections AS n')).toEqual([{ n: 77 }]);
   const { folder, port } = server;
-  expect(existsSync(folder ?? '')).toBe(true);
+  expect(fs.existsSync(folder ?? '')).toBe(true);
   await server.stop();
   await server.stop();
-  expect(existsSync(folder ?? '')).toBe(false);
+  expect(fs.existsSync(folder ?? '')).toBe(false);
   expect(await listens(port)).toBe(false);
 });
 
-test.each(testServerNames())('%s that does not start has its words reported', async (name) => {
-  await expect(startFromSet(name, ['--unheard-of=1'])).rejects.toThrow(/unheard-of/);
-});
+test.each(testServerNames())('%s that does not start has its words reported', (name) =>
+  expect(startFromSet(name, ['--unheard-of=1'])).rejects.toThrow(/unheard-of/),
+);
 
-interface Spawned {
-  readonly child: ChildProcess;
-  readonly exitCode: Promise<number | null>;
-  text(): string;
-}
-
-interface Demo extends Spawned {
-  readonly state: DemoState;
-}
-
-async function startDemo(env: Record<string, string> = {}): Promise<Demo> {
+async function startDemo(env: Record<string, string> = {}) {
   const spawned = spawnDemo(env);
   const isReady = async () => {
     expect(spawned.child.exitCode).toBeNull();
@@ -208,7 +189,7 @@ async function startDemo(env: Record<string, string> = {}): Promise<Demo> {
   return { ...spawned, state };
 }
 
-function spawnDemo(env: Record<string, string> = {}): Spawned {
+function spawnDemo(env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [MAIN, 'start'], {
     cwd: projectFolder,
     env: { ...process.env, TMPDIR: temporary, ...env },
@@ -231,22 +212,23 @@ function undrop(args: readonly string[]): Promise<CommandResult> {
 
 /** Neither folders nor processes, and without those no ports, which others may take at once. */
 async function expectNoTrace(): Promise<void> {
-  const isGone = () => readdirSync(temporary).length === 0 && processesOf(temporary).length === 0;
+  const isGone = () =>
+    fs.readdirSync(temporary).length === 0 && processesOf(temporary).length === 0;
   await until(isGone, 'nothing is left of the demo');
-  expect(existsSync(temporary)).toBe(true);
+  expect(fs.existsSync(temporary)).toBe(true);
 }
 
 /** What was started with `folder` in its arguments or its environment, and still runs. */
 function processesOf(folder: string): readonly string[] {
   const known = ['cmdline', 'environ'];
-  return readdirSync('/proc').filter((pid) =>
-    known.some((file) => readIfThere(join('/proc', pid, file)).includes(folder)),
-  );
+  return fs
+    .readdirSync('/proc')
+    .filter((pid) => known.some((file) => readIfThere(join('/proc', pid, file)).includes(folder)));
 }
 
 function readIfThere(path: string): string {
   try {
-    return readFileSync(path, 'latin1');
+    return fs.readFileSync(path, 'latin1');
   } catch {
     // It ended meanwhile, or is no process, or another account's.
     return '';
@@ -266,6 +248,7 @@ async function copyPrograms(home: string): Promise<void> {
   const packages = [...needed].map((name) => `node_modules/${name}`);
   for (const path of ['package.json', ...BUILT, ...packages]) {
     const from = join(projectFolder, path);
-    if (existsSync(from)) cpSync(from, join(home, path), { recursive: true, dereference: true });
+    if (fs.existsSync(from))
+      fs.cpSync(from, join(home, path), { recursive: true, dereference: true });
   }
 }

@@ -189,10 +189,7 @@ class Conversation {
   }
 
   #report(problem: string): string {
-    const flags = this.#pair.map(({ flags, mariadb }) => [
-      flags.toString(16),
-      mariadb.toString(16),
-    ]);
+    const flags = this.#pair.map((one) => [one.flags.toString(16), one.mariadb.toString(16)]);
     return [
       `${this.#name}, capabilities ${flags.join(' ')}:`,
       ...this.#said.map((title, index) => `${index + 1}. ${title}`),

@@ -24,11 +24,7 @@ const PASSWORD = 'a password of the test';
 const COMMAND_MS = 60_000;
 const TABLES = ['customers', 'products', 'orders', 'order_items', 'orders_2024', 'evidence'];
 /** Each is tried in turn, if the page does not say what has been done before. */
-const STATES: readonly string[] = [
-  '',
-  'DROP TABLE shop.orders, shop.order_items',
-  'DROP DATABASE shop',
-];
+const STATES = ['', 'DROP TABLE shop.orders, shop.order_items', 'DROP DATABASE shop'];
 
 const pages = ['README.md', ...listFiles('docs', ['.md'], { deep: false })];
 const run = pages

@@ -8,9 +8,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import { runCommand } from '../../throwaway-servers/run-command.js';
-import type { Browser, BrowserContext, Page } from '../support/chromium.js';
-import { findingsOf, openChromium } from '../support/chromium.js';
+import { findingsOf, openChromium, type Page } from '../support/chromium.js';
 import { projectFolder } from '../support/folders.js';
+import { inHooks } from '../support/on-servers.js';
 import { sample } from '../support/sample.js';
 import { listFiles } from '../support/source-file.js';
 
@@ -33,17 +33,15 @@ const pages = listFiles('docs', ['.md']).map((path) => path.slice('docs/'.length
 describe('the site of the docs', () => {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://site');
-    const path = join(
-      SITE,
-      decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname),
-    );
+    const file = pathname.endsWith('/') ? `${pathname}index.html` : pathname;
+    const path = join(SITE, decodeURIComponent(file));
     if (!path.startsWith(SITE) || !existsSync(path)) return void response.writeHead(404).end();
     response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
     response.end(readFileSync(path));
   });
+  const { afterAll, beforeAll, open: openFor } = inHooks();
+  const browser = openFor(openChromium, (it) => it.close());
   let origin: string;
-  let browser: Browser;
-  let context: BrowserContext;
   let page: Page;
   /** What the pages did that they must not do. */
   let found: string[] = [];
@@ -54,8 +52,7 @@ describe('the site of the docs', () => {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    browser = await openChromium();
-    context = await browser.newContext({ reducedMotion: 'reduce' });
+    const context = await browser.newContext({ reducedMotion: 'reduce' });
     page = await context.newPage();
     page.on('request', (request) => {
       const url = request.url();
@@ -67,7 +64,6 @@ describe('the site of the docs', () => {
     page.on('pageerror', (error) => found.push(`error: ${error.message}`));
   });
   afterAll(async () => {
-    await browser?.close();
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });

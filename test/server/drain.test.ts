@@ -7,7 +7,6 @@ import { type EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { constants } from 'node:os';
-import type { Connection } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import type { LaunchedProxy, ProxyProcess, Variables } from '../support/proxy.js';
 import { launchProxy, linesWith, proxyInFront, spawnProxy, workerPids } from '../support/proxy.js';
@@ -18,22 +17,14 @@ import { connect, freshSchema, hasProcess, query, testServers } from '../support
 /** Signals that are no further apart are taken for one. */
 const ECHO_MS = 600;
 
-interface Session {
-  readonly connection: Connection;
-  readonly closed: Promise<unknown>;
-  isClosed: boolean;
-}
+type MySql2Insides = { readonly connection: { readonly stream: EventEmitter } };
 
-interface MySql2Insides {
-  readonly connection: { readonly stream: EventEmitter };
-}
-
-async function open(target: Target, schema?: string): Promise<Session> {
+async function open(target: Target, schema?: string) {
   const connection = await connect(target, schema === undefined ? {} : { database: schema });
   connection.on('error', () => undefined);
   const { stream } = (connection as unknown as MySql2Insides).connection;
   const closed = once(stream, 'close');
-  const session: Session = { connection, closed, isClosed: false };
+  const session = { connection, closed, isClosed: false };
   closed.then(
     () => {
       session.isClosed = true;
@@ -88,12 +79,12 @@ test('a drop that comes at a shutdown is done', async () => {
       await using proxy = await proxyInFront(server);
       const { connection } = await open(proxy, schema);
       // In a timer, which comes right before what clients have sent is read.
-      await new Promise<void>((resolve, reject) => {
+      await new Promise<void>((resolve, reject) =>
         setTimeout(() => {
           const dropped = connection.query(`DROP TABLE ${table}`).catch(() => undefined);
           Promise.all([dropped, proxy.running.stop(PATIENT)]).then(() => resolve(), reject);
-        });
-      });
+        }),
+      );
       const isOf = `schema_name = '${schema}' AND table_name = '${table}'`;
       const rows = await query(server, `SELECT state FROM _undrop.ledger WHERE ${isOf}`);
       states.push(rows.flatMap((row) => Object.values(row)).join());
@@ -103,8 +94,8 @@ test('a drop that comes at a shutdown is done', async () => {
 });
 
 describe('SIGTERM (wire 55)', () => {
-  test('idle sessions are answered once more; what precedes a statement is no statement', async () => {
-    await onServers({ DRAIN_TIMEOUT: '1h' }, async (proxy) => {
+  test('idle sessions are answered once more; what precedes a statement is no statement', () =>
+    onServers({ DRAIN_TIMEOUT: '1h' }, async (proxy) => {
       const [idle, pinging] = [await open(proxy), await open(proxy)];
       await pinging.connection.ping();
       proxy.kill('SIGTERM');
@@ -118,18 +109,16 @@ describe('SIGTERM (wire 55)', () => {
       await pinging.closed;
       expect((await endOf(proxy))[0]).toBe(0);
       expect(steps(proxy)).toEqual(['close']);
-    });
-  });
+    }));
 
-  test('busy sessions end behind their answer, transactions behind their end', async () => {
-    await onServers({ DRAIN_TIMEOUT: '1h' }, async (proxy, server) => {
+  test('busy sessions end behind their answer, transactions behind their end', () =>
+    onServers({ DRAIN_TIMEOUT: '1h' }, async (proxy, server) => {
       const { name: schema, drop } = await freshSchema(server);
       await query(server, `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`);
       const busy = await open(proxy);
       const inTransaction = await open(proxy, schema);
       const { connection: writer } = inTransaction;
-      await writer.query('BEGIN');
-      await writer.query('INSERT INTO t VALUES (1)');
+      await writer.run('BEGIN', 'INSERT INTO t VALUES (1)');
       const lock = await connect(server);
       await lock.query("SELECT GET_LOCK('drain', 0)");
       const answer = busy.connection.query("SELECT GET_LOCK('drain', 60) AS got");
@@ -141,21 +130,17 @@ describe('SIGTERM (wire 55)', () => {
       await lock.end();
       expect((await answer)[0]).toEqual([{ got: 1 }]);
       await busy.closed;
-      await writer.query('INSERT INTO t VALUES (2)');
-      await writer.query('COMMIT');
+      await writer.run('INSERT INTO t VALUES (2)', 'COMMIT');
       await inTransaction.closed;
       expect((await endOf(proxy))[0]).toBe(0);
       expect(steps(proxy)).toEqual(['close']);
-      expect(await query(server, `SELECT a FROM ${schema}.t ORDER BY a`)).toEqual([
-        { a: 1 },
-        { a: 2 },
-      ]);
+      const rows = await query(server, `SELECT a FROM ${schema}.t ORDER BY a`);
+      expect(rows).toEqual([{ a: 1 }, { a: 2 }]);
       await drop();
-    });
-  });
+    }));
 
-  test('lets clients in for the time that load balancers need; a second one ends it all', async () => {
-    await onServers({ DRAIN_WAIT: '1h', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
+  test('lets clients in for the time that load balancers need; a second one ends it all', () =>
+    onServers({ DRAIN_WAIT: '1h', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
       const early = await open(proxy);
       proxy.kill('SIGTERM');
       await logs(proxy, { event: 'draining' });
@@ -169,8 +154,7 @@ describe('SIGTERM (wire 55)', () => {
       proxy.kill('SIGTERM');
       await Promise.all([early.closed, late.closed]);
       expect((await endOf(proxy))[0]).toBe(0);
-    });
-  });
+    }));
 });
 
 /** Somebody waits for the lock of this test. */

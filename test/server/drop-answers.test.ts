@@ -69,12 +69,8 @@ function familyOf({ name }: native.NativeCase): string {
   return name.slice(0, 1);
 }
 
-interface End {
-  readonly cases: RegExp;
-  /** Default: all. */
-  readonly servers?: RegExp;
-  readonly end: string;
-}
+/** `servers`: default: all. */
+type End = { readonly cases: RegExp; readonly servers?: RegExp; readonly end: string };
 
 interface Setting {
   readonly name: string;
@@ -195,11 +191,8 @@ function namesOf(ends: string | Readonly<Record<string, string>>): readonly stri
 // A run straight to the server and another through the proxy, and how the two are to end: the same,
 // with a refusal, or with a difference of the closed list.
 
-interface Pair {
-  /** Null where the proxy refuses: there is nothing to compare. */
-  readonly direct: native.CaseRun | null;
-  readonly proxied: native.CaseRun;
-}
+/** `direct`: null where the proxy refuses: there is nothing to compare. */
+type Pair = { readonly direct: native.CaseRun | null; readonly proxied: native.CaseRun };
 
 /** Also what is not protected by itself. */
 const PROTECT = 'drop-table,drop-database,create-or-replace,truncate';

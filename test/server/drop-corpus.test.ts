@@ -6,11 +6,10 @@
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
 import { onServers } from '../support/on-servers.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
 import { recordedAs } from '../support/server-set.js';
-import { connect, type Session, type Target, type TestServer } from '../support/servers.js';
+import type { Session, Target, TestServer } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 /** How many of the statements a run that is not long takes, for each server. */
@@ -24,20 +23,11 @@ const REFUSED_KINDS = new Set(['drop-database']);
 const REFUSED =
   /in a compound statement|by (CREATE OR REPLACE|EXECUTE IMMEDIATE)|under SET STATEMENT/;
 
-interface Outcome {
-  readonly answers: readonly string[];
-  readonly left: readonly string[];
-}
-
-interface Run {
-  readonly direct: Outcome;
-  readonly proxied: Outcome;
-  readonly lost: readonly string[];
-}
+type Outcome = { readonly answers: readonly string[]; readonly left: readonly string[] };
 
 interface Bench {
   readonly server: TestServer;
-  readonly proxy: ProxyTarget;
+  readonly proxy: Target;
   readonly root: Session;
   readonly made: Set<string>;
 }
@@ -55,19 +45,10 @@ function casesOf({ name }: TestServer) {
 }
 
 onServers('drops of the corpus on $name', (server, on) => {
-  const { afterAll, beforeAll } = on;
-  let bench: Bench;
-
-  beforeAll(async () => {
-    const [proxy, root] = [await proxyInFront(server), await connect(server)];
-    bench = { server, proxy, root, made: new Set([SCHEMA]) };
-  });
-
-  afterAll(async () => {
-    const { proxy, root, made } = bench;
+  const bench = { server, proxy: on.proxy(), root: on.session(), made: new Set([SCHEMA]) };
+  on.afterAll(async () => {
+    const { root, made } = bench;
     for (const schema of made) await root.query(`DROP DATABASE IF EXISTS ${quote(schema)}`);
-    await root.end();
-    await proxy.stop();
   });
 
   test.each(casesOf(server))('$name has its native outcome, or is refused', async ({ one }) => {
@@ -76,7 +57,7 @@ onServers('drops of the corpus on $name', (server, on) => {
 });
 
 /** In words. */
-function problemOf(one: CorpusCase, run: Run): string | null {
+function problemOf(one: CorpusCase, run: Awaited<ReturnType<typeof runCase>>) {
   const { direct, proxied, lost } = run;
   if (lost.length > 0) return lost.join('; ');
   const refusal = proxied.answers.find((answer) => answer.includes('UNDROP_'));
@@ -89,7 +70,7 @@ function problemOf(one: CorpusCase, run: Run): string | null {
   return isAccepted && !isByKind ? refusal : null;
 }
 
-async function runCase(one: CorpusCase, { server, proxy, root, made }: Bench): Promise<Run> {
+async function runCase(one: CorpusCase, { server, proxy, root, made }: Bench) {
   const named = (one.tables ?? []).map(([schema, table]) => [schema ?? SCHEMA, table] as const);
   const inSchema = one.schema === undefined ? [] : [[one.schema, 'any'] as const];
   const tables = [...named, ...inSchema, ...ALWAYS.map((table) => [SCHEMA, table] as const)].filter(

@@ -49,18 +49,9 @@ const BY_DESIGN = new RegExp(
 /** The same of a CREATE OR REPLACE; a DROP in the same place is held. */
 const REPLACE_BY_DESIGN = /UNDROP_NOT_DONE_YET: .*(by a text PREPARE|by EXECUTE IMMEDIATE)\./s;
 
-interface Report {
-  readonly said: number;
-  readonly held: number;
-  readonly accepted: number;
-  readonly refused: readonly string[];
-  readonly problems: readonly string[];
-}
+type Report = Awaited<ReturnType<typeof sayAll>>;
 
-interface Running {
-  readonly drops: Promise<Report>;
-  readonly mutants: Promise<Report>;
-}
+type Running = { readonly drops: Promise<Report>; readonly mutants: Promise<Report> };
 
 const proxies: ProxyTarget[] = [];
 const running = new Map<string, Running>();
@@ -117,7 +108,7 @@ async function sayAll(
   proxy: ProxyTarget,
   timeLimit: readonly string[],
   scriptOf: (number: number) => Script,
-): Promise<Report> {
+) {
   const runs = await TwinRuns.open({ server, proxy, timeLimit });
   const refused: string[] = [];
   const problems: string[] = [];

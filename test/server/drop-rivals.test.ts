@@ -48,10 +48,7 @@ inLanes(
   LONGEST_MS,
 );
 
-interface Place {
-  readonly root: Session;
-  readonly schema: string;
-}
+type Place = { readonly root: Session; readonly schema: string };
 
 /** What was wrong, in words. */
 async function runAll(

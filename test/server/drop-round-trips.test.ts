@@ -20,15 +20,7 @@ const TRIES = 10;
 const FAMILY = 20;
 
 /** From the client's statement to its answer. */
-interface Cost {
-  /** One after another: each sent when the answer to another was there. */
-  readonly roundTrips: number;
-  /** Statements that change the schema. */
-  readonly changes: readonly string[];
-  /** Statements that write rows, each of them a transaction. */
-  readonly writes: readonly string[];
-  readonly statements: number;
-}
+type Cost = ReturnType<DropMeter['stop']>;
 
 /**
  * Follows statements and answers on all connections of a proxy.
@@ -67,14 +59,16 @@ class DropMeter {
     this.#commands.length = 0;
   }
 
-  stop(): Cost {
+  stop() {
     this.#isOn = false;
     const texts = this.#commands
       .filter((command) => command[0] === com.COM_QUERY)
       .flatMap((command) => command.toString('latin1', 1).split(/;\n|^/m))
       .map((text) => text.trim());
     return {
+      /** One after another: each sent when the answer to another was there. */
       roundTrips: this.#deepest,
+      /** Statements that change the schema; those that write rows, each of them a transaction. */
       changes: texts.filter((text) => /^(ALTER|CREATE|DROP|RENAME|TRUNCATE)\b/.test(text)),
       writes: texts.filter((text) => /^(INSERT|UPDATE|DELETE|REPLACE|COMMIT)\b/.test(text)),
       statements: this.#commands.length,

@@ -30,15 +30,8 @@ const SHAPES: Readonly<Record<string, RawClientOptions>> = {
 };
 
 const CONVERSATION = [
-  'SELECT 1',
-  'DROP TABLE a',
-  'SHOW WARNINGS',
-  'DROP TABLE IF EXISTS zz, b, yy',
-  'SHOW WARNINGS',
-  'DROP TABLE zz',
-  'SHOW WARNINGS',
-  'DROP TABLE tt',
-  'DROP TABLE a b c',
+  ...['SELECT 1', 'DROP TABLE a', 'SHOW WARNINGS', 'DROP TABLE IF EXISTS zz, b, yy'],
+  ...['SHOW WARNINGS', 'DROP TABLE zz', 'SHOW WARNINGS', 'DROP TABLE tt', 'DROP TABLE a b c'],
   'SELECT 2, NULL',
 ];
 

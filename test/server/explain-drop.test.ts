@@ -8,11 +8,7 @@ import { intentsSettled } from '../support/settled.js';
 const RULES = '*.keep_*: refuse; *.native_*: native; *.long_*: hold=30d; *.short_*: hold=1h';
 const USER = 'explainer';
 
-interface Row {
-  readonly Table: string;
-  readonly What: string;
-  readonly [column: string]: unknown;
-}
+type Row = { readonly Table: string; readonly What: string; readonly [column: string]: unknown };
 
 onServers('EXPLAIN of a drop on $name', (server, on) => {
   const { test } = on;
@@ -70,15 +66,9 @@ onServers('EXPLAIN of a drop on $name', (server, on) => {
   });
 
   test.each([
-    'DROP TABLE a, b',
-    'DROP TABLE IF EXISTS a, missing, v',
-    'DROP TABLE a, missing',
-    'DROP TABLE parent',
-    'DROP TABLE kid, parent, long_a',
-    'DROP TABLE a, keep_a',
-    'DROP TABLE a, used',
-    'DROP TABLE a, used /* undrop: insist */',
-    'DROP TABLE temp, a',
+    ...['DROP TABLE a, b', 'DROP TABLE IF EXISTS a, missing, v', 'DROP TABLE a, missing'],
+    ...['DROP TABLE parent', 'DROP TABLE kid, parent, long_a', 'DROP TABLE a, keep_a'],
+    ...['DROP TABLE a, used', 'DROP TABLE a, used /* undrop: insist */', 'DROP TABLE temp, a'],
     'DROP TABLE short_a /* undrop: pin */',
   ])('%s is explained as it is done', async (sql) => {
     await create('a', 'b', 'parent', 'keep_a', 'used', 'long_a', 'short_a', 'temp');

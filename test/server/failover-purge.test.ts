@@ -5,14 +5,7 @@
  */
 import { jest } from '@jest/globals';
 import type { Collecting, CollectSettings, Held } from '../collector/collecting.js';
-import {
-  countRows,
-  holdTable,
-  isGone,
-  startCollecting,
-  until,
-  whereIs,
-} from '../collector/collecting.js';
+import * as collectors from '../collector/collecting.js';
 import { PurgeChunks } from '../collector/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
@@ -55,7 +48,7 @@ inLanes(
     beforeEach(() => freshLedger(pair.source));
 
     const start = (settings: CollectSettings, chunks = new PurgeChunks()) => {
-      const collecting = each.keep(startCollecting(pair.source, settings, chunks.tap));
+      const collecting = each.keep(collectors.startCollecting(pair.source, settings, chunks.tap));
       running.push(collecting);
       return collecting;
     };
@@ -63,7 +56,7 @@ inLanes(
     const expectFollows = async (note: string) => {
       await query(pair.source, `INSERT INTO d.live (note) VALUES ('${note}')`);
       await pair.caughtUp();
-      await until('both threads run', async () => {
+      await collectors.until('both threads run', async () => {
         const status = await replicaStatus(pair.replica);
         expect(status.errors).toEqual(['0']);
         return status.running.join() === 'Yes,Yes';
@@ -75,7 +68,7 @@ inLanes(
     const turnToAndFro = async (held: Held) => {
       const here = new PurgeChunks();
       const first = start(ROW_BY_ROW, here);
-      await until('rows are purged', () => here.count > SEEN, WITHIN_MS);
+      await collectors.until('rows are purged', () => here.count > SEEN, WITHIN_MS);
       // One chunk comes late: its server is a replica by then.
       const release = await here.hold();
       await pair.failOver(() => undefined);
@@ -89,7 +82,7 @@ inLanes(
 
       const there = new PurgeChunks();
       const next = start(ROW_BY_ROW, there);
-      await until('rows are purged there', () => there.count > SEEN, WITHIN_MS);
+      await collectors.until('rows are purged there', () => there.count > SEEN, WITHIN_MS);
       const before = here.count;
       // These chunks go on until the server refuses one.
       await pair.failOver(() => undefined);
@@ -97,28 +90,28 @@ inLanes(
       await expectFollows('here again');
       expect(next.said.map(({ message }) => message)).not.toContain(AT_END);
       // The first was never stopped, and its server is the source again.
-      await until('it goes on here', () => here.count > before, WITHIN_MS);
+      await collectors.until('it goes on here', () => here.count > before, WITHIN_MS);
       // Not row by row to the end: that takes long on a busy machine.
       await first.stop();
       start(WHOLE);
-      await until('it is gone', () => isGone(pair.source, held), WITHIN_MS);
+      await collectors.until('it is gone', () => collectors.isGone(pair.source, held), WITHIN_MS);
       await expectFollows('it is gone');
     };
 
     test('begins with read_only, which binds a chunk at once', async () => {
-      const held = await holdTable(pair.source, { rows: ROWS });
+      const held = await collectors.holdTable(pair.source, { rows: ROWS });
       const chunks = new PurgeChunks();
       const collecting = start(ROW_BY_ROW, chunks);
-      await until('rows are purged', () => chunks.count > SEEN, WITHIN_MS);
+      await collectors.until('rows are purged', () => chunks.count > SEEN, WITHIN_MS);
       const release = await chunks.hold();
       // On MySQL that is without super_read_only, and the account may write all the same.
       await query(pair.source, 'SET GLOBAL read_only = ON');
       try {
-        const [place = ''] = await whereIs(pair.source, held.id);
-        const left = await countRows(pair.source, place);
+        const [place = ''] = await collectors.whereIs(pair.source, held.id);
+        const left = await collectors.countRows(pair.source, place);
         release();
         await rests(collecting);
-        expect(await countRows(pair.source, place)).toBe(left);
+        expect(await collectors.countRows(pair.source, place)).toBe(left);
       } finally {
         await query(pair.source, 'SET GLOBAL read_only = OFF');
       }
@@ -126,12 +119,12 @@ inLanes(
 
     test('and back', async () => {
       // Due: the first collector moves it to PURGE.
-      const held = await holdTable(pair.source, { rows: ROWS });
+      const held = await collectors.holdTable(pair.source, { rows: ROWS });
       await pair.caughtUp();
       const before = await liveRows(pair.source);
       await turnToAndFro(held);
       for (const server of [pair.source, pair.replica]) {
-        expect(await isGone(server, held)).toBe(true);
+        expect(await collectors.isGone(server, held)).toBe(true);
         expect(await removals(server, held)).toBe(1);
         expect(await liveRows(server)).toEqual([...before, 'there', 'here again', 'it is gone']);
       }
@@ -153,22 +146,19 @@ function rests({ said, collector }: Collecting): Promise<void> {
       /read-only: the collector waits|^this server replicates/.test(message),
     );
   };
-  return until('the old one rests', doesRest, WITHIN_MS);
+  return collectors.until('the old one rests', doesRest, WITHIN_MS);
 }
 
 async function rowsOfBoth({ source, replica }: ReplicaPair, { id }: Held) {
   const rowsOn = async (server: Target) => {
-    const [place = 'nowhere'] = await whereIs(server, id);
-    return countRows(server, place);
+    const [place = 'nowhere'] = await collectors.whereIs(server, id);
+    return collectors.countRows(server, place);
   };
   return { source: await rowsOn(source), replica: await rowsOn(replica) };
 }
 
 async function liveRows(server: Target): Promise<readonly string[]> {
-  const rows = await query<{ readonly note: string }>(
-    server,
-    'SELECT note FROM d.live ORDER BY id',
-  );
+  const rows = await query<{ note: string }>(server, 'SELECT note FROM d.live ORDER BY id');
   return rows.map(({ note }) => note);
 }
 

@@ -34,11 +34,7 @@ const VARIABLES: Variables = {
 jest.setTimeout(LONGEST_MS);
 
 /** What a client did, by the answers that it got. */
-interface Made {
-  readonly table: string;
-  hasRows: boolean;
-  isDropped: boolean;
-}
+type Made = { readonly table: string; hasRows: boolean; isDropped: boolean };
 
 const PAIRS = [
   { title: 'MySQL 9.7, one address, two workers', name: 'mysql-9.7', by: 'address' },
@@ -200,10 +196,7 @@ async function expectRows(primary: Target, made: readonly Made[]): Promise<void>
   expect(lost).toEqual([]);
 }
 
-interface Found {
-  readonly where: 'live' | 'held';
-  readonly rows: number;
-}
+type Found = { readonly where: 'live' | 'held'; readonly rows: number };
 
 async function findRows(server: Target, made: readonly Made[]) {
   await using session = await connect(server);

@@ -9,14 +9,7 @@ import { systemClock } from '../../src/clock.js';
 import { FileSteps } from '../../src/collector/file-steps.js';
 import { silentLog } from '../../src/log.js';
 import type { Collecting, CollectSettings } from '../collector/collecting.js';
-import {
-  countRows,
-  fastSettings,
-  holdTable,
-  startCollecting,
-  until,
-  whereIs,
-} from '../collector/collecting.js';
+import * as collector from '../collector/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { freshSchema, query } from '../support/servers.js';
@@ -32,14 +25,14 @@ onServersAtOnce('files on $name', (server, on) => {
   beforeEach(() => freshLedger(server));
   const own = { fileStepBytes: STEP_BYTES, limits: { ...NONE, dataFolder: dataDir } };
   const start = (settings: CollectSettings = {}) =>
-    on.each.keep(startCollecting(server, { ...settings, ...own }));
+    on.each.keep(collector.startCollecting(server, { ...settings, ...own }));
   const kept = async () => (await readdir(folder)).filter((file) => file.endsWith('.undrop'));
   const givenBack = ({ said }: Collecting) =>
     said.filter(({ message }) => message === 'freed the file of a removed table').length;
 
   const fileSteps = (log = silentLog) =>
     new FileSteps({
-      settings: { ...fastSettings, ...own },
+      settings: { ...collector.fastSettings, ...own },
       clock: systemClock,
       monotonicMs: () => performance.now(),
       log,
@@ -49,7 +42,7 @@ onServersAtOnce('files on $name', (server, on) => {
   test('a DROP that failed is tried again: the second names are there', async () => {
     const definition =
       '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB PARTITION BY HASH (id) PARTITIONS 2';
-    const held = await holdTable(server, { definition, state: 'DROP', rows: 6_000 });
+    const held = await collector.holdTable(server, { definition, state: 'DROP', rows: 6_000 });
     const warnings: string[] = [];
     const warn = (_fields: object, message: string) => warnings.push(message);
     const steps = fileSteps({ ...silentLog, warn });
@@ -69,24 +62,24 @@ onServersAtOnce('files on $name', (server, on) => {
     [2, 6_000, 'PARTITION BY HASH (id) PARTITIONS 2'],
   ])('%i files go in steps, after their table', async (files, rows, partitions) => {
     const definition = `(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB ${partitions}`;
-    const held = await holdTable(server, { definition, state: 'DROP', rows });
+    const held = await collector.holdTable(server, { definition, state: 'DROP', rows });
     const own = (await readdir(folder)).filter((file) => file.startsWith(held.name));
     const [first = ''] = own.filter((file) => file.endsWith('.ibd'));
     expect((await stat(join(folder, first))).size).toBeGreaterThan(2 * STEP_BYTES);
     const collecting = start();
-    await until('the files are gone', () => givenBack(collecting) === files);
-    expect(await whereIs(server, held.id)).toEqual([]);
+    await collector.until('the files are gone', () => givenBack(collecting) === files);
+    expect(await collector.whereIs(server, held.id)).toEqual([]);
     expect(await kept()).toEqual([]);
   });
 
   test('a file goes beside a purge, which may take hours', async () => {
-    const held = await holdTable(server, { state: 'PURGE', rows: 100_000 });
+    const held = await collector.holdTable(server, { state: 'PURGE', rows: 100_000 });
     const gone = `_vt_DROP_${'a'.repeat(32)}_20200101000000.ibd.undrop`;
     await writeFile(join(folder, gone), '');
     await truncate(join(folder, gone), 10 * STEP_BYTES);
     const collecting = start({ fastDrop: 'never', purgeChunkRows: 1, purgeChunkMs: 0 });
-    await until('the file is gone', () => givenBack(collecting) === 1);
-    expect(await countRows(server, held.quoted)).toBeGreaterThan(0);
+    await collector.until('the file is gone', () => givenBack(collecting) === 1);
+    expect(await collector.countRows(server, held.quoted)).toBeGreaterThan(0);
   });
 
   test('a table in a schema of users has no second name, which DROP DATABASE would mind', async () => {
@@ -102,7 +95,7 @@ onServersAtOnce('files on $name', (server, on) => {
   });
 
   test('what an ended proxy left goes, and a table that is still there loses nothing', async () => {
-    const held = await holdTable(server, { dueInSeconds: 3_600, rows: 5_000 });
+    const held = await collector.holdTable(server, { dueInSeconds: 3_600, rows: 5_000 });
     const dropped = held.name.replace('HOLD', 'DROP');
     // As it is between the second name and the DROP.
     await link(join(folder, `${held.name}.ibd`), join(folder, `${dropped}.ibd.undrop`));
@@ -117,10 +110,13 @@ onServersAtOnce('files on $name', (server, on) => {
     await writeFile(join(dataDir, 'other_folder', gone), 'x');
     try {
       const collecting = start();
-      await until('the file is gone', () => givenBack(collecting) === 1);
-      await until('the second name is gone', async () => (await kept()).length === others.length);
+      await collector.until('the file is gone', () => givenBack(collecting) === 1);
+      await collector.until(
+        'the second name is gone',
+        async () => (await kept()).length === others.length,
+      );
       expect((await stat(join(folder, `${held.name}.ibd`))).size).toBe(size);
-      expect(await countRows(server, held.quoted)).toBe(5_000);
+      expect(await collector.countRows(server, held.quoted)).toBe(5_000);
       expect((await stat(join(dataDir, 'other_folder', gone))).size).toBe(1);
     } finally {
       for (const other of others) await rm(join(folder, other));

@@ -17,14 +17,6 @@ const REFUSED = '1105';
 const OTHERS = ['SELECT COUNT(*) FROM p', 'SELECT COUNT(*) FROM c', 'SELECT COUNT(*) FROM beside'];
 const TIMES = 5;
 
-interface Outcome {
-  /** The drop was done while the reader's transaction was open. */
-  readonly isBeforeTheEnd: boolean;
-  readonly answer: string;
-  /** Of `OTHERS`: OK, or the error. */
-  readonly others: readonly string[];
-}
-
 onServersAtOnce('a parent dropped beside readers on $name', (server, on) => {
   const { test } = on;
 
@@ -56,7 +48,8 @@ onServersAtOnce('a parent dropped beside readers on $name', (server, on) => {
   const isWaiting = ({ threadId }: RawClient) =>
     root.hasProcess(`ID = ${threadId} AND COMMAND = 'Query' AND STATE LIKE '%lock%'`);
 
-  async function dropBeside(target: Target, drop: string, read: string): Promise<Outcome> {
+  /** The answer, whether it came before the reader's end, and what `OTHERS` got. */
+  async function dropBeside(target: Target, drop: string, read: string) {
     await make();
     await using reader = await open(server, ['BEGIN', `SELECT * FROM ${read}`]);
     await using dropper = await open(target, ['SET foreign_key_checks = 0']);

@@ -109,22 +109,19 @@ describe.each(testServers())('a full disk under $name', ({ name }) => {
     await query(proxy, 'DROP TABLE disk.held');
     await fill(join(folder, 'filler'));
     const answers: string[] = [];
-    for (const statement of [
+    for (const what of [
       'DROP TABLE disk.live',
       'UNDROP TABLE disk.held',
       'DROP TABLE disk.other',
     ]) {
-      const answer = await query(proxy, statement).then(() => 'OK', String);
-      answers.push(`${statement}: ${answer}`);
+      const answer = await query(proxy, what).then(() => 'OK', String);
+      answers.push(`${what}: ${answer}`);
     }
     await rm(join(folder, 'filler'));
     for (const table of tables) {
       const [place = '', ...others] = await whereIs(table);
       expect([answers, table, others]).toEqual([answers, table, []]);
-      const rows = await query(
-        server,
-        `SELECT COUNT(*) AS n, SUM(LENGTH(b)) AS bytes FROM ${place}`,
-      );
+      const rows = await query(server, `SELECT COUNT(*) AS n, SUM(LENGTH(b)) AS b FROM ${place}`);
       expect(rows).toMatchObject([{ n: ROWS }]);
     }
     // And it goes on.

@@ -27,13 +27,8 @@ const CLIENTS = 50;
 /** Tables after which a node is frozen for a while: the others put it out, and it comes back. */
 const FROZEN_AFTER = isLong ? 50 : Number.POSITIVE_INFINITY;
 const ROWS = 3;
-const SETTINGS = {
-  MIN_HOLD: '0s',
-  GRACE: '0s',
-  CHECK_INTERVAL: '1s',
-  FAST_DROP: 'always',
-  COLLECT: 'auto',
-};
+const AT_ONCE = { MIN_HOLD: '0s', GRACE: '0s', CHECK_INTERVAL: '1s' };
+const SETTINGS = { ...AT_ONCE, FAST_DROP: 'always', COLLECT: 'auto' };
 
 describe('a Galera cluster', () => {
   const dice = new Dice(seededRandom(seedFor('galera')));

@@ -27,10 +27,7 @@ interface Migration extends Readonly<Record<Session, Connection>> {
 }
 
 /** What somebody saw who used the table all the time. */
-interface Seen {
-  readonly generations: readonly number[];
-  readonly errors: readonly unknown[];
-}
+type Seen = { readonly generations: readonly number[]; readonly errors: readonly unknown[] };
 
 /** Ends it. */
 type Onlooker = () => Promise<Seen>;
@@ -116,10 +113,8 @@ onServersAtOnce('gh-ost on $name', (server, on) => {
     await say(migration, 'other', 'SHOW TABLES');
     const seen = await end(migration);
     const [made] = await query(server, `SHOW CREATE TABLE ${schema}.t`);
-    const [last] = await query<{ n: number }>(
-      server,
-      `SELECT MAX(generation) AS n FROM ${schema}.t`,
-    );
+    const newest = `SELECT MAX(generation) AS n FROM ${schema}.t`;
+    const [last] = await query<{ n: number }>(server, newest);
     for (const { generations, errors } of seen) {
       expect(errors).toEqual([]);
       expect(generations).toEqual([...new Set(generations)].sort());

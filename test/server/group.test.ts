@@ -31,12 +31,8 @@ const SETTINGS = { MIN_HOLD: '0s', GRACE: '0s', CHECK_INTERVAL: '1s', COLLECT: '
 /** `unknown`: the answer to its CREATE, INSERT, DROP or UNDROP was lost. */
 type Fate = 'live' | 'held' | 'unknown';
 
-interface Place {
-  readonly member: GroupMember;
-  readonly proxy: ProxyProcess;
-  /** False from when it is killed until it is back. */
-  isWell: boolean;
-}
+/** `isWell`: false from when it is killed until it is back. */
+type Place = { readonly member: GroupMember; readonly proxy: ProxyProcess; isWell: boolean };
 
 describe('a group of which all members take writes', () => {
   const dice = new Dice(seededRandom(seedFor('group')));

@@ -29,9 +29,7 @@ interface Resource {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
-interface Probe {
-  readonly httpGet: { readonly path: string; readonly port: string };
-}
+type Probe = { readonly httpGet: { readonly path: string; readonly port: string } };
 
 interface Container {
   readonly image: string;
@@ -243,27 +241,21 @@ describe('an example', () => {
   });
 });
 
-describe('the chart', () => {
-  const minimal = ['--values', join(EXAMPLES, 'minimal.yaml')];
+const minimal = ['--values', join(EXAMPLES, 'minimal.yaml')];
 
-  test.each([
-    ['no server', ['--set', 'account.existingSecret=a'], 'upstream'],
-    ['no Secret', ['--set', 'upstream=db:3306'], 'existingSecret'],
-    ['a password in clear', [...minimal, '--set', 'settings.UNDROP_PASSWORD=p'], 'propertyName'],
-    [
-      'a setting that has a value',
-      [...minimal, '--set', 'settings.UNDROP_LISTEN=a'],
-      'propertyName',
-    ],
-    ['a word that is no variable', [...minimal, '--set', 'settings.HOLD=7d'], 'HOLD'],
-    ['a value that is not there', [...minimal, '--set', 'replicas=3'], 'replicas'],
-    ['a number of proxies in words', [...minimal, '--set', 'replicaCount=two'], 'replicaCount'],
-  ])('refuses %s', async (_what, args, word) => {
-    const { code, stdout, stderr } = await template(...args);
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toContain("values don't meet the specifications of the schema");
-    expect(stderr).toContain(word);
-  });
+test.each([
+  ['no server', ['--set', 'account.existingSecret=a'], 'upstream'],
+  ['no Secret', ['--set', 'upstream=db:3306'], 'existingSecret'],
+  ['a password in clear', [...minimal, '--set', 'settings.UNDROP_PASSWORD=p'], 'propertyName'],
+  ['a setting that has a value', [...minimal, '--set', 'settings.UNDROP_LISTEN=a'], 'propertyName'],
+  ['a word that is no variable', [...minimal, '--set', 'settings.HOLD=7d'], 'HOLD'],
+  ['a value that is not there', [...minimal, '--set', 'replicas=3'], 'replicas'],
+  ['a number of proxies in words', [...minimal, '--set', 'replicaCount=two'], 'replicaCount'],
+])('the chart refuses %s', async (_what, args, word) => {
+  const { code, stdout, stderr } = await template(...args);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toContain("values don't meet the specifications of the schema");
+  expect(stderr).toContain(word);
 });
 
 const WORKFLOWS = '.github/workflows';
@@ -284,22 +276,20 @@ async function commandsOf(file: string): Promise<readonly string[]> {
   return Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []));
 }
 
-describe.each(FILES)('%s', (file) => {
-  test('runs scripts of package.json, on files that there are', async () => {
-    const { scripts } = JSON.parse(readText('package.json')) as { readonly scripts: object };
-    const commands = await commandsOf(file);
-    const used = commands.flatMap((text) => [...text.matchAll(/\bnpm (\w+)(?: ([\w:]+))?/g)]);
-    expect(used.length).toBeGreaterThan(1);
-    for (const [, command = '', script = ''] of used) {
-      expect(OF_NPM).toContain(command);
-      if (command === 'run') expect(Object.keys(scripts)).toContain(script);
-    }
-    const paths = commands.flatMap((text) => text.match(/\b(?:deploy|scripts)\/[\w/.-]+/g) ?? []);
-    expect(paths.filter((path) => !existsSync(join(projectFolder, path)))).toEqual([]);
-    const words = commands.flatMap((text) => /npm test -- (.*)/.exec(text)?.[1]?.split(' ') ?? []);
-    const files = listFiles('test', ['.ts']);
-    expect(words.filter((word) => !files.some((path) => path.includes(word)))).toEqual([]);
-  });
+test.each(FILES)('%s runs scripts of package.json, on files that there are', async (file) => {
+  const { scripts } = JSON.parse(readText('package.json')) as { readonly scripts: object };
+  const commands = await commandsOf(file);
+  const used = commands.flatMap((text) => [...text.matchAll(/\bnpm (\w+)(?: ([\w:]+))?/g)]);
+  expect(used.length).toBeGreaterThan(1);
+  for (const [, command = '', script = ''] of used) {
+    expect(OF_NPM).toContain(command);
+    if (command === 'run') expect(Object.keys(scripts)).toContain(script);
+  }
+  const paths = commands.flatMap((text) => text.match(/\b(?:deploy|scripts)\/[\w/.-]+/g) ?? []);
+  expect(paths.filter((path) => !existsSync(join(projectFolder, path)))).toEqual([]);
+  const words = commands.flatMap((text) => /npm test -- (.*)/.exec(text)?.[1]?.split(' ') ?? []);
+  const files = listFiles('test', ['.ts']);
+  expect(words.filter((word) => !files.some((path) => path.includes(word)))).toEqual([]);
 });
 
 test('a release has the packages, the chart, the image and their checksums', async () => {

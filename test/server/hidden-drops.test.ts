@@ -20,10 +20,8 @@ onServers('$name: behind a DROP that was refused', (server, on) => {
   test('no handle is left with which its text could be executed', async () => {
     await using client = await RawClient.open(proxy);
     const count = async () => {
-      const [row] = await query<{ Value: string }>(
-        server,
-        "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'",
-      );
+      const text = "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'";
+      const [row] = await query<{ Value: string }>(server, text);
       return Number(row?.Value);
     };
     const before = await count();

@@ -89,9 +89,7 @@ describe.each(testServerNames())('%s with max_connect_errors', (name) => {
       ...[`--max-connect-errors=${ERRORS_MAX}`, '--performance-schema=ON'],
     ]),
   );
-  const upstream = () => {
-    return { host: ownAddress(), port: server.port, user: 'life', password: 'pw' };
-  };
+  const upstream = () => ({ host: ownAddress(), port: server.port, user: 'life', password: 'pw' });
   beforeAll(async () => {
     await query(
       server,

@@ -94,9 +94,8 @@ async function runSql(sql: string): Promise<string> {
   const client = await clientCommand('mariadb-11.8');
   const login = [`--host=${FLOATING}`, '--port=3307', '--user=root', '--skip-ssl'];
   const options = ['--batch', '--skip-column-names', '--execute', sql];
-  const { code, stdout, stderr } = await tryCommand(
-    within(clients, ...client, ...login, ...options),
-  );
+  const argv = within(clients, ...client, ...login, ...options);
+  const { code, stdout, stderr } = await tryCommand(argv);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return stdout;
 }

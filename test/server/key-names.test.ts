@@ -210,9 +210,7 @@ inLanes(
         const family = randomFamily(dice, number);
         const how = dice.of(WAYS);
         // It prints such names as if there were none in them.
-        if (isOldMariadb && family.texts.some((text) => text.includes('``'))) {
-          continue;
-        }
+        if (isOldMariadb && family.texts.some((text) => text.includes('``'))) continue;
         // Some odd names crash these once they are renamed, without undrop as well (docs: A crash
         // of MySQL before 8.0).
         const renames = family.texts.filter((text) => isOld || text.startsWith('RENAME'));

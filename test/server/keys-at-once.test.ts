@@ -9,8 +9,7 @@
  * while the other goes on.
  */
 import { jest } from '@jest/globals';
-import { readServerFacts } from '../../src/connections/server-facts.js';
-import type { ServicePool } from '../../src/connections/sql.js';
+import { readServerFacts, type ServicePool } from '../../src/connections/sql.js';
 import { repointForeignKey } from '../../src/held/foreign-keys/add-keys.js';
 import { detach } from '../../src/held/foreign-keys/detach.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
@@ -23,15 +22,7 @@ import { until } from '../support/poll.js';
 import { connect } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { restored } from '../support/undrop-cli.js';
-import {
-  binlogEnd,
-  binlogSince,
-  endSession,
-  intend,
-  newId,
-  recoverOnce,
-  renameAway,
-} from './service-fixture.js';
+import * as service from './service-fixture.js';
 
 type Between = (text: string) => Promise<void>;
 
@@ -94,17 +85,17 @@ onServers('at once on $name', (server, on) => {
   /** The table under its hold name, an intent in the ledger, and nobody in the middle of it. */
   async function interrupted(table: string) {
     const session = await connect(server, { database: schema.name });
-    const drop = await intend(pool, session, { schema: schema.name, tables: [table] });
+    const drop = await service.intend(pool, session, { schema: schema.name, tables: [table] });
     await session.query('SET foreign_key_checks = 0');
-    await renameAway(session, drop);
-    await endSession(server, session);
+    await service.renameAway(session, drop);
+    await service.endSession(server, session);
     const [{ id } = { id: '' }] = drop.facts.tables;
     const [holdName = ''] = drop.holdNames;
     const held = { id, fromSchema: schema.name, holdName, table };
     return (through: ServicePool) => detachAndRelocate(through, [held], { logged: true });
   }
 
-  const recover = () => recoverOnce(pool);
+  const recover = () => service.recoverOnce(pool);
   const makeKid = () =>
     direct.run(
       'CREATE TABLE b (id INT PRIMARY KEY)',
@@ -156,7 +147,7 @@ onServers('at once on $name', (server, on) => {
   });
 
   test('triggers of that name on a live table are never dropped for a held one', async () => {
-    const id = newId();
+    const id = service.newId();
     const holdName = `_vt_HOLD_${id}_20260101000000`;
     await direct.query(`CREATE TABLE ${holdName} (id INT)`);
     const held = { id, fromSchema: schema.name, holdName, table: 'x' };
@@ -190,7 +181,8 @@ onServers('at once on $name', (server, on) => {
     const child = { childSchema: schema.name, childTable: 'kid', key, isDone: false };
     const away = { schema: schema.name, table: 'away' };
     const facts = await readServerFacts(pool);
-    await repointForeignKey(between, child, { id: newId(), away, server: facts, logged: true });
+    const how = { id: service.newId(), away, server: facts, logged: true };
+    await repointForeignKey(between, child, how);
     expect(await direct.show('kid')).toBe(before);
   });
 
@@ -202,14 +194,14 @@ onServers('at once on $name', (server, on) => {
     async ({ sqlLogBin, holdSchema, steps }) => {
       await makeKid();
       const drop = { schema: schema.name, tables: ['b'], sqlLogBin: sqlLogBin === 1 };
-      const { facts, holdNames } = await intend(pool, direct, drop);
+      const { facts, holdNames } = await service.intend(pool, direct, drop);
       const [[{ id } = { id: '' }], [holdName = '']] = [facts.tables, holdNames];
       await direct.query(`SET sql_log_bin = ${sqlLogBin}`);
       await direct.run(`RENAME TABLE b TO ${holdSchema}.${holdName}`, 'SET sql_log_bin = 1');
       const held = { id, holdSchema, holdName, relocated: true };
       await recordOutcome(pool, { tables: [held] });
       expect(await direct.show('kid')).toContain(`REFERENCES \`${holdSchema}\`.\`${holdName}\``);
-      const before = await binlogEnd(direct);
+      const before = await service.binlogEnd(direct);
       // On a busy machine its time may be over before it has begun.
       const isRestored = async () => {
         const table = { id, fromSchema: holdSchema, holdName, table: 'b' };
@@ -217,7 +209,7 @@ onServers('at once on $name', (server, on) => {
         return (await direct.show('kid')).includes('REFERENCES `b` (`id`)');
       };
       await until(isRestored, 'the key is led back');
-      const written = (await binlogSince(direct, before)).map((row) => String(row['Info']));
+      const written = (await service.binlogSince(direct, before)).map((row) => String(row['Info']));
       expect(written.length > 0).toBe(sqlLogBin === 1);
       const isWritten = (step: string) => written.some((text) => text.includes(step));
       expect(['DROP FOREIGN KEY', 'ADD CONSTRAINT'].filter(isWritten)).toEqual(steps);
@@ -226,8 +218,8 @@ onServers('at once on $name', (server, on) => {
 
   test('a key of a child is led back by a debt’s payer however long the looks before it took', async () => {
     await makeKid();
-    const drop = await intend(pool, direct, { schema: schema.name, tables: ['b'] });
-    await renameAway(direct, drop);
+    const drop = await service.intend(pool, direct, { schema: schema.name, tables: ['b'] });
+    await service.renameAway(direct, drop);
     const [{ id } = { id: '' }] = drop.facts.tables;
     const [holdName = ''] = drop.holdNames;
     const now = performance.now.bind(performance);

@@ -20,13 +20,11 @@ const KILLS = rounds(8, 2);
 const TABLE = `CREATE TABLE c (id INT PRIMARY KEY, pid INT,
   CONSTRAINT to_p FOREIGN KEY (pid) REFERENCES p (id))`;
 const FAMILY = [
-  'CREATE TABLE p (id INT PRIMARY KEY)',
-  'INSERT INTO p VALUES (1)',
+  ...['CREATE TABLE p (id INT PRIMARY KEY)', 'INSERT INTO p VALUES (1)'],
   TABLE,
   'CREATE TABLE kid (id INT PRIMARY KEY, CONSTRAINT to_c FOREIGN KEY (id) REFERENCES c (id))',
   'CREATE TRIGGER on_c BEFORE INSERT ON c FOR EACH ROW SET NEW.pid = NEW.pid',
-  'INSERT INTO c VALUES (1, 1), (2, 1)',
-  'CREATE TABLE plain (id INT PRIMARY KEY)',
+  ...['INSERT INTO c VALUES (1, 1), (2, 1)', 'CREATE TABLE plain (id INT PRIMARY KEY)'],
   'CREATE VIEW v AS SELECT id FROM c',
 ];
 /** What has the name of a table that was dropped. */
@@ -65,9 +63,8 @@ onServers('a proxy that is killed on $name', (server, on) => {
   });
 
   const rowsOf = (text: string) => root.rows(text);
-  const fill = async () => {
-    await root.run(`CREATE DATABASE IF NOT EXISTS ${fresh.name}`, `USE ${fresh.name}`, ...FAMILY);
-  };
+  const fill = () =>
+    root.run(`CREATE DATABASE IF NOT EXISTS ${fresh.name}`, `USE ${fresh.name}`, ...FAMILY);
   const clear = async () => {
     await root.run('SET foreign_key_checks = 0', `DROP DATABASE IF EXISTS ${fresh.name}`);
     await root.query('SET foreign_key_checks = 1');
@@ -124,10 +121,8 @@ onServers('a proxy that is killed on $name', (server, on) => {
         } else if ((await state()).join() !== wanted.join()) {
           // It did not happen; whoever says it again is not told that the name is taken.
           const again = await connect(collecting);
-          await again.run(
-            `USE ${texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : fresh.name}`,
-            last,
-          );
+          const place = texts[0]?.startsWith('DROP DATABASE') ? 'mysql' : fresh.name;
+          await again.run(`USE ${place}`, last);
           await again.end();
           await until(isAllDone, `${last}: all is whole`);
         }

@@ -37,7 +37,7 @@ onServers('restores on $name', (server, on) => {
   const other = on.schema('lack');
 
   on.testOnEach('read nothing of other tables that lack triggers, and ask nothing', async () => {
-    const session = await connect(proxy, { database: name });
+    await using session = await connect(proxy, { database: name });
     const schemaDropEnded = async () => {
       const ended = "SELECT 1 FROM _undrop.ledger WHERE kind = 'schema' AND state = 'removed'";
       return (await query(server, ended)).length > 0;
@@ -79,7 +79,6 @@ onServers('restores on $name', (server, on) => {
     expect([seenOf(t), seenOf(c)]).toEqual([[], []]);
     // A key may wait for this one.
     await restore(tapped, { target: `${name}.p` });
-    await session.end();
     expect([seenOf(t).length, seenOf(c).length > 0]).toEqual([0, true]);
   });
 });

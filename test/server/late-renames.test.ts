@@ -74,8 +74,7 @@ onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
     // With a trigger the session itself renames it, on each server.
     await direct.query('CREATE TRIGGER tr BEFORE INSERT ON a FOR EACH ROW SET @a = 1');
     late = 'hold';
-    expect(await errnoOf('DROP TABLE a')).toBe(1317);
-    expect(late).toBe(null);
+    expect([await errnoOf('DROP TABLE a'), late]).toEqual([1317, null]);
     await expectHeld();
     await direct.query('CREATE TABLE a (id INT)');
   });
@@ -83,15 +82,13 @@ onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
   test('a KILL of a RENAME for the user is no error for the user', async () => {
     await account('dropper', `DROP ON ${schema.name}.*`);
     late = 'hold-by-service';
-    expect(await errnoOf('DROP TABLE a', 'dropper')).toBe(0);
-    expect(late).toBe(null);
+    expect([await errnoOf('DROP TABLE a', 'dropper'), late]).toEqual([0, null]);
     await expectHeld();
   });
 
   test('a KILL of a TRUNCATE is none either, and what was there is held once', async () => {
     late = 'hold-by-service';
-    expect(await errnoOf('TRUNCATE TABLE a')).toBe(0);
-    expect(late).toBe(null);
+    expect([await errnoOf('TRUNCATE TABLE a'), late]).toEqual([0, null]);
     await expectHeld();
     expect(await direct.count('a')).toBe(0);
     expect(await whereIs(server, String((await row())?.['id']))).toHaveLength(1);
@@ -110,31 +107,27 @@ onServersAtOnce('the moment of a RENAME on $name', (server, on) => {
   const many = on.schema('late_many');
   const FEW = 5;
 
-  test.each([['hold-by-service'], ['relocate'], ['put-back']])(
-    'a KILL amid many tables of a schema (%s): all of it goes, and comes back',
-    async (step) => {
-      const tables = Array.from({ length: FEW }, (_, nr) => `${step.replaceAll('-', '_')}_${nr}`);
-      for (const table of tables) {
-        await query(server, `CREATE TABLE ${many.name}.${table} (id INT PRIMARY KEY)`);
-      }
-      // With triggers they are relocated later, together.
-      for (const table of tables.slice(0, 2)) {
-        const trigger = `CREATE TRIGGER ${many.name}.${table} BEFORE INSERT ON ${many.name}.${table}`;
-        await query(server, `${trigger} FOR EACH ROW SET @a = 1`);
-      }
-      late = step;
-      expect(await errnoOf(`DROP DATABASE ${many.name}`)).toBe(0);
-      expect(await errnoOf(`UNDROP DATABASE ${many.name}`)).toBe(0);
-      expect(late).toBe(null);
-      const states = await direct.rows(
-        `SELECT t.TABLE_NAME AS name, l.state FROM information_schema.TABLES t
-         JOIN _undrop.ledger l ON l.schema_name = TABLE_SCHEMA AND l.table_name = t.TABLE_NAME
-         WHERE TABLE_SCHEMA = '${many.name}' AND l.kind = 'base' ORDER BY 1`,
-      );
-      expect(states).toEqual(tables.map((name) => ({ name, state: 'restored' })));
-      await query(server, `DROP TABLE ${tables.map((name) => `${many.name}.${name}`).join(', ')}`);
-    },
-  );
+  const STEPS = ['hold-by-service', 'relocate', 'put-back'];
+  test.each(STEPS)('a KILL amid many tables (%s): all of it goes, and comes back', async (step) => {
+    const tables = Array.from({ length: FEW }, (_, nr) => `${step.replaceAll('-', '_')}_${nr}`);
+    for (const table of tables) {
+      await query(server, `CREATE TABLE ${many.name}.${table} (id INT PRIMARY KEY)`);
+    }
+    // With triggers they are relocated later, together.
+    for (const table of tables.slice(0, 2)) {
+      const trigger = `CREATE TRIGGER ${many.name}.${table} BEFORE INSERT ON ${many.name}.${table}`;
+      await query(server, `${trigger} FOR EACH ROW SET @a = 1`);
+    }
+    late = step;
+    expect(await errnoOf(`DROP DATABASE ${many.name}`)).toBe(0);
+    expect([await errnoOf(`UNDROP DATABASE ${many.name}`), late]).toEqual([0, null]);
+    const states = await direct.rows(`SELECT t.TABLE_NAME AS name, l.state
+      FROM information_schema.TABLES t JOIN _undrop.ledger l ON l.schema_name = TABLE_SCHEMA
+      AND l.table_name = t.TABLE_NAME WHERE TABLE_SCHEMA = '${many.name}' AND l.kind = 'base'
+      ORDER BY 1`);
+    expect(states).toEqual(tables.map((name) => ({ name, state: 'restored' })));
+    await query(server, `DROP TABLE ${tables.map((name) => `${many.name}.${name}`).join(', ')}`);
+  });
 
   const mine = on.schema('late_mine');
   const others = on.schema('late_others');

@@ -23,10 +23,7 @@ type Way = 'tcp' | 'tls' | 'socket';
 
 /** What the accounts are made with; each has a name of its own. */
 const REQUIREMENTS = {
-  none: 'NONE',
-  ssl: 'SSL',
-  x509: 'X509',
-  issuer: "ISSUER '/CN=authority'",
+  ...{ none: 'NONE', ssl: 'SSL', x509: 'X509', issuer: "ISSUER '/CN=authority'" },
 } as const;
 const ACCOUNTS = Object.keys(REQUIREMENTS) as (keyof typeof REQUIREMENTS)[];
 

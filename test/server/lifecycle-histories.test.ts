@@ -5,16 +5,7 @@
  * its time; what comes back is whole; what isn't ours is never touched.
  */
 import { jest } from '@jest/globals';
-import type { Collecting, CollectSettings, Held } from '../collector/collecting.js';
-import {
-  countRows,
-  holdTable,
-  nearMisses,
-  serverTime,
-  startCollecting,
-  until,
-  whereIs,
-} from '../collector/collecting.js';
+import * as rig from '../collector/collecting.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
@@ -58,84 +49,81 @@ inLanes(
       await freshLedger(server);
     });
 
-    test.each(Array.from({ length: HISTORIES }, (_, index) => index))(
-      'history %i',
-      async (index) => {
-        const dice = new Dice(seededRandom(seedFor(`${server.name} ${index}`)));
-        const rowsOf = new Map<string, number>();
-        const tables: Held[] = [];
-        for (let count = 2 + dice.below(4); count > 0; count--) {
-          const rows = dice.below(ROWS_MAX);
-          const dueInSeconds = dice.below(8) - 5;
-          const held = await holdTable(server, { state: dice.of(STATES), dueInSeconds, rows });
-          tables.push(held);
-          rowsOf.set(held.id, rows);
+    test.each([...Array(HISTORIES).keys()])('history %i', async (index) => {
+      const dice = new Dice(seededRandom(seedFor(`${server.name} ${index}`)));
+      const rowsOf = new Map<string, number>();
+      const tables: rig.Held[] = [];
+      for (let count = 2 + dice.below(4); count > 0; count--) {
+        const rows = dice.below(ROWS_MAX);
+        const dueInSeconds = dice.below(8) - 5;
+        const held = await rig.holdTable(server, { state: dice.of(STATES), dueInSeconds, rows });
+        tables.push(held);
+        rowsOf.set(held.id, rows);
+      }
+      const hex = Array.from({ length: 32 }, () => dice.below(16).toString(16));
+      const decoys = rig.nearMisses(hex.join(''));
+      for (const name of decoys) {
+        await query(
+          server,
+          `CREATE TABLE _undrop.\`${name}\` (id INT)`,
+          `INSERT INTO _undrop.\`${name}\` VALUES (1), (2)`,
+        );
+      }
+      const steps: Step[] = [];
+      const running: rig.Collecting[] = [];
+      let breaksAt = -1;
+      const tap = (holds: boolean) =>
+        tapBy(async (send, texts) => {
+          const step = texts.map(stepOf).find((one) => one !== null) ?? null;
+          if (step === null) return send();
+          if (breaksAt-- === 0) throw new Error('broken off before a step');
+          const answer = await send();
+          steps.push({ ...step, at: await rig.serverTime(server, 0), holds });
+          if (breaksAt-- === 0) throw new Error('broken off behind a step');
+          return answer;
+        });
+      const start = (settings: rig.CollectSettings) => {
+        const holds = settings.lifecycle?.includes('HOLD') ?? true;
+        running.push(each.keep(rig.startCollecting(server, settings, tap(holds))));
+      };
+      for (let lives = dice.below(LIVES_MAX + 1); lives > 0; lives--) {
+        breaksAt = dice.below(6);
+        const lifecycle = STATES.filter((state) => state === 'HOLD' || dice.chance(0.6));
+        const fastDrop = dice.of(['auto', 'always', 'never'] as const);
+        const settings = { lifecycle, fastDrop, evacMs: dice.below(3_000) };
+        for (let count = 1 + dice.below(2); count > 0; count--) {
+          start({ ...settings, purgeChunkRows: 1 + dice.below(30) });
         }
-        const hex = Array.from({ length: 32 }, () => dice.below(16).toString(16));
-        const decoys = nearMisses(hex.join(''));
-        for (const name of decoys) {
-          await query(
-            server,
-            `CREATE TABLE _undrop.\`${name}\` (id INT)`,
-            `INSERT INTO _undrop.\`${name}\` VALUES (1), (2)`,
-          );
+        const enough = steps.length + dice.below(4);
+        if (dice.chance(0.5)) await restoreOne(tables, dice, steps);
+        await rig.until(
+          'some steps are done, or all',
+          async () => steps.length >= enough || (await left(tables)) === 0,
+        );
+        for (const one of running.splice(0)) await one.stop();
+      }
+      breaksAt = -1;
+      start({ evacMs: 0, fastDrop: dice.of(['auto', 'never'] as const) });
+      await rig.until('none is held any more', async () => (await left(tables)) === 0);
+      for (const held of tables) {
+        assertLegal(
+          held,
+          steps.filter(({ from }) => partsOf(from).id === held.id),
+        );
+        const restored = await isRestored(held);
+        if (restored) {
+          expect(await rig.countRows(server, `histories.t_${held.id}`)).toBe(rowsOf.get(held.id));
         }
-        const steps: Step[] = [];
-        const running: Collecting[] = [];
-        let breaksAt = -1;
-        const tap = (holds: boolean) =>
-          tapBy(async (send, texts) => {
-            const step = texts.map(stepOf).find((one) => one !== null) ?? null;
-            if (step === null) return send();
-            if (breaksAt-- === 0) throw new Error('broken off before a step');
-            const answer = await send();
-            steps.push({ ...step, at: await serverTime(server, 0), holds });
-            if (breaksAt-- === 0) throw new Error('broken off behind a step');
-            return answer;
-          });
-        const start = (settings: CollectSettings) => {
-          const holds = settings.lifecycle?.includes('HOLD') ?? true;
-          running.push(each.keep(startCollecting(server, settings, tap(holds))));
-        };
-        for (let lives = dice.below(LIVES_MAX + 1); lives > 0; lives--) {
-          breaksAt = dice.below(6);
-          const lifecycle = STATES.filter((state) => state === 'HOLD' || dice.chance(0.6));
-          const fastDrop = dice.of(['auto', 'always', 'never'] as const);
-          const settings = { lifecycle, fastDrop, evacMs: dice.below(3_000) };
-          for (let count = 1 + dice.below(2); count > 0; count--) {
-            start({ ...settings, purgeChunkRows: 1 + dice.below(30) });
-          }
-          const enough = steps.length + dice.below(4);
-          if (dice.chance(0.5)) await restoreOne(tables, dice, steps);
-          await until(
-            'some steps are done, or all',
-            async () => steps.length >= enough || (await left(tables)) === 0,
-          );
-          for (const one of running.splice(0)) await one.stop();
-        }
-        breaksAt = -1;
-        start({ evacMs: 0, fastDrop: dice.of(['auto', 'never'] as const) });
-        await until('none is held any more', async () => (await left(tables)) === 0);
-        for (const held of tables) {
-          assertLegal(
-            held,
-            steps.filter(({ from }) => partsOf(from).id === held.id),
-          );
-          const restored = await isRestored(held);
-          if (restored) {
-            expect(await countRows(server, `histories.t_${held.id}`)).toBe(rowsOf.get(held.id));
-          }
-        }
-        for (const name of decoys) expect(await countRows(server, `_undrop.\`${name}\``)).toBe(2);
-      },
-    );
+      }
+      for (const name of decoys) expect(await rig.countRows(server, `_undrop.\`${name}\``)).toBe(2);
+    });
 
-    async function left(tables: readonly Held[]): Promise<number> {
-      const found = await Promise.all(tables.map(({ id }) => whereIs(server, id)));
+    async function left(tables: readonly rig.Held[]): Promise<number> {
+      const found = await Promise.all(tables.map(({ id }) => rig.whereIs(server, id)));
       return found.flat().length;
     }
 
-    async function isRestored({ id }: Held): Promise<boolean> {
+    async function isRestored({ id }: rig.Held): Promise<boolean> {
       const rows = await query(
         server,
         `SELECT 1 FROM information_schema.TABLES
@@ -145,7 +133,7 @@ inLanes(
     }
 
     /** As a DBA would by hand: one of those that are in HOLD, if it is still there. */
-    async function restoreOne(tables: readonly Held[], dice: Dice, steps: Step[]): Promise<void> {
+    async function restoreOne(tables: readonly rig.Held[], dice: Dice, steps: Step[]) {
       const { id, name, quoted } = dice.of(tables);
       if (partsOf(name).state !== 'HOLD') return;
       try {
@@ -173,7 +161,7 @@ function stepOf(text: string): Pick<Step, 'from' | 'to'> | null {
   return from === undefined ? null : { from, to };
 }
 
-function assertLegal(held: Held, steps: readonly Step[]): void {
+function assertLegal(held: rig.Held, steps: readonly Step[]): void {
   let name = held.name;
   for (const { from, to, at, holds } of steps) {
     // By the time that another collector did it, it is gone: a RENAME of nothing is no step.

@@ -54,10 +54,7 @@ onServers('limits of a proxy in front of $name', (server, on) => {
     await using proxy = await spawnProxy(server, {}, ['prlimit', ...limit]);
     expect(proxy.lines).toContainEqual(
       expect.objectContaining({
-        level: 40,
-        event: 'open-files',
-        openFilesMax: OPEN_FILES,
-        openFilesNeeded: 20_064,
+        ...{ level: 40, event: 'open-files', openFilesMax: OPEN_FILES, openFilesNeeded: 20_064 },
         connectionsMax: FITTING,
       }),
     );

@@ -99,41 +99,38 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     await client.quit();
   });
 
-  test.each(USERS)(
-    'a drop by the session that holds the server is refused by the first word: %s',
-    async (_who, user) => {
-      await make();
-      const hear = async (target: Target) => {
-        await using client = await RawClient.open(target, { schema, user });
-        await client.run(['DO 0', HOLD_ALL]);
-        const heard: string[] = [];
-        for (const text of ['DROP TABLE a', 'DROP TABLE IF EXISTS missing, a', 'SHOW WARNINGS']) {
-          heard.push(...describeAnswer(await client.query(text)));
-        }
-        await client.run(['UNLOCK TABLES']);
-        return heard;
-      };
-      const direct = await hear(server);
-      expect(direct[0]).toContain('ERR 1223');
-      // The intent has no answer, and nobody has given it up: but for what a busy machine delays.
-      await until(async () => {
-        let open: () => void = () => undefined;
-        gate = new Promise((resolve) => {
-          open = resolve;
-        });
-        kills = 0;
-        try {
-          expect(await hear(proxy)).toEqual(direct);
-          return kills === 0;
-        } finally {
-          open();
-          await settled();
-        }
-      }, 'the answer comes before the intent is given up');
-      const tables = await root.rows('SHOW TABLES');
-      expect(tables).toHaveLength(2);
-    },
-  );
+  test.each(USERS)('a drop by who holds the server is refused at once: %s', async (_who, user) => {
+    await make();
+    const hear = async (target: Target) => {
+      await using client = await RawClient.open(target, { schema, user });
+      await client.run(['DO 0', HOLD_ALL]);
+      const heard: string[] = [];
+      for (const text of ['DROP TABLE a', 'DROP TABLE IF EXISTS missing, a', 'SHOW WARNINGS']) {
+        heard.push(...describeAnswer(await client.query(text)));
+      }
+      await client.run(['UNLOCK TABLES']);
+      return heard;
+    };
+    const direct = await hear(server);
+    expect(direct[0]).toContain('ERR 1223');
+    // The intent has no answer, and nobody has given it up: but for what a busy machine delays.
+    await until(async () => {
+      let open: () => void = () => undefined;
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      kills = 0;
+      try {
+        expect(await hear(proxy)).toEqual(direct);
+        return kills === 0;
+      } finally {
+        open();
+        await settled();
+      }
+    }, 'the answer comes before the intent is given up');
+    const tables = await root.rows('SHOW TABLES');
+    expect(tables).toHaveLength(2);
+  });
 
   const waiting = (threadId: number) =>
     root.hasProcess(`ID = ${threadId} AND STATE LIKE 'Waiting for %lock'`);
@@ -146,59 +143,49 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
     return await work(() => holder.run(['UNLOCK TABLES']));
   }
 
-  test.each(USERS)(
-    'a drop beside a session that holds the server waits for its end: %s',
-    async (_who, user) => {
-      await make();
-      const client = await RawClient.open(proxy, { schema, user });
-      await client.run(['DO 0']);
-      await besideHolder(async (release) => {
-        answered = 0;
-        const answering = client.query('DROP TABLE a, b');
-        // The second try to write the intent has failed as well.
-        await until(() => answered >= 2, 'the intent is given up');
-        await release();
-        expect((await answering).results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
-      });
-      await client.quit();
-      await settled();
-      const tables = await root.rows('SHOW TABLES');
-      expect(tables).toHaveLength(0);
-    },
-  );
+  test.each(USERS)('a drop beside who holds the server waits for it: %s', async (_who, user) => {
+    await make();
+    await using client = await RawClient.open(proxy, { schema, user });
+    await client.run(['DO 0']);
+    await besideHolder(async (release) => {
+      answered = 0;
+      const answering = client.query('DROP TABLE a, b');
+      // The second try to write the intent has failed as well.
+      await until(() => answered >= 2, 'the intent is given up');
+      await release();
+      expect((await answering).results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
+    });
+    await settled();
+    const tables = await root.rows('SHOW TABLES');
+    expect(tables).toHaveLength(0);
+  });
 
-  test.each(USERS)(
-    'a drop beside such a session ends when the client says how long it waits: %s',
-    async (_who, user) => {
-      await make();
-      await hearsAlike(1205, async (target) => {
-        await using client = await RawClient.open(target, { schema, user });
-        await client.run(['SET lock_wait_timeout = 1']);
-        return describeAnswer(await besideHolder(() => client.query('DROP TABLE a, b')));
-      });
-    },
-  );
+  test.each(USERS)('a drop beside it ends when the client says so: %s', async (_who, user) => {
+    await make();
+    await hearsAlike(1205, async (target) => {
+      await using client = await RawClient.open(target, { schema, user });
+      await client.run(['SET lock_wait_timeout = 1']);
+      return describeAnswer(await besideHolder(() => client.query('DROP TABLE a, b')));
+    });
+  });
 
-  test.each(USERS)(
-    'KILL QUERY ends a drop that waits beside such a session: %s',
-    async (_who, user) => {
-      await make();
-      await hearsAlike(1317, async (target) => {
-        await using client = await RawClient.open(target, { schema, user });
-        let heard: readonly string[] = [];
-        await besideHolder(async () => {
-          const answering = client.query('DROP TABLE a, b').then((answer) => {
-            heard = describeAnswer(answer);
-          });
-          await until(() => waiting(client.threadId), 'the drop waits for the lock');
-          await root.query(`KILL QUERY ${client.threadId}`);
-          await until(() => heard.length > 0, 'the drop is answered');
-          await answering;
+  test.each(USERS)('KILL QUERY ends a drop that waits beside it: %s', async (_who, user) => {
+    await make();
+    await hearsAlike(1317, async (target) => {
+      await using client = await RawClient.open(target, { schema, user });
+      let heard: readonly string[] = [];
+      await besideHolder(async () => {
+        const answering = client.query('DROP TABLE a, b').then((answer) => {
+          heard = describeAnswer(answer);
         });
-        return heard;
+        await until(() => waiting(client.threadId), 'the drop waits for the lock');
+        await root.query(`KILL QUERY ${client.threadId}`);
+        await until(() => heard.length > 0, 'the drop is answered');
+        await answering;
       });
-    },
-  );
+      return heard;
+    });
+  });
 
   test('what else takes tables waits beside such a session, by who has no right on others', async () => {
     const own = `own_${schema}`;
@@ -236,14 +223,13 @@ onServersAtOnce('a ledger that is locked, on $name', (server, on) => {
   test('an intent that can not be forgotten at once is forgotten a moment later', async () => {
     await root.query('CREATE TABLE parent (id INT PRIMARY KEY)');
     await root.query('CREATE TABLE child (id INT, FOREIGN KEY (id) REFERENCES parent (id))');
-    const client = await RawClient.open(proxy, { schema });
+    await using client = await RawClient.open(proxy, { schema });
     forgetsToCut = 2;
     const { results } = await client.query('DROP TABLE parent');
     expect(results.map(({ kind }) => kind)).toEqual(['err']);
     await settled();
     // It may be forgotten twice.
     expect(forgetsToCut).toBeLessThanOrEqual(-1);
-    await client.quit();
     await root.query('DROP TABLE child, parent');
   });
 });

@@ -7,14 +7,7 @@
  */
 import { copyFile, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Collecting, Held } from '../collector/collecting.js';
-import {
-  beforeEachStep,
-  holdTable,
-  serverTime,
-  startCollecting,
-  whereIs,
-} from '../collector/collecting.js';
+import * as rig from '../collector/collecting.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { query } from '../support/servers.js';
@@ -31,50 +24,46 @@ onServers('tables that lack a file on $name', (server, on) => {
   const client = on.each.client({ to: proxy, schema });
 
   const folderOf = async (name: string) => join(...(await root.column('SELECT @@datadir')), name);
-  const linesOf = ({ said }: Collecting, { id }: Held) =>
-    said.filter(
-      ({ fields, message }) => fields['id'] === id && message.startsWith('left a held table'),
-    );
+  const linesOf = ({ said }: rig.Collecting, { id }: rig.Held) =>
+    said.filter((one) => one.fields['id'] === id && one.message.startsWith('left a held table'));
 
   // MySQL 8.0 and later have one dictionary, in the engine.
   if (server.name !== 'mysql-9.7') {
     testOnEach('a table that its engine has lost is dropped when it is due', async () => {
-      const like = await holdTable(server, { dueInSeconds: 3_600 });
+      const like = await rig.holdTable(server, { dueInSeconds: 3_600 });
       const id = like.id.replace(/.{4}$/, 'abcd');
-      const due = (await serverTime(server, -5)).toISOString().replace(/\.\d+|\D/g, '');
+      const due = (await rig.serverTime(server, -5)).toISOString().replace(/\.\d+|\D/g, '');
       const name = `_vt_HOLD_${id}_${due}`;
       await query(server, 'FLUSH TABLES');
       const folder = await folderOf('_undrop');
       await copyFile(join(folder, `${like.name}.frm`), join(folder, `${name}.frm`));
-      expect(await whereIs(server, id)).toEqual([`_undrop.${name}`]);
-      const collecting = startCollecting(server);
-      await until(async () => (await whereIs(server, id)).length === 0, 'it is dropped');
-      await until(
-        () => collecting.said.some(({ fields }) => fields['event'] === 'removal'),
-        'said',
-      );
+      expect(await rig.whereIs(server, id)).toEqual([`_undrop.${name}`]);
+      const collecting = rig.startCollecting(server);
+      const { said } = collecting;
+      await until(async () => (await rig.whereIs(server, id)).length === 0, 'it is dropped');
+      await until(() => said.some(({ fields }) => fields['event'] === 'removal'), 'said');
       await collecting.stop();
       expect(linesOf(collecting, { ...like, id })).toEqual([]);
-      expect(await whereIs(server, like.id)).toHaveLength(1);
+      expect(await rig.whereIs(server, like.id)).toHaveLength(1);
       await query(server, `DROP TABLE ${like.quoted}`);
     });
   }
 
   testOnEach('a table of which a file is missing is left, and is in the log once', async () => {
     const definition = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=MyISAM';
-    const held = await holdTable(server, { definition, dueInSeconds: 3 });
+    const held = await rig.holdTable(server, { definition, dueInSeconds: 3 });
     await query(server, 'FLUSH TABLES');
     await unlink(join(await folderOf('_undrop'), `${held.name}.MYI`));
     let tries = 0;
-    const collecting = startCollecting(server, { lifecycle: ['HOLD', 'DROP'] }, (pool) =>
-      beforeEachStep(pool, async (quoted) => {
+    const collecting = rig.startCollecting(server, { lifecycle: ['HOLD', 'DROP'] }, (pool) =>
+      rig.beforeEachStep(pool, async (quoted) => {
         if (quoted.includes(held.name)) tries++;
       }),
     );
     await until(() => tries > 3, 'it was tried again');
     await collecting.stop();
     expect(linesOf(collecting, held)).toHaveLength(1);
-    expect(await whereIs(server, held.id)).toHaveLength(1);
+    expect(await rig.whereIs(server, held.id)).toHaveLength(1);
     await query(server, `DROP TABLE IF EXISTS ${held.quoted}`);
   });
 

@@ -112,10 +112,9 @@ onServers('a managed account on $name', (server, on) => {
 
   test('a table with them is held as any other, and nothing tries to make them', async () => {
     await using log = await generalLog(server);
-    const session = await client(server.user, server.password, name);
+    await using session = await client(server.user, server.password, name);
     const [row] = await select('EXPLAIN DROP TABLE t', session);
     const [ok] = await session.query<ResultSetHeader>('DROP TABLE t');
-    await session.end();
     for (const said of [String(row?.['What']), ok.info]) {
       expect(said).toContain('its triggers come back by UNDROP of a user who may create them');
     }
@@ -129,7 +128,7 @@ onServers('a managed account on $name', (server, on) => {
 
   test('a session whose user may makes them as they were, and keeps its settings', async () => {
     const before = await shown();
-    const session = await client(server.user, server.password, name);
+    await using session = await client(server.user, server.password, name);
     const settings = `SELECT @@sql_mode, @@character_set_client, @@collation_connection,
       @@character_set_results, @@lock_wait_timeout, DATABASE()`;
     await session.query("SET NAMES latin1 COLLATE latin1_bin, sql_mode = 'ANSI_QUOTES'");
@@ -137,23 +136,18 @@ onServers('a managed account on $name', (server, on) => {
     await session.query('DROP TABLE t');
     const [ok] = await session.query('UNDROP TABLE t');
     expect(ok).toMatchObject({ warningStatus: 0 });
-    expect(await select(settings, session)).toEqual(own);
-    await session.end();
-    expect(await shown()).toEqual(before);
+    expect([await select(settings, session), await shown()]).toEqual([own, before]);
     expect(await ledgerRowOf(root, { schema: name, table: 't' })).toMatchObject({ todo: null });
     await run(`INSERT INTO ${name}.t VALUES (3, 'x')`);
     const [row] = await select(`SELECT v FROM ${name}.t WHERE id = 3`);
-    expect(row).toEqual({ v: isOld ? 'x2' : 'x12' });
-    expect((await status()).code).toBe(0);
+    expect([row, (await status()).code]).toEqual([{ v: isOld ? 'x2' : 'x12' }, 0]);
   });
 
   test('so does one without a default schema', async () => {
-    const session = await client();
+    await using session = await client();
     await say([`DROP TABLE ${name}.t`, `UNDROP TABLE ${name}.t TO ${name}.u`], session);
     const [{ db } = { db: '' }] = await select('SELECT DATABASE() AS db', session);
-    await session.end();
-    expect(db).toBe(null);
-    expect(await names()).toEqual(OTHERS);
+    expect([db, await names()]).toEqual([null, OTHERS]);
     await run(`INSERT INTO ${name}.u VALUES (3, 'x')`);
     const [row] = await select(`SELECT v FROM ${name}.u WHERE id = 3`);
     expect(row).toEqual({ v: isOld ? 'x2' : 'x12' });
@@ -164,9 +158,8 @@ onServers('a managed account on $name', (server, on) => {
   });
 
   test('where the user may not, a warning and the status name them until they are back', async () => {
-    const session = await client('mt_plain', 'plain', name);
+    await using session = await client('mt_plain', 'plain', name);
     const warning = await say(['DROP TABLE t', 'UNDROP TABLE t'], session);
-    await session.end();
     expect(warning).toContain(`${name}.t: without its triggers ${inOrder}`);
     const id = String((await outcome())?.['id']);
     expect(warning).toContain(`undrop show --sql ${id}`);
@@ -179,8 +172,7 @@ onServers('a managed account on $name', (server, on) => {
     const plain = dumpTools(server).client as CliName;
     const how = connectionOptions(plain);
     const made = await runClient(plain, server, how, { input: script.stdout });
-    expect([made.code, made.stderr]).toEqual([0, '']);
-    expect(await names()).toEqual(OTHERS);
+    expect([[made.code, made.stderr], await names()]).toEqual([[0, ''], OTHERS]);
     expect((await status()).code).toBe(0);
   });
 
@@ -198,8 +190,7 @@ onServers('a managed account on $name', (server, on) => {
       expect.stringContaining(`  ${name}.t: ${lacks}; UNDROP TABLE ${name}.t adds them: `),
     ]);
     expect(stderr).toContain('with the tier full (`undrop init --tier full`)');
-    expect(await say([`UNDROP TABLE ${name}.t`])).toBe('');
-    expect(await shown()).toEqual(before);
+    expect([await say([`UNDROP TABLE ${name}.t`]), await shown()]).toEqual(['', before]);
     expect((await status()).code).toBe(0);
     const doctor = await runUndrop(server, ['doctor'], own);
     expect(doctor.stdout).toContain('the tier full restores them: `undrop init --tier full`');
@@ -223,17 +214,15 @@ onServers('a managed account on $name', (server, on) => {
       return true;
     });
     await using tapped = await proxyInFront({ ...managed, ...tap });
-    const session = await connect(
+    await using session = await connect(
       { ...tapped, user: 'mt_plain', password: 'plain' },
       { database: name },
     );
     const warning = await say(['DROP TABLE t', 'UNDROP TABLE t'], session);
-    await session.end();
     expect(warning).toContain(`${name}.t: without its triggers ${inOrder}`);
     expect(todos).toEqual(['restoring']);
     expect(await row()).toMatchObject({ state: 'restored', todo: 'triggers' });
-    expect(await say([`UNDROP TABLE ${name}.t`])).toBe('');
-    expect(await names()).toEqual(OTHERS);
+    expect([await say([`UNDROP TABLE ${name}.t`]), await names()]).toEqual(['', OTHERS]);
   });
 
   test('a table that was created after such a restore gets none of them', async () => {
@@ -245,20 +234,16 @@ onServers('a managed account on $name', (server, on) => {
       await outcome();
     }
     expect((await status()).stdout).not.toContain('lacks');
-    expect(await say(['UNDROP TABLE t'])).toBe('');
-    expect(await names()).toEqual([]);
+    expect([await say(['UNDROP TABLE t']), await names()]).toEqual(['', []]);
   });
 
   test('one whose name another has taken is not asked of the server, and not waited for', async () => {
     await say(['DROP TABLE t']);
     await outcome();
-    await run(
-      `CREATE TRIGGER ${name}.first BEFORE INSERT ON ${name}.plain FOR EACH ROW SET @x = 1`,
-    );
-    const log = await generalLog(server);
+    await run(`CREATE TRIGGER ${name}.first BEFORE INSERT ON ${name}.plain FOR EACH ROW DO 1`);
+    await using log = await generalLog(server);
     const { triggers } = await restored(server, `${name}.t`);
     const sent = (await log.read()).map(({ text }) => text);
-    await log.stop();
     const problems = triggers.flatMap(({ name: trigger, problem }) => (problem ? [trigger] : []));
     expect(problems).toEqual(['first']);
     expect(sent.filter((text) => /^CREATE .*TRIGGER.*first/im.test(text))).toEqual([]);
@@ -270,17 +255,11 @@ onServers('a managed account on $name', (server, on) => {
     const reader = await connect(server, { database: name });
     await run(`CREATE VIEW ${name}.seen AS SELECT 1 AS one`);
     await reader.run('BEGIN', 'SELECT * FROM seen');
-    const session = await client(server.user, server.password, name);
+    await using session = await client(server.user, server.password, name);
     await session.query('SET lock_wait_timeout = 1');
-    const failed = await session.query(`DROP DATABASE ${name}`).then(
-      () => null,
-      ({ errno }: { errno: number }) => errno,
-    );
+    const failed = await session.errnoOf(`DROP DATABASE ${name}`);
     await reader.end();
-    await session.end();
-    expect(failed).toBe(1205);
-    expect(await shown()).toEqual(before);
-    expect((await status()).code).toBe(0);
+    expect([failed, await shown(), (await status()).code]).toEqual([1205, before, 0]);
   });
 
   test('with the binary log they stay where DROP TRIGGER takes SUPER, and the drop says what to do', async () => {
@@ -293,9 +272,8 @@ onServers('a managed account on $name', (server, on) => {
       expect(held?.['relocated']).toBe(isNew ? 1 : 0);
       expect(held?.['todo']).toBe(isNew ? null : 'blocked_by_triggers');
       await runUndrop(server, ['restore', `${name}.t`], own);
-      const session = await client();
+      await using session = await client();
       const [explained] = await select(`EXPLAIN DROP DATABASE ${name}`, session);
-      await session.end();
       const dropped = await say([`DROP DATABASE ${name}`]).catch(({ message }: Error) => message);
       if (isNew) return;
       expect(explained?.['What']).toMatch(
@@ -315,45 +293,38 @@ onServers('a managed account on $name', (server, on) => {
     await until(async () => (await select(isOpen)).length === 0, 'the drop is recorded');
   };
 
-  testOnEach(
-    'a user who may creates all of a schema, and keeps the session’s settings',
-    async () => {
-      await fillRentalShop(server, shop.name, other);
-      const before = await dumpOf(server, shop.name);
-      await using session = await client();
-      await session.query("SET NAMES latin1 COLLATE latin1_bin, sql_mode = 'ANSI_QUOTES'");
-      await session.query("SET time_zone = '-03:30'");
-      const settings = `SELECT @@sql_mode, @@character_set_client, @@collation_connection,
-      @@time_zone, @@lock_wait_timeout, DATABASE()`;
-      await session.query(`USE ${other}`);
-      const its = await session.rows(settings);
-      await dropShop(session);
-      const [ok] = await session.query<ResultSetHeader>(`UNDROP DATABASE ${shop.name}`);
-      expect(await say([], session)).toBe('');
-      expect(ok.info).toContain(`Restored ${shop.name}`);
-      expect(await session.rows(settings)).toEqual(its);
-      expect(await dumpOf(server, shop.name)).toEqual(before);
-    },
-  );
+  testOnEach('a user who may creates all of a schema, and keeps the settings', async () => {
+    await fillRentalShop(server, shop.name, other);
+    const before = await dumpOf(server, shop.name);
+    await using session = await client();
+    await session.query("SET NAMES latin1 COLLATE latin1_bin, sql_mode = 'ANSI_QUOTES'");
+    await session.query("SET time_zone = '-03:30'");
+    const settings = `SELECT @@sql_mode, @@character_set_client, @@collation_connection,
+    @@time_zone, @@lock_wait_timeout, DATABASE()`;
+    await session.query(`USE ${other}`);
+    const its = await session.rows(settings);
+    await dropShop(session);
+    const [ok] = await session.query<ResultSetHeader>(`UNDROP DATABASE ${shop.name}`);
+    expect(await say([], session)).toBe('');
+    expect(ok.info).toContain(`Restored ${shop.name}`);
+    expect([await session.rows(settings), await dumpOf(server, shop.name)]).toEqual([its, before]);
+  });
 
-  testOnEach(
-    'the command exits with 1, and the UNDROP DATABASE that it names adds the rest',
-    async () => {
-      await fillRentalShop(server, shop.name, other);
-      const before = await dumpOf(server, shop.name);
-      await using session = await client(OWNER.user, OWNER.password);
-      await dropShop(session);
-      const { code, stdout } = await runUndrop(server, ['restore', '--schema', shop.name], own);
-      expect([code, stdout]).toEqual([1, expect.stringContaining(`Restored in part ${shop.name}`)]);
-      expect(stdout).toContain('VIEW z_films: ');
-      expect(stdout).toContain('UNDROP DATABASE adds them: through undrop, by a user who may');
-      const lacks = new RegExp(`schema ${shop.name} is not restored whole: without .*VIEW z_films`);
-      expect(await status()).toMatchObject({ code: 1, stdout: expect.stringMatching(lacks) });
-      expect(await say([`USE ${shop.name}`, `UNDROP DATABASE ${shop.name}`], session)).toBe('');
-      expect((await status()).stdout).not.toContain(shop.name);
-      expect(await dumpOf(server, shop.name)).toEqual(before);
-    },
-  );
+  testOnEach('the command exits with 1, and the UNDROP that it names adds the rest', async () => {
+    await fillRentalShop(server, shop.name, other);
+    const before = await dumpOf(server, shop.name);
+    await using session = await client(OWNER.user, OWNER.password);
+    await dropShop(session);
+    const { code, stdout } = await runUndrop(server, ['restore', '--schema', shop.name], own);
+    expect([code, stdout]).toEqual([1, expect.stringContaining(`Restored in part ${shop.name}`)]);
+    expect(stdout).toContain('VIEW z_films: ');
+    expect(stdout).toContain('UNDROP DATABASE adds them: through undrop, by a user who may');
+    const lacks = new RegExp(`schema ${shop.name} is not restored whole: without .*VIEW z_films`);
+    expect(await status()).toMatchObject({ code: 1, stdout: expect.stringMatching(lacks) });
+    expect(await say([`USE ${shop.name}`, `UNDROP DATABASE ${shop.name}`], session)).toBe('');
+    expect((await status()).stdout).not.toContain(shop.name);
+    expect(await dumpOf(server, shop.name)).toEqual(before);
+  });
 
   testOnEach('a user with less creates what is his own, and is told what is missing', async () => {
     const definer = "DEFINER = 'mt_plain'@'%'";
@@ -397,41 +368,38 @@ onServers('a managed account on $name', (server, on) => {
     expect(error?.message).toMatch(/^UNDROP_PARTLY: 1 of 2 tables .*t exists.* VIEW roots: /);
   });
 
-  testOnEach(
-    'a repeated UNDROP leaves other tables of those names as they are, and names them',
-    async () => {
-      const { name } = shop;
-      const acts = (table: string) =>
-        `CREATE TRIGGER ${table}_acts BEFORE INSERT ON ${table} FOR EACH ROW SET @x = 1`;
-      await run(
-        `USE ${name}`,
-        'CREATE TABLE p (id INT PRIMARY KEY)',
-        `CREATE TABLE t (id BIGINT PRIMARY KEY, pid INT, KEY led (pid),
-        CONSTRAINT led FOREIGN KEY (pid) REFERENCES p (id))`,
-        'CREATE TABLE gone (id INT)',
-        'CREATE TABLE past (id INT)',
-        ...['t', 'past', 'p'].map(acts),
-        'USE mysql',
-      );
-      await using session = await client('mt_plain', 'plain');
-      await dropShop(session);
-      await session.query(`UNDROP DATABASE ${name}`);
-      expect(await say([], session)).toContain('without its triggers');
-      const isLater = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
-      HAVING MAX(ended_at) < UTC_TIMESTAMP()`;
-      await until(async () => (await root.rows(isLater)).length > 0, 'the next second');
-      await session.query(`DROP TABLE ${name}.t, ${name}.gone`);
-      await session.query(`CREATE TABLE ${name}.t (id BIGINT PRIMARY KEY, pid INT, other TEXT)`);
-      await run(`DROP TABLE ${name}.past`, `CREATE TABLE ${name}.past (other INT)`);
-      await using admin = await client();
-      const error = await admin.errorOf(`UNDROP DATABASE ${name}`);
-      expect(error?.message).toMatch(/^UNDROP_PARTLY: 3 of 4 tables /);
-      for (const table of ['t', 'gone']) {
-        expect(error?.message).toContain(`${table}: it was dropped again, as `);
-      }
-      expect(error?.message).toContain('past: it was restored before, and altered, renamed or');
-      expect(await root.show(`${name}.t`)).not.toContain('FOREIGN KEY');
-      expect(await root.column(`SHOW TRIGGERS FROM ${name}`)).toEqual(['p_acts']);
-    },
-  );
+  testOnEach('a repeated UNDROP leaves others of those names, and names them', async () => {
+    const { name } = shop;
+    const acts = (table: string) =>
+      `CREATE TRIGGER ${table}_acts BEFORE INSERT ON ${table} FOR EACH ROW SET @x = 1`;
+    await run(
+      `USE ${name}`,
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      `CREATE TABLE t (id BIGINT PRIMARY KEY, pid INT, KEY led (pid),
+      CONSTRAINT led FOREIGN KEY (pid) REFERENCES p (id))`,
+      'CREATE TABLE gone (id INT)',
+      'CREATE TABLE past (id INT)',
+      ...['t', 'past', 'p'].map(acts),
+      'USE mysql',
+    );
+    await using session = await client('mt_plain', 'plain');
+    await dropShop(session);
+    await session.query(`UNDROP DATABASE ${name}`);
+    expect(await say([], session)).toContain('without its triggers');
+    const isLater = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
+    HAVING MAX(ended_at) < UTC_TIMESTAMP()`;
+    await until(async () => (await root.rows(isLater)).length > 0, 'the next second');
+    await session.query(`DROP TABLE ${name}.t, ${name}.gone`);
+    await session.query(`CREATE TABLE ${name}.t (id BIGINT PRIMARY KEY, pid INT, other TEXT)`);
+    await run(`DROP TABLE ${name}.past`, `CREATE TABLE ${name}.past (other INT)`);
+    await using admin = await client();
+    const error = await admin.errorOf(`UNDROP DATABASE ${name}`);
+    expect(error?.message).toMatch(/^UNDROP_PARTLY: 3 of 4 tables /);
+    for (const table of ['t', 'gone']) {
+      expect(error?.message).toContain(`${table}: it was dropped again, as `);
+    }
+    expect(error?.message).toContain('past: it was restored before, and altered, renamed or');
+    expect(await root.show(`${name}.t`)).not.toContain('FOREIGN KEY');
+    expect(await root.column(`SHOW TRIGGERS FROM ${name}`)).toEqual(['p_acts']);
+  });
 });

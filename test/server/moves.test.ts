@@ -34,8 +34,7 @@ onServers('tables on their way on $name', (server, on) => {
   const own = ownSession(server, on);
 
   beforeEach(async () => {
-    await own.session.query('CREATE TABLE t (a INT PRIMARY KEY)');
-    await own.session.query('INSERT INTO t VALUES (1), (2)');
+    await own.session.run('CREATE TABLE t (a INT PRIMARY KEY)', 'INSERT INTO t VALUES (1), (2)');
   });
 
   /** False: one of them is no longer there. */
@@ -109,22 +108,20 @@ onServers('tables on their way on $name', (server, on) => {
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
   });
 
-  test.each(['before statement', 'before answer'] as const)(
-    'intents come to the same end if the connection that has them breaks %s',
-    async (moment) => {
-      let breaks = 0;
-      await using tap = await wireTap(server, (event) => {
-        const isTakeOver = event.moment === moment && event.command.includes('undrop take-over ');
-        return isTakeOver && breaks++ === 0 ? 'cut' : true;
-      });
-      await using proxy = await proxyInFront(tap);
-      await using client = await RawClient.open(proxy, { schema: own.schema.name });
-      const { results } = await client.query('DROP TABLE t');
-      expect({ breaks, results }).toMatchObject({ breaks: 1, results: [{ kind: 'ok' }] });
-      await until(async () => (await heldRows(server, own.schema.name))['t'] === 2, 'it is held');
-      expect(await rowCounts(server, own.schema.name)).toEqual({});
-    },
-  );
+  const MOMENTS = ['before statement', 'before answer'] as const;
+  test.each(MOMENTS)('intents come to one end if their connection breaks %s', async (moment) => {
+    let breaks = 0;
+    await using tap = await wireTap(server, (event) => {
+      const isTakeOver = event.moment === moment && event.command.includes('undrop take-over ');
+      return isTakeOver && breaks++ === 0 ? 'cut' : true;
+    });
+    await using proxy = await proxyInFront(tap);
+    await using client = await RawClient.open(proxy, { schema: own.schema.name });
+    const { results } = await client.query('DROP TABLE t');
+    expect({ breaks, results }).toMatchObject({ breaks: 1, results: [{ kind: 'ok' }] });
+    await until(async () => (await heldRows(server, own.schema.name))['t'] === 2, 'it is held');
+    expect(await rowCounts(server, own.schema.name)).toEqual({});
+  });
 
   test('intents end with the drop if the session breaks before its outcome', async () => {
     let [isSevered, isReleased] = [false, false];
@@ -189,31 +186,28 @@ onServers('tables on their way on $name', (server, on) => {
   const pairs = Object.keys(WAYS).flatMap((way) =>
     Object.keys(TOUCHED).map((who) => [way, who] as unknown as Pair),
   );
-  test.each(pairs)(
-    '%s between two looks: what they hold is not touched by %s',
-    async (way, who) => {
-      const ids = await away();
-      const pool = poolOn(server, 2);
-      try {
-        const letThrough = await WAYS[way](ids, pool);
-        let isPassedOn = false;
-        const between = tappedPool(own.pool, async (send, texts) => {
-          if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
-            isPassedOn = true;
-            await letThrough();
-          }
-          return send();
-        });
-        const touched = await TOUCHED[who](between);
-        expect({ isPassedOn, touched }).toEqual({ isPassedOn: true, touched: [] });
-      } finally {
-        await pool.dispose();
-      }
-      // When that owner is gone as well, it is.
-      await own.die();
-      await until(async () => (await TOUCHED[who](own.pool)).length > 0, `${who} has it`);
-    },
-  );
+  test.each(pairs)('%s between two looks: what they hold is left alone by %s', async (way, who) => {
+    const ids = await away();
+    const pool = poolOn(server, 2);
+    try {
+      const letThrough = await WAYS[way](ids, pool);
+      let isPassedOn = false;
+      const between = tappedPool(own.pool, async (send, texts) => {
+        if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
+          isPassedOn = true;
+          await letThrough();
+        }
+        return send();
+      });
+      const touched = await TOUCHED[who](between);
+      expect({ isPassedOn, touched }).toEqual({ isPassedOn: true, touched: [] });
+    } finally {
+      await pool.dispose();
+    }
+    // When that owner is gone as well, it is.
+    await own.die();
+    await until(async () => (await TOUCHED[who](own.pool)).length > 0, `${who} has it`);
+  });
 
   function move(drop: UserDrop): Promise<readonly Relocation[]> {
     const tables = drop.facts.tables.map(({ id, table }, index) => {

@@ -47,11 +47,8 @@ onServers('races on one name on $name', (server, on) => {
   const client = (database?: string) =>
     connect({ ...proxy, ...login }, database === undefined ? {} : { database });
   /** The server's or undrop's refusal is an answer as well. */
-  const answerTo = (session: Session, text: string) =>
-    session.query(text).then(
-      () => 'ok',
-      (error: Error) => error.message.slice(0, 200),
-    );
+  const answerTo = async (session: Session, text: string) =>
+    (await session.errorOf(text))?.message.slice(0, 200) ?? 'ok';
   const isThere = async (schema: string) =>
     (await root.rows(`SHOW DATABASES LIKE '${schema}'`)).length > 0;
   const isLive = async (schema: string) => (await root.tables(schema)).includes('t');
@@ -74,10 +71,9 @@ onServers('races on one name on $name', (server, on) => {
 
   /** What the live table lacks. */
   async function missingIn(schema: string, hasTrigger: boolean): Promise<readonly string[]> {
-    const keys = await root.column(
-      `SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
-       WHERE CONSTRAINT_SCHEMA = '${schema}' AND TABLE_NAME = 't'`,
-    );
+    const keys = await root.column(`SELECT CONSTRAINT_NAME
+      FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '${schema}'
+      AND TABLE_NAME = 't'`);
     const triggers = await root.column(`SHOW TRIGGERS FROM ${schema} LIKE 't'`);
     const shown = await root.show(`${schema}.t`);
     return [
@@ -133,10 +129,8 @@ onServers('races on one name on $name', (server, on) => {
       if (missing.length > 0 && told === '') return `${what}: the schema lacks ${missing.join()}`;
     }
     // Each that is held has its turn as the live one.
-    const ids = await root.column(
-      `SELECT id FROM _undrop.ledger WHERE schema_name = '${schema}' AND table_name = 't'
-       AND kind = 'base' AND state = 'HOLD' ORDER BY id DESC`,
-    );
+    const ids = await root.column(`SELECT id FROM _undrop.ledger WHERE schema_name = '${schema}'
+      AND table_name = 't' AND kind = 'base' AND state = 'HOLD' ORDER BY id DESC`);
     if (await isLive(schema)) counts.add(await root.count(`${schema}.t`));
     for (const id of ids) {
       const swap = (await isLive(schema)) ? ' SWAP' : '';

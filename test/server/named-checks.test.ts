@@ -134,23 +134,21 @@ onServers('named CHECKs on $name', (server, on) => {
     await until('the ledger says so', async () => (await live()).length === 1);
   });
 
-  test.each(['before statement', 'before answer'] as const)(
-    'what a proxy that dies %s of the one that takes its CHECK off left is completed',
-    async (moment) => {
-      if (!collides) return;
-      await makeAndDrop(1);
-      await make(2);
-      const dies = { schema: schema.name, moment, words: 'DROP CHECK' };
-      await sayToDying(server, 'DROP TABLE t', dies);
-      await using _next = await proxyInFront(server);
-      await outcomesAreWritten(2);
-      expect(await rowsHeld()).toEqual([1, 2]);
-      // Its name is free.
-      await root.run('CREATE TABLE t (id INT, CONSTRAINT positive CHECK (id > 0))', 'DROP TABLE t');
-      const { id = '' } = (await held())[1] ?? {};
-      expect((await restored(server, id)).checks).toMatchObject([{ problem: null }]);
-    },
-  );
+  const MOMENTS = ['before statement', 'before answer'] as const;
+  test.each(MOMENTS)('a proxy dies %s of taking its CHECK off: it is completed', async (moment) => {
+    if (!collides) return;
+    await makeAndDrop(1);
+    await make(2);
+    const dies = { schema: schema.name, moment, words: 'DROP CHECK' };
+    await sayToDying(server, 'DROP TABLE t', dies);
+    await using _next = await proxyInFront(server);
+    await outcomesAreWritten(2);
+    expect(await rowsHeld()).toEqual([1, 2]);
+    // Its name is free.
+    await root.run('CREATE TABLE t (id INT, CONSTRAINT positive CHECK (id > 0))', 'DROP TABLE t');
+    const { id = '' } = (await held())[1] ?? {};
+    expect((await restored(server, id)).checks).toMatchObject([{ problem: null }]);
+  });
 
   test('sessions at once make and drop one', async () => {
     const sessions = Array.from({ length: 4 }, async (_, index) => {

@@ -81,11 +81,9 @@ onServers('another parent on $name', (server, on) => {
 
   const say = (...texts: readonly string[]) => sayTo(proxy, { schema: schema.name, texts });
   const keysOf = async (table: string) => {
-    const rows = await direct.rows(
-      `SELECT CONSTRAINT_NAME AS name FROM information_schema.TABLE_CONSTRAINTS
-       WHERE TABLE_SCHEMA = '${schema.name}' AND TABLE_NAME = '${table}'
-         AND CONSTRAINT_TYPE = 'FOREIGN KEY' ORDER BY 1`,
-    );
+    const rows = await direct.rows(`SELECT CONSTRAINT_NAME AS name
+      FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = '${schema.name}'
+      AND TABLE_NAME = '${table}' AND CONSTRAINT_TYPE = 'FOREIGN KEY' ORDER BY 1`);
     return rows.map(({ name }) => String(name));
   };
   /** The newest drop of the table. */

@@ -20,10 +20,9 @@ onServers('partitions on $name', (server, on) => {
   const numbers = new NumberTables(root, schema);
 
   async function make(table: string): Promise<void> {
-    await root.query(
-      `CREATE TABLE ${table} (v INT) PARTITION BY RANGE (v) (PARTITION p0 VALUES LESS THAN (10),
-       PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30))`,
-    );
+    await root.query(`CREATE TABLE ${table} (v INT) PARTITION BY RANGE (v) (PARTITION p0
+      VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20), PARTITION p2
+      VALUES LESS THAN (30))`);
     await numbers.fill(table, 1, 11, 21);
   }
 
@@ -83,14 +82,12 @@ onServers('partitions on $name', (server, on) => {
 
   test('that an earlier version held are tables like others', async () => {
     const { id, name } = await holdTable(server, { dueInSeconds: 3_600 });
-    await root.query(
-      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name, kind,
-         dropped_at, user_name, client_address, statement_text, hold_until, state, state_since,
-         hold_schema, hold_name, relocated)
-       VALUES ('${id}', '${id}', 'test', 1, '${schema}', 't#p1', 'partition', UTC_TIMESTAMP(),
-         'root', '127.0.0.1', 'ALTER TABLE t DROP PARTITION p1',
-         UTC_TIMESTAMP() + INTERVAL 1 HOUR, 'HOLD', UTC_TIMESTAMP(), '_undrop', '${name}', 1)`,
-    );
+    await root.query(`INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name,
+      table_name, kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
+      state_since, hold_schema, hold_name, relocated) VALUES ('${id}', '${id}', 'test', 1,
+      '${schema}', 't#p1', 'partition', UTC_TIMESTAMP(), 'root', '127.0.0.1',
+      'ALTER TABLE t DROP PARTITION p1', UTC_TIMESTAMP() + INTERVAL 1 HOUR, 'HOLD', UTC_TIMESTAMP(),
+      '_undrop', '${name}', 1)`);
     const [listed] = await client.rows(`SHOW DROPPED TABLES FROM ${schema}`);
     expect(listed?.slice(1, 3)).toEqual([schema, 't#p1']);
     await client.run(['UNDROP TABLE `t#p1`']);

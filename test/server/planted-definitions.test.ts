@@ -43,10 +43,7 @@ onServers('planted definitions on $name', (server, on) => {
   const eve = { user: 'planted_eve', password: '' };
   const admins = { user: server.user, password: server.password };
   const managed: Target = { ...server, user: MANAGED, password: SERVICE_ACCOUNT.password };
-  const proxies = {
-    full: on.proxy(),
-    managed: on.proxy({}, { upstream: managed }),
-  };
+  const proxies = { full: on.proxy(), managed: on.proxy({}, { upstream: managed }) };
   const schema = on.each.schema('pl');
   const isThere = () => root.rows("SHOW TABLES FROM planted_shop LIKE 'orders'");
   const shown = async () => {
@@ -57,8 +54,7 @@ onServers('planted definitions on $name', (server, on) => {
   test.each([['full'], ['managed']] as const)('a view of sjis, tier %s', async (tier) => {
     const proxy = proxies[tier];
     await using client = await RawClient.open({ ...proxy, ...eve }, { schema: schema.name });
-    await client.query('SET NAMES sjis');
-    await client.query(AS_TWO);
+    for (const text of ['SET NAMES sjis', AS_TWO]) await client.query(text);
     const before = await shown();
     expect(before[1]).toBe('sjis');
     await client.query(`DROP DATABASE ${schema.name}`);
@@ -75,8 +71,7 @@ onServers('planted definitions on $name', (server, on) => {
     await client.query(Buffer.from(text, 'latin1'));
     const value = () => root.rows(`SELECT HEX(${schema.name}.f()) AS f`);
     const before = await value();
-    await client.query(`DROP DATABASE ${schema.name}`);
-    await client.query(`UNDROP DATABASE ${schema.name}`);
+    await client.run([`DROP DATABASE ${schema.name}`, `UNDROP DATABASE ${schema.name}`]);
     expect(await value()).toEqual(before);
   });
 
@@ -132,8 +127,7 @@ BEFORE INSERT ON t FOR EACH ROW SET @a = 1`,
     await root.query('DROP DATABASE planted_gone');
     await admin.query(`UNDROP DATABASE ${schema.name}`);
     expect(await admin.rows('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-    await admin.query(`USE ${schema.name}`);
-    await admin.query(`UNDROP DATABASE ${schema.name}`);
+    await admin.run(`USE ${schema.name}`, `UNDROP DATABASE ${schema.name}`);
     expect(await root.rows(`SELECT one FROM ${schema.name}.w`)).toEqual([{ one: 1 }]);
   });
 });

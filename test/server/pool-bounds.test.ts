@@ -3,6 +3,7 @@
  * that were replaced included; and how they end: with a goodbye, as servers count and log others.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asking } from '../support/asking.js';
 import { onServersAtOnce } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';
@@ -55,10 +56,7 @@ onServersAtOnce('service connections on $name', (server, on) => {
   });
 });
 
-async function countAll(server: TestServer): Promise<number> {
-  const [row] = await query<{ n: number }>(server, COUNT);
-  return Number(row?.n);
-}
+const countAll = async (server: TestServer) => Number(await asking(server).cell(COUNT));
 
 const COUNT = `SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST
   WHERE USER = '${SERVICE_ACCOUNT.user}'`;

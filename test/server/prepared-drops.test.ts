@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { describeAnswer } from '../support/native-case.js';
 import { onServers } from '../support/on-servers.js';
-import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { generalLog, query, type Target } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { openTwoSchemas } from '../support/two-schemas.js';
@@ -32,30 +32,17 @@ class Speaker {
   /** The id, or one that nobody has. */
   async prepare(text: string | Buffer): Promise<number> {
     const { id, answer } = await this.#client.prepare(text);
-    const [first] = answer.packets;
-    if (id !== null && first !== undefined) {
-      const payload = Buffer.from(first.payload).fill(0, 1, 5);
-      this.#note({ ...answer, packets: [{ ...first, payload }, ...answer.packets.slice(1)] });
-    } else this.#note(answer);
+    this.#note(id === null ? answer : withoutId(answer));
     return id ?? 0x7fff_fff0;
   }
 
-  /** Of a text without columns and parameters, among several commands that were told. */
+  /** Among several commands that were told. */
   async answerOfPrepare(): Promise<void> {
-    const { packets, results } = await this.#client.answer();
-    const masked = packets.map(({ sequenceId, payload }) => ({
-      sequenceId,
-      payload: Buffer.from(payload).fill(0, 1, 5),
-    }));
-    this.#note({ packets: masked, results });
+    this.#note(withoutId(await this.#client.answer()));
   }
 
-  async execute(id: number, flags = 0): Promise<void> {
-    await this.command(EXECUTE, id, [flags, 1, 0, 0, 0]);
-  }
-
-  async command(command: number, id: number, rest: readonly number[] = []): Promise<void> {
-    this.#note(await this.#client.command(commandOn(command, id, rest)));
+  async execute(...ids: readonly number[]): Promise<void> {
+    for (const id of ids) this.#note(await this.#client.command(executing(id)));
   }
 
   /** Commands that have no answer. */
@@ -72,7 +59,7 @@ class Speaker {
     this.#note(await this.#client.answer());
   }
 
-  #note(answer: Parameters<typeof describeAnswer>[0]): void {
+  #note(answer: RawAnswer): void {
     const lines = describeAnswer(answer);
     this.heard.push(...lines.map((line) => line.replaceAll(/\(\d+\) given/g, '(id) given')));
   }
@@ -83,6 +70,16 @@ function commandOn(command: number, id: number, rest: readonly number[] = []): B
   head[0] = command;
   head.writeUInt32LE(id, 1);
   return Buffer.concat([head, Buffer.from(rest)]);
+}
+
+const executing = (id: number) => commandOn(EXECUTE, id, [0, 1, 0, 0, 0]);
+
+/** The answer to a PREPARE; its id is another each time. */
+function withoutId(answer: RawAnswer): RawAnswer {
+  const [first, ...rest] = answer.packets;
+  if (first === undefined) return answer;
+  const payload = Buffer.from(first.payload).fill(0, 1, 5);
+  return { ...answer, packets: [{ ...first, payload }, ...rest] };
 }
 
 interface Conversation {
@@ -101,6 +98,7 @@ function talk(name: string, ...parts: readonly [Have] | readonly [More, Have]): 
   return { name, have, ...more };
 }
 
+const UNTRACKED = { flags: CLIENT.DEPRECATE_EOF };
 const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
 
 const CONVERSATIONS: readonly Conversation[] = [
@@ -114,30 +112,21 @@ const CONVERSATIONS: readonly Conversation[] = [
       await speaker.say('SHOW WARNINGS', ...AGAIN);
     }
   }),
-  talk(
-    'the default schema is that of the PREPARE',
-    {
-      // With SESSION_TRACK: see the limitations.
-      flags: CLIENT.DEPRECATE_EOF,
-    },
-    async (speaker, other) => {
-      const id = await speaker.prepare('DROP TABLE a');
-      const qualified = await speaker.prepare(`DROP TABLE IF EXISTS ${other}.b, zz`);
-      await speaker.say(`USE ${other}`);
-      await speaker.execute(id);
-      await speaker.execute(id);
-      await speaker.execute(qualified);
-      await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', 'SHOW TABLES');
-    },
-  ),
+  // With SESSION_TRACK: see the limitations.
+  talk('the default schema is that of the PREPARE', UNTRACKED, async (speaker, other) => {
+    const id = await speaker.prepare('DROP TABLE a');
+    const qualified = await speaker.prepare(`DROP TABLE IF EXISTS ${other}.b, zz`);
+    await speaker.say(`USE ${other}`);
+    await speaker.execute(id, id, qualified);
+    await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', 'SHOW TABLES');
+  }),
   talk('a schema', async (speaker, other) => {
     const name = `${other}_x`;
     const texts = [`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (id INT)`];
     const id = await speaker.prepare(`DROP DATABASE ${name}`);
     await speaker.execute(id);
     await speaker.say('SHOW WARNINGS', ...texts);
-    await speaker.execute(id);
-    await speaker.execute(id);
+    await speaker.execute(id, id);
     // Where another is the default by then: see the limitations.
     await speaker.say('SHOW WARNINGS', ...texts, `USE ${name}`);
     const noted = await speaker.prepare(`DROP SCHEMA IF EXISTS \`${name}\``);
@@ -160,15 +149,13 @@ const CONVERSATIONS: readonly Conversation[] = [
     await speaker.say(...AGAIN, 'CREATE TEMPORARY TABLE a (x INT)');
     await speaker.execute(id);
     await speaker.say('SELECT COUNT(*) FROM a');
-    await speaker.execute(id);
-    await speaker.execute(id);
+    await speaker.execute(id, id);
   }),
   talk('a handle that was closed, and one that outlives it', async (speaker) => {
     const first = await speaker.prepare('DROP TABLE a');
     const second = await speaker.prepare('DROP TABLE b');
     speaker.tell(commandOn(CLOSE, first));
-    await speaker.execute(first);
-    await speaker.execute(second);
+    await speaker.execute(first, second);
     speaker.tell(commandOn(CLOSE, second), commandOn(CLOSE, second));
     await speaker.execute(second);
   }),
@@ -184,24 +171,17 @@ const CONVERSATIONS: readonly Conversation[] = [
     await speaker.say('ROLLBACK', 'SELECT COUNT(*) FROM b');
   }),
   talk('names in a charset that the session has left', async (speaker) => {
-    await speaker.say(
-      'SET NAMES utf8',
-      'CREATE TABLE `tü` (id INT)',
-      'INSERT INTO `tü` VALUES (1)',
-    );
-    await speaker.say('SET NAMES latin1');
+    await speaker.say('SET NAMES utf8', 'CREATE TABLE `tü` (id INT)');
+    await speaker.say('INSERT INTO `tü` VALUES (1)', 'SET NAMES latin1');
     const id = await speaker.prepare(Buffer.from('DROP TABLE `tü`', 'latin1'));
     await speaker.execute(id);
     await speaker.say('SET NAMES utf8mb4', 'CREATE TABLE `tü` (id INT)');
-    await speaker.execute(id);
-    await speaker.execute(id);
+    await speaker.execute(id, id);
   }),
   talk('an id that nobody prepared, and texts that are none', async (speaker) => {
-    await speaker.execute(0x7fff_ff00);
-    await speaker.execute(LAST_PREPARED);
-    await speaker.execute(await speaker.prepare('DROP TABLE a b c'));
-    await speaker.execute(await speaker.prepare('DROP TABLE a, a'));
-    await speaker.execute(await speaker.prepare('DROP TABLE ?'));
+    await speaker.execute(0x7fff_ff00, LAST_PREPARED);
+    const texts = ['DROP TABLE a b c', 'DROP TABLE a, a', 'DROP TABLE ?'];
+    for (const text of texts) await speaker.execute(await speaker.prepare(text));
   }),
   talk('what cannot be prepared so', async (speaker) => {
     await speaker.prepare("PREPARE p FROM 'DROP TABLE a'");
@@ -211,8 +191,7 @@ const CONVERSATIONS: readonly Conversation[] = [
   }),
   talk('the last that was prepared', { only: /mariadb/ }, async (speaker) => {
     await speaker.prepare('DROP TABLE a');
-    await speaker.execute(LAST_PREPARED);
-    await speaker.execute(LAST_PREPARED);
+    await speaker.execute(LAST_PREPARED, LAST_PREPARED);
     await speaker.prepare('DO 1');
     await speaker.execute(LAST_PREPARED);
     await speaker.prepare('DROP TABLE b');
@@ -224,11 +203,10 @@ const CONVERSATIONS: readonly Conversation[] = [
   }),
   talk('PREPARE, EXECUTE and CLOSE in one write', { only: /mariadb/ }, async (speaker) => {
     const id = await speaker.prepare('DROP TABLE zz');
-    const execute = (one: number) => commandOn(EXECUTE, one, [0, 1, 0, 0, 0]);
-    const last = execute(LAST_PREPARED);
+    const last = executing(LAST_PREPARED);
     speaker.tell(
       Buffer.from('\x16DROP TABLE a, b'),
-      ...[last, commandOn(CLOSE, LAST_PREPARED), last, execute(id)],
+      ...[last, commandOn(CLOSE, LAST_PREPARED), last, executing(id)],
     );
     await speaker.answerOfPrepare();
     for (let times = 0; times < 3; times++) await speaker.answer();

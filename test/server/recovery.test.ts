@@ -58,9 +58,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     await recordOutcome(own.pool, {
       tables: idsOf(drop).map((id, index) => ({
         id,
-        holdSchema: '_undrop',
-        holdName: drop.holdNames[index] ?? '',
-        relocated: true,
+        ...{ holdSchema: '_undrop', holdName: drop.holdNames[index] ?? '', relocated: true },
       })),
     });
     return drop;
@@ -98,8 +96,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const report = await recover();
     expect([...report.completed].sort()).toEqual([...idsOf(drop)].sort());
     const [a = '', b = ''] = drop.holdNames;
-    expect(await recycled()).toEqual({ [a]: 3, [b]: 3 });
-    expect(await live()).toEqual({ a: 1 });
+    expect([await recycled(), await live()]).toEqual([{ [a]: 3, [b]: 3 }, { a: 1 }]);
     for (const row of await findRows(own.pool, { by: 'selection' })) {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
@@ -213,15 +210,12 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const drop = await renamed('a');
     const [name = ''] = drop.holdNames;
     await own.die();
-    await own.session.query('BEGIN');
-    await own.session.query(`SELECT * FROM ${name}`);
+    await own.session.run('BEGIN', `SELECT * FROM ${name}`);
     const report = await recover();
     expect(report).toMatchObject({ completed: idsOf(drop), pending: idsOf(drop) });
-    expect(await live()).toEqual({ [name]: 3 });
-    expect(await stateOf(firstOf(drop))).toBe('HOLD');
+    expect([await live(), await stateOf(firstOf(drop))]).toEqual([{ [name]: 3 }, 'HOLD']);
     await own.session.query('COMMIT');
-    expect((await recover()).relocated).toEqual(idsOf(drop));
-    expect(await recycled()).toEqual({ [name]: 3 });
+    expect([(await recover()).relocated, await recycled()]).toEqual([idsOf(drop), { [name]: 3 }]);
   });
 
   test.each(['a', 'checked'])('notices a table %s that a DBA has renamed back', async (table) => {
@@ -240,8 +234,7 @@ onServersAtOnce('recovery on $name', (server, on) => {
     for (const name of drop.holdNames) await root.query(`DROP TABLE _undrop.${name}`);
     await root.query('CREATE TABLE b (other INT)');
     const report = await recover();
-    expect([...report.gone].sort()).toEqual([...idsOf(drop)].sort());
-    expect(report.restoredByHand).toEqual([]);
+    expect([[...report.gone].sort(), report.restoredByHand]).toEqual([[...idsOf(drop)].sort(), []]);
     expect(await live()).toEqual({ b: 0 });
   });
 
@@ -267,24 +260,20 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const reports = await Promise.all([recover(), recover(other)]);
     const settled = reports.flatMap(({ completed, forgotten }) => [...completed, ...forgotten]);
     expect(new Set(settled)).toEqual(new Set([...idsOf(drop), ...idsOf(after)]));
-    expect(await live()).toEqual({ d: 3 });
-    expect(Object.values(await recycled())).toEqual([3, 3, 3]);
+    expect([await live(), Object.values(await recycled())]).toEqual([{ d: 3 }, [3, 3, 3]]);
     const rows = await findRows(own.pool, { by: 'selection' });
     expect(rows.map(({ state, relocated }) => [state, relocated])).toEqual(
       Array.from({ length: 3 }, () => ['HOLD', true]),
     );
   });
 
-  test.each(['before', 'after'] as const)(
-    'ends well wherever it was killed, %s a call to the server',
-    async (moment) => {
-      const calls = await endsWell({ call: Number.POSITIVE_INFINITY, moment });
-      expect(calls).toBeGreaterThan(10);
-      for (const call of fixture.callsToKill(calls, `${server.name} ${moment}`)) {
-        await endsWell({ call, moment });
-      }
-    },
-  );
+  test.each(fixture.MOMENTS)('ends well wherever it was killed, %s a call', async (moment) => {
+    const calls = await endsWell({ call: Number.POSITIVE_INFINITY, moment });
+    expect(calls).toBeGreaterThan(10);
+    for (const call of fixture.callsToKill(calls, `${server.name} ${moment}`)) {
+      await endsWell({ call, moment });
+    }
+  });
 
   /** How many calls there were. */
   async function endsWell(dies: fixture.PoolFault): Promise<number> {

@@ -107,11 +107,9 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
     await root.run('CREATE TABLE live (id INT)', 'CREATE TABLE a (id INT)');
     await root.query('INSERT INTO a VALUES (1), (2)');
     await client.run(['DROP TABLE a']);
-    const [rows] = await root.query(
-      `SELECT t.TABLE_NAME AS name FROM information_schema.TABLES AS t
-       JOIN _undrop.ledger AS l ON INSTR(t.TABLE_NAME, l.id) > 0
-       WHERE t.TABLE_SCHEMA = '_undrop' AND l.schema_name = '${near.name}'`,
-    );
+    const [rows] = await root.query(`SELECT t.TABLE_NAME AS name FROM information_schema.TABLES AS t
+      JOIN _undrop.ledger AS l ON INSTR(t.TABLE_NAME, l.id) > 0 WHERE t.TABLE_SCHEMA = '_undrop'
+      AND l.schema_name = '${near.name}'`);
     const [first] = rows as { readonly name: string }[];
     held = `_undrop.${first?.name}`;
   });
@@ -215,8 +213,7 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
       await expect(open(name)).rejects.toThrow(`${NOT_USED}: `);
     }
     await using there = await open(null);
-    expect(await there.rows('SELECT DATABASE()')).toEqual([[null]]);
-    expect(await state()).toEqual(before);
+    expect([await there.rows('SELECT DATABASE()'), await state()]).toEqual([[[null]], before]);
   });
 
   test('a change of user with a schema of undrop is refused, and the session goes on', async () => {
@@ -227,8 +224,7 @@ onServersAtOnce('statements on what is held, on $name', (server, on) => {
       const change = Buffer.from(`\x11${server.user}\0\0${name}\0\x2d\0mysql_native_password\0`);
       expect([name, codeOf(await there.command(change))]).toEqual([name, NOT_USED]);
     }
-    expect(await there.rows('SELECT CURRENT_USER()')).toEqual(user);
-    expect(await state()).toEqual(before);
+    expect([await there.rows('SELECT CURRENT_USER()'), await state()]).toEqual([user, before]);
     await isStillNear(there);
     const { password } = server;
     const changing = await connect(proxy, { database: near.name });

@@ -65,9 +65,7 @@ const BEGIN: Readonly<Record<string, Begin>> = {
   lock: async (session, database) => {
     await session.column(`SELECT GET_LOCK('${database}', 0)`);
     const holder = `SELECT IS_USED_LOCK('${database}') AS id`;
-    return {
-      step: async () => expect(await session.column(holder)).toEqual([session.threadId]),
-    };
+    return { step: async () => expect(await session.column(holder)).toEqual([session.threadId]) };
   },
   'large result': async (session) => {
     await session.run(PATIENT);

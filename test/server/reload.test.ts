@@ -169,9 +169,7 @@ onServersAtOnce('a reload in front of $name', (server, on) => {
     await using folder = await temporaryFolder('no-service');
     const listen = join(folder.path, 'undrop.sock');
     expect(await runUndrop(server, ['reload'], { LISTEN: listen })).toMatchObject({
-      code: 1,
-      stdout: '',
-      stderr: expect.stringContaining('UNDROP_NOT_RUNNING'),
+      ...{ code: 1, stdout: '', stderr: expect.stringContaining('UNDROP_NOT_RUNNING') },
     });
     await using service = await startService(server);
     service.proxy.kill('SIGKILL');

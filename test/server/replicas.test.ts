@@ -4,6 +4,7 @@
  * is done under sql_log_bin=0 stays on the source. And its log, replayed by hand, makes the same.
  */
 import { jest } from '@jest/globals';
+import { asking } from '../support/asking.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { pipeClients } from '../support/clients.js';
 import { Dice, seededRandom } from '../support/dice.js';
@@ -40,17 +41,11 @@ const PAIRS = [
   { title: 'MySQL 9.7 with GTIDs', name: 'mysql-9.7', gtid: true, tier: 'full', formats: BOTH },
   {
     title: 'MariaDB 11.8 with GTIDs',
-    name: 'mariadb-11.8',
-    gtid: true,
-    tier: 'full',
-    formats: BOTH,
+    ...({ name: 'mariadb-11.8', gtid: true, tier: 'full', formats: BOTH } as const),
   },
   {
     title: 'MySQL 9.7 without GTIDs, a managed account',
-    name: 'mysql-9.7',
-    gtid: false,
-    tier: 'managed',
-    formats: ['MIXED'] as readonly string[],
+    ...({ name: 'mysql-9.7', gtid: false, tier: 'managed', formats: ['MIXED'] } as const),
   },
 ] as const;
 
@@ -132,9 +127,7 @@ async function live(
     source,
     proxy,
     pool,
-    dice: how.dice,
-    prefix: how.prefix,
-    mayUnlog: how.user === 'full',
+    ...{ dice: how.dice, prefix: how.prefix, mayUnlog: how.user === 'full' },
   });
   const before = await countRemoved(pair);
   try {
@@ -168,11 +161,9 @@ async function collected(pair: ReplicaPair, before: number): Promise<void> {
 }
 
 async function countRemoved({ source }: ReplicaPair): Promise<number> {
-  const [row] = await query<{ readonly n: number }>(
-    source,
-    "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE state = 'removed' AND kind = 'base'",
-  );
-  return Number(row?.n);
+  const count = await asking(source).cell(`SELECT COUNT(*) FROM _undrop.ledger
+    WHERE state = 'removed' AND kind = 'base'`);
+  return Number(count);
 }
 
 async function expectEqual(

@@ -20,7 +20,9 @@ import { dumpOf } from '../support/rental-shop.js';
 import { isLong } from '../support/sample.js';
 import { connect, freshSchema } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
-import { callsToKill, faultyPool, ledgerRowOf, recoverOnce, sayTo } from './service-fixture.js';
+import * as fixture from './service-fixture.js';
+
+const { callsToKill, faultyPool, ledgerRowOf, MOMENTS, recoverOnce, sayTo } = fixture;
 
 const FAMILY = [
   'CREATE TABLE p (id INT PRIMARY KEY)',
@@ -42,11 +44,8 @@ const swapped = (rows: string) => [
   `INSERT INTO c VALUES ${rows}`,
 ];
 const BY = {
-  proxyId: 'test',
-  user: 'app',
-  clientAddress: '192.0.2.1:4711',
-  statementText: 'UNDROP TABLE c SWAP',
-  hold: 600_000,
+  ...{ proxyId: 'test', user: 'app', clientAddress: '192.0.2.1:4711' },
+  ...{ statementText: 'UNDROP TABLE c SWAP', hold: 600_000 },
 };
 
 const LOST = new UndropError('UNDROP_SERVICE_FAILED', { step: 'run', server: 'it', cause: 'lost' });
@@ -198,8 +197,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
     await breaksOff(held[0]?.id ?? '');
     await ownerIsGone();
     await sayTo(proxy, { schema: schema.name, texts: ['UNDROP TABLE c'] });
-    expect(await shown()).toEqual(before);
-    expect(await ofSchema()).toEqual(held.slice(1));
+    expect([await shown(), await ofSchema()]).toEqual([before, held.slice(1)]);
     await sayTo(proxy, { schema: schema.name, texts: ['UNDROP TABLE c TO c2'] });
     await run('DROP TABLE c2');
   });
@@ -256,76 +254,70 @@ onServers('a restore that breaks off on $name', (server, on) => {
     expect(await rowsOf('SHOW TRIGGERS')).toEqual([]);
   });
 
-  test.each(['before', 'after'] as const)(
-    'a swap loses nothing if it ends %s any call',
-    async (moment) => {
-      const open = "SELECT id FROM _undrop.ledger WHERE state = 'intent'";
-      const triggers = async () =>
-        (await rowsOf('SHOW TRIGGERS')).map((row) => `${row['Trigger']} ${row['Table']}`);
-      const swapIt = (on: ServicePool) => restore(on, { ...request, swapBy: () => BY });
-      const survives = async (call: number) => {
-        await clear();
-        await freshLedger(server);
-        await run(...FAMILY.slice(0, 1), 'INSERT INTO p VALUES (1)', ...swapped('(1, 1), (2, 1)'));
-        const before = await direct.show('c');
-        await dropped();
-        await run(...swapped('(1, 1), (2, 1), (3, NULL)'));
-        const faulty = faultyPool(pool, { call, moment });
-        await swapIt(faulty).catch(() => undefined);
-        const isSettled = async () => {
-          await recover();
-          return (await rowsOf(open)).length === 0;
-        };
-        await until(isSettled, 'recovery has nothing left');
-        // One that did not happen keeps nobody from another.
-        if ((await direct.count('c')) === 3) await swapIt(pool);
-        const live = await direct.count('c');
-        expect([call, live]).toEqual([call, 2]);
-        const begun = `SELECT id FROM _undrop.ledger WHERE state = 'restored' AND todo = 'restoring'`;
-        if ((await rowsOf(begun)).length > 0) {
-          expect(await swapIt(pool)).toMatchObject({ wasBack: true });
-        }
-        const held = await listAll(pool);
-        const now = [call, held.length, await direct.show('c'), await triggers()];
-        expect(now).toEqual([call, 1, before, ['on_c c']]);
-        await restore(pool, { target: held[0]?.id ?? '', to: `${schema.name}.other` });
-        expect([call, ...[live, await direct.count('other')].sort()]).toEqual([call, 2, 3]);
-        return faulty.calls;
+  test.each(MOMENTS)('a swap loses nothing if it ends %s any call', async (moment) => {
+    const open = "SELECT id FROM _undrop.ledger WHERE state = 'intent'";
+    const triggers = async () =>
+      (await rowsOf('SHOW TRIGGERS')).map((row) => `${row['Trigger']} ${row['Table']}`);
+    const swapIt = (on: ServicePool) => restore(on, { ...request, swapBy: () => BY });
+    const survives = async (call: number) => {
+      await clear();
+      await freshLedger(server);
+      await run(...FAMILY.slice(0, 1), 'INSERT INTO p VALUES (1)', ...swapped('(1, 1), (2, 1)'));
+      const before = await direct.show('c');
+      await dropped();
+      await run(...swapped('(1, 1), (2, 1), (3, NULL)'));
+      const faulty = faultyPool(pool, { call, moment });
+      await swapIt(faulty).catch(() => undefined);
+      const isSettled = async () => {
+        await recover();
+        return (await rowsOf(open)).length === 0;
       };
-      const calls = await survives(Number.POSITIVE_INFINITY);
-      const all = callsToKill(calls, `swap ${moment}`);
-      const some = all.filter((call, at) => (isLong ? call % 6 === 0 : at < 2));
-      for (const call of some) await survives(call);
-    },
-  );
+      await until(isSettled, 'recovery has nothing left');
+      // One that did not happen keeps nobody from another.
+      if ((await direct.count('c')) === 3) await swapIt(pool);
+      const live = await direct.count('c');
+      expect([call, live]).toEqual([call, 2]);
+      const begun = `SELECT id FROM _undrop.ledger WHERE state = 'restored' AND todo = 'restoring'`;
+      if ((await rowsOf(begun)).length > 0) {
+        expect(await swapIt(pool)).toMatchObject({ wasBack: true });
+      }
+      const held = await listAll(pool);
+      const now = [call, held.length, await direct.show('c'), await triggers()];
+      expect(now).toEqual([call, 1, before, ['on_c c']]);
+      await restore(pool, { target: held[0]?.id ?? '', to: `${schema.name}.other` });
+      expect([call, ...[live, await direct.count('other')].sort()]).toEqual([call, 2, 3]);
+      return faulty.calls;
+    };
+    const calls = await survives(Number.POSITIVE_INFINITY);
+    const all = callsToKill(calls, `swap ${moment}`);
+    const some = all.filter((call, at) => (isLong ? call % 6 === 0 : at < 2));
+    for (const call of some) await survives(call);
+  });
 
-  test.each(['before', 'after'] as const)(
-    'a schema is finished after a death %s any call',
-    async (moment) => {
-      const { name } = on.each.keep(await freshSchema(server, 'broken'));
-      await run(`USE ${name}`, ...FAMILY, ...PROGRAMS, `USE ${schema.name}`);
-      const before = await dumpOf(server, name);
-      const isNone = (which: string) => async () =>
-        (await rowsOf(`SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}' AND ${which}`))
-          .length === 0;
-      const diesAt = async (call: number) => {
-        await sayTo(proxy, { schema: name, texts: [`DROP DATABASE ${name}`] });
-        await until(isNone("state IN ('intent', 'emptying', 'emptied')"), 'the drop is recorded');
-        const faulty = faultyPool(pool, { call, moment });
-        await restoreSchema(faulty, { schema: name }).catch(() => undefined);
-        const ids = 'SELECT ID FROM information_schema.PROCESSLIST';
-        const owned = `kind = 'schema' AND todo = 'restoring' AND thread_id IN (${ids})`;
-        await until(isNone(owned), 'its owner is gone');
-        const { isComplete, tables } = await restoreSchema(pool, { schema: name });
-        const problems = tables.flatMap((table) => table.problems);
-        expect([call, isComplete, problems]).toEqual([call, true, []]);
-        expect([call, ...(await dumpOf(server, name))]).toEqual([call, ...before]);
-        return faulty.calls;
-      };
-      const calls = await diesAt(Number.POSITIVE_INFINITY);
-      const all = callsToKill(calls, `schema ${moment}`);
-      const some = all.filter((_call, at) => (isLong ? at % 5 === 2 : at < 2));
-      for (const call of some) await diesAt(call);
-    },
-  );
+  test.each(MOMENTS)('a schema is finished after a death %s any call', async (moment) => {
+    const { name } = on.each.keep(await freshSchema(server, 'broken'));
+    await run(`USE ${name}`, ...FAMILY, ...PROGRAMS, `USE ${schema.name}`);
+    const before = await dumpOf(server, name);
+    const isNone = (which: string) => async () =>
+      (await rowsOf(`SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}' AND ${which}`))
+        .length === 0;
+    const diesAt = async (call: number) => {
+      await sayTo(proxy, { schema: name, texts: [`DROP DATABASE ${name}`] });
+      await until(isNone("state IN ('intent', 'emptying', 'emptied')"), 'the drop is recorded');
+      const faulty = faultyPool(pool, { call, moment });
+      await restoreSchema(faulty, { schema: name }).catch(() => undefined);
+      const ids = 'SELECT ID FROM information_schema.PROCESSLIST';
+      const owned = `kind = 'schema' AND todo = 'restoring' AND thread_id IN (${ids})`;
+      await until(isNone(owned), 'its owner is gone');
+      const { isComplete, tables } = await restoreSchema(pool, { schema: name });
+      const problems = tables.flatMap((table) => table.problems);
+      expect([call, isComplete, problems]).toEqual([call, true, []]);
+      expect([call, ...(await dumpOf(server, name))]).toEqual([call, ...before]);
+      return faulty.calls;
+    };
+    const calls = await diesAt(Number.POSITIVE_INFINITY);
+    const all = callsToKill(calls, `schema ${moment}`);
+    const some = all.filter((_call, at) => (isLong ? at % 5 === 2 : at < 2));
+    for (const call of some) await diesAt(call);
+  });
 });

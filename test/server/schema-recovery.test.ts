@@ -39,6 +39,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   const { beforeEach, test } = on;
   const own = ownSession(server, on);
 
+  /** The definitions of the tables, as they are to be again. */
+  let before: readonly string[] = [];
+
   /** Of whoever looks on; the sessions that drop come and go. */
   const root = on.each.session({ schema: own.schema });
   beforeEach(async () => {
@@ -53,6 +56,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       'INSERT INTO logged VALUES (1)',
       'CREATE VIEW seen AS SELECT a FROM parent',
     );
+    before = await definitions();
   });
 
   const statement = (groupId: string) => ({
@@ -135,10 +139,8 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     return [...texts, ...triggers.map(({ Trigger: name, Statement: text }) => `${name}: ${text}`)];
   }
 
-  async function expectBack(before: readonly string[]): Promise<void> {
-    expect(await counts()).toEqual(ROWS);
-    expect(await definitions()).toEqual(before);
-    expect(await openDrops()).toEqual([]);
+  async function expectBack(): Promise<void> {
+    expect([await counts(), await definitions(), await openDrops()]).toEqual([ROWS, before, []]);
     expect(await findRows(own.pool, { by: 'selection' })).toEqual([]);
     expect(await root.count('seen')).toBe(3);
     await root.query('INSERT INTO logged VALUES (7)');
@@ -157,8 +159,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const held = await ledgerRows(root, { state: 'HOLD' });
     expect(held.map((row) => row['group_id'])).toEqual(TABLES.map(() => drop.groupId));
     for (const row of held) expect(row['restore_script']).toContain('RENAME TABLE');
-    expect(await openDrops()).toEqual([]);
-    expect(Object.values(await recover()).flat()).toEqual([]);
+    expect([await openDrops(), Object.values(await recover()).flat()]).toEqual([[], []]);
     for (const { id } of drop.tables) await restore(own.pool, { target: id });
   }
 
@@ -174,15 +175,13 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     ],
     ['that was emptied and not dropped', emptied],
   ])('puts back all tables of a schema %s', async (_what, interrupted) => {
-    const before = await definitions();
     await interrupted();
     await own.die();
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    await expectBack(before);
+    await expectBack();
   });
 
   test('keeps the tables of a schema that was dropped long ago from now on, and they come back', async () => {
-    const before = await definitions();
     const drop = await emptied();
     for (const { id, name } of drop.tables) {
       const early = formatHoldName({ state: 'HOLD', id, due: new Date('2020-01-01T00:00:00Z') });
@@ -205,12 +204,10 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     }
     await root.run(`CREATE DATABASE ${own.schema.name}`, `USE ${own.schema.name}`);
     await expectHeld(drop);
-    expect(await counts()).toEqual(ROWS);
-    expect(await definitions()).toEqual(before);
+    expect([await counts(), await definitions()]).toEqual([ROWS, before]);
   });
 
   test('waits for a barrier that the server is about to make still', async () => {
-    const before = await definitions();
     const drop = await begin();
     await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
     const making = await connect(server, { database: own.schema.name });
@@ -225,7 +222,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await making.query(`CREATE TABLE \`${barrierTableOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`);
     await making.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'nobody makes it any more');
-    await expectBack(before);
+    await expectBack();
   });
 
   test.each([
@@ -242,7 +239,6 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   });
 
   test('leaves one alone that somebody is in the middle of', async () => {
-    const before = await definitions();
     const drop = await emptied();
     const names = { schema: own.schema.name, open: drop.groupId };
     // The user's session is there.
@@ -257,18 +253,17 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       await recover();
       return (await openDrops()).length === 0;
     }, 'the lock of the owner is gone with its connection');
-    await expectBack(before);
+    await expectBack();
   });
 
   test('puts back what its owner has given up, although the session is there', async () => {
-    const before = await definitions();
     const drop = await emptied();
     await leave(drop, { hasFailed: true });
     expect(await drops.markEmptied(own.pool, drop)).toBe(true);
     await leave(drop, { hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     expect(await drops.markEmptied(own.pool, drop)).toBe(false);
-    await expectBack(before);
+    await expectBack();
   });
 
   /** A service connection that has taken over the intent of that table. */
@@ -285,7 +280,6 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   }
 
   test('puts back what its session has left, behind those that rename for it', async () => {
-    const before = await definitions();
     const drop = await emptied();
     const renaming = await renamingFor(drop, 'parent');
     expect((await recover()).untouched).toContain(drop.groupId);
@@ -293,11 +287,10 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     expect((await recover()).untouched).toContain(drop.groupId);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
-    await expectBack(before);
+    await expectBack();
   });
 
   test('waits for a RENAME of a service connection that its owner lost, and gave up', async () => {
-    const before = await definitions();
     const drop = await begin();
     await rename(drop, 'parent', 'logged');
     await move(drop, 'parent');
@@ -310,11 +303,10 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await renaming.query(`RENAME TABLE child TO ${child?.name}`);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
-    await expectBack(before);
+    await expectBack();
   });
 
   test('does not open the gate before the DROP has ended', async () => {
-    const before = await definitions();
     const drop = await emptied();
     const barrier = barrierTableOf(drop.groupId);
     const holder = await connect(server, { database: own.schema.name });
@@ -326,11 +318,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await own.session.query('SET lock_wait_timeout = 3');
     let isOver = false;
     const dropped = own.session
-      .query(`DROP /* undrop schema ${drop.groupId} */ DATABASE ${own.schema.name}`)
-      .then(
-        () => 0,
-        (error: { readonly errno: number }) => error.errno,
-      )
+      .errnoOf(`DROP /* undrop schema ${drop.groupId} */ DATABASE ${own.schema.name}`)
       .finally(() => {
         isOver = true;
       });
@@ -347,7 +335,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     if (recovered.schemasBack.length === 0) {
       await until(async () => (await recover()).schemasBack.length > 0, 'the barrier is free');
     }
-    await expectBack(before);
+    await expectBack();
   });
 
   async function seen(info: string, state: string, isOver = () => false): Promise<void> {
@@ -372,7 +360,6 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   });
 
   test('gives a name that two tables had to the first, and keeps the other for good', async () => {
-    const before = await definitions();
     const drop = await emptied();
     // Made by another session while the DROP waited, and held as well.
     await root.query('CREATE TABLE logged (other INT)');
@@ -424,7 +411,6 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   });
 
   test('goes on where a table is locked, and does not lose its keys', async () => {
-    const before = await definitions();
     await emptied();
     await own.die();
     await root.query('CREATE TABLE other (a INT) ENGINE=InnoDB');
@@ -438,11 +424,10 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await blocker.end();
     await root.query('DROP TABLE other');
     await until(async () => (await recover()).schemasBack.length > 0, 'the lock is gone');
-    await expectBack(before);
+    await expectBack();
   });
 
   test('comes to the same end by two proxies at once', async () => {
-    const before = await definitions();
     await emptied();
     await own.die();
     await using other = poolOn(server);
@@ -451,32 +436,27 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       await recover();
       return (await openDrops()).length === 0;
     }, 'nothing is open');
-    await expectBack(before);
+    await expectBack();
   });
 
-  test.each(['before', 'after'] as const)(
-    'comes to the same end when it is killed %s each call to the server',
-    async (moment) => {
-      const before = await definitions();
-      const schema = own.schema.name;
-      const comesToItsEnd = async (call: number) => {
-        if ((await openDrops()).length === 0) {
-          await emptied();
-          await own.die();
-        }
-        const faulty = fixture.faultyPool(own.pool, { call, moment });
-        await recover(faulty).catch(() => undefined);
-        const open = await openDrops();
-        const wanted = open.length > 0 ? [schema] : [];
-        expect({ call, back: (await recover()).schemasBack }).toEqual({ call, back: wanted });
-        expect(await counts()).toEqual(ROWS);
-        expect(await definitions()).toEqual(before);
-        return faulty.calls;
-      };
-      const calls = await comesToItsEnd(Number.POSITIVE_INFINITY);
-      expect(calls).toBeGreaterThan(20);
-      for (const call of fixture.callsToKill(calls, `${server.name} ${moment}`))
-        await comesToItsEnd(call);
-    },
-  );
+  test.each(fixture.MOMENTS)('comes to the same end if it is killed %s a call', async (moment) => {
+    const schema = own.schema.name;
+    const comesToItsEnd = async (call: number) => {
+      if ((await openDrops()).length === 0) {
+        await emptied();
+        await own.die();
+      }
+      const faulty = fixture.faultyPool(own.pool, { call, moment });
+      await recover(faulty).catch(() => undefined);
+      const open = await openDrops();
+      const wanted = open.length > 0 ? [schema] : [];
+      expect({ call, back: (await recover()).schemasBack }).toEqual({ call, back: wanted });
+      expect([await counts(), await definitions()]).toEqual([ROWS, before]);
+      return faulty.calls;
+    };
+    const calls = await comesToItsEnd(Number.POSITIVE_INFINITY);
+    expect(calls).toBeGreaterThan(20);
+    for (const call of fixture.callsToKill(calls, `${server.name} ${moment}`))
+      await comesToItsEnd(call);
+  });
 });

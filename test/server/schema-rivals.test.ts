@@ -63,37 +63,34 @@ inLanes(
       }
     }
 
-    on.testOnEach(
-      `${ROUNDS} times a schema is dropped while another session creates in it: no row is lost`,
-      async () => {
-        const problems: string[] = [];
-        let [committed, dropped] = [0, 0];
-        for (let round = 0; round < ROUNDS; round++) {
-          const { name, drop } = await freshSchema(server, 'rival');
-          await using client = await connect({ ...proxy, user: server.user });
-          const rival = startRival(await connect(server), name, dice.below(PAUSE_MS_MAX));
-          await until(() => rival.committed.size >= 2, 'two tables have a row');
-          const said = await client.query(`DROP DATABASE ${name}`).then(() => null, String);
-          await rival.stop();
-          if (said === null) dropped++;
-          // The other creates too fast for it, or the server is slow.
-          else if (!said.includes('UNDROP_CHANGED_MEANWHILE') && !LATE.test(said)) {
-            problems.push(`round ${round}: ${said}`);
-          }
-          committed += rival.committed.size;
-          const lost = await findLost(name, rival.committed);
-          problems.push(...lost.map((what) => `round ${round}: ${what}`));
-          await drop();
-          await freshLedger(server);
+    on.testOnEach(`${ROUNDS} times one creates in a dropped schema: no row is lost`, async () => {
+      const problems: string[] = [];
+      let [committed, dropped] = [0, 0];
+      for (let round = 0; round < ROUNDS; round++) {
+        const { name, drop } = await freshSchema(server, 'rival');
+        await using client = await connect({ ...proxy, user: server.user });
+        const rival = startRival(await connect(server), name, dice.below(PAUSE_MS_MAX));
+        await until(() => rival.committed.size >= 2, 'two tables have a row');
+        const said = await client.query(`DROP DATABASE ${name}`).then(() => null, String);
+        await rival.stop();
+        if (said === null) dropped++;
+        // The other creates too fast for it, or the server is slow.
+        else if (!said.includes('UNDROP_CHANGED_MEANWHILE') && !LATE.test(said)) {
+          problems.push(`round ${round}: ${said}`);
         }
-        process.stdout.write(
-          `${server.name}: seed ${SEED}, ${dropped} of ${ROUNDS} dropped, ${committed} rows committed\n`,
-        );
-        expect(problems).toEqual([]);
-        // In a few rounds the other may create too fast each time.
-        if (isLong) expect(dropped).toBeGreaterThan(0);
-      },
-    );
+        committed += rival.committed.size;
+        const lost = await findLost(name, rival.committed);
+        problems.push(...lost.map((what) => `round ${round}: ${what}`));
+        await drop();
+        await freshLedger(server);
+      }
+      process.stdout.write(
+        `${server.name}: seed ${SEED}, ${dropped} of ${ROUNDS} dropped, ${committed} rows committed\n`,
+      );
+      expect(problems).toEqual([]);
+      // In a few rounds the other may create too fast each time.
+      if (isLong) expect(dropped).toBeGreaterThan(0);
+    });
   },
   LONGEST_MS,
 );

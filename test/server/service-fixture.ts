@@ -6,10 +6,10 @@
 import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { RowDataPacket } from 'mysql2/promise';
-import { type ReconcileReport, reconcile } from '../../src/collector/reconcile.js';
+import { reconcile } from '../../src/collector/reconcile.js';
 import { quoteIdentifier, type ServicePool } from '../../src/connections/sql.js';
 import { recordIntent } from '../../src/ledger/intents/record-intent.js';
-import { type DropIntent, type IntentFacts, recordOutcome } from '../../src/ledger/write.js';
+import { type DropIntent, recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { formatHoldName, newHoldId } from '../../src/names/names.js';
 import { ledgerRows } from '../support/ledger-rows.js';
@@ -21,10 +21,7 @@ import { tappedPool } from '../support/tapped-pool.js';
 export const PROXY_ID = 'proxy-of-the-test';
 
 /** One round of recovery. */
-export function recoverOnce(
-  pool: ServicePool,
-  activeIds: readonly string[] = [],
-): Promise<ReconcileReport> {
+export function recoverOnce(pool: ServicePool, activeIds: readonly string[] = []) {
   return reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(activeIds), log: silentLog });
 }
 
@@ -40,13 +37,6 @@ export function localPortOf(session: Session): number {
   return stream.localPort ?? 0;
 }
 
-export interface UserDrop {
-  readonly intent: DropIntent;
-  readonly facts: IntentFacts;
-  /** `schema.hold name` of each table, quoted, in order. */
-  readonly holdNames: readonly string[];
-}
-
 export interface DropOptions {
   readonly schema: string;
   readonly tables: readonly string[];
@@ -55,29 +45,23 @@ export interface DropOptions {
 }
 
 /** Only records the intent of a drop by that session. */
-export async function intend(
-  pool: ServicePool,
-  session: Session,
-  options: DropOptions,
-): Promise<UserDrop> {
+export async function intend(pool: ServicePool, session: Session, options: DropOptions) {
   const { schema, tables, holdMs = 600_000, sqlLogBin = true } = options;
   const intent: DropIntent = {
-    groupId: newId(),
-    proxyId: PROXY_ID,
-    threadId: session.threadId,
-    user: 'root',
-    clientAddress: '192.0.2.1:4711',
-    statementText: `DROP TABLE ${tables.join(', ')}`,
-    holdMs,
-    sqlLogBin,
+    ...{ groupId: newId(), proxyId: PROXY_ID, threadId: session.threadId, user: 'root' },
+    ...{ clientAddress: '192.0.2.1:4711', statementText: `DROP TABLE ${tables.join(', ')}` },
+    ...{ holdMs, sqlLogBin },
     tables: tables.map((table) => ({ id: newId(), schema, table })),
   };
   const facts = await recordIntent(pool, intent);
-  const holdNames = facts.tables.map(({ id, holdUntil }) =>
+  // `schema.hold name` of each table, quoted, in order.
+  const holdNames: readonly string[] = facts.tables.map(({ id, holdUntil }) =>
     formatHoldName({ state: 'HOLD', id, due: holdUntil ?? new Date(0) }),
   );
   return { intent, facts, holdNames };
 }
+
+export type UserDrop = Awaited<ReturnType<typeof intend>>;
 
 /** The user's own RENAME of everything that was intended, into hold names in the same schema. */
 export async function renameAway(session: Session, drop: UserDrop): Promise<void> {
@@ -106,10 +90,7 @@ export async function endSession(target: Target, session: Session): Promise<void
 }
 
 /** Every base table of the schema with its number of rows. */
-export async function rowCounts(
-  target: Target,
-  schema: string,
-): Promise<Readonly<Record<string, number>>> {
+export async function rowCounts(target: Target, schema: string) {
   await using session = await connect(target);
   const [rows] = await session.query(
     `SELECT TABLE_NAME AS name FROM information_schema.TABLES
@@ -132,20 +113,19 @@ export function callsToKill(count: number, name: string): readonly number[] {
   return sample(calls, { name, count: 4 });
 }
 
+/** Before the text is sent, or before its answer is seen. */
+export const MOMENTS = ['before', 'after'] as const;
+
 export interface PoolFault {
   /** To the server, counted from 1. */
   readonly call: number;
-  /** Before the text is sent, or before its answer is seen. */
-  readonly moment: 'before' | 'after';
+  readonly moment: (typeof MOMENTS)[number];
   /** How that call alone fails; default: the process dies there, and nothing works any more. */
   readonly alone?: Error;
 }
 
 /** A pool that fails; `calls`: so far. */
-export function faultyPool(
-  pool: ServicePool,
-  { call, moment, alone }: PoolFault,
-): ServicePool & { readonly calls: number } {
+export function faultyPool(pool: ServicePool, { call, moment, alone }: PoolFault) {
   let calls = 0;
   const tapped = tappedPool(pool, async (send) => {
     calls += 1;

@@ -7,13 +7,12 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isServerError } from '../../src/connections/errors.js';
+import { isKilled, isServerError } from '../../src/connections/errors.js';
 import { spkiOf } from '../../src/connections/login/server-key.js';
 import { openServicePool, type ServicePoolOptions } from '../../src/connections/pool/open-pool.js';
 import { greet } from '../../src/connections/pool/pool-set.js';
-import { isKilled, runWithTimeout } from '../../src/connections/pool/statement-timeout.js';
-import { readServerFacts } from '../../src/connections/server-facts.js';
-import { col, ident, type ServicePool, sql } from '../../src/connections/sql.js';
+import { runWithTimeout } from '../../src/connections/pool/statement-timeout.js';
+import { col, ident, readServerFacts, type ServicePool, sql } from '../../src/connections/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../src/connections/true-sizes.js';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
@@ -306,10 +305,7 @@ onServers('the service pool on $name', (server, on) => {
 
 test('a server that is not there is unreachable, whoever would log in', async () => {
   const pool = openServicePool({
-    address: { host: '127.0.0.1', port: 1 },
-    user: 'nobody',
-    password: '',
-    connectionsMax: 2,
+    ...{ address: { host: '127.0.0.1', port: 1 }, user: 'nobody', password: '', connectionsMax: 2 },
     log: silentLog,
   });
   const error = await pool.run(sql`SELECT 1`).catch((reason: unknown) => reason);
@@ -407,8 +403,7 @@ describe.each(testServers())('logins of the service account on $name', (server) 
     });
 
     test('lets it in in TLS, and on this machine without', async () => {
-      expect(await coldLogin({ tls: UNCHECKED })).toBe('in');
-      expect(await coldLogin({})).toBe('in');
+      expect([await coldLogin({ tls: UNCHECKED }), await coldLogin({})]).toEqual(['in', 'in']);
       expect(await coldLogin({ password: 'another' })).toBe('UNDROP_ACCOUNT');
     });
   });

@@ -3,11 +3,12 @@
  * before its time, and all that they do goes on.
  */
 import { jest } from '@jest/globals';
+import { asking } from '../support/asking.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { onServer, withPacketBytesMax } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { isLong, rounds, sample } from '../support/sample.js';
-import { query, testServers } from '../support/servers.js';
+import { testServers } from '../support/servers.js';
 import * as crowd from '../support/sixteen-users.js';
 
 // A busy machine is slow, not wrong.
@@ -34,15 +35,10 @@ describe.each(servers)('sixteen users on $name', (server) => {
     await crowd.dropKept(proxy);
     const end = new AbortController();
     const living = crowd.liveTogether(proxy, { beside: true, signal: end.signal });
-    const early = async () => {
-      const rows = await query<{ readonly user: string }>(
-        server,
-        `SELECT DISTINCT ledger.user_name AS user FROM _undrop.history AS history
-         JOIN _undrop.ledger AS ledger ON ledger.id = history.id
-         WHERE history.event = 'transition' AND history.details LIKE '%UNDROP\\_MAX\\_TABLES%'`,
-      );
-      return rows.map(({ user }) => user);
-    };
+    const early = () =>
+      asking(server).column(`SELECT DISTINCT ledger.user_name FROM _undrop.history AS history
+        JOIN _undrop.ledger AS ledger ON ledger.id = history.id
+        WHERE history.event = 'transition' AND history.details LIKE '%UNDROP\\_MAX\\_TABLES%'`);
     const endMs = performance.now() + LASTS_MS;
     const isOver = async () => performance.now() > endMs && (await early()).length > 0;
     await Promise.race([living, until(isOver, 'a limit takes something', 600_000)]);

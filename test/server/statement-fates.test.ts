@@ -90,11 +90,10 @@ onServers('the fate of a table on $name', (server, on) => {
   }
 
   async function say(target: Target, { text, settings = [] }: Said) {
-    const client = await open(target);
+    await using client = await open(target);
     await client.run(settings);
     const answer = await client.query(Buffer.from(text, 'latin1'));
     const next = await client.query('SELECT 1');
-    await client.quit();
     expect(next.results).toMatchObject([{ kind: 'rows', rows: [[Buffer.from('1')]] }]);
     return { answer, fate: await fateOf() };
   }
@@ -110,13 +109,11 @@ onServers('the fate of a table on $name', (server, on) => {
   }
 
   test('a DROP never reaches the server as such, and the session goes on (wire 2)', async () => {
-    const client = await open(proxy);
-    const log = await generalLog(server);
+    await using client = await open(proxy);
+    await using log = await generalLog(server);
     const { packets } = await client.query('DROP TABLE t');
     const next = await client.rows('SELECT 1');
     const logged = await log.read();
-    await log.stop();
-    await client.quit();
     expect(packets.map(({ sequenceId, payload }) => [sequenceId, payload[0]])).toEqual([[1, 0]]);
     expect(next).toEqual([['1']]);
     const executed = logged.filter(({ command }) => /^(Query|Execute)$/.test(command));

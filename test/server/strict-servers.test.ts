@@ -84,8 +84,7 @@ onServers('tables that are not as the settings want them on $name', (server, on)
           expect(String(shown?.['Create Table'])).toContain('CHECK ');
           expect(String(shown?.['Create Table'])).not.toContain('my_row_id');
         }
-        await session.query(`DROP DATABASE ${schema.name}`);
-        await session.query(`UNDROP DATABASE ${schema.name}`);
+        await session.run(`DROP DATABASE ${schema.name}`, `UNDROP DATABASE ${schema.name}`);
         expect((await warnings(session)).join()).not.toContain('Table ');
         expect(await keysOf('c')).toEqual(['led']);
       } finally {

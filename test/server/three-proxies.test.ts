@@ -35,12 +35,8 @@ const COLLECTED_WITHIN_MS = 900_000;
 const [MEANWHILE, BETWEEN] = [20, 10];
 /** Without EVAC: how long that takes depends on what other tests do with the buffer pool. */
 const SETTINGS = {
-  HOLD: '3s',
-  DRAIN_TIMEOUT: '2s',
-  MIN_HOLD: '0s',
-  LIFECYCLE: 'hold,purge,drop',
-  COLLECT: 'on',
-  CHECK_INTERVAL: '1s',
+  ...{ HOLD: '3s', DRAIN_TIMEOUT: '2s', MIN_HOLD: '0s', LIFECYCLE: 'hold,purge,drop' },
+  ...{ COLLECT: 'on', CHECK_INTERVAL: '1s' },
 };
 // A table that is being purged may be locked.
 const REFUSED = /UNDROP_(BUSY|CHANGED_MEANWHILE|NO_SUCH_HELD|NOT_HELD|NOT_RESTORABLE)/;
@@ -217,11 +213,7 @@ describe.each(servers)('three proxies on $name', (server) => {
 /** Twice what was promised, because a busy machine is slow. */
 const TAKEOVER_MS = 180_000;
 const TAKEN_OVER = {
-  COLLECT: 'auto',
-  GRACE: '0s',
-  FAST_DROP: 'never',
-  EVAC: '0s',
-  CHECK_INTERVAL: '1s',
+  ...{ COLLECT: 'auto', GRACE: '0s', FAST_DROP: 'never', EVAC: '0s', CHECK_INTERVAL: '1s' },
 };
 /** More than a few chunks. */
 const BIG_ROWS = 50_000;

@@ -4,15 +4,7 @@
  * `undrop status` and `undrop gc`; after it everything goes on.
  */
 import { jest } from '@jest/globals';
-import type { Collecting, Held } from '../collector/collecting.js';
-import {
-  countRows,
-  holdTable,
-  startCollecting,
-  until,
-  untilGone,
-  whereIs,
-} from '../collector/collecting.js';
+import * as rig from '../collector/collecting.js';
 import { PurgeChunks } from '../collector/purge-chunks.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
@@ -30,7 +22,7 @@ const ROWS = 800;
 const ROW_BY_ROW = { fastDrop: 'never', purgeChunkRows: 1, purgeChunkMs: 0 } as const;
 const NONE = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
 
-function reasonsOf({ said }: Collecting): readonly string[] {
+function reasonsOf({ said }: rig.Collecting): readonly string[] {
   return said.flatMap(({ message }) => (message.startsWith('throttled, ') ? [message] : []));
 }
 
@@ -45,40 +37,40 @@ onServersAtOnce('the collector waits, on $name', (server, on) => {
 
   test('for its query, amid a purge and before each other step', async () => {
     const throttle = { ...NONE, query: 'SELECT COUNT(*) FROM ops.wait;' };
-    const purged = await holdTable(server, { state: 'PURGE', rows: ROWS });
+    const purged = await rig.holdTable(server, { state: 'PURGE', rows: ROWS });
     const chunks = new PurgeChunks();
     const collecting = on.each.keep(
-      startCollecting(server, { ...ROW_BY_ROW, throttle }, chunks.tap),
+      rig.startCollecting(server, { ...ROW_BY_ROW, throttle }, chunks.tap),
     );
-    await until('rows are purged', () => chunks.count > 5);
+    await rig.until('rows are purged', () => chunks.count > 5);
     await chunks.holdDuring(() => query(server, 'INSERT INTO ops.wait VALUES (1)'));
-    await until('it says so', () => reasonsOf(collecting).length > 0);
-    const left = await countRows(server, purged.quoted);
+    await rig.until('it says so', () => reasonsOf(collecting).length > 0);
+    const left = await rig.countRows(server, purged.quoted);
     expect(left).toBeGreaterThan(0);
-    const moved = await holdTable(server);
-    const removed = await holdTable(server, { state: 'DROP' });
+    const moved = await rig.holdTable(server);
+    const removed = await rig.holdTable(server, { state: 'DROP' });
     await collecting.looked();
     const before = chunks.count;
-    expect(await countRows(server, purged.quoted)).toBe(left);
-    expect(await whereIs(server, moved.id)).toEqual([`_undrop.${moved.name}`]);
-    expect(await whereIs(server, removed.id)).toEqual([`_undrop.${removed.name}`]);
+    expect(await rig.countRows(server, purged.quoted)).toBe(left);
+    expect(await rig.whereIs(server, moved.id)).toEqual([`_undrop.${moved.name}`]);
+    expect(await rig.whereIs(server, removed.id)).toEqual([`_undrop.${removed.name}`]);
     expect(reasonsOf(collecting)).toEqual([
       'throttled, the collector waits: UNDROP_THROTTLE_QUERY returned a value other than 0',
     ]);
     await query(server, 'DELETE FROM ops.wait');
-    await untilGone(server, removed);
-    const atHold = async () => (await whereIs(server, moved.id))[0] === `_undrop.${moved.name}`;
-    await until('it goes on to move', async () => !(await atHold()));
-    await until('it goes on to purge', () => chunks.count > before);
+    await rig.untilGone(server, removed);
+    const atHold = async () => (await rig.whereIs(server, moved.id))[0] === `_undrop.${moved.name}`;
+    await rig.until('it goes on to move', async () => !(await atHold()));
+    await rig.until('it goes on to purge', () => chunks.count > before);
     // Row by row it would take long on a server that others keep busy.
     await collecting.stop();
     const quick = { fastDrop: 'never', purgeChunkRows: ROWS, purgeChunkMs: 1_000 } as const;
-    on.each.keep(startCollecting(server, { ...quick, throttle }));
-    await untilGone(server, purged, moved);
+    on.each.keep(rig.startCollecting(server, { ...quick, throttle }));
+    await rig.untilGone(server, purged, moved);
   });
 
   test('and commands say for what', async () => {
-    await holdTable(server);
+    await rig.holdTable(server);
     const variables = { THROTTLE_QUERY: 'SELECT 1', GRACE: '0s' };
     const status = await runUndrop(server, ['status'], variables);
     expect(status.stdout).toMatch(
@@ -91,9 +83,7 @@ onServersAtOnce('the collector waits, on $name', (server, on) => {
     });
     const absent = { REPLICAS: '127.0.0.1:1', GRACE: '0s' };
     const unread = await runUndrop(server, ['status'], absent);
-    expect(unread.stdout).toMatch(
-      /the lag of the replica 127\.0\.0\.1:1 is not known: .*ECONNREFUSED/,
-    );
+    expect(unread.stdout).toMatch(/lag of the replica 127\.0\.0\.1:1 is not known: .*ECONNREFUSED/);
   });
 });
 
@@ -107,36 +97,32 @@ inLanes(
     beforeEach(() => freshLedger(pair.source));
 
     async function purging() {
-      const held = await holdTable(pair.source, { state: 'PURGE', rows: ROWS });
+      const held = await rig.holdTable(pair.source, { state: 'PURGE', rows: ROWS });
       const chunks = new PurgeChunks();
       const { host, port } = pair.replica;
       const settings = { ...ROW_BY_ROW, throttle: { ...NONE, replicas: [{ host, port }] } };
       const replicas = [{ name: 'db2:3306', connection: replicaPool }];
       const collecting = each.keep(
-        startCollecting(pair.source, settings, chunks.tap, { replicas }),
+        rig.startCollecting(pair.source, settings, chunks.tap, { replicas }),
       );
-      await until('rows are purged', () => chunks.count > 5);
+      await rig.until('rows are purged', () => chunks.count > 5);
       return { held, chunks, collecting };
     }
 
     async function goesOnBehind(
-      {
-        held,
-        chunks,
-        collecting,
-      }: { readonly held: Held; readonly chunks: PurgeChunks; readonly collecting: Collecting },
+      { held, chunks, collecting }: Awaited<ReturnType<typeof purging>>,
       expected: RegExp,
       end: () => Promise<unknown>,
     ) {
-      await until('it says so', () => reasonsOf(collecting).length > 0);
+      await rig.until('it says so', () => reasonsOf(collecting).length > 0);
       const before = chunks.count;
       await collecting.looked();
       expect(chunks.count).toBe(before);
-      expect(await countRows(pair.source, held.quoted)).toBeGreaterThan(0);
+      expect(await rig.countRows(pair.source, held.quoted)).toBeGreaterThan(0);
       expect(reasonsOf(collecting)).toEqual([expect.stringMatching(expected)]);
       await end();
       // Not until the last row: row by row that takes long on a busy machine.
-      await until('it goes on', () => chunks.count > before + 5);
+      await rig.until('it goes on', () => chunks.count > before + 5);
       await collecting.stop();
       await pair.caughtUp();
     }
@@ -145,7 +131,7 @@ inLanes(
       const own = await purging();
       const before = own.chunks.count;
       await own.chunks.holdDuring(() => query(pair.replica, 'STOP REPLICA SQL_THREAD'));
-      await until('it says so', () => reasonsOf(own.collecting).length > 0);
+      await rig.until('it says so', () => reasonsOf(own.collecting).length > 0);
       // One may have been under way, and one more begun before the replica was asked again.
       expect(own.chunks.count - before).toBeLessThanOrEqual(3);
       await goesOnBehind(own, /SQL thread is not running/, () =>
@@ -159,7 +145,7 @@ inLanes(
       await locker.query('FLUSH TABLES WITH READ LOCK');
       await own.chunks.holdDuring(async () => {
         await query(pair.source, 'CREATE DATABASE IF NOT EXISTS ops', 'DROP DATABASE ops');
-        await until('the replica says so', async () => {
+        await rig.until('the replica says so', async () => {
           const [status = {}] = await query(pair.replica, 'SHOW REPLICA STATUS');
           const { Seconds_Behind_Source, Seconds_Behind_Master } = status;
           return Number(Seconds_Behind_Source ?? Seconds_Behind_Master) > 2;

@@ -10,13 +10,7 @@ import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { makeCertificates } from '../support/certificates.js';
 import type { Account, Door, Leg, Library, Way } from '../support/login-clients.js';
 import { logIn, openSession, withoutLeg, wordsOf } from '../support/login-clients.js';
-import {
-  LOGIN_PLUGINS,
-  type LoginPlugin,
-  pluginOptions,
-  SERVERS_WITHOUT_TLS,
-  tlsOptions,
-} from '../support/login-plugins.js';
+import * as plugins from '../support/login-plugins.js';
 import { inHooks } from '../support/on-servers.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
@@ -60,7 +54,7 @@ const SITUATIONS: readonly Situation[] = [
 ];
 
 interface Cell {
-  readonly plugin: LoginPlugin;
+  readonly plugin: plugins.LoginPlugin;
   readonly library: Library;
   readonly client: Leg;
   readonly upstream: Leg;
@@ -68,11 +62,11 @@ interface Cell {
 
 /** The legs over which that server can be reached at all. */
 function legsOf(name: string): readonly Leg[] {
-  return LEGS.filter((leg) => leg !== 'tls' || !SERVERS_WITHOUT_TLS.has(name));
+  return LEGS.filter((leg) => leg !== 'tls' || !plugins.SERVERS_WITHOUT_TLS.has(name));
 }
 
 function cellsOf(name: string): readonly Cell[] {
-  return (LOGIN_PLUGINS[name] ?? []).flatMap((plugin) =>
+  return (plugins.LOGIN_PLUGINS[name] ?? []).flatMap((plugin) =>
     LIBRARIES.filter((library) => library !== 'mysql2' || !UNKNOWN_TO_MYSQL2.has(plugin.plugin))
       .flatMap((library) => LEGS.map((client) => ({ plugin, library, client })))
       .flatMap((cell) => legsOf(name).map((upstream) => ({ ...cell, upstream }))),
@@ -96,7 +90,7 @@ function situationsOf(name: string): readonly Situation[] {
 test('the legal logins are 762, each with a cold cache and with a warm one', () => {
   const countOf = (name: string) => cellsOf(name).length * situationsOf(name).length;
   const names = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
-  expect(Object.keys(LOGIN_PLUGINS)).toEqual(names);
+  expect(Object.keys(plugins.LOGIN_PLUGINS)).toEqual(names);
   expect(names.map(countOf)).toEqual([216, 60, 162, 324]);
 });
 
@@ -104,7 +98,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
   const { beforeAll, keep, open } = inHooks();
   const files = open(makeCertificates);
   const server = open(() =>
-    startServer(name, [...pluginOptions(name), ...tlsOptions(name, files)]),
+    startServer(name, [...plugins.pluginOptions(name), ...plugins.tlsOptions(name, files)]),
   );
   const watch = open(() => watchSha2(server));
   const doors = new Map<Leg, Door>();
@@ -119,21 +113,19 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
       const proxy = keep(await startProxy(upstream, socketPath));
       doors.set(upstream, { host: proxy.host, port: proxy.port, socketPath });
     }
-    for (const plugin of LOGIN_PLUGINS[name] ?? []) await createAccounts(plugin);
+    for (const plugin of plugins.LOGIN_PLUGINS[name] ?? []) await createAccounts(plugin);
   });
 
   function startProxy(upstream: Leg, socketPath: string): Promise<ProxyTarget> {
     const variables = {
-      LISTEN: `127.0.0.1:0,${socketPath}`,
-      TLS_CERT: files.cert,
-      TLS_KEY: files.key,
+      ...{ LISTEN: `127.0.0.1:0,${socketPath}`, TLS_CERT: files.cert, TLS_KEY: files.key },
       UPSTREAM_TLS: upstream === 'tls' ? 'required' : 'disabled',
       ...(upstream === 'socket' ? { UPSTREAM: socketOf(server) } : {}),
     };
     return proxyInFront(upstream === 'plain' ? watch : server, variables);
   }
 
-  async function createAccounts({ plugin, identified }: LoginPlugin): Promise<void> {
+  async function createAccounts({ plugin, identified }: plugins.LoginPlugin): Promise<void> {
     const short = shortOf(plugin);
     await query(
       server,
@@ -159,7 +151,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
    * A server with a cache has no use for it when the password has just been changed. (Nothing else
    * empties it: MySQL 9.7 keeps it through FLUSH PRIVILEGES and DROP USER.)
    */
-  async function coolDown({ plugin, identified }: LoginPlugin): Promise<void> {
+  async function coolDown({ plugin, identified }: plugins.LoginPlugin): Promise<void> {
     if (plugin !== CACHING_SHA2) return;
     const password = `${PASSWORD}${changes++}`;
     passwords.set(plugin, password);
@@ -289,7 +281,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     expect(outcomes).toHaveLength(changing.length);
   });
 
-  if (!SERVERS_WITHOUT_TLS.has(name)) return;
+  if (!plugins.SERVERS_WITHOUT_TLS.has(name)) return;
 
   test('says that it has TLS, and does none with a client of today or with a proxy', async () => {
     const [row] = await query<{ Value: string }>(server, "SHOW VARIABLES LIKE 'have_ssl'");

@@ -55,10 +55,7 @@ onServers('programs in TLS on $name', (entry, on) => {
   });
 
   const bothServers = (kind: (typeof CERTIFICATES)[number]) => ({
-    server: { ...entry, ...server },
-    proxy: proxies[kind],
-    account,
-    prefix,
+    ...{ server: { ...entry, ...server }, proxy: proxies[kind], account, prefix },
   });
   const isDirect = ({ port }: Target) => port === server.port;
 

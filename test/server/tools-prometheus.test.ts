@@ -21,11 +21,7 @@ describe('promtool', () => {
   test('reads the metrics, and has nothing against them', async () => {
     if (server === undefined) throw new Error('no server');
     await using proxy = await spawnProxy(server, { ADMIN_LISTEN: '127.0.0.1:0', COLLECT: 'on' });
-    await query(
-      proxy,
-      'CREATE DATABASE IF NOT EXISTS promtool',
-      'CREATE TABLE promtool.t (id INT)',
-    );
+    await query(proxy, 'CREATE DATABASE IF NOT EXISTS promtool', 'CREATE TABLE promtool.t (i INT)');
     await query(proxy, 'DROP TABLE promtool.t', 'DROP DATABASE promtool');
     const response = await fetch(`http://${adminOf(proxy)}/metrics`);
     const checked = await runPromtool(['check', 'metrics'], await response.text());

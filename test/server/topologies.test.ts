@@ -161,61 +161,56 @@ const BY_PEOPLE = { undrop: '127.0.0.1', elsewhere: '127.0.0.2' };
 const NO_PRIVILEGE = 1142;
 const NO_ACCOUNT = 1045;
 
-describe.each(sample(['mysql-9.7', 'mariadb-11.8'], { name: 'people', count: 1 }))(
-  'people through undrop, applications straight to %s',
-  (name) => {
-    test('what applications drop is refused by the server, what people drop is held', async () => {
-      const server = testServer(name);
-      const file = await readFile(
-        join(projectFolder, 'deploy/people-through/accounts.sql'),
-        'utf8',
-      );
-      const statements = file
-        .replaceAll(/^--.*$/gm, '')
-        .replaceAll('10.0.0.5', BY_PEOPLE.undrop)
-        .split(';')
-        .filter((text) => text.trim() !== '');
-      await query(
-        server,
-        'CREATE DATABASE shop',
-        'CREATE TABLE shop.orders (id INT PRIMARY KEY, note INT)',
-        'INSERT INTO shop.orders (id) VALUES (1), (2)',
-        "CREATE USER 'app'@'%' IDENTIFIED BY 'a password'",
-        "GRANT ALL ON shop.* TO 'app'@'%'",
-      );
-      try {
-        await query(server, ...statements);
-        const login = (user: string) => ({ ...server, user, password: 'a password' });
-        await using application = await connect(login('app'));
-        for (const statement of [
-          'DROP TABLE shop.orders',
-          'DROP DATABASE shop',
-          'TRUNCATE TABLE shop.orders',
-          'RENAME TABLE shop.orders TO shop.old',
-          'ALTER TABLE shop.orders DROP COLUMN note',
-        ]) {
-          expect([statement, await application.errnoOf(statement)]).toEqual([
-            statement,
-            statement.includes('DATABASE') ? 1044 : NO_PRIVILEGE,
-          ]);
-        }
-        await application.run('DELETE FROM shop.orders WHERE id = 2');
-        // Not by undrop: the account isn't there for this host.
-        const from = { host: server.host, port: server.port, localAddress: BY_PEOPLE.elsewhere };
-        await expect(connect(login('dba'), { stream: net.connect(from) })).rejects.toMatchObject({
-          errno: NO_ACCOUNT,
-        });
-        await using service = await startDeployed('beside/undrop', server);
-        await using person = await connect({ ...login('dba'), ...addressOf(service) });
-        await person.run('DROP TABLE shop.orders', 'UNDROP TABLE shop.orders');
-        expect(await person.count('shop.orders')).toBe(1);
-      } finally {
-        await query(server, 'DROP DATABASE shop', "DROP USER 'app'@'%'");
-        await query(server, `DROP USER IF EXISTS 'dba'@'${BY_PEOPLE.undrop}'`);
+const PEOPLE = sample(['mysql-9.7', 'mariadb-11.8'], { name: 'people', count: 1 });
+describe.each(PEOPLE)('people through undrop, applications straight to %s', (name) => {
+  test('what applications drop is refused by the server, what people drop is held', async () => {
+    const server = testServer(name);
+    const file = await readFile(join(projectFolder, 'deploy/people-through/accounts.sql'), 'utf8');
+    const statements = file
+      .replaceAll(/^--.*$/gm, '')
+      .replaceAll('10.0.0.5', BY_PEOPLE.undrop)
+      .split(';')
+      .filter((text) => text.trim() !== '');
+    await query(
+      server,
+      'CREATE DATABASE shop',
+      'CREATE TABLE shop.orders (id INT PRIMARY KEY, note INT)',
+      'INSERT INTO shop.orders (id) VALUES (1), (2)',
+      "CREATE USER 'app'@'%' IDENTIFIED BY 'a password'",
+      "GRANT ALL ON shop.* TO 'app'@'%'",
+    );
+    try {
+      await query(server, ...statements);
+      const login = (user: string) => ({ ...server, user, password: 'a password' });
+      await using application = await connect(login('app'));
+      for (const statement of [
+        'DROP TABLE shop.orders',
+        'DROP DATABASE shop',
+        'TRUNCATE TABLE shop.orders',
+        'RENAME TABLE shop.orders TO shop.old',
+        'ALTER TABLE shop.orders DROP COLUMN note',
+      ]) {
+        expect([statement, await application.errnoOf(statement)]).toEqual([
+          statement,
+          statement.includes('DATABASE') ? 1044 : NO_PRIVILEGE,
+        ]);
       }
-    });
-  },
-);
+      await application.run('DELETE FROM shop.orders WHERE id = 2');
+      // Not by undrop: the account isn't there for this host.
+      const from = { host: server.host, port: server.port, localAddress: BY_PEOPLE.elsewhere };
+      await expect(connect(login('dba'), { stream: net.connect(from) })).rejects.toMatchObject({
+        errno: NO_ACCOUNT,
+      });
+      await using service = await startDeployed('beside/undrop', server);
+      await using person = await connect({ ...login('dba'), ...addressOf(service) });
+      await person.run('DROP TABLE shop.orders', 'UNDROP TABLE shop.orders');
+      expect(await person.count('shop.orders')).toBe(1);
+    } finally {
+      await query(server, 'DROP DATABASE shop', "DROP USER 'app'@'%'");
+      await query(server, `DROP USER IF EXISTS 'dba'@'${BY_PEOPLE.undrop}'`);
+    }
+  });
+});
 
 describe('MySQL Router', () => {
   const server = testServer('mysql-9.7');

@@ -18,6 +18,7 @@ import { binlogEnd, binlogSince, ledgerRowOf, sayTo } from './service-fixture.js
 /** What the documented account has, less what triggers need. */
 const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';
 const MODES = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
+const LATIN1 = { charset: 'latin1_swedish_ci' };
 
 onServersAtOnce('triggers on $name', (server, on) => {
   const { test } = on;
@@ -84,9 +85,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
   const makeTriggers = async () => {
     await clear();
     await run(...table('t'), 'CREATE TABLE audit (what VARCHAR(200)) CHARSET utf8mb4');
-    await run(
-      "CREATE TRIGGER `tr one` BEFORE INSERT ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, '1')",
-    );
+    await run('CREATE TRIGGER `tr one` BEFORE INSERT ON t FOR EACH ROW SET NEW.v=CONCAT(NEW.v, 1)');
     if (!isOld) {
       await run(
         `CREATE TRIGGER \`tr\`\`two\` BEFORE INSERT ON t FOR EACH ROW
@@ -95,14 +94,11 @@ onServersAtOnce('triggers on $name', (server, on) => {
          SET NEW.v = CONCAT(NEW.v, '0')`,
       );
     }
-    const latin1 = await connect(server, { database: schema.name, charset: 'latin1_swedish_ci' });
+    await using latin1 = await connect(server, { database: schema.name, ...LATIN1 });
     // MySQL 9.7 takes none in a comment: it keeps the text in UTF-8 as well, without converting it.
     const comment = server.name === 'mysql-9.7' ? '' : '/* ä */';
-    await latin1.query(
-      `CREATE DEFINER=tr_other@'%' TRIGGER umlauts AFTER INSERT ON t FOR EACH ROW
-       ${comment} INSERT INTO audit VALUES ('größe')`,
-    );
-    await latin1.end();
+    await latin1.query(`CREATE DEFINER=tr_other@'%' TRIGGER umlauts AFTER INSERT ON t
+      FOR EACH ROW ${comment} INSERT INTO audit VALUES ('größe')`);
     await run(
       `SET sql_mode = '${MODES}'`,
       `CREATE TRIGGER "modes" AFTER DELETE ON t FOR EACH ROW
@@ -133,8 +129,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
     const report = await back('t');
     expect(report.triggers.map(({ problem }) => problem)).toEqual(report.triggers.map(() => null));
     expect(report.triggers).toHaveLength(before.length / 2);
-    expect(await shown('t')).toEqual(before);
-    expect(await insert()).toEqual(EXPECTED);
+    expect([await shown('t'), await insert()]).toEqual([before, EXPECTED]);
     await run('DELETE FROM audit', "DELETE FROM t WHERE v = 'a'");
     expect(await select('SELECT what FROM audit ORDER BY what')).toEqual([
       { what: 'a\\a' },
@@ -163,8 +158,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
     const input = String((await outcome('t'))?.['restore_script']);
     const client = dumpTools(server).client as CliName;
     const { code, stderr } = await runClient(client, server, connectionOptions(client), { input });
-    expect([code, stderr]).toEqual([0, '']);
-    expect(await insert()).toEqual(EXPECTED);
+    expect([[code, stderr], await insert()]).toEqual([[0, ''], EXPECTED]);
     await run('DELETE FROM audit', "DELETE FROM t WHERE v = 'a'");
     const rows = await select('SELECT what FROM audit ORDER BY what');
     expect(rows.map(({ what }) => what)).toEqual(['a\\a', 'deleted']);
@@ -187,11 +181,10 @@ onServersAtOnce('triggers on $name', (server, on) => {
   test('of a table whose name is in their own charset come back', async () => {
     await clear();
     await run(...table('`maß`'), 'CREATE TABLE audit (what VARCHAR(200)) CHARSET utf8mb4');
-    const latin1 = await connect(server, { database: schema.name, charset: 'latin1_swedish_ci' });
+    await using latin1 = await connect(server, { database: schema.name, ...LATIN1 });
     await latin1.query(
       "CREATE TRIGGER m AFTER INSERT ON `maß` FOR EACH ROW INSERT INTO audit VALUES ('ß')",
     );
-    await latin1.end();
     await drop('DROP TABLE `maß`');
     expect(await moved('maß')).toMatchObject({ relocated: 1, failure: null });
     const report = await back('maß');
@@ -230,8 +223,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
       expect(await outcome('t')).toMatchObject({ relocated: 0, hold_schema: schema.name });
       expect(await names()).toHaveLength(before.length / 2);
       await back('t');
-      expect(await shown('t')).toEqual(before);
-      expect(await insert()).toEqual(EXPECTED);
+      expect([await shown('t'), await insert()]).toEqual([before, EXPECTED]);
       await drop('DROP TABLE t', [], narrow);
       expect(await outcome('t')).toMatchObject({ relocated: 0 });
     });
@@ -249,8 +241,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
       await drop('DROP TABLE t', [], narrow);
       const isRemoved = async () => (await ledgerRow('t'))?.['state'] === 'removed';
       await until(isRemoved, 'it is removed');
-      expect(await select('SELECT * FROM audit')).toEqual([]);
-      expect(await names()).toEqual([]);
+      expect([await select('SELECT * FROM audit'), await names()]).toEqual([[], []]);
     });
   });
 
@@ -261,8 +252,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
     const verb = server.flavour === 'mariadb' ? 'OR REPLACE TRIGGER' : 'TRIGGER IF NOT EXISTS';
     await run(`CREATE ${verb} again BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 'made'`);
     await drop('DROP TABLE t');
-    expect(await names()).toEqual([]);
-    expect((await back('t')).triggers[0]?.problem).toBe(null);
+    expect([await names(), (await back('t')).triggers[0]?.problem]).toEqual([[], null]);
     await drop('DROP TABLE t');
     await run("CREATE TRIGGER again BEFORE INSERT ON t2 FOR EACH ROW SET NEW.v = 'theirs'");
     expect((await back('t')).triggers[0]?.problem).not.toBe(null);
@@ -288,8 +278,7 @@ onServersAtOnce('triggers on $name', (server, on) => {
     expect(await direct.tables()).toEqual([]);
     for (const name of ['a', 'plain', 'b']) {
       const problems = (await back(name)).triggers.map(({ problem }) => problem);
-      expect(problems).toEqual(name === 'plain' ? [] : [null]);
-      expect(await direct.count(name)).toBe(3);
+      expect([problems, await direct.count(name)]).toEqual([name === 'plain' ? [] : [null], 3]);
     }
     expect((await names()).sort()).toEqual(['of_a', 'of_b']);
   };
@@ -337,18 +326,15 @@ onServersAtOnce('triggers on $name', (server, on) => {
     await using writer = await connect(server, { database: schema.name });
     await writer.run('BEGIN', 'INSERT INTO child VALUES (1)');
     await using client = await open();
-    await client.query(
-      'SET foreign_key_checks = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1',
-    );
+    await client.query(`SET foreign_key_checks = 0, lock_wait_timeout = 1,
+      innodb_lock_wait_timeout = 1`);
     let isDone = false;
     const dropping = client.errorOf('DROP TABLE a, parent').finally(() => {
       isDone = true;
     });
     await until(async () => {
-      const ids = await direct.column(
-        `SELECT id FROM information_schema.processlist
-         WHERE db = '${schema.name}' AND info LIKE 'RENAME%'`,
-      );
+      const ids = await direct.column(`SELECT id FROM information_schema.processlist
+        WHERE db = '${schema.name}' AND info LIKE 'RENAME%'`);
       for (const id of ids) await direct.errorOf(`KILL QUERY ${id}`);
       return isDone || ids.length > 0;
     }, 'the drop waits or is over');

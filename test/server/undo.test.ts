@@ -56,9 +56,8 @@ onServers('undo on $name', (server, on) => {
 
   /** Through the proxy; resolves when the ledger has the outcome. */
   async function drop(text: string, as: { user?: string; password?: string } = {}): Promise<void> {
-    const client = await connect({ ...proxy, ...as }, { database: schema.name });
+    await using client = await connect({ ...proxy, ...as }, { database: schema.name });
     await client.run(...text.split('; '));
-    await client.end();
     await until(async () => {
       const rows = (await ledgerRows(root)).filter((row) => row['ended_at'] === null);
       return rows.every((row) => row['state'] !== 'intent' && row['relocated'] === 1);
@@ -127,8 +126,7 @@ onServers('undo on $name', (server, on) => {
     expect(said).toMatch(/^\[1\/4\] Restored \S+\.parent /);
     expect(said).toMatch(/\nRestored: 4\.\n$/);
     expect(said).not.toContain('Foreign key');
-    expect(await look(NAMES)).toEqual(before);
-    expect(await tablesOf()).toEqual(['others']);
+    expect([await look(NAMES), await tablesOf()]).toEqual([before, ['others']]);
   });
 
   test('a drop comes back by its drop id, or by the id of one of its tables', async () => {
@@ -137,12 +135,10 @@ onServers('undo on $name', (server, on) => {
     await drop('DROP TABLE others; DROP TABLE grandchild, second, child, parent');
     const byDrop = ['restore', '--drop', (await heldOf('child')).groupId, '--json'];
     const { restored, failed, untried } = JSON.parse(await undrop(...byDrop));
-    expect([restored.length, failed, untried]).toEqual([4, [], []]);
-    expect(await look(NAMES)).toEqual(before);
+    expect([[restored.length, failed, untried], await look(NAMES)]).toEqual([[4, [], []], before]);
     await drop('DROP TABLE grandchild, second, child, parent');
     await undrop('restore', '--drop', (await heldOf('second')).id);
-    expect(await look(NAMES)).toEqual(before);
-    expect(await tablesOf()).toEqual(['others']);
+    expect([await look(NAMES), await tablesOf()]).toEqual([before, ['others']]);
   });
 
   test('one that cannot come back keeps none of the others from it', async () => {
@@ -159,8 +155,7 @@ onServers('undo on $name', (server, on) => {
     const stdout = await refuses(args, why);
     expect(stdout).toMatch(/\nRestored: 2\.\n$/);
     expect(stdout).toContain('[2/4] b was not restored.');
-    expect(await live()).toEqual(['a', 'b', 'c']);
-    expect(await tablesOf()).toEqual(['b']);
+    expect([await live(), await tablesOf()]).toEqual([['a', 'b', 'c'], ['b']]);
   });
 
   test('of a name that was dropped twice the newest comes back, and the other is named', async () => {
@@ -267,8 +262,7 @@ onServers('undo on $name', (server, on) => {
     expect(await undrop('list', '--tables', '--drop', groupId.slice(-8))).toMatch(/2 tables/);
     expect(await tablesOf('--drop', id.slice(-8))).toEqual(['a', 'b']);
     expect(await tablesOf('--like', '_', '--limit', '2')).toEqual(['c', 'd']);
-    expect(await tablesOf('b')).toEqual(['b']);
-    expect(await tablesOf(`${schema.name}.c`)).toEqual(['c']);
+    expect([await tablesOf('b'), await tablesOf(`${schema.name}.c`)]).toEqual([['b'], ['c']]);
     expect(await tablesOf(schema.name)).toEqual(['a', 'b', 'c', 'd']);
     expect(await undrop('list', 'nothing')).toBe('0 of 4 held tables match.\n');
     expect(await undrop('show', id.slice(-6))).toContain(id);
@@ -455,9 +449,8 @@ onServers('undo on $name', (server, on) => {
     expect(shown).toMatch(/foreign key +CONSTRAINT `to_parent` FOREIGN KEY/);
     expect(shown).toMatch(/trigger +tr BEFORE INSERT/);
     expect(shown).toMatch(/Dropped with it: \S+\.odd /);
-    const client = await connect(proxy, { database: schema.name });
+    await using client = await connect(proxy, { database: schema.name });
     await expect(client.query('SELECT * FROM odd')).rejects.toMatchObject({ errno: 1146 });
-    await client.end();
     const isTold = async () => (await undrop('show', 'odd')).includes('1 statement has failed');
     await until(isTold, 'it is told');
     expect(await undrop('list', '--tables')).toMatch(/\.odd is still used: 1 statement has failed/);

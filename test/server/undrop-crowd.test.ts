@@ -114,9 +114,8 @@ describe.each(servers)('a crowd that drops and undrops on $name', (server) => {
   const schema = on.schema('undrops').name;
 
   async function generationsIn(place: string): Promise<readonly number[]> {
-    const rows = await root.rows(
-      `SELECT generation, COUNT(*) AS n FROM ${place} GROUP BY generation`,
-    );
+    const rows = await root.rows(`SELECT generation, COUNT(*) AS n FROM ${place}
+      GROUP BY generation`);
     expect(rows).toMatchObject([{ n: ROWS }]);
     return rows.map((row) => row['generation'] as number);
   }
@@ -125,10 +124,8 @@ describe.each(servers)('a crowd that drops and undrops on $name', (server) => {
     const values = Array.from({ length: ROWS }, (_row, index) => `(@generation, ${index})`);
     for (let table = 0; table < TABLES; table++) {
       const name = `${schema}.g${table}`;
-      await root.query(
-        `CREATE TABLE ${name} (generation INT, n INT) ENGINE=InnoDB; SET @generation = ${table};
-         INSERT INTO ${name} VALUES ${values.join(', ')}`,
-      );
+      await root.query(`CREATE TABLE ${name} (generation INT, n INT) ENGINE=InnoDB;
+        SET @generation = ${table}; INSERT INTO ${name} VALUES ${values.join(', ')}`);
     }
     const counted: number[] = [];
     let [restored, dropped, endMs] = [0, 0, 0];
@@ -166,11 +163,9 @@ describe.each(servers)('a crowd that drops and undrops on $name', (server) => {
     expect(dropped).toBeGreaterThan(SESSIONS / 2);
     expect(counted.length).toBeGreaterThan(0);
     await intentsSettled(root, [schema]);
-    const places = await root.rows(
-      `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES
-       WHERE TABLE_SCHEMA = '${schema}'
-         OR TABLE_SCHEMA LIKE '\\\\_undrop%' AND TABLE_NAME LIKE '\\\\_vt\\\\_%'`,
-    );
+    const places = await root.rows(`SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name
+      FROM information_schema.TABLES WHERE TABLE_SCHEMA = '${schema}'
+      OR TABLE_SCHEMA LIKE '\\\\_undrop%' AND TABLE_NAME LIKE '\\\\_vt\\\\_%'`);
     const found: number[] = [];
     for (const { place, name } of places) {
       found.push(...(await generationsIn(`\`${place}\`.\`${name}\``)));
@@ -208,10 +203,8 @@ describe.each(servers)('undo beside a collector on $name', (server) => {
     for (let round = 0; round < DUE_ROUNDS; round++) {
       const names = Array.from({ length: DUE_TABLES }, (_table, index) => `r${round}_${index}`);
       for (const name of names) {
-        await root.query(
-          `CREATE TABLE ${schema}.${name} (id INT PRIMARY KEY) ENGINE=InnoDB;
-           INSERT INTO ${schema}.${name} VALUES ${values}`,
-        );
+        await root.query(`CREATE TABLE ${schema}.${name} (id INT PRIMARY KEY) ENGINE=InnoDB;
+          INSERT INTO ${schema}.${name} VALUES ${values}`);
       }
       await using dropping = await connect(proxy, { database: schema });
       await dropping.query(`DROP TABLE ${names.join(', ')}`);

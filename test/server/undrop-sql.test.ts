@@ -4,6 +4,7 @@
  */
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { whereIs } from '../collector/collecting.js';
+import { asking } from '../support/asking.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { createMariadb } from '../support/mariadb.js';
 import { onServers } from '../support/on-servers.js';
@@ -84,8 +85,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     await refuses(`UNDROP TABLE '${id.slice(0, 4)}'`, both);
     const [answer] = await client.query('UNDROP TABLE a');
     expect(answer).toMatchObject({ affectedRows: 0, warningStatus: 0 });
-    expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
-    expect(await idsIn('a')).toEqual([5, 6]);
+    expect([await rowsOf('SHOW WARNINGS'), await idsIn('a')]).toEqual([[], [5, 6]]);
     expect(await show()).toMatchObject([{ Id: id }]);
     await client.query(`UNDROP TABLE '${id}' TO b`);
     expect(await idsIn('b')).toEqual([1, 2]);
@@ -95,8 +95,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   test('a table in a schema of the server comes back there, as its OK says', async () => {
     const table = `mysql.${schema.name}_own`;
     await client.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
-    await client.query(`DROP TABLE ${table}`);
-    await client.query(`UNDROP TABLE ${table}`);
+    await client.run(`DROP TABLE ${table}`, `UNDROP TABLE ${table}`);
     expect(await idsIn(table)).toEqual([]);
     await query(server, `DROP TABLE ${table}`);
   });
@@ -149,44 +148,40 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     ['empty', 1, 0],
     ['a tenth', 20, 2],
     ['a part of what is counted', 4_000, 100],
-  ])(
-    'if the newest is %s, its OK names the older one that has more rows',
-    async (_name, older, newer) => {
-      for (const rows of [older, newer]) {
-        await fill('a', rows);
-        await client.query('DROP TABLE a');
-      }
-      const id = (await show()).at(-1)?.['Id'];
-      const many = older > 1_000 ? '(at least|about) [\\d,]+' : String(older);
-      const larger = ` The one dropped ${TIME} has ${many} rows?: UNDROP TABLE '${id}' SWAP`;
-      const counted = `DROP TABLE, ${newer} rows`;
-      let text = '';
-      // Restored again where the server is too slow to count in the moment that it has.
-      await until(async () => {
-        if (text !== '') await client.query('DROP TABLE a');
-        text = await infoOf('UNDROP TABLE a');
-        return new RegExp(`${counted}\\)\\.${larger}$`).test(text);
-      }, 'its rows are counted');
-      expect(await idsIn('a')).toHaveLength(newer);
-      expect(text).toEqual(came(`${schema.name}.a`, counted, larger));
-      await client.query(text.replace(/^.*(UNDROP )/, '$1'));
-      expect(await idsIn('a')).toHaveLength(older);
-      expect(await infoOf('UNDROP TABLE a SWAP')).not.toBe('');
-      await fill('b', 9);
-      await client.query('DROP TABLE b');
-      await fill('b', 1);
-      await client.query('DROP TABLE b');
-      expect(await infoOf('UNDROP TABLE b')).not.toContain('The one');
-    },
-  );
+  ])('if the newest is %s, its OK names the older, larger one', async (_name, older, newer) => {
+    for (const rows of [older, newer]) {
+      await fill('a', rows);
+      await client.query('DROP TABLE a');
+    }
+    const id = (await show()).at(-1)?.['Id'];
+    const many = older > 1_000 ? '(at least|about) [\\d,]+' : String(older);
+    const larger = ` The one dropped ${TIME} has ${many} rows?: UNDROP TABLE '${id}' SWAP`;
+    const counted = `DROP TABLE, ${newer} rows`;
+    let text = '';
+    // Restored again where the server is too slow to count in the moment that it has.
+    await until(async () => {
+      if (text !== '') await client.query('DROP TABLE a');
+      text = await infoOf('UNDROP TABLE a');
+      return new RegExp(`${counted}\\)\\.${larger}$`).test(text);
+    }, 'its rows are counted');
+    expect(await idsIn('a')).toHaveLength(newer);
+    expect(text).toEqual(came(`${schema.name}.a`, counted, larger));
+    await client.query(text.replace(/^.*(UNDROP )/, '$1'));
+    expect(await idsIn('a')).toHaveLength(older);
+    expect(await infoOf('UNDROP TABLE a SWAP')).not.toBe('');
+    await fill('b', 9);
+    await client.query('DROP TABLE b');
+    await fill('b', 1);
+    await client.query('DROP TABLE b');
+    expect(await infoOf('UNDROP TABLE b')).not.toContain('The one');
+  });
 
   test('under another name, also of another schema', async () => {
     await using other = await freshSchema(server);
     for (const first of [1, 3, 5, 7]) await makeAndDrop('a', first);
     await client.query(`UNDROP TABLE a TO ${other.name}.b`);
     await client.query('UNDROP TABLE a TO c');
-    await client.query('UNDROP TABLE a');
-    await client.query(`DO 1; UNDROP TABLE ${schema.name}.a TO d; DO 2`);
+    await client.run('UNDROP TABLE a', `DO 1; UNDROP TABLE ${schema.name}.a TO d; DO 2`);
     expect(await idsIn(`${other.name}.b`)).toEqual([7, 8]);
     expect(await idsIn('c')).toEqual([5, 6]);
     expect(await idsIn('a')).toEqual([3, 4]);
@@ -217,9 +212,8 @@ onServers('statements of undrop’s own on $name', (server, on) => {
 
   test('a key that can’t come back is a warning', async () => {
     await make('p');
-    await client.query(
-      'CREATE TABLE c (id INT PRIMARY KEY, p INT, CONSTRAINT k FOREIGN KEY (p) REFERENCES p (id))',
-    );
+    await client.query(`CREATE TABLE c (id INT PRIMARY KEY, p INT, CONSTRAINT k FOREIGN KEY (p)
+      REFERENCES p (id))`);
     await client.run('INSERT INTO c VALUES (1, 1)', 'DROP TABLE c');
     await client.query('ALTER TABLE p MODIFY id VARCHAR(9)');
     const [answer] = await client.query('UNDROP TABLE c');
@@ -248,9 +242,8 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   test('what is held no more: the error says when, as what, and by whom it was restored', async () => {
     await account('told');
     await make('a');
-    const other = await connect(proxy, { database: schema.name });
+    await using other = await connect(proxy, { database: schema.name });
     await other.query('DROP TABLE a');
-    await other.end();
     const id = String((await show())[0]?.['Id']);
     const name = String((await ledgerRows(client, { id }))[0]?.['hold_name']);
     await client.query('UNDROP TABLE a TO b');
@@ -263,10 +256,9 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     for (const target of ['a', `'${id}'`, `'${id.slice(0, 20)}'`, `'${name}'`, name]) {
       expect([target, await says(target)]).toEqual([target, expect.stringMatching(fate)]);
     }
-    const stranger = await connect({ ...proxy, user: 'told', password: 'a' });
+    await using stranger = await connect({ ...proxy, user: 'told', password: 'a' });
     const refusal = errorOf(stranger.query(`UNDROP TABLE '${id}'`));
     expect((await refusal).sqlMessage).not.toContain('It was');
-    await stranger.end();
   });
 
   test('odd names, and names in other character sets', async () => {
@@ -303,8 +295,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect([...(await other.query(sql))]).toEqual(expected);
     expect([...(await other.execute(sql))]).toEqual(expected);
     const several = await other.query(`DO 1; ${sql}; SELECT 2 AS two`);
-    expect([...several[1]]).toEqual(expected);
-    expect([...several[2]]).toEqual([{ two: 2 }]);
+    expect([[...several[1]], [...several[2]]]).toEqual([expected, [{ two: 2 }]]);
     await other.execute('UNDROP TABLE a');
     const [answer] = await client.execute('UNDROP TABLE b');
     expect(answer).toMatchObject({ affectedRows: 0 });
@@ -360,8 +351,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     ]);
     const undrop = await client.prepare(`UNDROP DATABASE ${one}`);
     await undrop.execute([]);
-    expect(await rowsOf('SHOW WARNINGS')).toEqual([]);
-    expect(await idsIn(`${one}.v`)).toEqual([1, 2]);
+    expect([await rowsOf('SHOW WARNINGS'), await idsIn(`${one}.v`)]).toEqual([[], [1, 2]]);
     expect(await idsIn(`${one}.b`)).toEqual([5, 6]);
     await client.run(`DROP DATABASE ${one}; DO 1`, `UNDROP DATABASE ${one} TO ${two}`);
     expect(await idsIn(`${two}.a`)).toEqual([1, 2]);
@@ -404,26 +394,23 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     ['UNDROP\nTABLE a,\n  select 1', 'select 1', 3, UNDROP_FORM],
     [`SHOW FULL DROPPED TABLES LIKE ${'x'.repeat(200)}`, 'x'.repeat(80), 1, 'SHOW [FULL] DROPPED'],
     ['EXPLAIN DROP TABLE a b', 'b', 1, 'EXPLAIN DROP TABLE name'],
-  ])(
-    '%s is a syntax error in the words of the server, and says the forms',
-    async (sql, near, line, form) => {
-      const own = await errorOf(client.query('SELECT FROM WHERE'));
-      const where = `near '${near}' at line ${line}`;
-      const forms = ` (undrop's own: ${form}`;
-      const { sqlMessage } = await errorOf(client.query(sql));
-      expect(sqlMessage).toContain(`${own.sqlMessage.replace(/near '.*$/s, where)}${forms}`);
-      // As many bytes as the C client library shows.
-      expect(Buffer.byteLength(sqlMessage)).toBeLessThan(512);
-      const expected = { errno: 1064, sqlState: '42000', sqlMessage };
-      for (const work of [client.prepare(sql), client.query(`DO 1; ${sql}`)]) {
-        expect(await errorOf(work)).toEqual(expected);
-      }
-      const [shown] = await client.query('SHOW WARNINGS');
-      const [warning] = shown as { Code: number; Message: string }[];
-      expect(warning?.Code).toBe(1064);
-      expect(sqlMessage.startsWith(warning?.Message ?? 'none')).toBe(true);
-    },
-  );
+  ])('%s is a syntax error, and says the forms', async (sql, near, line, form) => {
+    const own = await errorOf(client.query('SELECT FROM WHERE'));
+    const where = `near '${near}' at line ${line}`;
+    const forms = ` (undrop's own: ${form}`;
+    const { sqlMessage } = await errorOf(client.query(sql));
+    expect(sqlMessage).toContain(`${own.sqlMessage.replace(/near '.*$/s, where)}${forms}`);
+    // As many bytes as the C client library shows.
+    expect(Buffer.byteLength(sqlMessage)).toBeLessThan(512);
+    const expected = { errno: 1064, sqlState: '42000', sqlMessage };
+    for (const work of [client.prepare(sql), client.query(`DO 1; ${sql}`)]) {
+      expect(await errorOf(work)).toEqual(expected);
+    }
+    const [shown] = await client.query('SHOW WARNINGS');
+    const [warning] = shown as { Code: number; Message: string }[];
+    expect(warning?.Code).toBe(1064);
+    expect(sqlMessage.startsWith(warning?.Message ?? 'none')).toBe(true);
+  });
 
   test('a text that is prepared by its name is refused with words', async () => {
     // No statement of undrop's.
@@ -446,13 +433,11 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   const idOf = async (table: string) => String((await idsOf(table))[0]);
   const dueOf = async (table: string) => (await duesOf(table))[0];
   const duesOf = async (table: string) => {
-    const rows = await query<{ readonly hours: number }>(
-      server,
-      `SELECT ROUND(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), hold_until) / 3600) AS hours
-       FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = '${schema.name}'
-         AND table_name = '${table}' ORDER BY id DESC`,
-    );
-    return rows.map(({ hours }) => Number(hours));
+    const hours = await asking(server).column(`
+      SELECT ROUND(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), hold_until) / 3600)
+      FROM _undrop.ledger WHERE state = 'HOLD' AND schema_name = '${schema.name}'
+      AND table_name = '${table}' ORDER BY id DESC`);
+    return hours.map(Number);
   };
 
   test.each([0, 2])('a dropped schema of %i tables is listed until it is back', async (count) => {
@@ -509,8 +494,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   test('a list by name, user, time and id', async () => {
     await drop('a', 'b', 'c', 'b');
     expect(await tablesOf('')).toEqual(['b', 'c', 'b', 'a']);
-    expect(await tablesOf('LIMIT 2')).toEqual(['b', 'c']);
-    expect(await tablesOf('LIMIT 0')).toEqual([]);
+    expect([await tablesOf('LIMIT 2'), await tablesOf('LIMIT 0')]).toEqual([['b', 'c'], []]);
     expect(await tablesOf("LIKE 'B' BY 'ROOT'")).toEqual(['b', 'b']);
     expect(await tablesOf("BY 'r%'")).toEqual([]);
     const hourAgo = new Date(Date.now() - 3_600_000).toISOString().slice(0, 16);
@@ -591,8 +575,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   test('an error that finds nothing names what is near, as far as the user may see it', async () => {
     await using other = await freshSchema(server, 'near');
     await drop('a');
-    await client.query(`CREATE TABLE ${other.name}.b (id INT)`);
-    await client.query(`DROP TABLE ${other.name}.b`);
+    await client.run(`CREATE TABLE ${other.name}.b (id INT)`, `DROP TABLE ${other.name}.b`);
     const near = (await client.errorOf('UNDROP TABLE b'))?.message;
     expect(near).toContain(
       `No held table matches "\`${schema.name}\`.\`b\`". Held under that name: ${other.name}.b, dropped 20`,
@@ -681,8 +664,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect(await client.errorOf('PURGE TABLE a')).toMatchObject({
       message: expect.stringContaining('its hold was lengthened'),
     });
-    await client.query('PURGE TABLE b');
-    await client.query('UNDROP TABLE b');
+    await client.run('PURGE TABLE b', 'UNDROP TABLE b');
     expect(await client.count('b')).toBe(2);
   });
 
@@ -726,9 +708,8 @@ onServers('statements of undrop’s own on $name', (server, on) => {
   test('PURGE ends a hold at once where UNDROP_ALLOW_DESTROY says so', async () => {
     await using quick = await proxyInFront(server, { ALLOW_DESTROY: 'users', HOLD: '2d' });
     await drop('a');
-    const session = await connect(quick, { database: schema.name });
+    await using session = await connect(quick, { database: schema.name });
     await session.query('PURGE TABLE a');
-    await session.end();
     expect(await dueOf('a')).toBe(0);
   });
 

@@ -24,10 +24,8 @@ onServers('a drop without a binary log on $name', (server, on) => {
       return row?.['relocated'] === 1 && row['hold_schema'] === at;
     };
     const isInHistory = async (table: string, logged: number) => {
-      const rows = await root.rows(
-        `SELECT 1 FROM _undrop.history JOIN _undrop.ledger USING (id)
-          WHERE table_name = '${table}' AND event = 'held' AND history.row_logged = ${logged}`,
-      );
+      const rows = await root.rows(`SELECT 1 FROM _undrop.history JOIN _undrop.ledger USING (id)
+        WHERE table_name = '${table}' AND event = 'held' AND history.row_logged = ${logged}`);
       return rows.length === 1;
     };
 

@@ -33,19 +33,18 @@ onServers('a table that is held on $name', (server, on) => {
   }
 
   async function drop(proxy: ProxyTarget, table: string): Promise<string> {
-    const client = await connect(proxy, { database: schema.name });
+    await using client = await connect(proxy, { database: schema.name });
     await client.run(`CREATE TABLE ${table} (id INT)`, `DROP TABLE ${table}`);
     const find = () => ledgerRows(client, { schema: schema.name, table, state: 'HOLD' });
     await until(async () => (await find()).length === 1, 'the outcome in the ledger');
     const [row] = await find();
-    await client.end();
     return String(row?.['id']);
   }
 
   /** Fails seven times because of `table`, in every form of a statement. */
   async function useIt(proxy: ProxyTarget, table: string): Promise<void> {
     const name = `${schema.name}.${table}`;
-    const client = await connect(proxy, { database: schema.name, multipleStatements: true });
+    await using client = await connect(proxy, { database: schema.name, multipleStatements: true });
     await failIn(client, table);
     await client.query(`CREATE TABLE passing_${table} (id INT)`);
     // One text that the server takes as it is, and one of which undrop takes a part.
@@ -53,10 +52,8 @@ onServers('a table that is held on $name', (server, on) => {
       const text = `${first}; SELECT * FROM ${table}`;
       await expect(client.query(text)).rejects.toMatchObject(FAILS);
     }
-    await client.end();
-    const secure = await connect(proxy, { ssl: { rejectUnauthorized: false } });
+    await using secure = await connect(proxy, { ssl: { rejectUnauthorized: false } });
     await expect(secure.query(`DELETE FROM ${name}`)).rejects.toMatchObject(FAILS);
-    await secure.end();
     await using raw = await RawClient.open(proxy, { flags: MODERN | CLIENT.MULTI_STATEMENTS });
     const texts = ['SELECT 1', `SELECT * FROM ${name}`, 'DO 0', `INSERT INTO ${name} VALUES (1)`];
     raw.write(texts.map((text) => raw.queryPayload(text)));
@@ -81,8 +78,7 @@ onServers('a table that is held on $name', (server, on) => {
     await useIt(proxy, table);
     await until(() => said.length > 0, 'the first line');
     await proxy.stop();
-    expect(sum(id)).toBe(7);
-    expect(said.filter((one) => one['id'] !== id)).toEqual([]);
+    expect([sum(id), said.filter((one) => one['id'] !== id)]).toEqual([7, []]);
     const what = { schema: schema.name, table, dropId: expect.stringMatching(/^[0-9a-f]{32}$/) };
     const who = { user: 'root', client: expect.stringMatching(/^127\.0\.0\.1:/) };
     expect(said[0]).toMatchObject({ ...what, ...who, threadId: expect.any(Number) });

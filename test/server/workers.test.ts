@@ -59,9 +59,7 @@ onServersAtOnce('workers in front of $name', (server, on) => {
     await proxy.ended;
     expect(proxy.child.exitCode).toBe(0);
     expect(proxy.lines.at(-1)).toMatchObject({
-      event: 'stopped',
-      sessionsTotal: connections.length,
-      sessionsOpen: 0,
+      ...{ event: 'stopped', sessionsTotal: connections.length, sessionsOpen: 0 },
       audited: { 'held|DROP TABLE': connections.length },
     });
   });
@@ -110,8 +108,7 @@ onServersAtOnce('workers in front of $name', (server, on) => {
     };
     await until(isOver, 'the end of the proxy', 100_000);
     await proxy.ended;
-    expect(proxy.child.exitCode).toBe(1);
-    expect(killed.size).toBe(5);
+    expect([proxy.child.exitCode, killed.size]).toEqual([1, 5]);
     const said = proxy.lines.filter(({ msg }) => String(msg).includes('keep dying'));
     expect(said).toMatchObject([{ event: 'worker', err: { code: 'UNDROP_WORKER' } }]);
   });
@@ -144,29 +141,24 @@ onServersAtOnce('workers in front of $name', (server, on) => {
     expect(workerPids(proxy)).toHaveLength(WORKERS);
   });
 
-  test.each(['control', 'proxy'])(
-    'one that is killed while it starts, %s, is started again',
-    async (role) => {
-      await using folder = await temporaryFolder('killed');
-      const [hook, mark] = [join(folder.path, 'hook.cjs'), join(folder.path, 'killed')];
-      const isFirst = `process.env.UNDROP_PROCESS_ROLE === '${role}' && !fs.existsSync('${mark}')`;
-      const kill = `fs.writeFileSync('${mark}', ''); process.kill(process.pid, 'SIGKILL');`;
-      writeFileSync(hook, `const fs = require('node:fs'); if (${isFirst}) { ${kill} }`);
-      const under = ['env', `NODE_OPTIONS=--require=${hook}`];
-      await using proxy = await spawnProxy(server, { WORKERS: '2' }, under);
-      expect(proxy.lines).toContainEqual(
-        expect.objectContaining({
-          level: 50,
-          event: 'worker',
-          msg: 'cannot start a process; starting all again',
-          err: expect.objectContaining({ message: expect.stringContaining('(SIGKILL)') }),
-        }),
-      );
-      await using client = await connect(proxy);
-      expect(await client.column('SELECT 1')).toHaveLength(1);
-      expect(existsSync(mark)).toBe(true);
-    },
-  );
+  test.each(['control', 'proxy'])('killed while it starts, %s is started again', async (role) => {
+    await using folder = await temporaryFolder('killed');
+    const [hook, mark] = [join(folder.path, 'hook.cjs'), join(folder.path, 'killed')];
+    const isFirst = `process.env.UNDROP_PROCESS_ROLE === '${role}' && !fs.existsSync('${mark}')`;
+    const kill = `fs.writeFileSync('${mark}', ''); process.kill(process.pid, 'SIGKILL');`;
+    writeFileSync(hook, `const fs = require('node:fs'); if (${isFirst}) { ${kill} }`);
+    const under = ['env', `NODE_OPTIONS=--require=${hook}`];
+    await using proxy = await spawnProxy(server, { WORKERS: '2' }, under);
+    expect(proxy.lines).toContainEqual(
+      expect.objectContaining({
+        ...{ level: 50, event: 'worker', msg: 'cannot start a process; starting all again' },
+        err: expect.objectContaining({ message: expect.stringContaining('(SIGKILL)') }),
+      }),
+    );
+    await using client = await connect(proxy);
+    expect(await client.column('SELECT 1')).toHaveLength(1);
+    expect(existsSync(mark)).toBe(true);
+  });
 
   test('the supervisor that is killed: all others end', async () => {
     const { proxy } = await start();
@@ -179,8 +171,7 @@ onServersAtOnce('workers in front of $name', (server, on) => {
     await until(() => !pids.some(isAlive), 'the end of all processes');
     const ends = await Promise.allSettled(load.map((part) => part.end()));
     expect(ends.map(({ status }) => status)).toEqual(load.map(() => 'rejected'));
-    expect(await alive(sessions)).toEqual([]);
-    expect(await listens(proxy.port)).toBe(false);
+    expect([await alive(sessions), await listens(proxy.port)]).toEqual([[], false]);
   });
 });
 
@@ -212,15 +203,12 @@ function isAlive(pid: number): boolean {
 async function interrupts(killer: Session | undefined, victim: Session | undefined) {
   const id = victim?.threadId;
   // MariaDB answers with error 1317, MySQL with 1.
-  const slept = victim?.query("SELECT SLEEP(60), 'victim'").then(
-    () => 'answered',
-    (error: NodeJS.ErrnoException) => error.errno,
-  );
+  const slept = victim?.errnoOf("SELECT SLEEP(60), 'victim'");
   const isAsleep = async () =>
     (await killer?.hasProcess(`ID = ${id} AND INFO LIKE '%victim%'`)) ?? false;
   await until(isAsleep, 'a query to interrupt');
   await killer?.query(`KILL QUERY ${id}`);
-  expect(['answered', 1317]).toContain(await slept);
+  expect([null, 1317]).toContain(await slept);
 }
 
 function count(proxy: ProxyProcess, fields: Parameters<typeof linesWith>[1]): number {

@@ -3,6 +3,7 @@
  * under way on the source is left alone, and is this server's once nothing is replicated any more.
  */
 import { holdTable, startCollecting, untilGone, whereIs } from '../collector/collecting.js';
+import { asking } from '../support/asking.js';
 import { inLanes } from '../support/lanes.js';
 import { inHooks } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -33,13 +34,9 @@ inLanes(
       await reader.run('START TRANSACTION', `SELECT * FROM ${table}`);
       const client = await connect(proxy, { database: 'd' });
       const dropped = client.query(`DROP TABLE ${table}`);
-      const stateOn = async (server: typeof pair.source) => {
-        const [row] = await query<{ readonly state: string }>(
-          server,
-          `SELECT CONCAT(state, relocated) AS state FROM _undrop.ledger WHERE table_name = '${table}'`,
-        );
-        return row?.state;
-      };
+      const stateOn = (server: typeof pair.source) =>
+        asking(server).cell(`SELECT CONCAT(state, relocated) FROM _undrop.ledger
+          WHERE table_name = '${table}'`);
       await until(async () => (await stateOn(pair.replica)) === 'intent0', 'the intent is there');
       const end = async () => {
         await reader.query('COMMIT');
@@ -103,10 +100,9 @@ inLanes(
       const schemaDrop = await waitingSchemaDrop('e');
       await query(pair.replica, 'STOP REPLICA');
       const intent = "SELECT id FROM _undrop.ledger WHERE table_name = 'u'";
-      const [row] = await query<{ readonly id: string }>(pair.replica, intent);
       const { forgotten, schemasBack, schemasGone } = await recover();
-      expect(forgotten).toEqual([row?.id]);
-      expect([schemasBack, schemasGone]).toEqual([['e'], []]);
+      const ids = [await asking(pair.replica).cell(intent)];
+      expect([forgotten, schemasBack, schemasGone]).toEqual([ids, ['e'], []]);
       expect(await query(pair.replica, 'SELECT a FROM e.t')).toEqual([{ a: 1 }]);
       await drop.end();
       await schemaDrop.end();

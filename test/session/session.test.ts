@@ -30,9 +30,7 @@ let bench: Bench | null = null;
 /** What is warned of. */
 function warningLog(): { readonly said: readonly string[]; readonly log: Log } {
   const said: string[] = [];
-  const warn = (_fields: object, message: string) => {
-    said.push(message);
-  };
+  const warn = (_fields: object, message: string) => said.push(message);
   return { said, log: { ...silentLog, warn } };
 }
 
@@ -150,43 +148,34 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
   });
 
-  describe('a client too many', () => {
-    test('is told so in the shape that fits there, and comes in when another has gone (wire 53)', async () => {
-      const opened = await open({ connectionsMax: 1 });
-      const first = await logIn(opened);
-      const client = await opened.client();
-      const error = await errorTo(client);
-      expect(error).toMatchObject({ errno: 1040, sqlState: '', sequenceId: 0 });
-      expect(error.text).toMatch(
-        /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: a worker of undrop accepts 1 at a time\./,
-      );
-      await client.ended();
-      client.end();
-      expect(opened.counters).toMatchObject({
-        sessionsOpen: 1,
-        sessionsTotal: 1,
-        sessionsRefused: 1,
-      });
-      first.client.end();
-      await first.server.ended();
-      first.server.end();
-      await bothEnd(first);
-      await logIn(opened);
-    });
+  test('a client too many is told so in the shape that fits there, and comes in when another has gone (wire 53)', async () => {
+    const opened = await open({ connectionsMax: 1 });
+    const first = await logIn(opened);
+    const client = await opened.client();
+    const error = await errorTo(client);
+    expect(error).toMatchObject({ errno: 1040, sqlState: '', sequenceId: 0 });
+    expect(error.text).toMatch(
+      /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: a worker of undrop accepts 1 at a time\./,
+    );
+    await client.ended();
+    client.end();
+    const counted = { sessionsOpen: 1, sessionsTotal: 1, sessionsRefused: 1 };
+    expect(opened.counters).toMatchObject(counted);
+    first.client.end();
+    await first.server.ended();
+    first.server.end();
+    await bothEnd(first);
+    await logIn(opened);
   });
 
   describe('a login that is refused', () => {
     const outOfOrder = Buffer.from(RESPONSE);
     outOfOrder[3] = 7;
     const old = encodePacket(Buffer.from('85a60300000001root\0', 'latin1'), 1);
+    const cutShort = encodePacket(RESPONSE.subarray(4, 40), 1);
     test.each([
       ['a client before 4.1', old, /^UNDROP_OLD_CLIENT: /, 1043],
-      [
-        'a response without its end',
-        encodePacket(RESPONSE.subarray(4, 40), 1),
-        /^UNDROP_MALFORMED_PACKET: /,
-        1835,
-      ],
+      ['a response without its end', cutShort, /^UNDROP_MALFORMED_PACKET: /, 1835],
       ['a response out of order', outOfOrder, /expected sequence id 1 in the login, got 7/, 1835],
     ])('%s', async (_name, sent, words, errno) => {
       const connected = await greeted();
@@ -280,12 +269,9 @@ describe.each(WAYS)('sessions by %s', (way) => {
       return connected;
     };
     const rows = exchange(NAME, 'more rows than sequence ids').answer;
+    const tooMany = exchange('mysql-9.7/too-many', 'a connection too many').answer;
     test.each([
-      [
-        'refuses before its greeting',
-        reached,
-        exchange('mysql-9.7/too-many', 'a connection too many').answer,
-      ],
+      ['refuses before its greeting', reached, tooMany],
       [
         'says goodbye to an idle session',
         async () => logIn(await open()),
@@ -464,12 +450,10 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
   });
 
-  describe('a drain', () => {
-    test('tells a client that is still logging in', async () => {
-      const connected = await greeted();
-      const draining = drainFor(10_000);
-      expect(await errorTo(connected.client)).toMatchObject({ errno: 1053, sqlState: '08S01' });
-      await draining;
-    });
+  test('a drain tells a client that is still logging in', async () => {
+    const connected = await greeted();
+    const draining = drainFor(10_000);
+    expect(await errorTo(connected.client)).toMatchObject({ errno: 1053, sqlState: '08S01' });
+    await draining;
   });
 });

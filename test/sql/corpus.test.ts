@@ -71,10 +71,8 @@ test.each(cases)('$title', ({ case_ }) => {
       checkParts(case_.parts, classifyStatements(bytes, mode, options), verdict);
     }
     if (/\b(drop|truncate) partition\b/i.test(case_.sql) && case_.kind !== 'not-a-drop') {
-      const enabled = classify(bytes, mode, {
-        ...options,
-        protect: new Set(['drop-partition'] as const),
-      });
+      const protect = new Set(['drop-partition'] as const);
+      const enabled = classify(bytes, mode, { ...options, protect });
       expect(describeVerdict(enabled)).toMatch(/^drop-partition /);
     }
     // Understood the same, or not at all, where the mode isn't known.

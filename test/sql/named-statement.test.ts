@@ -25,23 +25,17 @@ describe('a text', () => {
     ["PREPARE Stmt_1 FROM 'SELECT 1'", { kind: 'prepare', name: 'stmt_1' }],
     ['DEALLOCATE PREPARE p', { kind: 'deallocate', name: 'p' }],
     ['DROP PREPARE p', { kind: 'deallocate', name: 'p' }],
-  ])('%s is one of theirs', (text, expected) => {
-    expect(read(text)).toEqual(expected);
-  });
+  ])('%s is one of theirs', (text, expected) => expect(read(text)).toEqual(expected));
 
   test.each([
     ...['SELECT 1', "SELECT 'EXECUTE p'", 'INSERT INTO t VALUES (1) /* CALL x() */'],
     ...['SELECT `execute` FROM `prepare`', 'CREATE PROCEDURE x() EXECUTE p'],
-  ])('%s is not', (text) => {
-    expect(read(text).kind).toBe('other');
-  });
+  ])('%s is not', (text) => expect(read(text).kind).toBe('other'));
 
   test.each([
     ...['CALL x()', 'DO 1; EXECUTE p', 'EXECUTE p; DO 1', 'EXECUTE p q', "EXECUTE 'p"],
     `EXECUTE p /* ${'x'.repeat(70_000)} */`,
-  ])('%.40s can be anything', (text) => {
-    expect(read(text).kind).toBe('unknown');
-  });
+  ])('%.40s can be anything', (text) => expect(read(text).kind).toBe('unknown'));
 
   test.each([
     ['EXECUTE "p"', { ansiQuotes: true }],
@@ -63,9 +57,9 @@ describe('a text', () => {
     'BEGIN NOT ATOMIC EXECUTE p; END',
     'SET STATEMENT lock_wait_timeout = 1 FOR EXECUTE p',
     "EXECUTE IMMEDIATE 'CALL x()'",
-  ])('MariaDB: %s can be anything', (text) => {
-    expect(read(text, true, 'mariadb-11.8').kind).toBe('unknown');
-  });
+  ])('MariaDB: %s can be anything', (text) =>
+    expect(read(text, true, 'mariadb-11.8').kind).toBe('unknown'),
+  );
 });
 
 // ── comment tags ─────────────────────────────────────────────────────────────────────────────────
@@ -89,9 +83,7 @@ test.each<[string, ReturnType<typeof commentTags>]>([
   ["DROP TABLE a /*a='1' and more*/", null],
   ["DROP TABLE a /*!50000 a='1'*/", null],
   ["DROP TABLE a /*a='1'", null],
-])('%s', (text, tags) => {
-  expect(commentTags(text)).toEqual(tags);
-});
+])('%s', (text, tags) => expect(commentTags(text)).toEqual(tags));
 
 test('many and long ones are cut', () => {
   const many = Array.from({ length: 40 }, (_, index) => `k${index}='${'x'.repeat(400)}'`);

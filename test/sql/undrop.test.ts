@@ -140,9 +140,7 @@ test.each([
   ...['PURGE BINARY LOGS TO "x"', 'PURGE MASTER LOGS BEFORE NOW()', 'SHOW FULL TABLES'],
   ...['SHOW TABLES', 'SELECT * FROM _undrop.ledger', 'EXPLAIN SELECT 1'],
   'EXPLAIN TRUNCATE TABLE a',
-])('%s is the server’s', (sql) => {
-  expect(read(sql)).toEqual({ kind: 'not-ours' });
-});
+])('%s is the server’s', (sql) => expect(read(sql)).toEqual({ kind: 'not-ours' }));
 
 const text = (bytes: Uint8Array | null) => (bytes === null ? '*' : Buffer.from(bytes).toString());
 const name = ({ schema, table }: { schema: Uint8Array | null; table: Uint8Array }) =>

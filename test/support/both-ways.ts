@@ -18,24 +18,17 @@ export interface BothWays {
   readonly fill?: readonly string[];
 }
 
-/** What there is to be seen of a run. */
-export interface ToolRun {
-  /** The exit code, and what was said, without what says which of the two runs it was. */
-  readonly code: number | null;
-  readonly said: string;
-  /** By `schemaState`. */
-  readonly left: readonly string[];
-}
-
 /**
- * `run` is told where and in which schema. The two runs are compared; the one through the proxy is
- * handed back, with what is held of it. `mask` takes out of the output what differs by itself.
+ * `run` is told where and in which schema. The two runs are compared, by their exit codes, what was
+ * said but for what shows which of the two it was, and what is left by `schemaState`; the one
+ * through the proxy is handed back, with what is held of it. `mask` takes out of the output what
+ * differs by itself.
  */
 export async function bothWays(
   { server, proxy, account, prefix, fill = [] }: BothWays,
   run: (target: Target, schema: string) => Promise<CommandResult>,
   mask: (said: string) => string = (said) => said,
-): Promise<ToolRun & { readonly held: Awaited<ReturnType<typeof heldDrops>> }> {
+) {
   const ways = [server, proxy].map(async ({ host, port }) => {
     const schema = `${prefix}_${randomBytes(4).toString('hex')}`;
     await query(

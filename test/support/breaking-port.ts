@@ -5,11 +5,8 @@
 
 export class PortBroken extends Error {}
 
-export interface Break {
-  /** Counted from 1. */
-  readonly call: number;
-  readonly when: 'before' | 'after';
-}
+/** `call`: counted from 1. */
+export type Break = { readonly call: number; readonly when: 'before' | 'after' };
 
 export function breakingPort<P extends object>(port: P, breakAt: Break): P {
   let calls = 0;

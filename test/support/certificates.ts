@@ -35,13 +35,11 @@ export interface Certificates extends Readonly<typeof FILES>, AsyncDisposable {
 export function makeCertificates(): Certificates {
   const folder = mkdtempSync(join(tmpdir(), 'undrop-certificates-'));
   const at = (name: string) => join(folder, name);
-  const openssl = (...args: readonly string[]) => {
+  const openssl = (...args: readonly string[]) =>
     execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: folder });
-  };
   const rsa = (name: string) => openssl('genrsa', '-out', name, '2048');
-  const ec = (name: string) => {
+  const ec = (name: string) =>
     openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', name);
-  };
   const authority = (name: string, key: string) => {
     ec(key);
     const options = ['-days', '3', '-subj', `/CN=${name}`];

@@ -19,11 +19,7 @@ interface Locator {
   getAttribute(name: string): Promise<string | null>;
 }
 
-interface Found {
-  readonly name?: string | RegExp;
-  readonly exact?: boolean;
-  readonly level?: number;
-}
+type Found = { readonly name?: string | RegExp; readonly exact?: boolean; readonly level?: number };
 
 export interface Page {
   goto(url: string): Promise<{ status(): number } | null>;

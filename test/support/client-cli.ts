@@ -3,7 +3,7 @@
  * the client says about it, and errors passed over (`--force`).
  */
 
-import { BIG_RESULT, BIG_ROW, type ScriptJob, type Transcript, UNICODE } from './client-script.js';
+import { BIG_RESULT, BIG_ROW, type ScriptJob, UNICODE } from './client-script.js';
 import { type ClientName, runClient } from './clients.js';
 
 export type CliName = Extract<ClientName, 'mysql-9.7' | 'mariadb-10.11' | 'mariadb-11.8'>;
@@ -16,11 +16,7 @@ export function connectionOptions(name: ClientName, { tls = false } = {}): reado
   return tls ? ['--ssl', '--skip-ssl-verify-server-cert'] : ['--skip-ssl'];
 }
 
-export async function runCli(
-  name: CliName,
-  job: ScriptJob,
-  extra: readonly string[] = [],
-): Promise<Transcript> {
+export async function runCli(name: CliName, job: ScriptJob, extra: readonly string[] = []) {
   const args = [
     ...connectionOptions(name, job),
     ...['--force', '--table', '-vvv', '--show-warnings', '--column-type-info', '--local-infile=1'],

@@ -3,19 +3,11 @@ import { listAll } from '../../src/recycle/held-tables.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
-/** Under the name that it was dropped by, with the schema that it is in now. */
-interface CountedTable {
-  readonly schema: string;
-  readonly table: string;
-  readonly rows: number;
-  readonly heldIn: string;
-}
-
-/** Of the schemas that `isWanted` takes, oldest drop first; rows are counted, not estimated. */
-export async function heldTables(
-  target: Target,
-  isWanted: (schema: string) => boolean,
-): Promise<readonly CountedTable[]> {
+/**
+ * Of the schemas that `isWanted` takes, oldest drop first, under the names that they were dropped
+ * by, with the schemas that they are in now; rows are counted, not estimated.
+ */
+export async function heldTables(target: Target, isWanted: (schema: string) => boolean) {
   const pool = poolOn(target, 2);
   const held = await listAll(pool).finally(() => pool.dispose());
   // Ids begin with the time of the drop.
@@ -30,10 +22,7 @@ export async function heldTables(
 }
 
 /** Rows by the name under which a table was dropped; counted, not estimated. */
-export async function heldRows(
-  target: Target,
-  schema: string,
-): Promise<Readonly<Record<string, number>>> {
+export async function heldRows(target: Target, schema: string) {
   const held = await heldTables(target, (one) => one === schema);
   return Object.fromEntries(held.map(({ table, rows }) => [table, rows]));
 }

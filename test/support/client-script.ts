@@ -23,11 +23,8 @@ export interface ScriptJob {
   readonly tls: boolean;
 }
 
-export interface Transcript {
-  /** Of a program; 0 for what runs in this process. */
-  readonly code: number | null;
-  readonly text: string;
-}
+/** `code`: of a program; 0 for what runs in this process. */
+export type Transcript = { readonly code: number | null; readonly text: string };
 
 /** Contents of the file that is loaded: fewer rows than lines that look like commands. */
 export const INFILE_TEXT = '1,one\n2,\x03DROP TABLE a\n3,drei größer 漢字\n';

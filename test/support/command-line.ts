@@ -1,6 +1,6 @@
 /** The command line of undrop in this process: a process costs more than most commands do. */
 
-import type { Shell } from '../../src/faces/cli/shell.js';
+import type { Shell } from '../../src/faces/cli/settings.js';
 import { runCommandLine } from '../../src/runtime/command-line.js';
 import { reportFailure } from '../../src/runtime/report-failure.js';
 

@@ -9,30 +9,10 @@ import { HEADER_BYTES } from '../../src/wire/framing.js';
 import { listFiles, readText } from './source-file.js';
 
 /** A framed packet, header and all. */
-export interface Spoken {
-  readonly by: 'client' | 'server';
-  readonly packet: Buffer;
-}
+export type Spoken = { readonly by: 'client' | 'server'; readonly packet: Buffer };
 
-export interface Exchange {
-  readonly title: string;
-  readonly spoken: readonly Spoken[];
-  /** All bytes of the server. */
-  readonly answer: Buffer;
-  /** Command bytes of the client; COM_SLEEP for an empty packet. */
-  readonly commands: readonly number[];
-}
-
-export interface Conversation {
-  /** `mysql-9.7/eof` */
-  readonly name: string;
-  readonly server: string;
-  /** Without the login. */
-  readonly exchanges: readonly Exchange[];
-  /** Null where the server refused before its greeting. */
-  readonly login: Exchange | null;
-  readonly agreed: caps.Capabilities;
-}
+export type Exchange = ReturnType<typeof readExchange>;
+export type Conversation = ReturnType<typeof parseConversation>;
 
 /** Every conversation, by name. */
 export function conversations(): readonly Conversation[] {
@@ -69,22 +49,25 @@ function readConversation(path: string): Conversation {
   return found;
 }
 
-function parseConversation(path: string): Conversation {
+function parseConversation(path: string) {
   const name = path.replace(/^test\/packets\//, '').replace(/\.hex$/, '');
   const [, ...sections] = readText(path).split(/^## /m);
   const exchanges = sections.map(readExchange);
   const [first] = exchanges;
   const login = first?.title === 'login' ? first : null;
   return {
+    /** `mysql-9.7/eof` */
     name,
     server: name.slice(0, name.indexOf('/')),
+    /** Without the login. */
     exchanges: login === null ? exchanges : exchanges.slice(1),
+    /** Null where the server refused before its greeting. */
     login,
     agreed: login === null ? { flags: 0, mariadb: 0 } : agreedIn(login),
   };
 }
 
-function readExchange(section: string): Exchange {
+function readExchange(section: string) {
   const [title = '', ...lines] = section.trimEnd().split('\n');
   const spoken = lines.map((line): Spoken => {
     const packet = Buffer.from(line.slice(2), 'hex');
@@ -96,8 +79,10 @@ function readExchange(section: string): Exchange {
   const commands = of('client').filter((packet) => packet[3] === 0);
   return {
     title,
-    spoken,
-    answer: Buffer.concat(of('server')),
+    spoken: spoken as readonly Spoken[],
+    /** All bytes of the server. */
+    answer: Buffer.concat(of('server')) as Buffer,
+    /** Command bytes of the client; COM_SLEEP for an empty packet. */
     commands: commands.map((packet) => packet[HEADER_BYTES] ?? 0),
   };
 }

@@ -15,10 +15,7 @@ import type { ScriptJob, Transcript } from './client-script.js';
 import { projectFolder } from './folders.js';
 import type { Target } from './servers.js';
 
-interface Program {
-  readonly argv: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
+type Program = { readonly argv: readonly string[]; readonly env: Readonly<Record<string, string>> };
 
 const TRIPLET = 'x86_64-linux-gnu';
 

@@ -8,7 +8,7 @@ import { SETTINGS } from '../../src/config/schema.js';
 import { projectFolder } from './folders.js';
 import type { Variables } from './proxy.js';
 import type { Target } from './servers.js';
-import { type Service, startService } from './service.js';
+import { startService } from './service.js';
 
 /** Keys that name a machine or a file on it, and hence have other values here. */
 const OF_A_MACHINE = ['listen', 'adminListen', 'upstream', 'passwordFile', 'auditFile'];
@@ -19,11 +19,7 @@ export function deployedSettings(path: string): Readonly<Record<string, unknown>
 }
 
 /** A service by `deploy/<path>.conf`; `own`: values of keys that name something of a machine. */
-export async function startDeployed(
-  path: string,
-  server: Target,
-  own: Variables = {},
-): Promise<Service> {
+export async function startDeployed(path: string, server: Target, own: Variables = {}) {
   const values = deployedSettings(path);
   const kept = Object.entries(values).filter(([key]) => !OF_A_MACHINE.includes(key));
   // The tests have a shorter one, as a variable.

@@ -16,13 +16,8 @@ export function idOf(index: number): string {
   return `0195a1b2c3d070008${(index + 1).toString(16).padStart(15, '0')}`;
 }
 
-export function requestOf({
-  server,
-  sql,
-}: {
-  readonly server: string;
-  readonly sql: string;
-}): DropRequest {
+export function requestOf(of: { readonly server: string; readonly sql: string }): DropRequest {
+  const { server, sql } = of;
   const version = parseServerVersion(VERSIONS[server] ?? server);
   const text = Buffer.from(sql);
   const protect = new Set(['truncate'] as const);

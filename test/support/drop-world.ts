@@ -81,10 +81,7 @@ export async function dropIn(world: DropWorld): Promise<End> {
 }
 
 /** The names that are there if one call of the port breaks; null: it has fewer calls. */
-export async function dropBroken(
-  world: DropWorld,
-  breakAt: Break,
-): Promise<ReadonlyMap<string, WorldTable> | null> {
+export async function dropBroken(world: DropWorld, breakAt: Break) {
   const request = requestOf(world);
   const memory = new Memory(world, request.server);
   try {
@@ -132,10 +129,7 @@ class Memory implements steps.World {
     return this.#locks().filter(({ table }) => parseHoldName(table) === null);
   }
 
-  async relocate(
-    tables: readonly RelocateTable[],
-    { logged }: { readonly logged: boolean },
-  ): Promise<readonly Relocation[]> {
+  async relocate(tables: readonly RelocateTable[], { logged }: { readonly logged: boolean }) {
     return tables.map(({ id, holdName }): Relocation => {
       const { relocation: outcome = 'moved', keyLeft } = this.#world;
       if (keyLeft === 'back') {
@@ -159,10 +153,7 @@ class Memory implements steps.World {
     );
   }
 
-  async record<T>(
-    _facts: steps.UserFacts,
-    meanwhile: () => Promise<T>,
-  ): Promise<steps.Recording<T>> {
+  async record<T>(_facts: steps.UserFacts, meanwhile: () => Promise<T>) {
     const recorded = async () => this.#recorded();
     return { done: await meanwhile(), isStuck: false, recorded };
   }
@@ -172,10 +163,8 @@ class Memory implements steps.World {
     const tables = this.#statement.map((table, index) => this.#seen(table, idOf(index)));
     const isMysql = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_000;
     const { isElsewhere = false } = this.#world;
-    return made.recordedIntent(tables, {
-      isElsewhere,
-      lockedTables: isMysql ? this.#locks() : null,
-    });
+    const lockedTables = isMysql ? this.#locks() : null;
+    return made.recordedIntent(tables, { isElsewhere, lockedTables });
   }
 
   #seen(table: string, id: string): IntentTable {
@@ -230,10 +219,8 @@ class Memory implements steps.World {
     if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
     if (text.startsWith('SHOW /* undrop in-use */')) {
       const locked = this.#locks().filter(({ table }) => parseHoldName(table) === null);
-      const used = [
-        ...locked.map(({ table }) => table),
-        ...(this.#world.inUse?.[this.#looks++] ?? []),
-      ];
+      const others = this.#world.inUse?.[this.#looks++] ?? [];
+      const used = [...locked.map(({ table }) => table), ...others];
       return made.rowsResult(['Database', 'Table'], ...used.map((table) => ['shop', table]));
     }
     if (text.startsWith('SIGNAL')) return made.signalled(text);

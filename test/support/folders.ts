@@ -17,9 +17,7 @@ export const laying = {
 export const testFolder = join(projectFolder, 'build/test');
 
 /** A new one, which is removed when it is disposed of. */
-export async function temporaryFolder(
-  name: string,
-): Promise<AsyncDisposable & { readonly path: string }> {
+export async function temporaryFolder(name: string) {
   const path = await mkdtemp(join(tmpdir(), `undrop-${name}-`));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }

@@ -74,16 +74,12 @@ export async function startGalera() {
         keepFolder: true,
         connectOver: 'socket',
         extraOptions: [
-          '--innodb-autoinc-lock-mode=2',
-          '--wsrep-on=ON',
-          `--wsrep-provider=${provider}`,
-          `--wsrep-cluster-address=gcomm://${addresses}`,
-          '--wsrep-node-address=127.0.0.1',
+          ...['--innodb-autoinc-lock-mode=2', '--wsrep-on=ON', `--wsrep-provider=${provider}`],
+          ...[`--wsrep-cluster-address=gcomm://${addresses}`, '--wsrep-node-address=127.0.0.1'],
           `--wsrep-provider-options=${Object.entries(provided)
             .map(([key, value]) => `${key}=${value}`)
             .join(';')}`,
-          '--wsrep-sst-method=local',
-          `--wsrep-sst-receive-address=127.0.0.1:${transfer}`,
+          ...['--wsrep-sst-method=local', `--wsrep-sst-receive-address=127.0.0.1:${transfer}`],
           ...(isFirst ? ['--wsrep-new-cluster'] : []),
         ],
       },
@@ -128,10 +124,8 @@ async function nodeOf({ port }: Launched, name: string, folder: string) {
     signal: (signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT') => signalTo(pid, signal),
     /** That of wsrep_local_state_comment; null: it doesn't answer. */
     state: async () => {
-      const asked = query<{ readonly Value: string }>(
-        target,
-        "SHOW STATUS LIKE 'wsrep_local_state_comment'",
-      );
+      const text = "SHOW STATUS LIKE 'wsrep_local_state_comment'";
+      const asked = query<{ readonly Value: string }>(target, text);
       const [row] = await asked.catch(() => []);
       return row?.Value ?? null;
     },

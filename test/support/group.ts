@@ -17,17 +17,7 @@ import { ensureInstalled } from './server-set.js';
 import { query, type Target, testServer } from './servers.js';
 import { makeServiceAccount } from './service-account.js';
 
-export interface GroupMember extends Target {
-  readonly name: string;
-  /** SIGKILL; resolves when it is gone. */
-  kill(): Promise<void>;
-  /** Behind `kill`: starts it, read-only until the group has taken it back. */
-  rejoin(): Promise<void>;
-}
-
-export interface Group extends AsyncDisposable {
-  readonly members: readonly GroupMember[];
-}
+export type GroupMember = Awaited<ReturnType<typeof startMember>>;
 
 const NAME = 'mysql-9.7';
 const MEMBERS = 3;
@@ -35,11 +25,7 @@ const ONLINE_WITHIN_MS = 120_000;
 /** Characters of a member's own log that a failure to join shows. */
 const LOG_TAIL = 4_000;
 
-export async function startGroup({
-  isMultiPrimary,
-}: {
-  readonly isMultiPrimary: boolean;
-}): Promise<Group> {
+export async function startGroup({ isMultiPrimary }: { readonly isMultiPrimary: boolean }) {
   const { installation, template } = await ensureInstalled(NAME);
   const program = installation.server.find((part) => part.endsWith('mysqld')) ?? '';
   const { dataDir } = testServer(NAME);
@@ -60,7 +46,7 @@ export async function startGroup({
     `--group-replication-single-primary-mode=${isMultiPrimary ? 'OFF' : 'ON'}`,
     `--group-replication-enforce-update-everywhere-checks=${isMultiPrimary ? 'ON' : 'OFF'}`,
   ];
-  const members: Member[] = [];
+  const members: GroupMember[] = [];
   const stop = async () => {
     for (const member of members) await member.kill();
     await rm(root, { recursive: true, force: true });
@@ -96,17 +82,14 @@ async function groupPort(): Promise<number> {
   }
 }
 
-interface Member extends GroupMember {
-  join(how: { readonly isFirst: boolean }): Promise<void>;
-}
-
 async function startMember(
   installation: Installation,
   where: { readonly folder: string; readonly port: number; readonly options: readonly string[] },
-): Promise<Member> {
+) {
   const { folder, port } = where;
   const own = await startOn(installation, where);
   const target = { host: '127.0.0.1', port, user: 'root', password: '' };
+  /** SIGKILL; resolves when it is gone. */
   const kill = async () => {
     own.kill();
     await own.ended();
@@ -126,7 +109,8 @@ async function startMember(
     ...target,
     name: `the member at port ${port}`,
     kill,
-    join: ({ isFirst }) => joinGroup(target, { isFirst, folder }),
+    join: ({ isFirst }: { readonly isFirst: boolean }) => joinGroup(target, { isFirst, folder }),
+    /** Behind `kill`: starts it, read-only until the group has taken it back. */
     rejoin: async () => {
       await own.restart(['--super-read-only=ON']);
       await joinGroup(target, { isFirst: false, folder });

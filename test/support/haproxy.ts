@@ -15,12 +15,8 @@ import { aptFolder, startProgram } from './apt-folder.js';
 import { listens, until } from './poll.js';
 import { readText } from './source-file.js';
 
-export interface Balanced {
-  readonly host: string;
-  readonly port: number;
-  /** `listen` of an admin listener: what the checks of this proxy are answered. */
-  readonly admin: string;
-}
+/** `admin`: `listen` of an admin listener: what the checks of this proxy are answered. */
+export type Balanced = { readonly host: string; readonly port: number; readonly admin: string };
 
 export type Haproxy = Awaited<ReturnType<typeof startHaproxy>>;
 
@@ -84,11 +80,7 @@ async function startAtFreePort(config: string, doors: readonly Door[]) {
   }
 }
 
-interface Door {
-  readonly port: number;
-  count(): number;
-  close(): void;
-}
+type Door = { readonly port: number; count(): number; close(): void };
 
 /** Passes requests on to `admin`, and counts those that were answered, or had no answer. */
 async function openDoor({ admin }: Balanced): Promise<Door> {

@@ -2,7 +2,7 @@
  * The schemas that a random history plays in, and the sessions that it has: through the proxy, of
  * several kinds, and one past it.
  */
-import { connect, query, type Session, type Target } from './servers.js';
+import { connect, query, type Target } from './servers.js';
 
 /** Each has its charset for good: MariaDB takes a session's default schema for what it was. */
 const CHARSETS = { shop: 'utf8mb4', ware: 'latin1', 'odd-name': 'utf8mb4' } as const;
@@ -14,25 +14,10 @@ export const ALONE = 'alone';
 export const BESIDE = 'beside';
 const DROPPER = 'dropper';
 
-export interface Sessions {
-  /** Past the proxy. */
-  readonly direct: Session;
-  /**
-   * They may do everything; the second speaks latin1. It makes no temporary tables and none of a
-   * SELECT: MariaDB writes their names to its log in utf8, and says that they are latin1.
-   */
-  readonly able: readonly [Session, Session];
-  /** It may drop, and not rename. */
-  readonly limited: Session;
-  /** Under sql_log_bin=0. */
-  readonly unlogged: Session;
-}
+export type Sessions = Awaited<ReturnType<typeof openSessions>>;
 
 /** Schemas that are missing are made. */
-export async function openSessions(options: {
-  readonly source: Target;
-  readonly proxy: Target;
-}): Promise<Sessions> {
+export async function openSessions(options: { readonly source: Target; readonly proxy: Target }) {
   const { source, proxy } = options;
   const open = (charset = 'UTF8MB4_GENERAL_CI') =>
     connect(proxy, { multipleStatements: true, charset });
@@ -51,9 +36,16 @@ export async function openSessions(options: {
   );
   const limited = { user: DROPPER, password: 'only for tests', multipleStatements: true };
   return {
+    /** Past the proxy. */
     direct: await connect(source),
-    able: [await open(), await open('LATIN1_SWEDISH_CI')],
+    /**
+     * They may do everything; the second speaks latin1. It makes no temporary tables and none of a
+     * SELECT: MariaDB writes their names to its log in utf8, and says that they are latin1.
+     */
+    able: [await open(), await open('LATIN1_SWEDISH_CI')] as const,
+    /** It may drop, and not rename. */
     limited: await connect(proxy, limited),
+    /** Under sql_log_bin=0. */
     unlogged,
   };
 }

@@ -8,12 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { frame, RawClient } from './raw-client.js';
 import { connect, type Session, type Target } from './servers.js';
 
-export interface Victim {
-  /** The proxy, as the hostile account. */
-  readonly proxy: Target;
-  /** `host:port` of UNDROP_ADMIN_LISTEN; null: there is none. */
-  readonly admin: string | null;
-}
+/**
+ * `proxy`: the proxy, as the hostile account; `admin`: `host:port` of UNDROP_ADMIN_LISTEN; null:
+ * there is none.
+ */
+export type Victim = { readonly proxy: Target; readonly admin: string | null };
 
 type Attack = (victim: Victim, signal: AbortSignal) => Promise<void>;
 

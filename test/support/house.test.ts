@@ -22,18 +22,13 @@ test('exportedTwice finds a name that two files export, whatever it is', () => {
     scanSource('src/b.ts', 'export const [Held, other] = [1, 2];\nfunction keyOf() {}\n'),
     scanSource('src/c.ts', "export { type Key as Held } from './a.js';\n"),
   ];
-  expect(texts(house.exportedTwice(files))).toEqual([
-    'Held: src/a.ts',
-    'Held: src/b.ts',
-    'Held: src/c.ts',
-  ]);
+  const expected = ['Held: src/a.ts', 'Held: src/b.ts', 'Held: src/c.ts'];
+  expect(texts(house.exportedTwice(files))).toEqual(expected);
 });
 
 test('wideImports counts modules, not statements', () => {
-  const file = scanSource(
-    'src/a.ts',
-    "import type { A } from 'a';\nimport { b } from 'a';\nimport 'c';\n",
-  );
+  const text = "import type { A } from 'a';\nimport { b } from 'a';\nimport 'c';\n";
+  const file = scanSource('src/a.ts', text);
   expect(texts(house.wideImports([file], 1))).toEqual(['src/a.ts imports from 2']);
   expect(house.wideImports([file], 2)).toEqual([]);
 });
@@ -63,12 +58,11 @@ describe('compareFigures', () => {
     expect(compare(100, 52)).toEqual([]);
   });
 
-  test('says what is worse than written and than the aim', () => {
+  test('says what is worse than written and than the aim', () =>
     expect(compare(101, 53)).toEqual([
       'lines: expected at most 100, found 101; delete or merge as much elsewhere',
       'settings: expected at most 52, found 53; delete or merge as much elsewhere',
-    ]);
-  });
+    ]));
 
   test('says what is better and not written down', () => {
     expect(compare(90, 50)).toEqual([
@@ -78,12 +72,11 @@ describe('compareFigures', () => {
     expect(house.lowerFigures({ lines: 90, settings: 53 }, written)).toEqual(lowered);
   });
 
-  test('says what is counted and not written, or written and not counted', () => {
+  test('says what is counted and not written, or written and not counted', () =>
     expect(house.compareFigures({ lines: 100, words: 1 }, written)).toEqual([
       expect.stringMatching(/^words: /),
       expect.stringMatching(/^settings: /),
-    ]);
-  });
+    ]));
 });
 
 describe('openings', () => {
@@ -156,6 +149,4 @@ test('with neither a share nor a count nor kinds there is one, of nothing there 
   expect(partOf([], { name: NAME, share: 0.5 }, 1)).toEqual([]);
 });
 
-test('a file is known by its path under the tests', () => {
-  expect(testFile()).toBe('support/house');
-});
+test('a file is known by its path under the tests', () => expect(testFile()).toBe('support/house'));

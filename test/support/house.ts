@@ -5,12 +5,8 @@
  */
 import type { SourceFile } from './source-file.js';
 
-export interface Place {
-  /** What is counted: a path, or a name. */
-  readonly key: string;
-  /** For people: where it is, and what it says. */
-  readonly text: string;
-}
+/** `key`: what is counted: a path, or a name; `text`: for people: where it is, and what it says. */
+export type Place = { readonly key: string; readonly text: string };
 
 /** Files that import each other, directly or by others; each group sorted, none of one file. */
 export function circlesOf(files: readonly SourceFile[]): readonly (readonly string[])[] {
@@ -99,12 +95,8 @@ function isInk(character: string | undefined): boolean {
   return character !== undefined && character.trim() !== '';
 }
 
-/** As in test/golden/figures.json: less is better. */
-interface Figure {
-  /** As of the last change. */
-  readonly now: number;
-  readonly aim: number;
-}
+/** As in test/golden/figures.json: less is better. `now`: as of the last change. */
+type Figure = { readonly now: number; readonly aim: number };
 
 type Written = Readonly<Record<string, Figure>>;
 
@@ -112,10 +104,7 @@ type Written = Readonly<Record<string, Figure>>;
  * What is wrong with figures that were found: those that are worse than the written ones and than
  * the aim, and those that are better and not written down, until the aim is reached.
  */
-export function compareFigures(
-  found: Readonly<Record<string, number>>,
-  written: Written,
-): readonly string[] {
+export function compareFigures(found: Readonly<Record<string, number>>, written: Written) {
   const names = new Set([...Object.keys(found), ...Object.keys(written)]);
   return [...names].flatMap((name) => {
     const [value, figure] = [found[name], written[name]];
@@ -137,9 +126,9 @@ export function compareFigures(
 
 /** The written figures, with those that are better now. */
 export function lowerFigures(found: Readonly<Record<string, number>>, written: Written): Written {
-  const lowered = Object.entries(written).map(([name, { now, aim }]) => {
-    return [name, { now: Math.min(now, found[name] ?? now), aim }] as const;
-  });
+  const lowered = Object.entries(written).map(
+    ([name, { now, aim }]) => [name, { now: Math.min(now, found[name] ?? now), aim }] as const,
+  );
   return Object.fromEntries(lowered);
 }
 

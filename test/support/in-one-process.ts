@@ -13,12 +13,10 @@ import { openProxyTls } from '../../src/session/login/tls.js';
 
 export type RunningProxy = Awaited<ReturnType<typeof startProxy>>;
 
-interface StopOptions {
-  /** Default: UNDROP_DRAIN_TIMEOUT. */
-  readonly timeoutMs?: number;
-  /** If it is aborted, everything ends at once. */
-  readonly signal?: AbortSignal;
-}
+/**
+ * `timeoutMs`: default: UNDROP_DRAIN_TIMEOUT; `signal`: if it is aborted, everything ends at once.
+ */
+type StopOptions = { readonly timeoutMs?: number; readonly signal?: AbortSignal };
 
 export async function startProxy(settings: ProxySettings, lines: Log) {
   const counters = newCounters();

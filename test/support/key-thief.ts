@@ -19,13 +19,7 @@ export interface Trick {
   readonly certificate: { readonly cert: string; readonly key: string } | null;
 }
 
-export interface Loot {
-  readonly inTls: boolean;
-  /** Whether the password itself came out. */
-  readonly hasPassword: boolean;
-  /** The other side went before it was refused: a server counts that against its address. */
-  readonly wasLeft: boolean;
-}
+export type Loot = Awaited<ReturnType<typeof rob>>;
 
 export type KeyThief = Awaited<ReturnType<typeof openKeyThief>>;
 
@@ -59,13 +53,14 @@ export async function openKeyThief(password: string, first: Trick) {
   return thief;
 }
 
-const REFUSAL = encodeErr({
-  errno: 1045,
-  sqlState: '28000',
-  message: Buffer.from('Access denied'),
-});
+const DENIED = Buffer.from('Access denied');
+const REFUSAL = encodeErr({ errno: 1045, sqlState: '28000', message: DENIED });
 
-async function rob(plain: Peer, { asks, certificate }: Trick, password: string): Promise<Loot> {
+/**
+ * `hasPassword`: the password itself came out; `wasLeft`: the other side went before it was
+ * refused, which a server counts against its address.
+ */
+async function rob(plain: Peer, { asks, certificate }: Trick, password: string) {
   let peer = plain;
   const isClear = asks === 'mysql_clear_password';
   const leg = certificate === null ? ('plain' as const) : ('tls' as const);
@@ -101,7 +96,7 @@ async function robInClear(
   peer: Peer,
   framed: Buffer,
   { inTls, password }: { readonly inTls: boolean; readonly password: string },
-): Promise<Loot> {
+) {
   const sequenceId = (framed[3] ?? 0) + 1;
   peer.send(encodePacket(Buffer.from('\xfemysql_clear_password\0', 'latin1'), sequenceId));
   const answer = await peer.packet().catch(() => null);

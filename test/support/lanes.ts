@@ -20,9 +20,7 @@ export interface Hooks {
   afterAll(run: Run): void;
 }
 
-export interface Lane extends Hooks {
-  readonly test: Tests;
-}
+export type Lane = Hooks & { readonly test: Tests };
 
 interface Entry {
   readonly args: readonly unknown[];

@@ -5,12 +5,7 @@
 import type { RowDataPacket } from 'mysql2/promise';
 import type { Session } from './servers.js';
 
-interface Which {
-  readonly id?: string;
-  readonly schema?: string;
-  readonly table?: string;
-  readonly state?: string;
-}
+type Which = Partial<Readonly<Record<'id' | 'schema' | 'table' | 'state', string>>>;
 
 /** The rows of which all this holds, the oldest drop first. */
 export function ledgerRows(session: Session, which: Which = {}): Promise<RowDataPacket[]> {

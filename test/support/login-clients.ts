@@ -9,45 +9,28 @@ import { connect } from './servers.js';
 export type Leg = 'plain' | 'tls' | 'socket';
 
 /** Where a client connects, by either way. */
-export interface Door {
-  readonly host: string;
-  readonly port: number;
-  readonly socketPath: string;
-}
+export type Door = { readonly host: string; readonly port: number; readonly socketPath: string };
 
-export interface Account {
-  readonly user: string;
-  readonly password: string;
-}
+export type Account = { readonly user: string; readonly password: string };
 
 export type Library = 'mysql2' | 'mariadb';
 
 /** How a client goes where. */
-export interface Way {
-  readonly library: Library;
-  readonly leg: Leg;
-  readonly door: Door;
-}
+export type Way = { readonly library: Library; readonly leg: Leg; readonly door: Door };
 
-export interface OpenSession {
-  /** The first row, as texts. */
-  query(text: string): Promise<readonly string[]>;
-  changeUser(account: Account): Promise<void>;
-  destroy(): void;
-}
-
-export async function openSession(way: Way, account: Account): Promise<OpenSession> {
+/** `query`: the first row, as texts. */
+export async function openSession(way: Way, account: Account) {
   const { door, library } = way;
   if (library === 'mysql2') {
     const { host, port } = door;
     const connection = await connect({ host, port, ...account }, optionsOf(way));
     connection.on('error', () => undefined);
     return {
-      query: async (text) => {
+      query: async (text: string) => {
         const [rows] = await connection.query(text);
         return textsOf(rows);
       },
-      changeUser: (to) => connection.changeUser(to),
+      changeUser: (to: Account) => connection.changeUser(to),
       destroy: () => connection.destroy(),
     };
   }
@@ -55,8 +38,8 @@ export async function openSession(way: Way, account: Account): Promise<OpenSessi
   const connection = await createMariadb(options);
   connection.on('error', () => undefined);
   return {
-    query: async (text) => textsOf(await connection.query(text)),
-    changeUser: (to) => connection.changeUser(to),
+    query: async (text: string) => textsOf(await connection.query(text)),
+    changeUser: (to: Account) => connection.changeUser(to),
     destroy: () => connection.destroy(),
   };
 }

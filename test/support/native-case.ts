@@ -77,27 +77,8 @@ function nextNumber(): string {
 }
 
 /** What there was to see; two of these are compared. */
-export interface Seen {
-  /** The answer to the statement, packet by packet. */
-  readonly answer: readonly string[];
-  /** The case's own question, SHOW WARNINGS and SHOW COUNT(*) ERRORS. */
-  readonly diagnostics: readonly string[];
-  readonly probes: readonly (readonly string[])[];
-  readonly root: readonly unknown[];
-  /** `schema.table kind` of everything in the user's schemas. */
-  readonly tables: readonly string[];
-}
-
-export interface CaseRun extends Seen {
-  /** Of the ERR in `answer`; empty where there is none. */
-  readonly message: string;
-  /** Tables before the statement, in the form of `tables`. */
-  readonly before: readonly string[];
-  /** Straight behind the statement. */
-  readonly tablesAfter: readonly string[];
-  /** Base tables that are neither under their names nor held whole. */
-  readonly lost: readonly string[];
-}
+export type Seen = ReturnType<typeof seenIn>;
+export type CaseRun = Awaited<ReturnType<typeof runCase>>;
 
 /** For `CaseOptions.root`: it says several statements in a text, and waits a minute for a lock. */
 export async function connectRoot(server: Target): Promise<Session> {
@@ -115,7 +96,7 @@ export interface CaseOptions {
   readonly survival: Survival | null;
 }
 
-export async function runCase(one: NativeCase, options: CaseOptions): Promise<CaseRun> {
+export async function runCase(one: NativeCase, options: CaseOptions) {
   const { root, target, survival } = options;
   await reset(root, one);
   const sessions: RawClient[] = [];
@@ -134,10 +115,8 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
     const before = await listTables(root);
     if (one.other !== undefined) {
       const { host, port } = root.config;
-      const other = await open(
-        { host: host ?? '', port: port ?? 0, user: 'root', password: '' },
-        { schema: 'd1' },
-      );
+      const at = { host: host ?? '', port: port ?? 0, user: 'root', password: '' };
+      const other = await open(at, { schema: 'd1' });
       await other.run(one.other);
     }
     const answer = await send(client, one);
@@ -156,9 +135,19 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
     lost.push(...((await survival?.findLost(one)) ?? []));
     const error = answer.results.findLast((result) => result.kind === 'err');
     const message = error?.kind === 'err' ? error.message.toString() : '';
-    const tables = await listTables(root);
-    const seen = { answer: describeAnswer(answer), diagnostics, probes, root: rootRows, tables };
-    return { ...seen, message, before, tablesAfter, lost };
+    return {
+      /** The answer to the statement, packet by packet. */
+      answer: describeAnswer(answer),
+      /** The case's own question, SHOW WARNINGS and SHOW COUNT(*) ERRORS. */
+      diagnostics: diagnostics as readonly string[],
+      ...{ probes, root: rootRows },
+      /** `schema.table kind` of everything in the user's schemas, at the end and before. */
+      ...{ tables: await listTables(root), before, tablesAfter },
+      /** Of the ERR in `answer`; empty where there is none. */
+      message,
+      /** Base tables that are neither under their names nor held whole. */
+      lost,
+    };
   } finally {
     for (const session of sessions) session.close();
     for (const text of one.cleanup ?? []) await attempt(root, text);
@@ -174,7 +163,7 @@ async function findLostNow(survival: Survival, one: NativeCase, root: Session): 
 }
 
 /** Everything but what only the proxy's side can say. */
-export function seenIn(run: CaseRun): Seen {
+export function seenIn(run: CaseRun) {
   const { answer, diagnostics, probes, root, tables } = run;
   return { answer, diagnostics, probes, root, tables };
 }
@@ -207,9 +196,7 @@ async function reset(root: Session, one: NativeCase): Promise<void> {
   await sayAll(root, texts);
   if (one.grants === undefined) return;
   const accounts = [
-    `GRANT USAGE ON *.* TO ${ACCOUNT}`,
-    `DROP USER ${ACCOUNT}`,
-    `CREATE USER ${ACCOUNT}`,
+    ...[`GRANT USAGE ON *.* TO ${ACCOUNT}`, `DROP USER ${ACCOUNT}`, `CREATE USER ${ACCOUNT}`],
     ...one.grants.map((grant) => `GRANT ${grant} TO ${ACCOUNT}`),
   ];
   for (const text of accounts) await attempt(root, text);

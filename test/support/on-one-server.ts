@@ -17,10 +17,7 @@ interface Each {
 }
 
 /** Jest's `test`, and that of a lane. */
-export interface Tests {
-  (name: string, run: () => unknown): void;
-  readonly each: Each;
-}
+export type Tests = { (name: string, run: () => unknown): void; readonly each: Each };
 
 let servers: readonly TestServer[] | null = null;
 

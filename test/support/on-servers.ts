@@ -48,20 +48,12 @@ interface Openers extends Opener {
   accounts(password: string): (user: string, ...grants: readonly string[]) => Promise<void>;
 }
 
-interface Place {
-  readonly to?: servers.Target;
-  readonly schema?: servers.FreshSchema | string;
-}
+type Place = { readonly to?: servers.Target; readonly schema?: servers.FreshSchema | string };
 
-interface AccountOptions {
-  readonly password?: string;
-  readonly grants?: readonly string[];
-}
+type AccountOptions = { readonly password?: string; readonly grants?: readonly string[] };
 
-export interface InHooks extends Hooks, Opener {
-  /** The same, opened before each test and closed after it. */
-  readonly each: Opener;
-}
+/** `each`: the same, opened before each test and closed after it. */
+export type InHooks = Hooks & Opener & { readonly each: Opener };
 
 export interface OnServer extends Hooks, Openers {
   /** For a test that a short run meets on one of the servers. */
@@ -126,9 +118,7 @@ export function inHooks(lane: Hooks = jestLane): InHooks {
   };
 }
 
-interface Order extends Opener {
-  after(run: () => unknown): void;
-}
+type Order = Opener & { after(run: () => unknown): void };
 
 /** Hooks of one kind: those that close run in the reverse order, and each of them in any case. */
 function inOrder(before: Hooks['beforeAll'], registerAfter: Hooks['afterAll']): Order {

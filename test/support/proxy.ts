@@ -1,8 +1,7 @@
 /** Proxies for tests: in this process, or as a process of its own that can be killed. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { loadSettings } from '../../src/config/load.js';
 import { PROXY_KEYS, type ProxySettings } from '../../src/faces/cli/settings.js';
@@ -46,9 +45,7 @@ export function environment(upstream: Target, variables: Variables): Record<stri
 }
 
 /** Where clients of a proxy connect, with the accounts of the server behind it. */
-export interface ProxyTarget extends Target, AsyncDisposable {
-  stop(): Promise<void>;
-}
+export type ProxyTarget = Target & AsyncDisposable & { stop(): Promise<void> };
 
 /** A proxy in this process. */
 export async function proxyInFront(
@@ -68,18 +65,9 @@ export async function proxyInFront(
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A proxy from its first moment on. */
-export interface LaunchedProxy {
-  readonly child: ChildProcessByStdio<null, Readable, Readable>;
-  /** What it logged so far, a record a line. */
-  readonly lines: readonly Fields[];
-  /** What it has written to standard error. */
-  stderr(): string;
-  kill(signal: NodeJS.Signals): void;
-  /** Resolves when its processes have ended; `lines` has all that they logged. */
-  readonly ended: Promise<unknown>;
-}
+export type LaunchedProxy = ReturnType<typeof launchProxy>;
 
-export interface ProxyProcess extends ProxyTarget, LaunchedProxy {}
+export type ProxyProcess = ProxyTarget & LaunchedProxy;
 
 /** The lines of its log with these fields. */
 export function linesWith({ lines }: Pick<ProxyProcess, 'lines'>, fields: Fields) {
@@ -124,10 +112,7 @@ export function workerPids({ lines }: Pick<ProxyProcess, 'lines'>): readonly num
 }
 
 /** Has it read its settings anew; hands back the line of its log that says so. */
-export async function reloadBySignal({
-  lines,
-  kill,
-}: Pick<ProxyProcess, 'lines' | 'kill'>): Promise<Readonly<Record<string, unknown>> | undefined> {
+export async function reloadBySignal({ lines, kill }: Pick<ProxyProcess, 'lines' | 'kill'>) {
   const reloads = () => lines.filter(({ event }) => event === 'reload');
   const before = reloads().length;
   kill('SIGHUP');
@@ -147,7 +132,7 @@ export function launchProxy(
   upstream: Target,
   variables: Variables = {},
   { under = [] as readonly string[], main = MAIN } = {},
-): LaunchedProxy {
+) {
   const [program = process.execPath, ...args] = [...under, process.execPath, main, 'serve'];
   const child = spawn(program, args, {
     env: { ...process.env, ...environment(upstream, variables) },
@@ -164,9 +149,12 @@ export function launchProxy(
     stderr += chunk.toString();
   });
   return {
-    ...{ child, lines },
+    child,
+    /** What it logged so far, a record a line. */
+    lines: lines as readonly Fields[],
+    /** What it has written to standard error. */
     stderr: () => stderr,
-    kill: (signal) => killAll(child.pid, signal),
+    kill: (signal: NodeJS.Signals) => killAll(child.pid, signal),
     // Not `exit`: its last lines may come after that.
     ended: once(child, 'close'),
   };
@@ -228,11 +216,7 @@ export async function runUndrop(
 let commands = 0;
 
 /** The same as a process of its own, as a person types it. */
-export function spawnUndrop(
-  upstream: Target,
-  args: readonly string[],
-  variables: Variables = {},
-): Promise<CommandResult> {
+export function spawnUndrop(upstream: Target, args: readonly string[], variables: Variables = {}) {
   return tryCommand([process.execPath, MAIN, ...args], { env: environment(upstream, variables) });
 }
 

@@ -14,8 +14,7 @@ const FUZZ_USER = 'fuzz';
 
 /** What the sequences find on the server; run once as root. */
 export const FUZZ_SETUP = [
-  'CREATE DATABASE fuzz CHARACTER SET utf8mb4',
-  'CREATE TABLE fuzz.n (id INT PRIMARY KEY)',
+  ...['CREATE DATABASE fuzz CHARACTER SET utf8mb4', 'CREATE TABLE fuzz.n (id INT PRIMARY KEY)'],
   `INSERT INTO fuzz.n VALUES ${Array.from({ length: 300 }, (_, index) => `(${index + 1})`)}`,
   `CREATE TABLE fuzz.w (id INT PRIMARY KEY, s VARCHAR(20), d DECIMAL(10,3), f DOUBLE, b BLOB,
      t DATETIME, e ENUM('x','y'), big BIGINT UNSIGNED)`,
@@ -24,8 +23,7 @@ export const FUZZ_SETUP = [
   'CREATE PROCEDURE fuzz.two() BEGIN SELECT 1; SELECT 2, 3; END',
   "CREATE PROCEDURE fuzz.half() BEGIN SELECT 1; SIGNAL SQLSTATE '45000'; SELECT 2; END",
   'CREATE PROCEDURE fuzz.outs(IN a INT, OUT b INT, INOUT c INT) BEGIN SET b = a + 1, c = c * 2; SELECT a; END',
-  'CREATE PROCEDURE fuzz.none() BEGIN END',
-  `CREATE USER ${FUZZ_USER}@'%'`,
+  ...['CREATE PROCEDURE fuzz.none() BEGIN END', `CREATE USER ${FUZZ_USER}@'%'`],
   `GRANT SELECT, EXECUTE, LOCK TABLES, CREATE TEMPORARY TABLES ON fuzz.* TO ${FUZZ_USER}@'%'`,
   `SET GLOBAL local_infile = 1, max_allowed_packet = ${48 * 1024 * 1024}`,
 ] as const;
@@ -138,12 +136,8 @@ export interface Step extends talks.Utterance {
   readonly onHeard?: (packets: readonly Buffer[]) => void;
 }
 
-interface Statement {
-  readonly id: number;
-  readonly parameters: number;
-  /** Parameters whose value was sent by COM_STMT_SEND_LONG_DATA. */
-  readonly long: Set<number>;
-}
+/** `long`: parameters whose value was sent by COM_STMT_SEND_LONG_DATA. */
+type Statement = { readonly id: number; readonly parameters: number; readonly long: Set<number> };
 
 /** Capabilities of a connection; those that its server hasn't got count for nothing. */
 export function randomLogin(random: Random): talks.TalkOptions {

@@ -24,12 +24,8 @@ export interface Script {
 export const NEAR = 'near';
 export const FAR = 'far';
 
-/** A name, and its bytes in the charsets that have it. */
-interface Name {
-  readonly name: string;
-  /** Null where it is ASCII. */
-  readonly bytes: Readonly<Record<string, string>> | null;
-}
+/** A name, and its bytes in the charsets that have it. `bytes`: null where it is ASCII. */
+type Name = { readonly name: string; readonly bytes: Readonly<Record<string, string>> | null };
 
 const ascii = (name: string): Name => ({ name, bytes: null });
 
@@ -159,10 +155,8 @@ class Maker {
     const drops = body.map((text) => `${text}\n;`).join(' ');
     const block = this.#dice.of([
       `BEGIN NOT ATOMIC ${drops} END`,
-      `BEGIN NOT ATOMIC DECLARE x INT DEFAULT 1; ${drops} END`,
-      `IF 1 THEN ${drops} END IF`,
-      `IF 0 THEN DO 1; ELSE ${drops} END IF`,
-      `IF 0 THEN ${drops} END IF`,
+      ...[`BEGIN NOT ATOMIC DECLARE x INT DEFAULT 1; ${drops} END`, `IF 1 THEN ${drops} END IF`],
+      ...[`IF 0 THEN DO 1; ELSE ${drops} END IF`, `IF 0 THEN ${drops} END IF`],
       `CASE 1 WHEN 1 THEN ${drops} ELSE DO 1; END CASE`,
     ]);
     return bytesOf(block + this.#dice.of(['', '', ';', ' -- x']));

@@ -120,12 +120,9 @@ export class RandomHistory {
     const definition = dice.of([
       ...(parents.length > 0 ? [keyed, keyed, keyed, keyed] : []),
       `(${columns.join(', ')}) ENGINE=InnoDB`,
-      `(${withId}) PARTITION BY HASH (id) PARTITIONS 3`,
-      `(${withId}) ENGINE=MyISAM`,
-      `(${withId}, m INT AS (n + 1) STORED, KEY (n))`,
-      `(${withId}, ${check})`,
-      `(${withId}, UNIQUE KEY (note, id))`,
-      `(${withId})`,
+      ...[`(${withId}) PARTITION BY HASH (id) PARTITIONS 3`, `(${withId}) ENGINE=MyISAM`],
+      ...[`(${withId}, m INT AS (n + 1) STORED, KEY (n))`, `(${withId}, ${check})`],
+      ...[`(${withId}, UNIQUE KEY (note, id))`, `(${withId})`],
     ]);
     if (!(await this.#say(session, 'create', `CREATE TABLE ${name} ${definition}`))) return;
     const rows = Array.from(
@@ -265,11 +262,8 @@ export class RandomHistory {
     if (rolled < 0.3) return this.#create(ALONE, session);
     if (rolled < 0.45) return this.#create(KEPT);
     if (rolled < 0.52) {
-      await this.#say(
-        session,
-        'unlogged schema',
-        `DROP DATABASE ${ALONE}; CREATE DATABASE ${ALONE}`,
-      );
+      const anew = `DROP DATABASE ${ALONE}; CREATE DATABASE ${ALONE}`;
+      await this.#say(session, 'unlogged schema', anew);
       return;
     }
     const table = await this.#some(rolled < 0.75 ? KEPT : ALONE);
@@ -318,10 +312,7 @@ export class RandomHistory {
     return tables.length === 0 ? null : this.#dice.of(tables);
   }
 
-  async #live(
-    schema: string,
-    kinds = ['BASE TABLE', 'SYSTEM VERSIONED'],
-  ): Promise<readonly Live[]> {
+  async #live(schema: string, kinds = ['BASE TABLE', 'SYSTEM VERSIONED']) {
     const [rows] = await this.#sessions.direct.query<RowDataPacket[]>(
       `SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS t, t.TABLE_TYPE AS kind, t.ENGINE AS engine,
          t.CREATE_OPTIONS AS options, (SELECT COUNT(*) FROM information_schema.COLUMNS AS c

@@ -65,10 +65,7 @@ export interface RawClientOptions {
   readonly collation?: number;
 }
 
-export interface RawPacket {
-  readonly sequenceId: number;
-  readonly payload: Buffer;
-}
+export type RawPacket = { readonly sequenceId: number; readonly payload: Buffer };
 
 type RawOk = ReturnType<typeof decodeOk>;
 type RawErr = ReturnType<typeof decodeErr>;

@@ -10,11 +10,7 @@ import { connect, type Session, type Target, type TestServer } from './servers.j
 const ODD = 'o`d.d "тест" 100%';
 
 /** Fills an empty schema. `other`: a schema with a table `owner (id)`. */
-export async function fillRentalShop(
-  server: TestServer,
-  schema: string,
-  other: string,
-): Promise<void> {
+export async function fillRentalShop(server: TestServer, schema: string, other: string) {
   await using session = await connect(server, { database: schema });
   await session.run(...texts(server, schema, other));
 }
@@ -151,10 +147,8 @@ async function dump(session: Session, schema: string): Promise<readonly string[]
        WHERE TRIGGER_SCHEMA = '${schema}' ORDER BY 1`,
     ),
   );
-  const programs = [
-    ...(await namesOf('ROUTINE', 'ROUTINES')),
-    ...(await namesOf('EVENT', 'EVENTS')),
-  ];
+  const routines = await namesOf('ROUTINE', 'ROUTINES');
+  const programs = [...routines, ...(await namesOf('EVENT', 'EVENTS'))];
   for (const { name, type } of programs) {
     shown.push(await rowsOf(`SHOW CREATE ${type} ${quoted(name)}`));
   }

@@ -8,11 +8,8 @@ import { connect, query, startServer } from './servers.js';
 
 export type ReplicaPair = Awaited<ReturnType<typeof startPair>>;
 
-export interface PairOptions {
-  readonly name: string;
-  /** The replica asks for transactions by their GTID; else for a place in the log. */
-  readonly gtid: boolean;
-}
+/** `gtid`: the replica asks for transactions by their GTID; else for a place in the log. */
+export type PairOptions = { readonly name: string; readonly gtid: boolean };
 
 /** One of each product. */
 export const PAIRS = [
@@ -80,9 +77,7 @@ export async function startPair({ name, gtid }: PairOptions) {
       await query(old, isMysql ? change : `${change}, MASTER_DEMOTE_TO_SLAVE=1`, 'START REPLICA');
     },
     /** Of sessions that begin from now on: `ROW`, `STATEMENT` or `MIXED`. */
-    useFormat: async (format: string) => {
-      await query(roles.source, `SET GLOBAL binlog_format = '${format}'`);
-    },
+    useFormat: (format: string) => query(roles.source, `SET GLOBAL binlog_format = '${format}'`),
     /** Rejects where the replica has stopped. */
     assertFollows: () => statusOf(roles.replica, isMysql).then(() => undefined),
     caughtUp,
@@ -151,11 +146,8 @@ async function statusOf(replica: ThrowawayServer, isMysql: boolean) {
            FROM performance_schema.replication_applier_status_by_worker`
         : 'SELECT NULL AS said LIMIT 0',
     );
-    const said = [
-      of(/^Last_IO_Error$/),
-      of(/^Last_SQL_Error$/),
-      ...workers.map(({ said }) => said),
-    ];
+    const own = [of(/^Last_IO_Error$/), of(/^Last_SQL_Error$/)];
+    const said = [...own, ...workers.map(({ said }) => said)];
     const errors = said.filter((one) => one !== '').join('; ');
     throw new Error(`The replica of ${replica.name} has stopped: ${errors}`);
   }

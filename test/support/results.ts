@@ -13,11 +13,7 @@ export function okResult(warnings = 0): Extract<Result, { kind: 'ok' }> {
   return decodeOk(Buffer.from([0, 0, 0, 2, 0, warnings, 0]));
 }
 
-export function errResult(
-  errno: number,
-  sqlState: string,
-  message: string,
-): Extract<Result, { kind: 'err' }> {
+export function errResult(errno: number, sqlState: string, message: string) {
   return decodeErr(encodeErr({ errno, sqlState, message: Buffer.from(message) }));
 }
 

@@ -1,7 +1,6 @@
 /** `undrop init`, for an account with the given settings. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { temporaryFolder } from './folders.js';
 import { runUndrop, type Variables } from './proxy.js';
 import type { Target } from './servers.js';
@@ -22,11 +21,7 @@ export function initVariables(account: {
  * Runs it by the administrator of the server, unless `variables` have another one: ADMIN_USER,
  * ADMIN_PASSWORD and ACCOUNT_HOST become flags.
  */
-export async function runInit(
-  server: Target,
-  args: readonly string[],
-  variables: Variables,
-): Promise<CommandResult> {
+export async function runInit(server: Target, args: readonly string[], variables: Variables) {
   const {
     ADMIN_USER: user = server.user,
     ADMIN_PASSWORD: password = server.password,

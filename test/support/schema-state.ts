@@ -41,10 +41,7 @@ async function objectsOf(root: Session, schema: string) {
  * the rows of each drop, counted, not estimated, oldest drop first; where it is held in no schema
  * of undrop's, behind that schema's name.
  */
-export async function heldDrops(
-  server: TestServer,
-  schema: string,
-): Promise<Readonly<Record<string, readonly (number | string)[]>>> {
+export async function heldDrops(server: TestServer, schema: string) {
   const held = await heldTables(server, (one) => one.startsWith(schema));
   const drops: Record<string, (number | string)[]> = {};
   for (const { rows, heldIn, ...origin } of held.toReversed()) {

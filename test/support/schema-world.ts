@@ -253,10 +253,8 @@ class Memory implements steps.World {
   mayRename = made.never;
 
   #find() {
-    const names = [
-      ...(this.#live?.keys() ?? []),
-      ...(this.#hasBarrier ? [this.#barrierTable] : []),
-    ];
+    const barrier = this.#hasBarrier ? [this.#barrierTable] : [];
+    const names = [...(this.#live?.keys() ?? []), ...barrier];
     const listed = names.map((name) => ({ name, type: 'BASE TABLE' }));
     const groupId = this.#barrierTable.slice('!undrop_'.length, -'_logged'.length);
     return sortListed(listed, groupId, new Set(this.#ids.keys()));

@@ -4,7 +4,7 @@
  */
 import { tmpdir } from 'node:os';
 import { ensureAptServer } from '../../throwaway-servers/apt-root.js';
-import type { Flavour, Installation } from '../../throwaway-servers/installation.js';
+import type { Flavour } from '../../throwaway-servers/installation.js';
 import { ensureNpm56 } from '../../throwaway-servers/npm56.js';
 import { startThrowaway, type ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { laying } from './folders.js';
@@ -26,10 +26,7 @@ export function flavourOf(name: LaidServer): Flavour {
   return name.startsWith('mariadb') ? 'mariadb' : 'mysql';
 }
 
-interface AptRow {
-  readonly flavour: Flavour;
-  readonly suite: string;
-}
+type AptRow = { readonly flavour: Flavour; readonly suite: string };
 
 const PACKAGES = {
   mysql: ['mysql-server-core', 'mysql-client'],
@@ -68,9 +65,7 @@ export async function startFromSet(
 }
 
 /** The programs of a server of the set, downloaded first where the cache hasn't got them. */
-export async function ensureInstalled(
-  name: LaidServer,
-): Promise<{ readonly installation: Installation; readonly template: string }> {
+export async function ensureInstalled(name: LaidServer) {
   if (name === 'mysql-5.6') return ensureNpm56(laying);
   const { flavour, suite } = APT[name];
   const key = flavour === 'mariadb' ? `${name}-full` : name;

@@ -85,34 +85,13 @@ function tellWhich(names: readonly string[]): void {
 }
 
 /** A server of the set for one test alone, with more options; the test stops it. */
-export async function startServer(
-  name: string,
-  extraOptions: readonly string[] = [],
-): Promise<ThrowawayServer & AsyncDisposable> {
+export async function startServer(name: string, extraOptions: readonly string[] = []) {
   const server = await startFromSet(name as LaidServer, extraOptions);
   return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop() });
 }
 
 /** A mysql2 connection with the words that most tests need. */
-export interface Session extends Connection {
-  /** Runs texts one after another. */
-  run(...texts: readonly string[]): Promise<void>;
-  /** The rows of one text. */
-  rows<Row = RowDataPacket>(text: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** The values of the first column. */
-  column<Value = string>(text: string, values?: readonly unknown[]): Promise<Value[]>;
-  /** The names in a schema, in order; by default in its own. */
-  tables(schema?: string): Promise<string[]>;
-  /** How many rows a table has. */
-  count(table: string): Promise<number>;
-  /** Whether there is such a session, by a condition on the server's PROCESSLIST. */
-  hasProcess(condition: string): Promise<boolean>;
-  /** SHOW CREATE TABLE. */
-  show(table: string): Promise<string>;
-  /** The error of a text; null where it succeeds. */
-  errorOf(text: string): Promise<SessionError | null>;
-  errnoOf(text: string): Promise<number | null>;
-}
+export type Session = ReturnType<typeof asSession>;
 
 /** Whether there is such a session, by a condition on the server's PROCESSLIST. */
 export async function hasProcess(server: Target, condition: string): Promise<boolean> {
@@ -123,11 +102,7 @@ function processes(condition: string): string {
   return `SELECT ID FROM information_schema.PROCESSLIST WHERE ${condition}`;
 }
 
-interface SessionError {
-  readonly errno: number;
-  readonly sqlState: string;
-  readonly message: string;
-}
+type SessionError = { readonly errno: number; readonly sqlState: string; readonly message: string };
 
 /** A session as root, or as `options` say. The caller ends it. */
 export async function connect(server: Target, options: ConnectionOptions = {}): Promise<Session> {
@@ -136,15 +111,24 @@ export async function connect(server: Target, options: ConnectionOptions = {}): 
   return asSession(await createConnection(login));
 }
 
-function asSession(connection: Connection): Session {
-  const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+function asSession(connection: Connection) {
+  /** The rows of one text. */
+  const rows = async <Row = RowDataPacket>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<Row[]> => {
     const [found] = await connection.query<RowDataPacket[]>(text, [...values]);
     return found as unknown as Row[];
   };
-  const column = async <Value>(text: string, values?: readonly unknown[]): Promise<Value[]> => {
+  /** The values of the first column. */
+  const column = async <Value = string>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<Value[]> => {
     const found = await rows<Record<string, Value>>(text, values);
     return found.flatMap((row) => Object.values(row).slice(0, 1));
   };
+  /** The error of a text; null where it succeeds. */
   const errorOf = (text: string) =>
     connection.query(text).then(
       () => null,
@@ -154,9 +138,11 @@ function asSession(connection: Connection): Session {
     rows,
     column,
     errorOf,
+    /** Runs texts one after another. */
     run: async (...texts: readonly string[]) => {
       for (const text of texts) await connection.query(text);
     },
+    /** The names in a schema, in order; by default in its own. */
     tables: (schema?: string) =>
       column<string>(
         `SELECT TABLE_NAME AS name FROM information_schema.TABLES
@@ -164,6 +150,7 @@ function asSession(connection: Connection): Session {
         [schema ?? null],
       ),
     count: async (table: string) => Number((await column(`SELECT COUNT(*) AS n FROM ${table}`))[0]),
+    /** Whether there is such a session, by a condition on the server's PROCESSLIST. */
     hasProcess: async (condition: string) => (await rows(processes(condition))).length > 0,
     show: async (table: string) => {
       const [row] = await rows<Record<string, string>>(`SHOW CREATE TABLE ${table}`);
@@ -207,10 +194,7 @@ const OF_SESSION =
   /@|_LOCK\b|\b(FOR UPDATE|CONNECTION_ID|SLEEP|PROCESSLIST|SESSION|VARIABLES|STATUS|LAST_INSERT_ID)\b/i;
 const IDLE_MS = 1_000;
 
-interface Idle {
-  readonly connection: Connection;
-  readonly timer: NodeJS.Timeout;
-}
+type Idle = { readonly connection: Connection; readonly timer: NodeJS.Timeout };
 
 const idles = new Map<number, Idle>();
 
@@ -252,10 +236,7 @@ async function runAll<Row>(connection: Connection, statements: readonly string[]
   return rows as Row[];
 }
 
-export interface FreshSchema extends AsyncDisposable {
-  readonly name: string;
-  drop(): Promise<void>;
-}
+export type FreshSchema = AsyncDisposable & { readonly name: string; drop(): Promise<void> };
 
 /** A new empty schema with a name that no other test has. */
 export async function freshSchema(server: Target, prefix?: string): Promise<FreshSchema> {

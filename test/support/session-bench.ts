@@ -258,10 +258,7 @@ const noPool: ServicePool = new Proxy({} as ServicePool, {
   },
 });
 
-export interface Connected {
-  readonly client: Peer;
-  readonly server: Peer;
-}
+export type Connected = { readonly client: Peer; readonly server: Peer };
 
 /** Plays the login of a captured conversation to its OK. */
 export async function logIn(bench: Bench, name = 'mysql-9.7/deprecate-eof'): Promise<Connected> {
@@ -290,12 +287,7 @@ export async function passes(from: Peer, to: Peer, ...bytes: readonly Buffer[]):
 }
 
 /** The next packet, which is an error. */
-export async function errorTo(client: Peer): Promise<{
-  readonly errno: number;
-  readonly sqlState: string;
-  readonly text: string;
-  readonly sequenceId: number | undefined;
-}> {
+export async function errorTo(client: Peer) {
   const packet = await client.packet();
   const { errno, sqlState, message } = decodeErr(payload(packet));
   return { errno, sqlState, text: message.toString(), sequenceId: packet[3] };

@@ -9,12 +9,10 @@ import type { NativeCase } from './native-case.js';
 type Case = Omit<NativeCase, 'setup'> & { readonly setup?: readonly string[] };
 
 export const SEVERAL_SETUP: readonly string[] = [
-  '@ab',
-  'CREATE TABLE t (n INT PRIMARY KEY AUTO_INCREMENT, s VARCHAR(20))',
+  ...['@ab', 'CREATE TABLE t (n INT PRIMARY KEY AUTO_INCREMENT, s VARCHAR(20))'],
   "INSERT INTO t (s) VALUES ('x'), (NULL), ('')",
   'CREATE TABLE many (n INT PRIMARY KEY, s VARCHAR(100))',
-  'INSERT INTO many VALUES (1, 2), (2, 3), (3, 4)',
-  'CREATE VIEW v AS SELECT * FROM b',
+  ...['INSERT INTO many VALUES (1, 2), (2, 3), (3, 4)', 'CREATE VIEW v AS SELECT * FROM b'],
   'CREATE PROCEDURE two() BEGIN SELECT 1; SELECT * FROM t; END',
   "CREATE PROCEDURE fails() BEGIN SELECT 1; SIGNAL SQLSTATE '45000'; END",
   'CREATE PROCEDURE ansi() SET NAMES latin1',

@@ -131,11 +131,7 @@ function passwordOf(user: string): string {
   return user === HOSTILE ? '' : PASSWORD;
 }
 
-interface Life {
-  readonly user: string;
-  readonly felt: Felt;
-  readonly signal: AbortSignal;
-}
+type Life = { readonly user: string; readonly felt: Felt; readonly signal: AbortSignal };
 
 /** No two tables of a run have one name. */
 let tables = 0;
@@ -217,11 +213,8 @@ const many = Array.from({ length: 1_000 }, (_, index) => `${GREEDY}.t${index}`).
 const HOSTILITIES: readonly string[] = [
   `SHOW FULL DROPPED TABLES LIKE '${'a%'.repeat(12_000)}'`,
   `SHOW FULL DROPPED TABLES FROM \`${'a'.repeat(250_000)}\``,
-  `SHOW FULL DROPPED TABLES LIKE '${'t%'.repeat(120)}x'`,
-  'SHOW FULL DROPPED TABLES',
-  `UNDROP TABLE ${many}`,
-  "UNDROP TABLE '01'",
-  "UNDROP TABLE '0123'",
+  ...[`SHOW FULL DROPPED TABLES LIKE '${'t%'.repeat(120)}x'`, 'SHOW FULL DROPPED TABLES'],
+  ...[`UNDROP TABLE ${many}`, "UNDROP TABLE '01'", "UNDROP TABLE '0123'"],
 ];
 
 async function beHostile(proxy: Target, signal: AbortSignal): Promise<void> {

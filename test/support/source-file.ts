@@ -11,22 +11,7 @@ import { fileURLToPath } from 'node:url';
 /** The project's folder, seen from build/test/support. */
 const ROOT = join(fileURLToPath(import.meta.url), '../../../..');
 
-export interface SourceFile {
-  /** From the project's folder, with slashes. */
-  readonly path: string;
-  readonly text: string;
-  /** Comments and the insides of strings, templates and regular expressions are blanks. */
-  readonly code: string;
-  /** Everything but comments is blanks. */
-  readonly comments: string;
-  /** The text without the insides of literals and without links: what the 100 columns are for. */
-  readonly bare: string;
-  /** What is between quotes. */
-  readonly strings: readonly string[];
-  /** Those that open with a quote or a backtick, each with the offset of its first character. */
-  readonly literals: readonly { readonly text: string; readonly at: number }[];
-  readonly imports: readonly Import[];
-}
+export type SourceFile = ReturnType<typeof scanSource>;
 
 export interface Import {
   readonly specifier: string;
@@ -57,7 +42,7 @@ export function readSource(path: string): SourceFile {
 }
 
 /** The scan of `text` as the file `path`. */
-export function scanSource(path: string, text: string): SourceFile {
+export function scanSource(path: string, text: string) {
   const pieces = split(text);
   const code = pieces.map((piece) => (piece.kind === 'code' ? piece.text : blank(piece)));
   const comments = pieces.map((piece) => (piece.kind === 'comment' ? piece.text : gap(piece.text)));
@@ -71,21 +56,24 @@ export function scanSource(path: string, text: string): SourceFile {
     .filter((piece) => piece.kind === 'literal' && /^['"`]/.test(piece.text))
     .map((piece) => ({ text: inside(piece), at: piece.at }));
   return {
+    /** From the project's folder, with slashes. */
     path,
     text,
+    /** Comments and the insides of strings, templates and regular expressions are blanks. */
     code: code.join(''),
+    /** Everything but comments is blanks. */
     comments: comments.join(''),
+    /** The text without the insides of literals and without links: what the 100 columns are for. */
     bare: pieces.map(shorten).join(''),
-    strings,
+    /** What is between quotes. */
+    strings: strings as readonly string[],
+    /** Those that open with a quote or a backtick, each with the offset of its first character. */
     literals,
     imports: importsOf(path, code.join(''), text),
   };
 }
 
-interface Piece {
-  readonly kind: 'code' | 'comment' | 'literal';
-  readonly text: string;
-}
+type Piece = { readonly kind: 'code' | 'comment' | 'literal'; readonly text: string };
 
 /** `${` and `}` of a template are code; what stands between two of them is a literal. */
 function split(text: string): readonly Piece[] {

@@ -6,20 +6,14 @@
  */
 import type { Session } from './servers.js';
 
-interface Table {
-  readonly schema: string;
-  readonly table: string;
-  /** Null where it can't be read (a MERGE table without its parts). */
-  readonly rows: number | null;
-}
+/** `rows`: null where it can't be read (a MERGE table without its parts). */
+type Table = { readonly schema: string; readonly table: string; readonly rows: number | null };
 
-/** Names as `schema.table`. */
-interface Gone {
-  /** Taken away in a way that is not protected. */
-  readonly unprotected?: readonly string[];
-  /** In their places are others. */
-  readonly replaced?: readonly string[];
-}
+/**
+ * Names as `schema.table`. `unprotected`: taken away in a way that is not protected; `replaced`: in
+ * their places are others.
+ */
+type Gone = { readonly unprotected?: readonly string[]; readonly replaced?: readonly string[] };
 
 export class Survival {
   readonly #root: Session;
@@ -118,16 +112,9 @@ export class Survival {
 /** Without regard to case: lower_case_table_names=1 stores lower case. */
 const HELD = /^_vt_HOLD_([0-9a-f]{32})_/i;
 
-interface Owner {
-  readonly id: string;
-  readonly schema: string;
-  readonly table: string;
-}
+type Owner = { readonly id: string; readonly schema: string; readonly table: string };
 
-interface HeldRow extends Owner {
-  readonly at: string;
-  readonly name: string;
-}
+type HeldRow = Owner & { readonly at: string; readonly name: string };
 
 /**
  * 1168: the parts of a MERGE table are in another schema or gone. 1205: its own session has it

@@ -38,24 +38,14 @@ export interface TargetWorld {
   readonly takes?: readonly steps.ServiceRenameOutcome[];
 }
 
-export interface TargetEnd {
-  readonly said: string;
-  /** How many. */
-  readonly held: number;
-  /** How often the session was asked for its turn. */
-  readonly turns: number;
-  readonly creates: number;
-  /** How many had to be held for longer. */
-  readonly kept: number;
-}
-
 export async function endIn(
   world: TargetWorld,
   statement: (world: steps.World, request: steps.DropRequest) => Promise<steps.Reply>,
-): Promise<TargetEnd> {
+) {
   const { server = 'mysql-9.7', sql, drop = sql } = world;
   const request = { ...requestOf({ server, sql: drop }), text: Buffer.from(sql) };
   const memory = new Memory(world);
+  /** How many are held; how often the session was asked for its turn; those held for longer. */
   const end = { held: 0, turns: 0, creates: 0, kept: 0 };
   try {
     const reply = await statement(memory, request);
@@ -95,10 +85,7 @@ class Memory implements steps.World {
 
   async know(): Promise<void> {}
 
-  async recordTargets(
-    _facts: steps.UserFacts,
-    targets: readonly QualifiedTable[],
-  ): Promise<steps.RecordedIntent> {
+  async recordTargets(_facts: steps.UserFacts, targets: readonly QualifiedTable[]) {
     const { noIntents, hasBackupLock = false, isElsewhere = false, seen } = this.#world;
     if (noIntents === true) return made.unrecorded();
     const tables = targets.map(() =>
@@ -112,9 +99,8 @@ class Memory implements steps.World {
   }
 
   async relocate(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
-    return tables.map(({ id, holdName }) => {
-      return { id, outcome: 'moved', holdSchema: '_undrop', holdName };
-    });
+    const moved = { outcome: 'moved', holdSchema: '_undrop' } as const;
+    return tables.map(({ id, holdName }) => ({ id, ...moved, holdName }));
   }
 
   async keepLonger(held: readonly steps.HeldTable[]): Promise<readonly steps.HeldTable[]> {

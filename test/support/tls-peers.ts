@@ -14,10 +14,8 @@ export async function startTls(
   peer: Peer,
   options: { readonly first?: Buffer; readonly cut?: number } = {},
 ): Promise<Peer> {
-  const socket = tls.connect({
-    socket: new Wire(peer.handOver(), options),
-    rejectUnauthorized: false,
-  });
+  const wire = new Wire(peer.handOver(), options);
+  const socket = tls.connect({ socket: wire, rejectUnauthorized: false });
   await once(socket, 'secureConnect');
   return new Peer(socket);
 }

@@ -12,23 +12,8 @@ import { connect, type Target, type TestServer } from './servers.js';
 import { intentsSettled } from './settled.js';
 
 /** What can be compared of one way. */
-export interface Outcome {
-  /** `OK`, `ROWS` or the error, for each result. */
-  readonly answers: readonly string[];
-  /** `schema.name` of all that is there, with its kind and its rows. */
-  readonly objects: Objects;
-  /** Temporary tables that the session still has. */
-  readonly temporaries: readonly string[];
-}
-
-export interface TwinOutcome {
-  readonly direct: Outcome;
-  readonly proxied: Outcome;
-  /** In words: what is neither there nor held. */
-  readonly lost: readonly string[];
-  /** Base tables that are gone through the proxy, and held. */
-  readonly held: number;
-}
+export type Outcome = TwinOutcome['direct'];
+export type TwinOutcome = Awaited<ReturnType<TwinRuns['run']>>;
 
 export interface TwinOptions {
   readonly server: TestServer;
@@ -37,11 +22,8 @@ export interface TwinOptions {
   readonly timeLimit: readonly string[];
 }
 
-interface Session {
-  readonly client: RawClient;
-  /** What was said to it last of this kind. */
-  readonly settings: readonly string[];
-}
+/** `settings`: what was said to it last of this kind. */
+type Session = { readonly client: RawClient; readonly settings: readonly string[] };
 
 type Objects = Readonly<Record<string, string>>;
 
@@ -101,7 +83,8 @@ export class TwinRuns {
     await this.#root.end();
   }
 
-  async run(script: Script): Promise<TwinOutcome> {
+  /** `lost`, in words: what is neither there nor held; `held`: base tables gone, and held. */
+  async run(script: Script) {
     if (this.#heldNow > HELD_MAX) await this.#forgetHeld();
     const direct = await this.#outcome(script, this.#server);
     await this.#make(direct.objects);
@@ -118,7 +101,11 @@ export class TwinRuns {
 
   // ── what is said ───────────────────────────────────────────────────────────────────────────
 
-  async #outcome(script: Script, target: Target): Promise<Outcome> {
+  /**
+   * `OK`, `ROWS` or the error, for each result; the temporary tables that the session still has;
+   * and `schema.name` of all that is there, with its kind and its rows.
+   */
+  async #outcome(script: Script, target: Target) {
     const { client, settings } = await this.#session(script, target);
     for (const name of script.temporaries) {
       await client.run([`CREATE TEMPORARY TABLE ${NEAR}.${name} (temp INT)`]);
@@ -235,9 +222,7 @@ export class TwinRuns {
 
   // ── what is held ───────────────────────────────────────────────────────────────────────────
 
-  async #findLost(
-    objects: Objects,
-  ): Promise<{ readonly lost: readonly string[]; readonly held: number }> {
+  async #findLost(objects: Objects) {
     const gone = Object.entries(this.#wanted).filter(([name, kind]) => {
       if (kind === 'VIEW' || objects[name] === kind) return false;
       const [rows, live] = [rowsIn(kind), rowsIn(objects[name] ?? '')];

@@ -40,10 +40,7 @@ export interface TalkOptions {
   readonly mariadb?: number;
 }
 
-export interface Reply {
-  readonly bytes: Buffer;
-  readonly more?: true;
-}
+export type Reply = { readonly bytes: Buffer; readonly more?: true };
 
 /** One thing to send, and how to go on. */
 export interface Utterance {
@@ -97,10 +94,7 @@ export class WireTalk {
   }
 
   /** Connects; the greeting hasn't been read. */
-  static async connect(target: {
-    readonly host: string;
-    readonly port: number;
-  }): Promise<WireTalk> {
+  static async connect(target: { readonly host: string; readonly port: number }) {
     const socket = net.connect(target.port, target.host);
     // The greeting may come with the connection: no byte before somebody listens.
     socket.pause();

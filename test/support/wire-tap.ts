@@ -40,10 +40,8 @@ export type TapVerdict = boolean | 'cut' | { readonly ends: Buffer };
 
 export type WireTap = Awaited<ReturnType<typeof wireTap>>;
 
-export interface TapOptions {
-  /** A new connection waits for it. */
-  readonly gate?: () => Promise<void>;
-}
+/** `gate`: a new connection waits for it. */
+export type TapOptions = { readonly gate?: () => Promise<void> };
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024;
 

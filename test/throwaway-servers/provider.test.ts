@@ -29,8 +29,7 @@ describe('the order', () => {
   test('the first way that starts is taken, and nobody looks further', async () => {
     const never = (): Promise<Look> => Promise.reject(new Error('looked'));
     const taken = await startFirst([look('path', 'starts'), never], { progress });
-    expect(taken.name).toBe('path');
-    expect(said).toEqual(['undrop: server: path, as a test says\n']);
+    expect([taken.name, said]).toEqual(['path', ['undrop: server: path, as a test says\n']]);
   });
 
   test('says which was chosen, why, and why better ones were not', async () => {
@@ -112,7 +111,6 @@ describe('installed programs', () => {
     const forNine = await findClients(folder, { flavour: 'mysql', version: '9.7.4' });
     const forMariadb = await findClients(folder, { flavour: 'mariadb', version: '10.11.11' });
     process.env['PATH'] = path;
-    expect(forNine).toEqual(['mysql', 'mariadb']);
-    expect(forMariadb).toEqual(['mariadb']);
+    expect([forNine, forMariadb]).toEqual([['mysql', 'mariadb'], ['mariadb']]);
   });
 });

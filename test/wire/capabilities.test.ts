@@ -38,10 +38,8 @@ test('the bit that tells MariaDB’s word is passed on as it is', () => {
 test('agreed is what both sides have', () => {
   const server = { flags: caps.CLIENT_DEPRECATE_EOF | 2, mariadb: 5 };
   const client = { flags: caps.CLIENT_DEPRECATE_EOF | caps.CLIENT_QUERY_ATTRIBUTES, mariadb: 4 };
-  expect(caps.agreedCapabilities(server, client)).toEqual({
-    flags: caps.CLIENT_DEPRECATE_EOF,
-    mariadb: 4,
-  });
+  const both = { flags: caps.CLIENT_DEPRECATE_EOF, mariadb: 4 };
+  expect(caps.agreedCapabilities(server, client)).toEqual(both);
 });
 
 // ── commands ─────────────────────────────────────────────────────────────────────────────────────

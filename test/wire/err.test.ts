@@ -39,6 +39,5 @@ test('a text in another character set is kept as bytes', () => {
   expect(error.message.equals(message)).toBe(true);
 });
 
-test('what is no ERR is malformed', () => {
-  expect(() => decodeErr(Buffer.from('000000', 'hex'))).toThrow(MalformedPacketError);
-});
+test('what is no ERR is malformed', () =>
+  expect(() => decodeErr(Buffer.from('000000', 'hex'))).toThrow(MalformedPacketError));

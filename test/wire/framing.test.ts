@@ -88,10 +88,8 @@ describe('a payload of 16 MiB', () => {
   });
 
   test('is followed by the next packet', () => {
-    const framed = Buffer.concat([
-      encodePacket(last(PAYLOAD_BYTES_MAX), 0),
-      encodePacket(last(3), 2),
-    ]);
+    const long = encodePacket(last(PAYLOAD_BYTES_MAX), 0);
+    const framed = Buffer.concat([long, encodePacket(last(3), 2)]);
     const lengths = assemble([framed]).map(({ payload }) => payload.length);
     expect(lengths).toEqual([PAYLOAD_BYTES_MAX, 3]);
   });

@@ -20,7 +20,7 @@ function grownBytes(work: () => unknown): number {
 }
 
 describe('bytes that wait', () => {
-  test('come out as they came, taken in any pieces', () => {
+  test('come out as they came, taken in any pieces', () =>
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 5_000 }), chunkSizes, chunkSizes, (all, ins, outs) => {
         const buffer = new GrowingBuffer();
@@ -36,8 +36,7 @@ describe('bytes that wait', () => {
         expect(buffer.length).toBe(0);
         expect(Buffer.concat(taken).equals(all)).toBe(true);
       }),
-    );
-  });
+    ));
 
   test('of a login, one by one, cost a few times their size at most', () => {
     const grown = grownBytes(() => {

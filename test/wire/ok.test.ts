@@ -73,11 +73,8 @@ test('the default schema is found among what session tracking reports', () => {
 
 test('a count of nine bytes moves the status along', () => {
   const payload = Buffer.from('00' + 'fe0000000001000000' + 'fd000001' + '2200' + '0300', 'hex');
-  expect(decodeOk(payload)).toMatchObject({
-    affectedRows: 2 ** 32,
-    statusFlags: 0x22,
-    warnings: 3,
-  });
+  const expected = { affectedRows: 2 ** 32, statusFlags: 0x22, warnings: 3 };
+  expect(decodeOk(payload)).toMatchObject(expected);
 });
 
 test.each([0, 1, 250, 251, 0xffff, 0x10000, 0xffffff, 0x1000000])(

@@ -16,9 +16,7 @@ describe('fixed integers', () => {
     expect(bytes.left).toBe(1);
   });
 
-  test('of 32 bits have no sign', () => {
-    expect(reader('ffffffff').int(4, 'a')).toBe(0xffffffff);
-  });
+  test('of 32 bits have no sign', () => expect(reader('ffffffff').int(4, 'a')).toBe(0xffffffff));
 });
 
 describe('an int<lenenc>', () => {
@@ -46,9 +44,9 @@ describe('an int<lenenc>', () => {
     ['fd0000', 'short'],
     ['fe00000000000000', 'short'],
     ['', 'empty'],
-  ])('%s is malformed: %s', (hex) => {
-    expect(() => reader(hex).lenencInt('n')).toThrow(MalformedPacketError);
-  });
+  ])('%s is malformed: %s', (hex) =>
+    expect(() => reader(hex).lenencInt('n')).toThrow(MalformedPacketError),
+  );
 });
 
 describe('strings', () => {
@@ -59,19 +57,16 @@ describe('strings', () => {
     expect(bytes.left).toBe(0);
   });
 
-  test('without their NUL are malformed', () => {
-    expect(() => reader('6162').nulBytes('a')).toThrow('a at offset 0: no terminating NUL');
-  });
+  test('without their NUL are malformed', () =>
+    expect(() => reader('6162').nulBytes('a')).toThrow('a at offset 0: no terminating NUL'));
 
-  test('of a length that goes past the payload are malformed', () => {
+  test('of a length that goes past the payload are malformed', () =>
     expect(() => reader('036162').lenencBytes('a')).toThrow(
       'Test_Packet: a at offset 1: wanted 3 bytes, 2 left.',
-    );
-  });
+    ));
 
-  test('of an enormous length are malformed before anything is allocated', () => {
-    expect(() => reader('feffffffffff1f0000').lenencBytes('a')).toThrow(MalformedPacketError);
-  });
+  test('of an enormous length are malformed before anything is allocated', () =>
+    expect(() => reader('feffffffffff1f0000').lenencBytes('a')).toThrow(MalformedPacketError));
 
   test('may be NULL in a row', () => {
     const bytes = reader('fb0161');

@@ -36,9 +36,7 @@ describe.each(EOF_AND_NOT)('%s', (name) => {
     });
   });
 
-  test('no rows', () => {
-    expect(query(name, 'no rows')).toMatchObject({ kind: 'rows', rows: [] });
-  });
+  test('no rows', () => expect(query(name, 'no rows')).toMatchObject({ kind: 'rows', rows: [] }));
 
   test('more rows than sequence ids', () => {
     const result = query(name, 'more rows than sequence ids');
@@ -59,9 +57,8 @@ describe.each(EOF_AND_NOT)('%s', (name) => {
     expect(query(name, 'an ERR')).toMatchObject({ kind: 'err', errno: 1146 });
   });
 
-  test('an ERR behind a row is the result', () => {
-    expect(query(name, 'an ERR behind a row')).toMatchObject({ kind: 'err', errno: 1242 });
-  });
+  test('an ERR behind a row is the result', () =>
+    expect(query(name, 'an ERR behind a row')).toMatchObject({ kind: 'err', errno: 1242 }));
 
   test.each([
     ['PREPARE without columns and parameters'],
@@ -75,18 +72,16 @@ describe.each(EOF_AND_NOT)('%s', (name) => {
     expect(result.kind === 'prepared' && result.statementId).toBeGreaterThan(0);
   });
 
-  test('PREPARE that fails', () => {
-    expect(prepare(name, 'PREPARE that fails')).toMatchObject({ kind: 'err', errno: 1064 });
-  });
+  test('PREPARE that fails', () =>
+    expect(prepare(name, 'PREPARE that fails')).toMatchObject({ kind: 'err', errno: 1064 }));
 });
 
 describe.each(['mysql-9.7/optional-eof', 'mysql-9.7/optional'])('%s', (name) => {
-  test('a result set with its metadata', () => {
+  test('a result set with its metadata', () =>
     expect(query(name, 'a result set with its metadata')).toMatchObject({
       columns: [Buffer.from('1'), Buffer.from('2')],
       rows: [[Buffer.from('1'), Buffer.from('2')]],
-    });
-  });
+    }));
 
   test('a result set without metadata has its rows', () => {
     expect(query(name, 'a result set without metadata')).toMatchObject({
@@ -96,19 +91,16 @@ describe.each(['mysql-9.7/optional-eof', 'mysql-9.7/optional'])('%s', (name) => 
     expect(query(name, 'no rows without metadata')).toMatchObject({ columns: [], rows: [] });
   });
 
-  test('PREPARE of columns and a parameter, neither of them described', () => {
-    expect(prepare(name, 'PREPARE of columns and a parameter').kind).toBe('prepared');
-  });
+  test('PREPARE of columns and a parameter, neither of them described', () =>
+    expect(prepare(name, 'PREPARE of columns and a parameter').kind).toBe('prepared'));
 });
 
-describe.each([
+test.each([
   ...['mariadb-10.11/cached-eof', 'mariadb-10.11/cached', 'mariadb-11.8/cached-eof'],
   'mariadb-11.8/cached',
-])('%s', (name) => {
-  test('a text result set says that its metadata follows', () => {
-    expect(query(name, 'a text result set')).toMatchObject({ rows: [[{}, {}]] });
-  });
-});
+])('%s: a text result set says that its metadata follows', (name) =>
+  expect(query(name, 'a text result set')).toMatchObject({ rows: [[{}, {}]] }),
+);
 
 test.each(['mariadb-10.11', 'mariadb-11.8'])('progress reports of %s are no answer', (server) => {
   const name = `${server}/progress`;
@@ -147,13 +139,13 @@ describe('malformed', () => {
     ['what is no EOF behind the columns', ['01', COLUMN, '0131']],
     ['a column definition that is cut short', ['01', '03646566']],
     ['a row that is cut short', ['01', COLUMN, 'fe00000200', '0231']],
-  ])('in answer to a statement of ours: %s', (_what, packets) => {
-    expect(() => push(readingQueryResult(PLAIN), ...packets)).toThrow(MalformedPacketError);
-  });
+  ])('in answer to a statement of ours: %s', (_what, packets) =>
+    expect(() => push(readingQueryResult(PLAIN), ...packets)).toThrow(MalformedPacketError),
+  );
 
-  test.each(['0100', '0001000000'])('in answer to PREPARE: %s, neither OK nor ERR', (hex) => {
-    expect(() => push(readingPrepareResult(PLAIN), hex)).toThrow(MalformedPacketError);
-  });
+  test.each(['0100', '0001000000'])('in answer to PREPARE: %s, neither OK nor ERR', (hex) =>
+    expect(() => push(readingPrepareResult(PLAIN), hex)).toThrow(MalformedPacketError),
+  );
 
   test('more rows than a statement of ours can have', () => {
     const reader = readingQueryResult(PLAIN);

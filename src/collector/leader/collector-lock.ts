@@ -9,14 +9,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { unlessRefused } from '../../connections/errors.js';
-import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
 import type {
+  ServerFacts,
   ServiceConnection,
   ServicePool,
   SQLQuery,
   TaskConnection,
 } from '../../connections/sql.js';
-import { col, ident, note, processlistOf, sql } from '../../connections/sql.js';
+import { col, ident, note, processlistOf, readServerFacts, sql } from '../../connections/sql.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';

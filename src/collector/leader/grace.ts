@@ -8,8 +8,7 @@
  */
 
 import { isServerError, unlessRefused } from '../../connections/errors.js';
-import type { ServerFacts } from '../../connections/server-facts.js';
-import { col, note, type ServiceConnection, sql } from '../../connections/sql.js';
+import { col, note, type ServerFacts, type ServiceConnection, sql } from '../../connections/sql.js';
 import { timeText } from '../../duration.js';
 import { writeOrCreate } from '../../ledger/tables.js';
 import * as ER from '../../wire/server-errors.js';

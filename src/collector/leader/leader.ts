@@ -12,8 +12,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../clock.js';
 import { isServerError, unlessRefused, withNewPrivileges } from '../../connections/errors.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import { col, note, type ServicePool, sql, type TaskConnection } from '../../connections/sql.js';
+import type { ServicePool, TaskConnection } from '../../connections/sql.js';
+import { col, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';

@@ -11,8 +11,8 @@
  */
 
 import { isServerError, isServiceError, unlessRefused } from '../../connections/errors.js';
-import { readStatusVariables, type ServerFacts } from '../../connections/server-facts.js';
-import { col, note, type Row, type ServicePool, sql } from '../../connections/sql.js';
+import type { Row, ServerFacts, ServicePool } from '../../connections/sql.js';
+import { col, note, readStatusVariables, sql } from '../../connections/sql.js';
 import { CONTROL } from '../../ledger/tables.js';
 import type { ActionContext } from '../action-context.js';
 import type { Effect, Load } from './pace.js';

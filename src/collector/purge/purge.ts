@@ -9,9 +9,8 @@
  */
 
 import { isServerError } from '../../connections/errors.js';
-import { hasRows, type ServerFacts } from '../../connections/server-facts.js';
-import type { ServiceConnection, SQLQuery } from '../../connections/sql.js';
-import { col, ident, note, rendered, sql } from '../../connections/sql.js';
+import type { ServerFacts, ServiceConnection, SQLQuery } from '../../connections/sql.js';
+import { col, hasRows, ident, note, rendered, sql } from '../../connections/sql.js';
 import { readSizes } from '../../connections/true-sizes.js';
 import { assert } from '../../errors.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';

@@ -5,7 +5,7 @@
  * Invariant: a round ends after a slice, so that all other due work runs between the slices of a
  * long purge.
  */
-import type { ServerFacts } from '../../connections/server-facts.js';
+import type { ServerFacts } from '../../connections/sql.js';
 import type { ActionContext, ActionOutcome } from '../action-context.js';
 import { Actions } from '../actions.js';
 import { type Collectable, logFields } from '../collectable.js';

@@ -4,8 +4,7 @@
  */
 
 import { isServerError, unlessRefused } from '../../connections/errors.js';
-import { hasRows, type ServerFacts } from '../../connections/server-facts.js';
-import { col, note, sql } from '../../connections/sql.js';
+import { col, hasRows, note, type ServerFacts, sql } from '../../connections/sql.js';
 import { readSizes, type Size } from '../../connections/true-sizes.js';
 import { readTotals } from '../../ledger/read.js';
 import { LEDGER } from '../../ledger/tables.js';

@@ -10,8 +10,8 @@ import type { Connection as CoreConnection } from 'mysql2';
 import { assert, UndropError } from '../../errors.js';
 import * as ER from '../../wire/server-errors.js';
 import { causeText, deadlineError, isServerError, serverErrorOf } from '../errors.js';
-import type { RenderedText, Row, Rows, RunOptions, SQLQuery, TaskConnection } from '../sql.js';
-import { ANSWERS_BEFORE, renderText, sql } from '../sql.js';
+import type { Row, Rows, RunOptions, SQLQuery, TaskConnection } from '../sql.js';
+import { renderQuery, sql } from '../sql.js';
 
 const DEADLINE_MS = 10_000;
 
@@ -168,6 +168,62 @@ function asRows(answer: unknown): Rows {
   if (Array.isArray(answer)) return Object.assign(answer as Row[], { affectedRows: 0 });
   const { affectedRows } = answer as { readonly affectedRows: number };
   return Object.assign([] as Row[], { affectedRows });
+}
+
+// ── the text of one round trip ───────────────────────────────────────────────────────────────────
+
+/**
+ * The settings at the start of every text, whatever ran before on its connection. A lock is waited
+ * for one second at most; statement-timeout.ts has shorter waits.
+ */
+const SETTINGS = [
+  ...['NAMES utf8mb4', "sql_mode=''", "time_zone='+00:00'", 'autocommit=1', 'lock_wait_timeout=1'],
+  ...['innodb_lock_wait_timeout=3', 'sql_safe_updates=0'],
+  // DEFAULT would be the global value.
+  ...['sql_select_limit=18446744073709551615', 'sql_big_selects=1', 'sql_quote_show_create=1'],
+  ...['group_concat_max_len=1048576', 'foreign_key_checks=1', 'unique_checks=1'],
+];
+
+/**
+ * Fresh row estimates, which undrop's reads don't write to the dictionary; and no time limit of the
+ * server on statements, because undrop has its own (MariaDB skips comments for MySQL 5.7 and
+ * later); and no missing object is passed over silently.
+ */
+const SETTINGS_OF_SOME = [
+  ...[' /*!50708 , max_execution_time=0 */', ' /*!80000 , information_schema_stats_expiry=0 */'],
+  ...[' /*M!100101 , max_statement_time=0 */', ' /*M!100502 , sql_if_exists=0 */'],
+].join('');
+
+/** A separate statement, because the setting has another name on some servers. */
+const WRITES = 'SET SESSION TRANSACTION READ WRITE';
+/** The number of results to skip before those of the requested statements. */
+const ANSWERS_BEFORE = 2;
+
+interface RenderedText {
+  readonly text: string;
+  /** The number of results to skip after those of the requested statements. */
+  readonly answersAfter: number;
+}
+
+/**
+ * A text for one round trip. `last`: one more statement, in another charset; then each character of
+ * the text is a byte. Nothing may follow it, because MySQL 5.6 would keep that as part of a
+ * trigger.
+ */
+export function renderText(
+  queries: readonly SQLQuery[],
+  { logged, last }: { readonly logged: boolean; readonly last?: Buffer | undefined },
+): RenderedText {
+  assert(queries.length > 0, 'a text has a statement');
+  const unlogged = logged ? '' : ', sql_log_bin=0';
+  const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
+  const text = [prefix, WRITES, ...queries.map(renderQuery)].join(';\n');
+  if (last !== undefined) {
+    const bytes = Buffer.concat([Buffer.from(`${text};\n`), last]);
+    return { text: bytes.toString('latin1'), answersAfter: 0 };
+  }
+  if (logged) return { text, answersAfter: 0 };
+  return { text: `${text};\nSET sql_log_bin=1`, answersAfter: 1 };
 }
 
 // ── the client of the driver ─────────────────────────────────────────────────────────────────────

@@ -7,8 +7,7 @@ import type { Log } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
-import { readServerFacts } from '../server-facts.js';
-import { col, note, type ServicePool, serverIdentity, sql } from '../sql.js';
+import { col, note, readServerFacts, type ServicePool, serverIdentity, sql } from '../sql.js';
 import { type OwnedPool, openServicePool, type ServiceSecurity } from './open-pool.js';
 
 export interface PoolSetOptions extends Partial<ServiceSecurity> {

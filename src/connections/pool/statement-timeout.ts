@@ -137,11 +137,6 @@ export async function runWithTimeoutOn(
   return running;
 }
 
-/** Whether the statement gave up waiting for a lock: by the KILL, or by the server's own limit. */
-export function isKilled(error: unknown): boolean {
-  return isServerError(error, ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT);
-}
-
 /** Interval between two checks of a try. */
 export const CHECK_MS = 25;
 /** The total of all waits. */

@@ -6,13 +6,12 @@
 import { systemClock } from '../../clock.js';
 import { isServiceError } from '../../connections/errors.js';
 import type { ServicePool } from '../../connections/sql.js';
-import { UndropError } from '../../errors.js';
+import { rootCause, UndropError } from '../../errors.js';
 import { type Log, silentLog } from '../../log.js';
 import { isFateUnknown } from '../../recycle/plan-restore.js';
 import { resolveEnded } from '../../recycle/recovery/resolve-intents.js';
 import { REPLACE_PAUSE_MS } from '../../tries.js';
 import { triggersOfDrop } from '../steps/definitions-to-make.js';
-import { rootCause } from '../steps/refusals/refusals.js';
 import { restoreHeld } from '../steps/run.js';
 
 export type PutBackPort = ReturnType<typeof putBackPort>;

@@ -8,8 +8,8 @@
  */
 import { systemClock } from '../../clock.js';
 import { isServerError, type ServerError } from '../../connections/errors.js';
-import type { ServerFacts } from '../../connections/server-facts.js';
 import type {
+  ServerFacts,
   ServiceConnection,
   ServicePool,
   SQLQuery,

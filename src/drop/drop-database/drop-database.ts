@@ -10,13 +10,12 @@
  */
 
 import { isServiceError } from '../../connections/errors.js';
-import { UndropError } from '../../errors.js';
+import { rootCause, UndropError } from '../../errors.js';
 import { barrierTableName } from '../../names/names.js';
 import { SCHEMA_ROUNDS } from '../../tries.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 import { makeDefinitions } from '../steps/make-definitions.js';
-import { rootCause } from '../steps/refusals/refusals.js';
 import { cleanSql, signalSql, waitForLockSql } from '../steps/session/user-session.js';
 import type * as steps from '../steps/world.js';
 import { answerWith, ask, askText, refuse } from '../steps/world.js';

@@ -9,7 +9,7 @@ import { UndropError } from '../../errors.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import { decodeOk } from '../../wire/response.js';
 import type * as drops from '../intercepted.js';
-import { answeredWith, readUserFacts, refused, remarkOn } from '../intercepted.js';
+import { answeredWith, readUserFacts, refused, withNote } from '../intercepted.js';
 import { FILE_NAME_PREFIX, isFileName } from '../steps/inspect-names.js';
 import { decodeName } from '../steps/names/client-names.js';
 import {
@@ -20,7 +20,6 @@ import {
 } from '../steps/refusals/refusals.js';
 import { allHints, FORGET_HINT, hintsIn } from '../steps/rules/hints.js';
 import { type HoldingStatement, runStatement } from '../steps/run.js';
-import { withUndoInfo } from '../steps/undo-note.js';
 import { NO_NAMES } from '../steps/world.js';
 import { dropDatabase } from './drop-database.js';
 import { tablesOfSchema } from './schema-drop.js';
@@ -58,9 +57,8 @@ export async function dropSchema(
   };
   const dropped = await runStatement(run, drop, running);
   const { held, refusal } = dropped;
-  const remark = await remarkOn(held, options);
-  const undoable = { held, names: [[name]], what: 'DATABASE', remark } as const;
-  const payload = withUndoInfo(dropped.payload, undoable, { note: service.note, facts });
+  const undoable = { held, names: [[name]], what: 'DATABASE', facts } as const;
+  const payload = await withNote(dropped, undoable, options);
   const schemaRows = payload[0] === 0 ? { schemaRows: decodeOk(payload).affectedRows } : {};
   return { kind: 'answer', payload, refusal, facts: null, dropped, ...schemaRows };
 }

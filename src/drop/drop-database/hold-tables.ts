@@ -16,8 +16,7 @@ import {
   SERVICE_RENAME_TRIES,
 } from '../../tries.js';
 import * as ER from '../../wire/server-errors.js';
-import { isBound, parentInSchema } from '../drop-table/decide.js';
-import { renameGroups } from '../drop-table/rename.js';
+import { isBound, parentInSchema, renameGroups } from '../drop-table/decide.js';
 import { refusalBeforeInspection } from '../steps/inspect-names.js';
 import { takeByService } from '../steps/rename/take-by-service.js';
 import { raise, waitForLockSql } from '../steps/session/user-session.js';

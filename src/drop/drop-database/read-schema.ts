@@ -5,8 +5,7 @@
  * Invariant: a table that isn't this drop's own barrier table is never left to the DROP.
  */
 import { systemClock } from '../../clock.js';
-import type { ServerFacts } from '../../connections/server-facts.js';
-import type { ServiceConnection, ServicePool } from '../../connections/sql.js';
+import type { ServerFacts, ServiceConnection, ServicePool } from '../../connections/sql.js';
 import { col, ident, note, processlistOf, serverIdentity, sql } from '../../connections/sql.js';
 import { takeOut } from '../../held/relocate/pending.js';
 import { type LedgerRow, LIVE_STATES } from '../../ledger/entry.js';

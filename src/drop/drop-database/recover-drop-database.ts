@@ -8,12 +8,16 @@
  * dropped.
  */
 
-import { isRowLevelError, isServerError, unlessRefused } from '../../connections/errors.js';
+import {
+  isKilled,
+  isRowLevelError,
+  isServerError,
+  unlessRefused,
+} from '../../connections/errors.js';
 import { type HoldTable, mapHoldTables } from '../../connections/hold-tables.js';
-import { isKilled, runWithTimeout } from '../../connections/pool/statement-timeout.js';
-import { readServerFacts } from '../../connections/server-facts.js';
+import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import type { ServiceConnection, ServicePool } from '../../connections/sql.js';
-import { col, ident, note, processlistOf, sql } from '../../connections/sql.js';
+import { col, ident, note, processlistOf, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { renewHeld } from '../../held/relocate/due-times.js';
 import { withoutTriggers } from '../../held/triggers/reattach-triggers.js';

@@ -7,9 +7,9 @@
  */
 import { systemClock } from '../../clock.js';
 import { isServiceError, type ServerError, unlessRefused } from '../../connections/errors.js';
-import { readServerFacts } from '../../connections/server-facts.js';
 import type { ServiceConnection, ServicePool } from '../../connections/sql.js';
-import { UndropError } from '../../errors.js';
+import { readServerFacts } from '../../connections/sql.js';
+import { rootCause, UndropError } from '../../errors.js';
 import type { LastingBlocker, RelocateTable } from '../../held/relocate/blockers.js';
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';
 import { type Relocation, readLastingBlocker } from '../../held/relocate/relocate.js';
@@ -26,7 +26,6 @@ import type { DropOptions } from '../steps/drop-options.js';
 import { isSameServer } from '../steps/inspect-names.js';
 import { newId, retryUntilWritten } from '../steps/intents.js';
 import type { DefinitionToMake } from '../steps/make-definitions.js';
-import { rootCause } from '../steps/refusals/refusals.js';
 import type { ServerWorld } from '../steps/run.js';
 import type { HeldTable } from '../steps/world.js';
 import { type ClosedBarrier, closeBarrier, dropAtBarrier, makeBarrierTable } from './barrier.js';

@@ -210,3 +210,25 @@ export function parentError(server: ServerVersion, { table, key }: BlockedParent
     `'${key.name}' on table '${key.table}'.`;
   return { errno: ER.FK_CANNOT_DROP_PARENT, sqlState: 'HY000', message };
 }
+
+/**
+ * The groups of tables for one RENAME each, in their order: none follows a table with triggers in
+ * its group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while it
+ * waits in InnoDB (for a transaction that has written to a child of one of them) is rolled back,
+ * and empties the .TRG file of a table that it had renamed; nothing can open that table then (error
+ * 1343). Tables that the service moves elsewhere have groups of their own.
+ */
+export function renameGroups<T>(
+  tables: readonly T[],
+  hasTriggers: (table: T) => boolean,
+  isElsewhere: (table: T) => boolean = () => false,
+): readonly (readonly T[])[] {
+  const groups: T[][] = [];
+  for (const table of tables) {
+    const last = groups.at(-1);
+    const isOther = last?.some((one) => isElsewhere(one) !== isElsewhere(table));
+    if (last === undefined || isOther === true || last.some(hasTriggers)) groups.push([table]);
+    else last.push(table);
+  }
+  return groups;
+}

@@ -7,22 +7,21 @@
  * and the log has a line for it before it goes. A rule that refuses wins over any hint, and one
  * that may refuse wins over `destroy`.
  */
-import { assert, UndropError } from '../../errors.js';
+import { assert, rootCause, UndropError } from '../../errors.js';
 import { report, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
-import { isInsistence } from '../../policy/rules.js';
 import { crossCheck } from '../../sql/cross-check.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
 import * as drops from '../intercepted.js';
-import { accountIn, type SessionGuess } from '../steps/drop-options.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../steps/inspect-names.js';
 import { serviceNames } from '../steps/names/client-names.js';
-import { loggedText, notUnderstood, rootCause } from '../steps/refusals/refusals.js';
+import { loggedText, notUnderstood } from '../steps/refusals/refusals.js';
 import {
   allHints,
   FORGET_HINT,
   hintsIn,
+  insists,
   mayHint,
   notAllowed,
   readHints,
@@ -71,13 +70,14 @@ interface Drop {
 /** Whether a check is worthwhile: the session's state may differ from the guess. */
 function mayBePassed(
   statement: DropTableStatement,
-  guess: SessionGuess,
+  guess: drops.InterceptOptions['guess'],
   { service: { rules = [] } }: drops.InterceptOptions,
 ): boolean {
   if (statement.isDoubtful || !rules.some(({ action }) => action.do === 'native')) return false;
   const names = serviceNames({ statement }, guess);
   if ('error' in names) return false;
-  const account = accountIn(guess);
+  // A user is the account of that name, but for anonymous ones, which only the facts show.
+  const { account = `${guess.user}@` } = guess;
   return names.tables.every((name) =>
     mayBeNative(rules, { ...name, account }, { foldsCase: true }),
   );
@@ -107,7 +107,7 @@ async function destroy(
   await forgetHint(facts, options);
   if (service.allowDestroy !== 'users') return drops.refused(notAllowed(drop), options);
   const { empties, partitions } = drop.statement;
-  const mayBeUsed = allHints(hints, facts).some(isInsistence) || empties || partitions;
+  const mayBeUsed = insists(allHints(hints, facts)) || empties || partitions;
   const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
   const refusal = ruled instanceof UndropError ? ruled : refusalOfDestroying(drop, ruled);

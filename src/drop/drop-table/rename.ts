@@ -18,7 +18,7 @@ import { hasForeignKeys, type Seen } from '../steps/inspect-names.js';
 import { takeByService } from '../steps/rename/take-by-service.js';
 import * as user from '../steps/session/user-session.js';
 import * as steps from '../steps/world.js';
-import { type Drop as Decided, type Move, namesToAsk } from './decide.js';
+import { type Drop as Decided, type Move, namesToAsk, renameGroups } from './decide.js';
 
 /** The renamed tables. */
 export interface Moved {
@@ -338,28 +338,6 @@ async function unlockAfterLast(session: steps.UserSession, moved: Moved): Promis
   // That OK has an additional session state change for the end of LOCK TABLES.
   const hasMore = unlocked.payload.length > moved.ok.payload.length;
   return { ...moved, ok: hasMore ? unlocked : moved.ok };
-}
-
-/**
- * The groups of tables for one RENAME each, in their order: none follows a table with triggers in
- * its group. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that is killed while it
- * waits in InnoDB (for a transaction that has written to a child of one of them) is rolled back,
- * and empties the .TRG file of a table that it had renamed; nothing can open that table then (error
- * 1343). Tables that the service moves elsewhere have groups of their own.
- */
-export function renameGroups<T>(
-  tables: readonly T[],
-  hasTriggers: (table: T) => boolean,
-  isElsewhere: (table: T) => boolean = () => false,
-): readonly (readonly T[])[] {
-  const groups: T[][] = [];
-  for (const table of tables) {
-    const last = groups.at(-1);
-    const isOther = last?.some((one) => isElsewhere(one) !== isElsewhere(table));
-    if (last === undefined || isOther === true || last.some(hasTriggers)) groups.push([table]);
-    else last.push(table);
-  }
-  return groups;
 }
 
 // ── the check of the session ─────────────────────────────────────────────────────────────────────

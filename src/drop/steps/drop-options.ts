@@ -45,14 +45,6 @@ export interface SessionGuess {
   readonly account?: string;
 }
 
-/** A user is the account of that name, but for anonymous accounts, which only the facts show. */
-export function accountIn({
-  user,
-  account = `${user}@`,
-}: Pick<SessionGuess, 'user' | 'account'>): string {
-  return account;
-}
-
 export interface DropResult {
   /** Payload of the OK or ERR packet for the client. */
   readonly payload: Buffer;

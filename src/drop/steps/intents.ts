@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from '../../audit.js';
 import { systemClock, withinMs } from '../../clock.js';
-import { UndropError } from '../../errors.js';
+import { rootCause, UndropError } from '../../errors.js';
 import { type LedgerRow, STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { recordHistory } from '../../ledger/history.js';
 import {
@@ -23,7 +23,7 @@ import { forgetIntents, recordOutcome } from '../../ledger/write.js';
 import { silentLog } from '../../log.js';
 import { newHoldId, type QualifiedTable, shownDue } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
-import { type HoldTime, isInsistence } from '../../policy/rules.js';
+import type { HoldTime } from '../../policy/rules.js';
 import { finishRestore } from '../../recycle/make-whole.js';
 import { resolveEnded } from '../../recycle/recovery/resolve-intents.js';
 import { commentTags } from '../../sql/comment-tags.js';
@@ -31,8 +31,7 @@ import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../../tries.js';
 import type { DropOptions } from './drop-options.js';
 import { hasForeignKeys, whyNotHeld } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
-import { rootCause } from './refusals/refusals.js';
-import { notDestroyed, readHints } from './rules/hints.js';
+import { insists, notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
 import { accountNameOf } from './session/facts.js';
 import type * as steps from './world.js';
@@ -195,7 +194,7 @@ export class Intents {
     const { session, groupId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
-    const isInsisted = [...this.#hints].some(isInsistence);
+    const isInsisted = insists(this.#hints);
     const requireIdleMs = isInsisted ? null : (this.#options.requireIdleMs ?? null);
     if ('error' in names) return notRecorded(names.error);
     const hint = readHints(this.#hints, this.#request, this.#options);

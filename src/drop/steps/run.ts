@@ -6,7 +6,7 @@ import { systemClock } from '../../clock.js';
 import { isServiceError } from '../../connections/errors.js';
 import { LockWaitBudget } from '../../connections/pool/statement-timeout.js';
 import type { ServicePool } from '../../connections/sql.js';
-import { type ErrorCode, UndropError } from '../../errors.js';
+import { type ErrorCode, rootCause, UndropError } from '../../errors.js';
 import { blockerOfDrop, type RelocateTable } from '../../held/relocate/blockers.js';
 import { keepLonger, renew } from '../../held/relocate/due-times.js';
 import * as moving from '../../held/relocate/relocate.js';
@@ -22,7 +22,6 @@ import { LATE_MS, PUT_BACK, pauseBefore, STATEMENT_TRIES } from '../../tries.js'
 import type { Result } from '../../wire/response.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents, newId } from './intents.js';
-import { rootCause } from './refusals/refusals.js';
 import { releaseIntents, renameByService } from './rename/rename-by-service.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import { isEmptyTable } from './rules/rules.js';

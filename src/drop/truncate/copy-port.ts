@@ -9,18 +9,19 @@
  * are in the intent before the RENAME, so that recovery adds them if necessary.
  */
 
-import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
+import { isKilled, isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
+import { LockWaitBudget, runWithTimeout } from '../../connections/pool/statement-timeout.js';
+import { ident, note, readServerFacts, type ServicePool, sql } from '../../connections/sql.js';
+import { assert, rootCause } from '../../errors.js';
+import type { KeyedTable } from '../../held/foreign-keys/add-keys.js';
 import {
-  isKilled,
-  LockWaitBudget,
-  runWithTimeout,
-} from '../../connections/pool/statement-timeout.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import { ident, note, type ServicePool, sql } from '../../connections/sql.js';
-import { assert } from '../../errors.js';
-import { addKeys, alter, dropKey, type KeyedTable } from '../../held/foreign-keys/add-keys.js';
+  addKeys,
+  alter,
+  dropKey,
+  isVersioned,
+  readTable,
+} from '../../held/foreign-keys/add-keys.js';
 import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
-import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
 import { untilFree } from '../../held/relocate/until-free.js';
 import * as parts from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';
@@ -29,7 +30,6 @@ import { createSchema } from '../../ledger/tables.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
-import { rootCause } from '../steps/refusals/refusals.js';
 
 export type CopyPort = ReturnType<typeof copyPort>;
 

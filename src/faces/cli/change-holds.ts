@@ -5,8 +5,7 @@
  */
 import type { HistoryEvent } from '../../audit.js';
 import type { Settings } from '../../config/schema.js';
-import { readNow } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { readNow, type ServicePool } from '../../connections/sql.js';
 import { parseDuration, parseMoment } from '../../duration.js';
 import { shownDue } from '../../names/names.js';
 import { formatBytes, formatCount, jsonText } from '../../printer.js';
@@ -21,8 +20,8 @@ import * as print from '../../recycle/print/print-report.js';
 import { type ManyReport, tryEach } from '../../recycle/restore.js';
 import { endWith, readChosen, readSelection } from './list.js';
 import { reportEvents } from './report-events.js';
-import { type AccountSettings, type HOLD_KEYS, hintMsMinOf } from './settings.js';
-import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from './shell.js';
+import type { AccountSettings, Flags, HOLD_KEYS, Shell } from './settings.js';
+import { flagText, hintMsMinOf, wrongFlag, wrongUsage } from './settings.js';
 import { withPool } from './with-pool.js';
 
 export function runHold(

@@ -5,7 +5,7 @@
 import { filterProblem } from '../../account/examine.js';
 import type { ServicePool } from '../../connections/sql.js';
 import { type Field, jsonText, printTable } from '../../printer.js';
-import type { Flags, Shell } from './shell.js';
+import type { Flags, Shell } from './settings.js';
 
 export interface Finding {
   /** The subject, in a word or two. */

@@ -9,8 +9,8 @@ import { timeText } from '../../duration.js';
 import { isPinned, shortId } from '../../names/names.js';
 import { listAll } from '../../recycle/held-tables.js';
 import { formatName } from '../../recycle/print/print-held.js';
-import { type GcSettings, requestedLifecycle } from './settings.js';
-import { type Flags, type Shell, wrongUsage } from './shell.js';
+import type { Flags, GcSettings, Shell } from './settings.js';
+import { requestedLifecycle, wrongUsage } from './settings.js';
 import { withServers } from './with-pool.js';
 
 export function runGc(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {

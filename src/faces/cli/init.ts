@@ -9,13 +9,12 @@ import { applyAccount } from '../../account/apply.js';
 import { examine } from '../../account/examine.js';
 import * as granting from '../../account/grants.js';
 import { describeAddress } from '../../connections/server-address.js';
-import { rootCause } from '../../drop/steps/refusals/refusals.js';
-import { UndropError } from '../../errors.js';
+import { rootCause, UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { isUserSchema } from '../../names/names.js';
 import { readGreeting } from '../../session/dial/dial.js';
-import { INIT_KEYS, type InitSettings, settingsOf } from './settings.js';
-import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from './shell.js';
+import type { Flags, InitSettings, Shell } from './settings.js';
+import { flagText, INIT_KEYS, settingsOf, wrongFlag, wrongUsage } from './settings.js';
 import { withPool } from './with-pool.js';
 
 export async function runInit(flags: Flags, shell: Shell): Promise<number> {

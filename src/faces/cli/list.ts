@@ -3,8 +3,7 @@
  * table. They change nothing.
  */
 
-import { readNow } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { readNow, type ServicePool } from '../../connections/sql.js';
 import { parseSince, parseTime, TIME_EXPECTED } from '../../duration.js';
 import { readUses, type Uses } from '../../ledger/history.js';
 import { countTables } from '../../ledger/overview.js';
@@ -20,8 +19,8 @@ import {
 } from '../../recycle/print/print-held.js';
 import { formatList, formatSize, NOTHING_LISTED, sizeOf } from '../../recycle/print/print-list.js';
 import { readHeldRows, showTable } from '../../recycle/show.js';
-import type { AccountSettings } from './settings.js';
-import { type Flags, flagText, type Shell, wrongFlag, wrongUsage } from './shell.js';
+import type { AccountSettings, Flags, Shell } from './settings.js';
+import { flagText, wrongFlag, wrongUsage } from './settings.js';
 import { withPool } from './with-pool.js';
 
 /** Lines of a list on a screen; --json has no limit of its own. */

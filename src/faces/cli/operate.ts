@@ -6,8 +6,7 @@ import { parseDuration, timeText } from '../../duration.js';
 import { endPause, type Pause, setPause } from '../../ledger/control.js';
 import { describeWho } from '../../ledger/history.js';
 import { reportEvents, whoIs } from './report-events.js';
-import type { AccountSettings } from './settings.js';
-import { type Flags, type Shell, wrongFlag } from './shell.js';
+import { type AccountSettings, type Flags, type Shell, wrongFlag } from './settings.js';
 import { withPool } from './with-pool.js';
 
 export function runPause(

@@ -18,8 +18,8 @@ import {
 import type { SwapBy } from '../../recycle/swap.js';
 import { endWith, readChosen, readSelection } from './list.js';
 import { commandLog, reportEvents, whoIs } from './report-events.js';
-import { type AccountSettings, type HoldSettings, holdMsOf } from './settings.js';
-import { type Flags, flagText, type Out, type Shell, wrongUsage } from './shell.js';
+import type { AccountSettings, Flags, HoldSettings, Out, Shell } from './settings.js';
+import { flagText, holdMsOf, wrongUsage } from './settings.js';
 import { withPool } from './with-pool.js';
 
 /** A single named table gets its usual report; several, or a selection, get a summary. */

@@ -13,8 +13,7 @@ import { whyResting } from '../../collector/once.js';
 import { findUnfinishedRestores, type Unfinished } from '../../collector/reconcile.js';
 import type { Replica } from '../../collector/throttle/throttle.js';
 import { isServiceError, isSystemError } from '../../connections/errors.js';
-import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { readSizes } from '../../connections/true-sizes.js';
 import { timeText } from '../../duration.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
@@ -32,8 +31,8 @@ import { type Field, jsonText, printCard } from '../../printer.js';
 import { type ListedTable, listAll } from '../../recycle/held-tables.js';
 import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import { type Finding, findingsOf, replicationFindings } from './findings.js';
-import { type GcSettings, limitSettings, throttleSettings } from './settings.js';
-import type { Flags, Shell } from './shell.js';
+import type { Flags, GcSettings, Shell } from './settings.js';
+import { limitSettings, throttleSettings } from './settings.js';
 import { withServers } from './with-pool.js';
 
 export function runStatus(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {

@@ -13,8 +13,8 @@ import { collectOnce } from '../../collector/once.js';
 import { findUnfinishedRestores, finishing, reconcile } from '../../collector/reconcile.js';
 import { unlessRefused } from '../../connections/errors.js';
 import { readRecycleSchemas } from '../../connections/hold-tables.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import { col, ident, note, type ServicePool, sql, valueList } from '../../connections/sql.js';
+import type { ServicePool } from '../../connections/sql.js';
+import { col, ident, note, readServerFacts, sql, valueList } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
 import { readControl } from '../../ledger/control.js';
@@ -28,8 +28,8 @@ import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import * as ER from '../../wire/server-errors.js';
 import { formatChosen, runRemove } from './change-holds.js';
 import { commandLog, whoIs } from './report-events.js';
-import { type GcSettings, requestedLifecycle } from './settings.js';
-import { type Flags, type Shell, wrongUsage } from './shell.js';
+import type { Flags, GcSettings, Shell } from './settings.js';
+import { requestedLifecycle, wrongUsage } from './settings.js';
 import { withPool, withServers } from './with-pool.js';
 
 /** Before the first drop that undrop can have held. */

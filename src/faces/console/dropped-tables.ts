@@ -8,9 +8,10 @@ import { parseSince, TIME_EXPECTED } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { type Selection, SORTS, type Sort } from '../../ledger/selection.js';
 import { inGroups, isHoldId } from '../../names/names.js';
-import { type Dropped, expiryOf, nextOf, stateOf } from '../../recycle/dropped.js';
 import { parseTableName } from '../../recycle/find-dropped.js';
+import type { Dropped } from '../../recycle/held-tables.js';
 import { TABLES_MAX } from '../../recycle/list.js';
+import { expiryOf, nextOf, stateOf } from '../../recycle/print/print-list.js';
 import * as ER from '../../wire/server-errors.js';
 import { type ConsoleSession, errnoOf } from './session.js';
 

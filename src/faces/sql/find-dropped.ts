@@ -7,8 +7,7 @@
  */
 
 import { isServiceError } from '../../connections/errors.js';
-import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { findSession } from '../../drop/drop-database/read-schema.js';
 import { isSameServer } from '../../drop/steps/inspect-names.js';
 import { SET_IF_EXISTS } from '../../drop/steps/refusals/refusals.js';
@@ -19,9 +18,8 @@ import { AT } from '../../ledger/intents/intent-text.js';
 import type { Selection, Sort } from '../../ledger/selection.js';
 import { inBatches, inGroups, type QualifiedTable } from '../../names/names.js';
 import { type Asker, OPERATOR, person } from '../../recycle/asker.js';
-import type { Dropped } from '../../recycle/dropped.js';
 import { ambiguous, idDigits, isIdPrefix } from '../../recycle/find-dropped.js';
-import { newestFirst } from '../../recycle/held-tables.js';
+import { type Dropped, newestFirst } from '../../recycle/held-tables.js';
 import { findHeldTables, TABLES_MAX } from '../../recycle/list.js';
 import { canComeBack, newestWhole } from '../../recycle/plan-restore.js';
 import type { UndoRun } from './answer.js';

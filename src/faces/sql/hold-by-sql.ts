@@ -7,17 +7,15 @@
  * of a table that is pinned, or was lengthened.
  */
 import type { HistoryEvent } from '../../audit.js';
-import { readNow } from '../../connections/server-facts.js';
-import { col, note, type ServicePool, sql } from '../../connections/sql.js';
+import { col, note, readNow, type ServicePool, sql } from '../../connections/sql.js';
 import type { Interception } from '../../drop/intercepted.js';
 import { parseMoment, timeText } from '../../duration.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
 import * as hold from '../../recycle/change-hold.js';
-import type { Dropped } from '../../recycle/dropped.js';
 import { nameOrId, noSuchHeld } from '../../recycle/find-dropped.js';
-import { type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
+import { type Dropped, type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
 import { TABLES_MAX } from '../../recycle/list.js';
 import { someOf } from '../../recycle/print/print-report.js';
 import { tryEach } from '../../recycle/restore.js';

@@ -10,11 +10,9 @@ import { answeredWith, readUserFacts } from '../../drop/intercepted.js';
 import { newId } from '../../drop/steps/intents.js';
 import type { UserFacts } from '../../drop/steps/world.js';
 import type { UndoStatement } from '../../sql/verdict.js';
-import type { Column } from '../../wire/result-set.js';
 import { type AnswerFormat, answerRefused, answerSignal, type UndoRun } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
-import { explainDrop } from './explain-drop.js';
-import { NO_TABLES } from './explain-rows.js';
+import { explainDrop, NO_TABLES } from './explain-drop.js';
 import { NOTHING_EXPLAINED } from './explain-undrop.js';
 import { refuseUnder, undropErrorOf } from './find-dropped.js';
 import { holdBySql, purgeBySql, purgeDatabaseBySql } from './hold-by-sql.js';
@@ -64,7 +62,7 @@ async function orAnswer(
 }
 
 /** The columns of its result set; none for an OK. */
-export function columnsOf(undo: BoundUndo): readonly Column[] {
+export function columnsOf(undo: BoundUndo) {
   if (undo.kind === 'show-dropped') return emptySet(undo).columns;
   if ('explains' in undo && undo.explains) return NOTHING_EXPLAINED.columns;
   return undo.kind.startsWith('explain-') ? NO_TABLES.columns : [];

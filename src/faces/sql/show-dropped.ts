@@ -9,9 +9,8 @@ import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-rest
 import type { Selection } from '../../ledger/selection.js';
 import { isHoldId, keyOf } from '../../names/names.js';
 import { printResultSet } from '../../printer.js';
-import * as dropped from '../../recycle/dropped.js';
 import { TABLES_MAX } from '../../recycle/list.js';
-import { uniqueDigits } from '../../recycle/print/print-list.js';
+import * as print from '../../recycle/print/print-list.js';
 import type { ShowDropped } from '../../sql/verdict.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { answerRows, type UndoRun } from './answer.js';
@@ -34,8 +33,8 @@ export async function showDropped(show: Show, run: UndoRun): Promise<Interceptio
   const note = found.isCut ? `Only the ${which} ${TABLES_MAX} dropped tables were read.` : null;
   const set =
     show.what === 'tables'
-      ? printResultSet(dropped.SHORT_COLUMNS, withShortIds(shown))
-      : printResultSet(dropped.TABLE_COLUMNS, shown);
+      ? printResultSet(print.SHORT_COLUMNS, withShortIds(shown))
+      : printResultSet(print.TABLE_COLUMNS, shown);
   return answerRows(set, run, note);
 }
 
@@ -50,15 +49,15 @@ function selectionOf({ schema, like, user, since }: Show): Selection {
   };
 }
 
-function withShortIds(tables: readonly dropped.Dropped[]): readonly dropped.Dropped[] {
-  const digits = uniqueDigits(tables.map(({ id }) => id));
+function withShortIds<T extends { readonly id: string }>(tables: readonly T[]): readonly T[] {
+  const digits = print.uniqueDigits(tables.map(({ id }) => id));
   return tables.map((table) => ({ ...table, id: table.id.slice(-digits) }));
 }
 
 /** Its columns, without a row. */
 export function emptySet({ what }: Show): ResultSet {
-  if (what === 'databases') return printResultSet(dropped.SCHEMA_COLUMNS, []);
-  return printResultSet(what === 'tables' ? dropped.SHORT_COLUMNS : dropped.TABLE_COLUMNS, []);
+  if (what === 'databases') return printResultSet(print.SCHEMA_COLUMNS, []);
+  return printResultSet(what === 'tables' ? print.SHORT_COLUMNS : print.TABLE_COLUMNS, []);
 }
 
 async function showSchemas({ like }: Show, run: UndoRun): Promise<Interception> {
@@ -74,5 +73,5 @@ async function showSchemas({ like }: Show, run: UndoRun): Promise<Interception> 
   const names = held.map(({ schema }) => ({ schema, table }));
   const granted = await askWhichMayBeSeen(names, asked);
   const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
-  return answerRows(printResultSet(dropped.SCHEMA_COLUMNS, seen), run);
+  return answerRows(printResultSet(print.SCHEMA_COLUMNS, seen), run);
 }

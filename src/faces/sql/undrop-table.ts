@@ -8,8 +8,7 @@
  */
 
 import { tolerantly } from '../../connections/errors.js';
-import type { ServerFacts } from '../../connections/server-facts.js';
-import { quoteIdentifier } from '../../connections/sql.js';
+import { quoteIdentifier, type ServerFacts } from '../../connections/sql.js';
 import type { DropService, Interception } from '../../drop/intercepted.js';
 import { triggersToMake } from '../../drop/steps/definitions-to-make.js';
 import { makeDefinitions } from '../../drop/steps/make-definitions.js';

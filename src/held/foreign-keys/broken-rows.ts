@@ -9,9 +9,8 @@
 
 import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
 import { runWithin } from '../../connections/pool/statement-timeout.js';
-import { readServerFacts } from '../../connections/server-facts.js';
 import type { Row, Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
-import { col, ident, note, renderQuery, sql } from '../../connections/sql.js';
+import { col, ident, note, readServerFacts, renderQuery, sql } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
 import { foreignKeysOf } from '../../ledger/intents/intent-text.js';

@@ -10,25 +10,24 @@
  * relocations. It may run twice, and continues from the present state.
  */
 
-import { isServerError, isServiceError } from '../../connections/errors.js';
-import {
-  isKilled,
-  LockWaitBudget,
-  type TryOptions,
-} from '../../connections/pool/statement-timeout.js';
-import { readServerFacts, type ServerFacts } from '../../connections/server-facts.js';
-import { col, type ServicePool } from '../../connections/sql.js';
+import { isKilled, isServerError, isServiceError } from '../../connections/errors.js';
+import { LockWaitBudget, type TryOptions } from '../../connections/pool/statement-timeout.js';
+import { col, readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import * as parts from '../../ledger/detached/detached.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
-import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
+import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
-import { isRecycleSchema, isSameName, parseHoldName } from '../../names/names.js';
+import {
+  isRecycleSchema,
+  isSameName,
+  parseHoldName,
+  type QualifiedTable,
+} from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
-import { alter, dropKey, repointForeignKey } from './add-keys.js';
-import { readTable } from './read-table.js';
+import { alter, dropKey, readTable, repointForeignKey } from './add-keys.js';
 
 interface DetachHow extends TryOptions {
   readonly server: ServerFacts;
@@ -172,6 +171,24 @@ async function planAndRecord(
     return undone('its foreign keys and triggers could not be recorded in the ledger');
   }
   return { table, row, detached, ownKeys: look.keys.map(({ name }) => name), found };
+}
+
+/**
+ * Tables with foreign keys, or that are parents in some; all of them if the server can't report it.
+ */
+export async function findKeyed(
+  pool: ServicePool,
+  { places, server }: { readonly places: QualifiedTable[]; readonly server: KeyedServer },
+): Promise<(name: string) => boolean> {
+  if (places.length === 0) return () => false;
+  try {
+    const [rows = []] = await pool.run(foreignKeysOf(places, server));
+    const found = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
+    return (name) => found.some((one) => isSameName(one, name));
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    return () => true;
+  }
 }
 
 /** Foreign keys of live tables to it. Other held tables lose theirs on their own. */

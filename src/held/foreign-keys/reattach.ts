@@ -5,10 +5,8 @@
  * Invariant: the table keeps its name and its rows, whatever can't be reattached; that is reported.
  */
 
-import { isUnanswered } from '../../connections/errors.js';
-import { isKilled } from '../../connections/pool/statement-timeout.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { isKilled, isUnanswered } from '../../connections/errors.js';
+import { readServerFacts, type ServicePool } from '../../connections/sql.js';
 import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import * as parts from '../../ledger/detached/detached.js';
@@ -17,9 +15,8 @@ import { findRows } from '../../ledger/read.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { REATTACH_TRIES } from '../../tries.js';
 import { isMissing } from '../locate.js';
-import { addKeys, type RepointOptions, readKey, repointForeignKey } from './add-keys.js';
+import { addKeys, type RepointOptions, readKey, readTable, repointForeignKey } from './add-keys.js';
 import { countKeyRows, type KeyRows, SEARCH_MS } from './broken-rows.js';
-import { readTable } from './read-table.js';
 
 /** The result for a CHECK, trigger or foreign key. */
 export interface Reattached {

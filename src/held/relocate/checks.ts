@@ -15,8 +15,7 @@ import { ident, quoteIdentifier, type ServicePool, sql } from '../../connections
 import * as parts from '../../ledger/detached/detached.js';
 import { findRows } from '../../ledger/read.js';
 import * as ER from '../../wire/server-errors.js';
-import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
-import { readTable } from '../foreign-keys/read-table.js';
+import { alter, type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, triedAll } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from './blockers.js';
 

@@ -8,8 +8,7 @@
  */
 import type { Clock } from '../../clock.js';
 import { isServerError } from '../../connections/errors.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { readServerFacts, type ServicePool } from '../../connections/sql.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
 import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';

@@ -8,23 +8,18 @@
  * to move, gets its own name back.
  */
 
-import { isServerError, isServiceError, unlessRefused } from '../../connections/errors.js';
+import { isKilled, isServerError, unlessRefused } from '../../connections/errors.js';
 import { findRecycled } from '../../connections/hold-tables.js';
 import type { TryOptions } from '../../connections/pool/statement-timeout.js';
-import {
-  isKilled,
-  LockWaitBudget,
-  runWithTimeout,
-} from '../../connections/pool/statement-timeout.js';
+import { LockWaitBudget, runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { Failure } from '../../ledger/entry.js';
-import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { shapeOf } from '../../ledger/write.js';
 import * as names from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
-import { detach } from '../foreign-keys/detach.js';
-import { readTable } from '../foreign-keys/read-table.js';
+import { readTable } from '../foreign-keys/add-keys.js';
+import { detach, findKeyed } from '../foreign-keys/detach.js';
 import type { LastingBlocker, RelocateTable } from './blockers.js';
 import { blockedByTriggers, lastingBlocker } from './blockers.js';
 import { detachChecks } from './checks.js';
@@ -75,7 +70,7 @@ export async function detachAndRelocate(
 export async function moveToRecycleSchema(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { server, ...how }: TryOptions & { readonly server: KeyedServer },
+  { server, ...how }: TryOptions & Pick<Parameters<typeof findKeyed>[1], 'server'>,
 ): Promise<readonly Relocation[]> {
   const recycleSchema = names.recycleSchemaFor(how.logged);
   const places: names.QualifiedTable[] = [];
@@ -85,7 +80,7 @@ export async function moveToRecycleSchema(
   }
   const [relocations, isKeyed] = await Promise.all([
     relocate(pool, tables, how),
-    findKeyed(pool, places, server),
+    findKeyed(pool, { places, server }),
   ]);
   const all: Relocation[] = [];
   for (const [index, relocation] of relocations.entries()) {
@@ -107,21 +102,6 @@ export async function detachMoved(
   const { holdSchema: fromSchema, holdName } = moved;
   const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
   return { ...moved, failure };
-}
-
-/**
- * Tables with foreign keys, or that are parents in some; all of them if the server can't report it.
- */
-async function findKeyed(pool: ServicePool, places: names.QualifiedTable[], server: KeyedServer) {
-  if (places.length === 0) return () => false;
-  try {
-    const [rows = []] = await pool.run(foreignKeysOf(places, server));
-    const found = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
-    return (name: string) => found.some((one) => names.isSameName(one, name));
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-    return () => true;
-  }
 }
 
 /**

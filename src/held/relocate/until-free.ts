@@ -7,8 +7,7 @@
  */
 
 import { systemClock } from '../../clock.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import { col, type ServicePool } from '../../connections/sql.js';
+import { col, readServerFacts, type ServicePool } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { Failure } from '../../ledger/entry.js';
 import { foreignKeysIn } from '../../ledger/intents/intent-text.js';

@@ -9,14 +9,10 @@
  * that name a moment later.
  */
 
-import { isServerError } from '../../connections/errors.js';
-import {
-  isKilled,
-  runWithTimeout,
-  type TryOptions,
-} from '../../connections/pool/statement-timeout.js';
-import type { ServerFacts } from '../../connections/server-facts.js';
-import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
+import { isKilled, isServerError } from '../../connections/errors.js';
+import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
+import type { ServerFacts, ServicePool } from '../../connections/sql.js';
+import { col, ident, note, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { Failure } from '../../ledger/entry.js';

@@ -7,8 +7,7 @@
  * replica with statement-based replication would read its own, with other estimates.
  */
 
-import type { ServerFacts } from '../../connections/server-facts.js';
-import type { Row, Rows, SQLQuery } from '../../connections/sql.js';
+import type { Row, Rows, ServerFacts, SQLQuery } from '../../connections/sql.js';
 import { col, ident, note, serverIdentity, sql } from '../../connections/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../connections/true-sizes.js';
 import { assert } from '../../errors.js';

@@ -10,9 +10,8 @@ import {
   tolerantly,
   unlessRefused,
 } from '../../connections/errors.js';
-import { readServerFacts } from '../../connections/server-facts.js';
 import type { Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
-import { col, note, sql } from '../../connections/sql.js';
+import { col, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { type QualifiedTable, RECYCLE_SCHEMA } from '../../names/names.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';

@@ -14,8 +14,7 @@ import {
   mapHoldTables,
   readRecycleSchemas,
 } from '../../connections/hold-tables.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
+import { col, ident, note, readServerFacts, type ServicePool, sql } from '../../connections/sql.js';
 import { detach } from '../../held/foreign-keys/detach.js';
 import { isCertainlyAbsent, isMissing } from '../../held/locate.js';
 import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';

@@ -12,7 +12,7 @@ import { causeText, isServiceError } from '../../connections/errors.js';
 import type { OwnedPool } from '../../connections/pool/open-pool.js';
 import { type FoundServer, isForGood } from '../../connections/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
-import { readServerFacts } from '../../connections/server-facts.js';
+import { readServerFacts } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { ProxySettings } from '../../faces/cli/settings.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';

@@ -15,8 +15,7 @@ import { finishing, newRecoveryCursors, reconcile, serialize } from '../../colle
 import { findThrottleFaults, type Replica } from '../../collector/throttle/throttle.js';
 import type { PoolSet } from '../../connections/pool/pool-set.js';
 import { describeAddress } from '../../connections/server-address.js';
-import { readServerFacts } from '../../connections/server-facts.js';
-import type { ServicePool } from '../../connections/sql.js';
+import { readServerFacts, type ServicePool } from '../../connections/sql.js';
 import { lifecycleSettings, type ProxySettings } from '../../faces/cli/settings.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';

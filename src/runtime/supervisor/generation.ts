@@ -5,7 +5,7 @@
  * Invariant: until `serve` it has taken no client, and can be ended without anybody noticing.
  */
 import { assert, UndropError } from '../../errors.js';
-import type { Flags } from '../../faces/cli/shell.js';
+import type { Flags } from '../../faces/cli/settings.js';
 import type { BoundSocket, SocketHandle } from '../../session/bound-sockets.js';
 import { Child, type ChildOptions, type Ended } from './child.js';
 import type { DrainTimes, Kept, Plan, Role, ToProcess } from './messages.js';

@@ -7,7 +7,7 @@
  * ends; then the processes that are there go on.
  */
 import type { ServerAddress } from '../../connections/server-address.js';
-import type { Flags } from '../../faces/cli/shell.js';
+import type { Flags } from '../../faces/cli/settings.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 
 export const PROTOCOL = 1;

@@ -11,7 +11,7 @@ import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { timeText } from '../../duration.js';
 import type { UndropError } from '../../errors.js';
-import type { Flags } from '../../faces/cli/shell.js';
+import type { Flags } from '../../faces/cli/settings.js';
 import type { LeveledLog } from '../../log.js';
 import { BoundSockets } from '../../session/bound-sockets.js';
 import { type Child, ProcessFailedError } from './child.js';

@@ -11,10 +11,8 @@
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import net from 'node:net';
-import { networkInterfaces } from 'node:os';
-import path from 'node:path';
 import { withinMs } from '../../clock.js';
-import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
+import { describeAddress, leadsTo, type ServerAddress } from '../../connections/server-address.js';
 import { UndropError } from '../../errors.js';
 import { type ByteStream, KEEP_ALIVE } from '../../relay/byte-stream.js';
 import { openByteStream } from '../../relay/raw-handle.js';
@@ -266,26 +264,6 @@ function wholeGreeting(
 function causeOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
-}
-
-/** Whether dialling `target` leads to `bound`, a listener on this machine. */
-export function leadsTo(target: ServerAddress, bound: ServerAddress): boolean {
-  if ('socketPath' in target || 'socketPath' in bound) {
-    if (!('socketPath' in target && 'socketPath' in bound)) return false;
-    return path.resolve(target.socketPath) === path.resolve(bound.socketPath);
-  }
-  if (target.port !== bound.port) return false;
-  return target.host === bound.host || (isAny(bound.host) && isOfThisMachine(target.host));
-}
-
-function isAny(host: string): boolean {
-  return host === '0.0.0.0' || host === '::';
-}
-
-function isOfThisMachine(host: string): boolean {
-  if (isAny(host) || (net.isIPv4(host) && host.startsWith('127.'))) return true;
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return own.some(({ address }) => address === host);
 }
 
 // ── a greeting alone ────────────────────────────────────────────────────────────────────────────

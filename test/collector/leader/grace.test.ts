@@ -6,18 +6,15 @@ import type { ServicePool } from '../../../src/connections/sql.js';
 import { silentLog } from '../../../src/log.js';
 
 const now = new Date('2026-03-01T12:00:00Z');
+const JUMPED = "the server's clock jumped";
 const hours = (count: number) => new Date(now.getTime() + count * 3_600_000);
 const settings = { holdMs: 7 * 86_400_000, graceMs: 3_600_000 };
 const last = (round: Partial<LastRound>): Partial<GraceFacts> => ({
   last: { at: hours(-1), graceUntil: null, aheadMs: 500, ...round },
 });
 const usual: GraceFacts = {
-  last: { at: hours(-1), graceUntil: null, aheadMs: 500 },
-  aheadNowMs: 500,
-  heldCount: 3,
-  now,
-  clockDriftMs: 0,
-  continuing: false,
+  ...{ last: { at: hours(-1), graceUntil: null, aheadMs: 500 }, aheadNowMs: 500, heldCount: 3 },
+  ...{ now, clockDriftMs: 0, continuing: false },
 };
 
 describe('the wait of a collector that may be looking at a restored backup', () => {
@@ -50,16 +47,8 @@ describe('the wait of a collector that may be looking at a restored backup', () 
       { aheadNowMs: 61_000 },
       "the server's clock, or the proxy's, jumped since the last round",
     ],
-    [
-      'the clock jumps ahead while we look',
-      { continuing: true, clockDriftMs: 61_000 },
-      "the server's clock jumped",
-    ],
-    [
-      'the clock jumps back while we look',
-      { continuing: true, clockDriftMs: -61_000 },
-      "the server's clock jumped",
-    ],
+    ['the clock jumps ahead while we look', { continuing: true, clockDriftMs: 61_000 }, JUMPED],
+    ['the clock jumps back while we look', { continuing: true, clockDriftMs: -61_000 }, JUMPED],
   ])('it begins where %s', (_name, facts, because) => {
     const grace = decideGrace({ ...usual, ...facts }, settings);
     expect(grace).toEqual({ until: hours(1), because, isNew: true });

@@ -1,7 +1,12 @@
 /** Which tables go early, by what the limits say; in examples, and whatever is held. */
 import { readFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { newCollectorFigures } from '../../../src/collector/figures.js';
 import type { LimitSettings, Weight } from '../../../src/collector/limits/choose-early.js';
 import { chooseEarly } from '../../../src/collector/limits/choose-early.js';
+import { Limits } from '../../../src/collector/limits/limits.js';
+import { renderQuery, type SQLQuery } from '../../../src/connections/sql.js';
+import { silentLog } from '../../../src/log.js';
 import { PINNED_UNTIL, type TableState } from '../../../src/names/names.js';
 import fc from '../../support/properties.js';
 
@@ -106,9 +111,7 @@ describe('with less free than UNDROP_MIN_FREE', () => {
   const free = (mb: number) => idsOf(choose(given, { freeBytesMin: 200 * MB }, mb * MB));
 
   test('so much goes as is missing', () => {
-    expect(free(200)).toEqual([]);
-    expect(free(150)).toEqual([]);
-    expect(free(149)).toEqual(['a']);
+    expect([free(200), free(150), free(149)]).toEqual([[], [], ['a']]);
     expect(free(20)).toEqual(['a', 'b']);
     expect(idsOf(choose(given, { freeBytesMin: 200 * MB }, null))).toEqual([]);
   });
@@ -122,13 +125,9 @@ describe('with less free than UNDROP_MIN_FREE', () => {
 test('whatever is held: enough goes, none that needn’t, and none of a user within his part', () => {
   const table = fc.record({
     state: fc.constantFrom<TableState>('HOLD', 'PURGE', 'EVAC', 'DROP'),
-    bytes: fc.integer({ min: 1, max: 1_000 }),
-    rows: fc.nat(2),
-    hours: fc.integer({ min: 0, max: 100 }),
-    livedHours: fc.constantFrom(1, 100, null),
-    isPinned: fc.boolean(),
-    isLengthened: fc.boolean(),
-    user: fc.constantFrom('a', 'b', 'c'),
+    ...{ bytes: fc.integer({ min: 1, max: 1_000 }), rows: fc.nat(2) },
+    ...{ hours: fc.integer({ min: 0, max: 100 }), livedHours: fc.constantFrom(1, 100, null) },
+    ...{ isPinned: fc.boolean(), isLengthened: fc.boolean(), user: fc.constantFrom('a', 'b', 'c') },
     schema: fc.constantFrom('x', 'y'),
   });
   const limits = fc.constantFrom<'bytesMax' | 'tablesMax'>('bytesMax', 'tablesMax');
@@ -165,4 +164,44 @@ test('whatever is held: enough goes, none that needn’t, and none of a user wit
       }
     }),
   );
+});
+
+// ── limits ───────────────────────────────────────────────────────────────────────────────────────
+// When something goes for a full disk, without a server.
+
+test('for a full disk nothing more goes until it is known what that has freed', async () => {
+  const { bavail, bsize } = await statfs('.');
+  const free = bavail * bsize;
+  const rows = ['a', 'b'].map((id) => {
+    const sizes = { row_estimate: 10, byte_estimate: 3 * free };
+    const who = { account: 'app', schema_name: 'shop', created_at: null, lengthened: 0 };
+    return { id, ...who, ...sizes, dropped_at: new Date(0) };
+  });
+  const run = async (query: SQLQuery) => [
+    renderQuery(query).includes('undrop totals')
+      ? [{ state: 'HOLD', days: 0, bytes: 6 * free, moves: 0, pinned: 0, overdue: 0, stuck: 0 }]
+      : rows,
+  ];
+  let nowMs = 0;
+  const limits = new Limits({
+    connection: { run } as never,
+    settings: { limits: { ...NONE, freeBytesMin: 2 * free, dataFolder: '.' } } as never,
+    figures: newCollectorFigures(),
+    log: silentLog,
+    monotonicMs: () => nowMs,
+    noticeMs: 0,
+  });
+  const list = async () =>
+    rows.map(({ id }) => ({ id, state: 'HOLD', due: new Date(NOW.getTime() + HOUR_MS) }) as const);
+  const look = async (comingBytes = 0) => {
+    await limits.look({ count: 2, list, comingBytes }, NOW);
+    return [...limits.early.keys()];
+  };
+  expect(await look()).toEqual(['a']);
+  limits.went();
+  expect(await look()).toEqual([]);
+  nowMs = 10_000;
+  expect(await look()).toEqual(['a']);
+  // Its file is being given back.
+  expect(await look(2 * free)).toEqual([]);
 });

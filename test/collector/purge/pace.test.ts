@@ -3,52 +3,48 @@
  * costs, and pauses follow the pressure.
  */
 import fc from 'fast-check';
-import {
-  CHUNK_ROWS_MAX,
-  COMMIT_SAMPLE,
-  DELETES_MAX,
-  type Load,
-  Pace,
-} from '../../../src/collector/purge/pace.js';
+import * as paces from '../../../src/collector/purge/pace.js';
 import { isFelt, loadOf } from '../../../src/collector/purge/pressure.js';
 
 const SETTINGS = { chunkRows: 50, chunkMs: 20, impactMs: 1, rowsMin: 1 };
-const ALONE: Load = { effect: 'unfelt', isShared: false };
-const SHARED: Load = { effect: 'unknown', isShared: true };
-const UNFELT: Load = { effect: 'unfelt', isShared: true };
-const FELT: Load = { effect: 'felt', isShared: true };
+const ALONE: paces.Load = { effect: 'unfelt', isShared: false };
+const SHARED: paces.Load = { effect: 'unknown', isShared: true };
+const UNFELT: paces.Load = { effect: 'unfelt', isShared: true };
+const FELT: paces.Load = { effect: 'felt', isShared: true };
+
+type Cost = (rows: number) => number;
 
 /** Chunks in a row; `costMs` of one DELETE. Returns what each DELETE took, but for samples. */
-function run(pace: Pace, chunks: number, costMs: (rows: number) => number, load: Load): number[] {
+function run(pace: paces.Pace, chunks: number, costMs: Cost, load: paces.Load): number[] {
   return Array.from({ length: chunks }, () => {
-    while (pace.chunk === COMMIT_SAMPLE) note(pace, costMs, load);
+    while (pace.chunk === paces.COMMIT_SAMPLE) note(pace, costMs, load);
     return note(pace, costMs, load);
   });
 }
 
-function note(pace: Pace, costMs: (rows: number) => number, load: Load): number {
+function note(pace: paces.Pace, costMs: Cost, load: paces.Load): number {
   const { deletes, rows, restMs } = pace.chunk;
   pace.note(deletes * (costMs(rows) + restMs), load);
   return costMs(rows);
 }
 
-function each(rowMs: number): (rows: number) => number {
+function each(rowMs: number): Cost {
   return (rows) => rows * rowMs;
 }
 
 describe('the size of a chunk', () => {
   test.each([0.002, 0.01, 0.1, 1, 10])('comes to 20 ms where a row takes %d ms', (rowMs) => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     const took = run(pace, 60, each(rowMs), ALONE).slice(-10);
     for (const ms of took) {
       expect(ms).toBeLessThanOrEqual(30);
-      expect(ms).toBeGreaterThanOrEqual(Math.min(13, CHUNK_ROWS_MAX * rowMs));
+      expect(ms).toBeGreaterThanOrEqual(Math.min(13, paces.CHUNK_ROWS_MAX * rowMs));
     }
     expect(pace.chunk.deletes).toBe(1);
   });
 
   test('beside others it is as long, but of short DELETEs with rests', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     for (const ms of run(pace, 60, each(0.002), SHARED).slice(-10)) {
       expect(ms).toBeGreaterThan(0.4);
       expect(ms).toBeLessThan(0.6);
@@ -61,7 +57,7 @@ describe('the size of a chunk', () => {
   });
 
   test('a commit that waits for the disk makes them no smaller, and is a rest, too', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     run(pace, 200, (rows) => 3 + rows * 0.006, SHARED);
     const { deletes, rows, restMs } = pace.chunk;
     expect(rows).toBeGreaterThan(60);
@@ -71,20 +67,20 @@ describe('the size of a chunk', () => {
   });
 
   test('a row that takes long is not taken for a commit', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     run(pace, 200, (rows) => 1 + rows * 5, SHARED);
     expect(pace.chunk.rows).toBeLessThanOrEqual(2);
     expect(pace.chunk.restMs + pace.pauseMs).toBeGreaterThan(5);
   });
 
   test('has never fewer rows than the first where there is no key', () => {
-    const pace = new Pace({ ...SETTINGS, rowsMin: 50 });
+    const pace = new paces.Pace({ ...SETTINGS, rowsMin: 50 });
     run(pace, 20, each(10), SHARED);
     expect(pace.chunk.rows).toBe(50);
   });
 
   test('comes back after a stall, also where a commit is slow', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     const commits = (rows: number) => 3 + rows * 0.002;
     run(pace, 20, each(100), SHARED);
     expect(pace.chunk.rows).toBe(1);
@@ -99,20 +95,20 @@ describe('the size of a chunk', () => {
   test('has bounds, and changes by a factor of two at most', () => {
     const costs = fc.array(fc.double({ min: 0, max: 1_000, noNaN: true }), { maxLength: 200 });
     const load = fc.constantFrom(ALONE, SHARED, UNFELT, FELT);
-    const rows = fc.integer({ min: 1, max: CHUNK_ROWS_MAX });
+    const rows = fc.integer({ min: 1, max: paces.CHUNK_ROWS_MAX });
     fc.assert(
       fc.property(costs, rows, load, (tookMs, chunkRows, felt) => {
-        const pace = new Pace({ ...SETTINGS, chunkRows });
+        const pace = new paces.Pace({ ...SETTINGS, chunkRows });
         for (const ms of tookMs) {
-          if (pace.chunk === COMMIT_SAMPLE) pace.note(ms, felt);
+          if (pace.chunk === paces.COMMIT_SAMPLE) pace.note(ms, felt);
           const before = pace.chunk.rows;
           pace.note(ms, felt);
-          if (pace.chunk === COMMIT_SAMPLE) pace.note(ms, felt);
+          if (pace.chunk === paces.COMMIT_SAMPLE) pace.note(ms, felt);
           const { deletes, rows: after, restMs } = pace.chunk;
           expect(after).toBeGreaterThanOrEqual(Math.max(1, Math.floor(before / 2)));
-          expect(after).toBeLessThanOrEqual(Math.min(2 * before, CHUNK_ROWS_MAX));
+          expect(after).toBeLessThanOrEqual(Math.min(2 * before, paces.CHUNK_ROWS_MAX));
           expect(deletes).toBeGreaterThanOrEqual(1);
-          expect(deletes).toBeLessThanOrEqual(DELETES_MAX);
+          expect(deletes).toBeLessThanOrEqual(paces.DELETES_MAX);
           expect(restMs).toBeLessThanOrEqual(SETTINGS.chunkMs);
           expect(pace.pauseMs).toBeLessThanOrEqual(1_000);
         }
@@ -123,13 +119,13 @@ describe('the size of a chunk', () => {
 
 describe('rests and pauses', () => {
   test('a pause is a tenth of a chunk where nobody else is', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     run(pace, 60, each(0.4), ALONE);
     expect(pace.pauseMs).toBeCloseTo(2, 0);
   });
 
   test('where nobody feels it, rests shrink to nothing', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     run(pace, 60, each(0.006), UNFELT);
     expect(pace.chunk.restMs + pace.pauseMs).toBe(0);
     expect(pace.chunk.rows * 0.006).toBeGreaterThan(0.4);
@@ -137,7 +133,7 @@ describe('rests and pauses', () => {
   });
 
   test('they grow where others feel it, and come back within a few verdicts', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     const busy = () => {
       const { deletes, rows, restMs } = pace.chunk;
       const [busyMs, idleMs] = [deletes * rows * 0.01, deletes * restMs + pace.pauseMs];
@@ -154,7 +150,7 @@ describe('rests and pauses', () => {
   });
 
   test('the chunk after a stall is as the one before it', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     run(pace, 60, each(0.01), FELT);
     const { chunk, pauseMs } = pace;
     run(pace, 1, () => 60_000, SHARED);
@@ -165,7 +161,7 @@ describe('rests and pauses', () => {
   });
 
   test('a pause is a second where the purge has to stop, and never more', () => {
-    const pace = new Pace(SETTINGS);
+    const pace = new paces.Pace(SETTINGS);
     run(pace, 1, each(0.4), { effect: 'overload', isShared: false });
     expect(pace.pauseMs).toBe(1_000);
     run(pace, 50, each(50), FELT);

@@ -6,8 +6,13 @@
 import type { Clock } from '../../../src/clock.js';
 import { COMMIT_SAMPLE, Pace } from '../../../src/collector/purge/pace.js';
 import { PressureGauge } from '../../../src/collector/purge/pressure.js';
-import type { ServerFacts } from '../../../src/connections/server-facts.js';
-import type { Row, Rows, ServicePool, SQLQuery } from '../../../src/connections/sql.js';
+import type {
+  Row,
+  Rows,
+  ServerFacts,
+  ServicePool,
+  SQLQuery,
+} from '../../../src/connections/sql.js';
 import { renderQuery } from '../../../src/connections/sql.js';
 import { fastSettings } from '../collecting.js';
 

@@ -6,6 +6,7 @@ import type { Row, Rows, ServiceConnection, SQLQuery } from '../../../src/connec
 import { renderQuery } from '../../../src/connections/sql.js';
 
 const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
+type Text = string | null;
 const NOON = new Date('2026-11-25T12:00:00Z');
 
 function rowsOf(...rows: readonly Row[]): Rows {
@@ -13,18 +14,14 @@ function rowsOf(...rows: readonly Row[]): Rows {
 }
 
 /** A server whose answer to each query is what `answer` says by then. */
-function serverOf(
-  answer: (text: string) => Rows,
-): ServiceConnection & { readonly asked: string[] } {
+function serverOf(answer: (text: string) => Rows) {
   const asked: string[] = [];
-  return {
-    asked,
-    run: async (text) => {
-      const texts = ([text].flat() as readonly SQLQuery[]).map(renderQuery);
-      asked.push(...texts);
-      return texts.map(answer);
-    },
+  const run: ServiceConnection['run'] = async (text) => {
+    const texts = ([text].flat() as readonly SQLQuery[]).map(renderQuery);
+    asked.push(...texts);
+    return texts.map(answer);
   };
+  return { asked, run };
 }
 
 interface World {
@@ -63,16 +60,13 @@ function start(settings: Partial<ThrottleSettings>) {
 
 test('where nothing is set there is nothing to wait for, and nobody is asked', async () => {
   const { because, connection } = start({});
-  expect(await because()).toBeNull();
-  expect(connection.asked).toEqual([]);
+  expect([await because(), connection.asked]).toEqual([null, []]);
 });
 
 test('outside its window it waits until that opens', async () => {
   const { throttle } = start({ window: { fromMinute: 22 * 60, toMinute: 6 * 60 } });
   expect(await throttle.wait(NOON)).toEqual({
-    for: 'window',
-    because: 'outside UNDROP_WINDOW (22:00-06:00 UTC)',
-    forMs: 36_000_000,
+    ...{ for: 'window', because: 'outside UNDROP_WINDOW (22:00-06:00 UTC)', forMs: 36_000_000 },
   });
 });
 
@@ -134,35 +128,26 @@ test('replicas that lagged have to come within half of the limit', async () => {
   expect(await because()).toBeNull();
 });
 
-describe('the lag of a replica', () => {
-  const channel = (
-    io: string | null,
-    sql: string | null,
-    seconds: string | number | null,
-  ): Row => ({
-    Slave_IO_State: '',
-    Slave_IO_Running: io,
-    Slave_SQL_Running: sql,
-    Slave_SQL_Running_State: 'whatever',
-    Seconds_Behind_Master: seconds,
-  });
+const channel = (io: Text, sql: Text, seconds: Text | number): Row => ({
+  ...{ Slave_IO_State: '', Slave_IO_Running: io, Slave_SQL_Running: sql },
+  ...{ Slave_SQL_Running_State: 'whatever', Seconds_Behind_Master: seconds },
+});
 
-  test.each([
-    ['its seconds', [channel('Yes', 'Yes', '7')], 7],
-    ['the slowest channel', [channel('Yes', 'Yes', 1), channel('Yes', 'Yes', 9)], 9],
-    ['not known: NULL', [channel('Yes', 'Yes', null)], expect.stringMatching(/NULL/)],
-    [
-      'not known: stopped',
-      [channel('Yes', 'Yes', 0), channel('Yes', 'No', 0)],
-      expect.stringMatching(/SQL thread is not running \(No\)/),
-    ],
-    [
-      'not known: connecting',
-      [channel('Connecting', 'Yes', 0)],
-      expect.stringMatching(/IO thread is not running \(Connecting\)/),
-    ],
-    ['not known: no replica', [], expect.stringMatching(/does not replicate/)],
-  ])('%s', (_what, channels, expected) => {
-    expect(lagOf(channels)).toEqual(expected);
-  });
+test.each([
+  ['its seconds', [channel('Yes', 'Yes', '7')], 7],
+  ['the slowest channel', [channel('Yes', 'Yes', 1), channel('Yes', 'Yes', 9)], 9],
+  ['not known: NULL', [channel('Yes', 'Yes', null)], expect.stringMatching(/NULL/)],
+  [
+    'not known: stopped',
+    [channel('Yes', 'Yes', 0), channel('Yes', 'No', 0)],
+    expect.stringMatching(/SQL thread is not running \(No\)/),
+  ],
+  [
+    'not known: connecting',
+    [channel('Connecting', 'Yes', 0)],
+    expect.stringMatching(/IO thread is not running \(Connecting\)/),
+  ],
+  ['not known: no replica', [], expect.stringMatching(/does not replicate/)],
+])('the lag of a replica: %s', (_what, channels, expected) => {
+  expect(lagOf(channels)).toEqual(expected);
 });

@@ -6,7 +6,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { jest } from '@jest/globals';
-import { ServerError } from '../../../src/connections/errors.js';
+import { isKilled, ServerError } from '../../../src/connections/errors.js';
 import { PoolSet } from '../../../src/connections/pool/pool-set.js';
 import * as timeouts from '../../../src/connections/pool/statement-timeout.js';
 import type { Rows, ServicePool, SQLQuery, TaskConnection } from '../../../src/connections/sql.js';
@@ -87,7 +87,7 @@ describe('lockWaitBudget', () => {
       const error = await timeouts
         .runWithTimeout(pool, TEXT, { lockWaitBudget })
         .catch((reason: unknown) => reason);
-      expect([timeouts.isKilled(error), pool.kills]).toEqual([true, 1]);
+      expect([isKilled(error), pool.kills]).toEqual([true, 1]);
       looks.push(pool.looks);
     }
     expect(looks).toEqual([LOOKS, 1, 1]);
@@ -108,7 +108,7 @@ describe('lockWaitBudget', () => {
       .runWithTimeout(pool, TEXT, { killAfterMs: 1 })
       .catch((reason: unknown) => reason);
     // A timer may be early by a millisecond.
-    expect([timeouts.isKilled(error), pool.looks <= 2, pool.kills]).toEqual([true, true, 1]);
+    expect([isKilled(error), pool.looks <= 2, pool.kills]).toEqual([true, true, 1]);
   });
 
   test('has no part in what waits for nobody: that is never killed, and no listeners pile up', async () => {

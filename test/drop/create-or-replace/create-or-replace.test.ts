@@ -37,37 +37,30 @@ const cases: readonly Case[] = JSON.parse(
 );
 
 const FACTS = {
-  schema: 'shop',
-  sqlMode: '',
-  charset: 'utf8mb4',
-  serverIdentity: 'the server',
-  logged: true,
-  gtidNext: null,
-  hint: null,
+  ...{ schema: 'shop', sqlMode: '', charset: 'utf8mb4', serverIdentity: 'the server' },
+  ...{ logged: true, gtidNext: null, hint: null },
 } as UserFacts;
 
-describe('a CREATE OR REPLACE', () => {
-  test.each(cases)('$comment', async ({ isFree, end, creates: answers = [], ...rest }) => {
-    const world = { ...rest, creates: answers.map((one) => one && ANSWERS[one]) };
-    const port = {
-      pause: async () => undefined,
-      triggersToMake: async () => [],
-      putBack: async () => {
-        if (isFree === undefined) throw new Error('nobody puts it back');
-        return isFree;
-      },
-    };
-    const create = Buffer.from('CREATE            TABLE t (v INT)');
-    const sql = 'CREATE OR REPLACE TABLE t (v INT)';
-    const whole = { server: 'mariadb-11.8', sql, drop: 'DROP TABLE t', ...world };
-    const { said, creates, held, kept } = await endIn(whole, (ports, request) =>
-      createOrReplace(ports, { create, facts: FACTS, port }, request),
-    );
-    const [words, ...counts] = end;
-    if (typeof words === 'string') expect(said).toBe(words);
-    else expect(said).toMatch(new RegExp(words.matches));
-    expect([creates, held, kept]).toEqual(counts);
-  });
+test.each(cases)('$comment', async ({ isFree, end, creates: answers = [], ...rest }) => {
+  const world = { ...rest, creates: answers.map((one) => one && ANSWERS[one]) };
+  const port = {
+    pause: async () => undefined,
+    triggersToMake: async () => [],
+    putBack: async () => {
+      if (isFree === undefined) throw new Error('nobody puts it back');
+      return isFree;
+    },
+  };
+  const create = Buffer.from('CREATE            TABLE t (v INT)');
+  const sql = 'CREATE OR REPLACE TABLE t (v INT)';
+  const whole = { server: 'mariadb-11.8', sql, drop: 'DROP TABLE t', ...world };
+  const { said, creates, held, kept } = await endIn(whole, (ports, request) =>
+    createOrReplace(ports, { create, facts: FACTS, port }, request),
+  );
+  const [words, ...counts] = end;
+  if (typeof words === 'string') expect(said).toBe(words);
+  else expect(said).toMatch(new RegExp(words.matches));
+  expect([creates, held, kept]).toEqual(counts);
 });
 
 // ── blank or replace ─────────────────────────────────────────────────────────────────────────────

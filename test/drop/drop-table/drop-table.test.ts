@@ -3,7 +3,7 @@
  * (UPDATE_GOLDEN=1 writes what happens now); and what happens in no world.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { renameGroups } from '../../../src/drop/drop-table/rename.js';
+import { renameGroups } from '../../../src/drop/drop-table/decide.js';
 import { breakEach } from '../../support/breaking-port.js';
 import type * as worlds from '../../support/drop-world.js';
 import { dropBroken, dropIn } from '../../support/drop-world.js';
@@ -17,27 +17,23 @@ interface Case extends worlds.DropWorld {
 const FILE = 'test/golden/drop_table_cases.json';
 const cases = JSON.parse(readFileSync(FILE, 'utf8')) as Case[];
 
-describe('a DROP TABLE', () => {
-  test.each(cases)('$server: $comment', async (one) => {
-    const end = await dropIn(one);
-    if (process.env['UPDATE_GOLDEN'] === '1') {
-      one.end = end;
-      writeFileSync(FILE, `${JSON.stringify(cases, null, 1)}\n`);
-    }
-    expect(end).toEqual(one.end);
-  });
+test.each(cases)('a DROP TABLE, $server: $comment', async (one) => {
+  const end = await dropIn(one);
+  if (process.env['UPDATE_GOLDEN'] === '1') {
+    one.end = end;
+    writeFileSync(FILE, `${JSON.stringify(cases, null, 1)}\n`);
+  }
+  expect(end).toEqual(one.end);
 });
 
-describe('a port that breaks at its Nth call', () => {
-  test.each(cases)('loses no base table: $server: $comment', async (one) => {
-    await breakEach(async (breakAt) => {
-      const names = await dropBroken(one, breakAt);
-      if (names === null) return 'whole';
-      const bases = (tables: Iterable<worlds.WorldTable>) =>
-        [...tables].filter(({ kind, vanishes }) => kind === 'base' && vanishes !== true).length;
-      expect(bases(names.values())).toBe(bases(Object.values(one.tables)));
-      return 'broken';
-    });
+test.each(cases)('a port that breaks loses no base table: $server: $comment', async (one) => {
+  await breakEach(async (breakAt) => {
+    const names = await dropBroken(one, breakAt);
+    if (names === null) return 'whole';
+    const bases = (tables: Iterable<worlds.WorldTable>) =>
+      [...tables].filter(({ kind, vanishes }) => kind === 'base' && vanishes !== true).length;
+    expect(bases(names.values())).toBe(bases(Object.values(one.tables)));
+    return 'broken';
   });
 });
 
@@ -45,13 +41,9 @@ describe('in no world', () => {
   const table = fc.record<worlds.WorldTable>(
     {
       kind: fc.constantFrom('base', 'base', 'base', 'view', 'temporary'),
-      rights: fc.constantFrom('all', 'all', 'drop alone', 'none'),
-      isParent: fc.boolean(),
-      hasTriggers: fc.boolean(),
-      isBusy: fc.boolean(),
-      lock: fc.constantFrom('write', 'read'),
-      isHidden: fc.boolean(),
-      vanishes: fc.boolean(),
+      ...{ rights: fc.constantFrom('all', 'all', 'drop alone', 'none'), isParent: fc.boolean() },
+      ...{ hasTriggers: fc.boolean(), isBusy: fc.boolean() },
+      ...{ lock: fc.constantFrom('write', 'read'), isHidden: fc.boolean(), vanishes: fc.boolean() },
     },
     { requiredKeys: ['kind'] },
   );
@@ -59,13 +51,11 @@ describe('in no world', () => {
     {
       server: fc.constantFrom('mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'),
       sql: fc.constantFrom('DROP TABLE a', 'DROP TABLE a, b, c', 'DROP TABLE IF EXISTS a, b, c'),
-      tables: fc.dictionary(fc.constantFrom('a', 'b', 'c'), table),
-      isReadOnly: fc.boolean(),
+      ...{ tables: fc.dictionary(fc.constantFrom('a', 'b', 'c'), table), isReadOnly: fc.boolean() },
       gtidNext: fc.constant('aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1'),
       noIntents: fc.boolean(),
       service: fc.constantFrom('renamed', 'busy', 'gone', 'denied', 'failed'),
-      relocation: fc.constantFrom('moved', 'failed'),
-      isElsewhere: fc.boolean(),
+      ...{ relocation: fc.constantFrom('moved', 'failed'), isElsewhere: fc.boolean() },
     },
     { requiredKeys: ['server', 'sql', 'tables'] },
   );

@@ -29,6 +29,7 @@ describe('the info text', () => {
   const info = (names: readonly (readonly string[])[], more?: More) =>
     undoInfo(undoable(names, more));
   const until = 'Held until 2026-11-24 21:30 UTC.';
+  const ONE = [['d', 't']];
 
   test.each<[string, readonly (readonly string[])[], More, string]>([
     ['one table', [['shop', 'orders']], {}, 'TABLE shop.orders'],
@@ -50,28 +51,22 @@ describe('the info text', () => {
   });
 
   test('of what is pinned, and of what goes at once', () => {
-    expect(info([['d', 't']], { due: PINNED_UNTIL })[0]).toBe(
-      'Held, pinned. Undo: UNDROP TABLE d.t',
-    );
-    expect(info([['d', 't']], { due: new Date(NOW_MS + 59_000) })).toEqual([]);
-    expect(info([])).toEqual([]);
+    expect(info(ONE, { due: PINNED_UNTIL })[0]).toBe('Held, pinned. Undo: UNDROP TABLE d.t');
+    expect([info(ONE, { due: new Date(NOW_MS + 59_000) }), info([])]).toEqual([[], []]);
   });
 });
 
 // ── preconditions recycled ───────────────────────────────────────────────────────────────────────
 // What a client hears of a table in our own schemas: only a held one is removed in its time.
 
+const UNTIL_DUE = 'in the recycle schema of undrop, and the collector removes it when it is due';
 const HELD = '_vt_HOLD_0195a1b2c3d070008000000000000009_20260308120000';
 
 test.each([
   ['_undrop', 'ledger', 'the ledger of undrop, which cannot be dropped'],
   ['_UNDROP', 'LEDGER_VERSION', 'the ledger of undrop, which cannot be dropped'],
-  ['_undrop', HELD, 'in the recycle schema of undrop, and the collector removes it when it is due'],
-  [
-    '_undrop_local',
-    HELD,
-    'in the recycle schema of undrop, and the collector removes it when it is due',
-  ],
+  ['_undrop', HELD, UNTIL_DUE],
+  ['_undrop_local', HELD, UNTIL_DUE],
   ['_undrop_local', 'ledger', 'in the recycle schema of undrop, where clients cannot drop tables'],
   ['_undrop', 'other', 'in the recycle schema of undrop, where clients cannot drop tables'],
 ])('%s.%s is said to be: %s', (schema, table, expected) => {
@@ -109,18 +104,11 @@ const NOW = new Date('2026-03-08T12:00:00Z');
 const IDS = ['a', 'b', 'c'].map((letter) => `0195a1b2c3d47000800000000000000${letter}`);
 const TABLES = IDS.map((id) => ({
   id,
-  fromSchema: 'shop',
-  holdName: `_vt_HOLD_${id}_20260315120000`,
-  table: 't',
+  ...{ fromSchema: 'shop', holdName: `_vt_HOLD_${id}_20260315120000`, table: 't' },
 }));
 const WEEK: Ruling = {
-  hold: 168 * HOUR_MS,
-  holdIfEmpty: null,
-  holdIfLate: null,
-  refusedBy: null,
-  mayRefuse: null,
-  isNative: false,
-  by: null,
+  ...{ hold: 168 * HOUR_MS, holdIfEmpty: null, holdIfLate: null, refusedBy: null, mayRefuse: null },
+  ...{ isNative: false, by: null },
 };
 
 /** Tables by their rows; null: they can't be looked at. */

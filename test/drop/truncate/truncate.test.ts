@@ -22,45 +22,37 @@ interface Case extends Partial<TargetWorld> {
 }
 
 const FK: ForeignKey = {
-  name: 'fk',
-  columns: ['v'],
-  parentSchema: 'shop',
-  parentTable: 'parent',
-  parentColumns: ['v'],
-  onDelete: null,
-  onUpdate: null,
-  index: 'fk',
+  ...{ name: 'fk', columns: ['v'], parentSchema: 'shop', parentTable: 'parent' },
+  ...{ parentColumns: ['v'], onDelete: null, onUpdate: null, index: 'fk' },
 };
 
 const cases: readonly Case[] = JSON.parse(readFileSync('test/golden/truncate_cases.json', 'utf8'));
 
-describe('a TRUNCATE', () => {
-  test.each(cases)('$comment', async ({ now = [], copy, keys = [], end, ...world }) => {
-    let [reads, unused] = [0, 0];
-    const copies: CopyPort = {
-      makeCopy: async () => {
-        if (copy !== undefined) return copy;
-        unused++;
-        const place = { id: '01', schema: '_undrop', table: 'c' };
-        return { kind: 'copy', ...place, fingerprint: 'same', keys };
-      },
-      dropCopy: async () => {
-        unused--;
-      },
-      freeHeld: async () => {
-        const fingerprint = now[reads++] ?? 'same';
-        const seen: SeenTable = { fingerprint, added: fingerprint === 'keyed' ? [FK] : [] };
-        return { now: seen, failure: null };
-      },
-    };
-    const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>
-      truncate(port, copies, request),
-    );
-    const [words, ...counts] = end;
-    if (typeof words === 'string') expect(said).toBe(words);
-    else expect(said).toMatch(new RegExp(words.matches));
-    expect([held, turns]).toEqual(counts);
-    // Each copy has the table's name, or is gone.
-    expect(unused).toBe(held);
-  });
+test.each(cases)('a TRUNCATE: $comment', async ({ now = [], copy, keys = [], end, ...world }) => {
+  let [reads, unused] = [0, 0];
+  const copies: CopyPort = {
+    makeCopy: async () => {
+      if (copy !== undefined) return copy;
+      unused++;
+      const place = { id: '01', schema: '_undrop', table: 'c' };
+      return { kind: 'copy', ...place, fingerprint: 'same', keys };
+    },
+    dropCopy: async () => {
+      unused--;
+    },
+    freeHeld: async () => {
+      const fingerprint = now[reads++] ?? 'same';
+      const seen: SeenTable = { fingerprint, added: fingerprint === 'keyed' ? [FK] : [] };
+      return { now: seen, failure: null };
+    },
+  };
+  const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>
+    truncate(port, copies, request),
+  );
+  const [words, ...counts] = end;
+  if (typeof words === 'string') expect(said).toBe(words);
+  else expect(said).toMatch(new RegExp(words.matches));
+  expect([held, turns]).toEqual(counts);
+  // Each copy has the table's name, or is gone.
+  expect(unused).toBe(held);
 });

@@ -46,15 +46,13 @@ test('ends after 15 minutes without a request, and after 8 hours with them', () 
   nowMs = 15 * MINUTE_MS - 1;
   expect(people.find(idle)).not.toBeNull();
   nowMs += 15 * MINUTE_MS;
-  expect(people.find(idle)).toBeNull();
-  expect(ended).toBe(1);
+  expect([people.find(idle), ended]).toEqual([null, 1]);
   const busy = signIn();
   const startMs = nowMs;
   for (nowMs += 10 * MINUTE_MS; nowMs < startMs + 8 * HOUR_MS; nowMs += 10 * MINUTE_MS) {
     expect(people.find(busy)).not.toBeNull();
   }
-  expect(people.find(busy)).toBeNull();
-  expect(ended).toBe(2);
+  expect([people.find(busy), ended]).toEqual([null, 2]);
 });
 
 test('work that goes on keeps its person', () => {
@@ -92,8 +90,7 @@ test('a page that follows by itself is no use', () => {
 
 test('an account has eight sessions: the first ends with the ninth', () => {
   const [first = '', second = ''] = Array.from({ length: 9 }, () => signIn());
-  expect(ended).toBe(1);
-  expect(people.find(first)).toBeNull();
+  expect([ended, people.find(first)]).toEqual([1, null]);
   expect(people.find(second)).not.toBeNull();
 });
 

@@ -3,14 +3,7 @@
 import type { UserFacts, UserSession } from '../../../src/drop/steps/world.js';
 import { UndropError } from '../../../src/errors.js';
 import { SaidByServer } from '../../../src/faces/sql/bind.js';
-import {
-  askForSchema,
-  askToCreate,
-  askToRename,
-  askToSwap,
-  askWhichMayBeSeen,
-  type RightsAsker,
-} from '../../../src/faces/sql/rights.js';
+import * as rights from '../../../src/faces/sql/rights.js';
 import type { LedgerRow } from '../../../src/ledger/entry.js';
 import { keyOf, type QualifiedTable } from '../../../src/names/names.js';
 import { person } from '../../../src/recycle/asker.js';
@@ -18,7 +11,8 @@ import { decodeErr, encodeErr } from '../../../src/wire/response.js';
 import * as ER from '../../../src/wire/server-errors.js';
 
 const facts = { charset: 'utf8mb4' } as UserFacts;
-type Question = Omit<RightsAsker, 'session'>;
+type Ask = (asked: rights.RightsAsker) => Promise<unknown>;
+type Question = Omit<rights.RightsAsker, 'session'>;
 const question: Question = { facts, groupId: 'abc' };
 const name = { schema: 'd', table: 't' };
 const ALL = [...new Set(Object.values(ER).filter((one) => typeof one === 'number'))];
@@ -28,7 +22,7 @@ const errorOf = (errno: number) =>
 
 /** The answer to each question by what it begins with; what isn't named is not asked. */
 async function run<T>(
-  ask: (asked: RightsAsker) => Promise<T>,
+  ask: (asked: rights.RightsAsker) => Promise<T>,
   answers: Readonly<Record<string, number>>,
   more: Partial<Question> = {},
 ) {
@@ -54,16 +48,12 @@ async function run<T>(
 }
 
 const YES = {
-  'may-create': ER.DUP_FIELDNAME,
-  'may-fill': ER.BAD_FIELD_ERROR,
-  'may-rename': ER.NO_SUCH_TABLE,
-  'may-rename-column': ER.NO_SUCH_TABLE,
-  'may-view': ER.BAD_FIELD_ERROR,
-  'wait-for-lock': ER.NO_SUCH_TABLE,
-  kind: ER.NO_SUCH_TABLE,
+  ...{ 'may-create': ER.DUP_FIELDNAME, 'may-fill': ER.BAD_FIELD_ERROR },
+  ...{ 'may-rename': ER.NO_SUCH_TABLE, 'may-rename-column': ER.NO_SUCH_TABLE },
+  ...{ 'may-view': ER.BAD_FIELD_ERROR, 'wait-for-lock': ER.NO_SUCH_TABLE, kind: ER.NO_SUCH_TABLE },
 };
 
-async function yesesOf(key: keyof typeof YES, ask: (asked: RightsAsker) => Promise<unknown>) {
+async function yesesOf(key: keyof typeof YES, ask: Ask) {
   const yeses: number[] = [];
   for (const errno of ALL) {
     const { said } = await run(ask, { ...YES, [key]: errno });
@@ -75,26 +65,27 @@ async function yesesOf(key: keyof typeof YES, ask: (asked: RightsAsker) => Promi
 }
 
 describe('the questions', () => {
+  const toCreate: Ask = (asked) => rights.askToCreate(name, asked);
+  const toRename: Ask = (asked) => rights.askToRename(name, asked);
+  const toSwap: Ask = (asked) => rights.askToSwap(name, asked);
+  const forSchema: Ask = (asked) => rights.askForSchema({ schema: 'd', to: 'd' }, asked);
+
   test('are all asked, and a yes to each is a yes', async () => {
-    expect((await run((asked) => askToCreate(name, asked), YES)).said).toBeNull();
-    expect((await run((asked) => askToRename(name, asked), YES)).said).toBeNull();
-    expect((await run((asked) => askToSwap(name, asked), YES)).said).toBeNull();
-    const { texts } = await run((asked) => askForSchema({ schema: 'd', to: 'd' }, asked), YES);
+    expect((await run(toCreate, YES)).said).toBeNull();
+    expect((await run(toRename, YES)).said).toBeNull();
+    expect((await run(toSwap, YES)).said).toBeNull();
+    const { texts } = await run(forSchema, YES);
     expect(texts).toEqual([
       'CREATE /* undrop may-create abc */ TABLE `d`.`_undrop_none_abc` (`_undrop_none_abc` INT, `_undrop_none_abc` INT)',
       'CREATE /* undrop may-fill abc */ TABLE `d`.`_undrop_none_abc` SELECT `_undrop_none_abc`',
       'CREATE /* undrop may-view abc */ VIEW `d`.`_undrop_none_abc` AS SELECT `_undrop_none_abc`',
     ]);
-    const other = await run((asked) => askForSchema({ schema: 'd', to: 'e' }, asked), YES);
+    const other = await run((asked) => rights.askForSchema({ schema: 'd', to: 'e' }, asked), YES);
     expect(other.texts.filter((text) => text.includes('`e`'))).toHaveLength(2);
     expect(other.texts.filter((text) => text.startsWith('ALTER'))).toHaveLength(2);
   });
 
-  const toCreate = (asked: RightsAsker) => askToCreate(name, asked);
-  const toRename = (asked: RightsAsker) => askToRename(name, asked);
-  const forSchema = (asked: RightsAsker) => askForSchema({ schema: 'd', to: 'd' }, asked);
-
-  test.each<[keyof typeof YES, (asked: RightsAsker) => Promise<unknown>, readonly number[]]>([
+  test.each<[keyof typeof YES, Ask, readonly number[]]>([
     // The duplicate, the table that is there, or the schema that is not.
     ['may-create', toCreate, [1049, 1050, 1060]],
     ['may-fill', toCreate, [1054]],
@@ -102,32 +93,29 @@ describe('the questions', () => {
     // No such partition, column, table or schema.
     ['may-rename', toRename, [1049, 1146, 1347, 1505, 1507, 1508, 1512, 1735]],
     ['may-rename-column', toRename, [1049, 1091, 1146, 1347]],
-    ['wait-for-lock', (asked) => askToSwap(name, asked), [1049, 1146, 1505, 1735]],
+    ['wait-for-lock', toSwap, [1049, 1146, 1505, 1735]],
   ])('%s: no other error is a yes', async (key, ask, yeses) => {
     expect(await yesesOf(key, ask)).toEqual(yeses);
   });
 });
 
-describe('what may be seen', () => {
-  test('is nothing of what can’t be asked for; any other error is the answer', async () => {
-    for (const errno of ALL) {
-      const { said } = await run((asked) => askWhichMayBeSeen([name], asked), {
-        'may-fill': errno,
-      });
-      const isDenied = [...ER.ACCESS_DENIED, ...ER.BAD_NAME].includes(errno);
-      if (isDenied) expect(said).toEqual(new Set());
-      else if (errno === 1054) expect(said).toEqual(new Set([keyOf(name)]));
-      else expect(said).toMatchObject({ errno });
-    }
-    const latin1 = { facts: { charset: 'latin1' } as UserFacts };
-    const { said, texts } = await run(
-      (asked) => askWhichMayBeSeen([{ schema: 'd', table: 'ä' }], asked),
-      YES,
-      latin1,
-    );
-    expect(said).toEqual(new Set());
-    expect(texts.some((text) => text.includes('ä'))).toBe(false);
-  });
+test('what may be seen is nothing of what can’t be asked for; any other error is the answer', async () => {
+  for (const errno of ALL) {
+    const { said } = await run((asked) => rights.askWhichMayBeSeen([name], asked), {
+      'may-fill': errno,
+    });
+    const isDenied = [...ER.ACCESS_DENIED, ...ER.BAD_NAME].includes(errno);
+    if (isDenied) expect(said).toEqual(new Set());
+    else if (errno === 1054) expect(said).toEqual(new Set([keyOf(name)]));
+    else expect(said).toMatchObject({ errno });
+  }
+  const latin1 = { facts: { charset: 'latin1' } as UserFacts };
+  const { said, texts } = await run(
+    (asked) => rights.askWhichMayBeSeen([{ schema: 'd', table: 'ä' }], asked),
+    YES,
+    latin1,
+  );
+  expect([said, texts.some((text) => text.includes('ä'))]).toEqual([new Set(), false]);
 });
 
 const rows = ['d.t', 'd.u', 'e.t', 'd.t'].map((name, at) => {
@@ -154,8 +142,7 @@ test('each schema is asked about once, and a table only if its schema is denied'
   expect(whole.asked).toEqual(['mysql._undrop_', 'd._undrop_', 'e._undrop_']);
   expect(whole.seen).toEqual([0, 1, 2, 3, 0].map((id) => [`${id}`, false]));
   const none = await filterd(() => false, '1');
-  expect(none.asked.slice(3)).toEqual(['mysql.user', 'd.t', 'e.t']);
-  expect(none.seen).toEqual([['1', false]]);
+  expect([none.asked.slice(3), none.seen]).toEqual([['mysql.user', 'd.t', 'e.t'], [['1', false]]]);
   const some = await filterd(({ schema, table }) => schema === 'd' && table === 't');
   expect(some.seen).toEqual([0, 3, 0].map((id) => [`${id}`, true]));
 });

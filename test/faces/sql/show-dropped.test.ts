@@ -4,7 +4,8 @@ import type { ServicePool } from '../../../src/connections/sql.js';
 import { inQueue } from '../../../src/faces/sql/find-dropped.js';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';
-import { type Dropped, TABLE_COLUMNS } from '../../../src/recycle/dropped.js';
+import type { Dropped } from '../../../src/recycle/held-tables.js';
+import { TABLE_COLUMNS } from '../../../src/recycle/print/print-list.js';
 
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');

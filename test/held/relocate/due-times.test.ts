@@ -7,20 +7,14 @@ import { parseHoldName } from '../../../src/names/names.js';
 
 const ID = '0195a1b2c3d4700080000000000000ff';
 const HELD = {
-  id: ID,
-  fromSchema: 'shop',
-  holdName: `_vt_HOLD_${ID}_20260308120000`,
-  table: 'orders',
+  ...{ id: ID, fromSchema: 'shop', holdName: `_vt_HOLD_${ID}_20260308120000`, table: 'orders' },
 };
 
 function serverAt(utcNow: string): ServicePool {
   const never = () => Promise.reject(new Error('not asked'));
   return {
     run: async () => [Object.assign([{ utcNow: new Date(utcNow) }], { affectedRows: 0 })],
-    task: never,
-    killQuery: never,
-    isWaiting: never,
-    dispose: never,
+    ...{ task: never, killQuery: never, isWaiting: never, dispose: never },
   };
 }
 

@@ -1,25 +1,12 @@
 /** The script that brings a table back by hand. */
-import {
-  formatDetached,
-  type HeldTrigger,
-  mergeDetached,
-  NOTHING_DETACHED,
-  ownDefinition,
-  parseDetached,
-} from '../../../src/ledger/detached/detached.js';
+import * as parts from '../../../src/ledger/detached/detached.js';
 import { restoreScript } from '../../../src/ledger/write.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const HOLD = `_vt_HOLD_${ID}_20261120080910`;
 const FACTS = {
-  id: ID,
-  schema: 'shop',
-  table: 'orders',
-  droppedAt: new Date('2026-11-20T08:09:10Z'),
-  holdSchema: '_undrop',
-  holdName: HOLD,
-  sqlLogBin: true,
-  detached: null,
+  ...{ id: ID, schema: 'shop', table: 'orders', droppedAt: new Date('2026-11-20T08:09:10Z') },
+  ...{ holdSchema: '_undrop', holdName: HOLD, sqlLogBin: true, detached: null },
 };
 
 describe('the restore script', () => {
@@ -48,23 +35,15 @@ describe('the restore script', () => {
 });
 
 describe('the triggers in the restore script', () => {
-  const trigger: HeldTrigger = {
-    name: 'tr',
-    event: 'BEFORE INSERT',
-    order: 1,
-    definer: 'a@%',
-    sqlMode: 'ANSI_QUOTES',
-    characterSetClient: 'latin1',
-    collationConnection: 'latin1_swedish_ci',
-    databaseCollation: 'utf8mb4_bin',
-    quote: '"',
-    head: '',
-    tail: '',
+  const trigger: parts.HeldTrigger = {
+    ...{ name: 'tr', event: 'BEFORE INSERT', order: 1, definer: 'a@%', sqlMode: 'ANSI_QUOTES' },
+    ...{ characterSetClient: 'latin1', collationConnection: 'latin1_swedish_ci' },
+    ...{ databaseCollation: 'utf8mb4_bin', quote: '"', head: '', tail: '' },
     shownHead: 'CREATE DEFINER=`a`@`%` TRIGGER tr BEFORE INSERT ON ',
     shownTail: ' FOR EACH ROW SET NEW.v = 1 -- one',
   };
-  const linesFor = (more: Partial<HeldTrigger>) => {
-    const detached = { ...NOTHING_DETACHED, triggers: [{ ...trigger, ...more }] };
+  const linesFor = (more: Partial<parts.HeldTrigger>) => {
+    const detached = { ...parts.NOTHING_DETACHED, triggers: [{ ...trigger, ...more }] };
     return restoreScript({ ...FACTS, detached })
       .split('\n')
       .slice(3);
@@ -105,25 +84,25 @@ describe('the triggers in the restore script', () => {
 describe('the definition in the ledger', () => {
   test('has the own name of the table, and else what the server printed', () => {
     const printed = `CREATE TABLE \`${HOLD}\` (\n  CONSTRAINT \`${HOLD}_ibfk_1\` …`;
-    expect(ownDefinition(printed, HOLD, 'a`$&b')).toBe(
+    expect(parts.ownDefinition(printed, HOLD, 'a`$&b')).toBe(
       `CREATE TABLE \`a\`\`$&b\` (\n  CONSTRAINT \`${HOLD}_ibfk_1\` …`,
     );
   });
 
   test('finds the name in lower case, as lower_case_table_names=1 prints it', () => {
     const printed = `CREATE TABLE \`${HOLD.toLowerCase()}\` (…)`;
-    expect(ownDefinition(printed, HOLD, 't')).toBe('CREATE TABLE `t` (…)');
+    expect(parts.ownDefinition(printed, HOLD, 't')).toBe('CREATE TABLE `t` (…)');
   });
 
   test('stays as it is where the name is not in it', () => {
-    expect(ownDefinition('CREATE TABLE `t` (…)', HOLD, 't')).toBe('CREATE TABLE `t` (…)');
+    expect(parts.ownDefinition('CREATE TABLE `t` (…)', HOLD, 't')).toBe('CREATE TABLE `t` (…)');
   });
 });
 
 // ── detached ─────────────────────────────────────────────────────────────────────────────────────
 // What was taken off a table, as its row in the ledger has it.
 
-const trigger = (name: string, event: string, order: number, tail = ''): HeldTrigger => ({
+const trigger = (name: string, event: string, order: number, tail = ''): parts.HeldTrigger => ({
   ...{ name, event, order, tail, definer: 'a@b', quote: '`', head: '', sqlMode: '' },
   ...{ shownHead: '', shownTail: '', characterSetClient: 'latin1' },
   ...{ collationConnection: 'latin1_swedish_ci', databaseCollation: 'utf8mb4_bin' },
@@ -131,25 +110,26 @@ const trigger = (name: string, event: string, order: number, tail = ''): HeldTri
 
 describe('what was taken off a table', () => {
   test('has no triggers in a row from before they were taken off', () => {
-    expect(parseDetached('{"keysOut":[],"keysIn":[]}')).toEqual(NOTHING_DETACHED);
+    expect(parts.parseDetached('{"keysOut":[],"keysIn":[]}')).toEqual(parts.NOTHING_DETACHED);
   });
 
   test('is read as it was written, and nothing is written where there is nothing', () => {
-    const detached = { ...NOTHING_DETACHED, triggers: [trigger('a', 'BEFORE INSERT', 1, '5A==')] };
-    expect(parseDetached(formatDetached(detached))).toEqual(detached);
-    expect(formatDetached(NOTHING_DETACHED)).toBe(null);
+    const triggers = [trigger('a', 'BEFORE INSERT', 1, '5A==')];
+    const detached = { ...parts.NOTHING_DETACHED, triggers };
+    expect(parts.parseDetached(parts.formatDetached(detached))).toEqual(detached);
+    expect(parts.formatDetached(parts.NOTHING_DETACHED)).toBe(null);
   });
 
   test('is refused where a mode or a charset is more than a word', () => {
     const odd = { ...trigger('a', 'BEFORE INSERT', 1), sqlMode: "'; DROP TABLE t" };
-    const text = JSON.stringify({ ...NOTHING_DETACHED, triggers: [odd] });
-    expect(() => parseDetached(text)).toThrow('Invariant');
+    const text = JSON.stringify({ ...parts.NOTHING_DETACHED, triggers: [odd] });
+    expect(() => parts.parseDetached(text)).toThrow('Invariant');
   });
 
-  const merged = (before: readonly HeldTrigger[], found: readonly HeldTrigger[]) =>
-    mergeDetached(
-      { ...NOTHING_DETACHED, triggers: before },
-      { ...NOTHING_DETACHED, triggers: found },
+  const merged = (before: readonly parts.HeldTrigger[], found: readonly parts.HeldTrigger[]) =>
+    parts.mergeDetached(
+      { ...parts.NOTHING_DETACHED, triggers: before },
+      { ...parts.NOTHING_DETACHED, triggers: found },
     ).triggers;
   const inserts = (names: string, tail = '') =>
     names.split(' ').map((name, index) => trigger(name, 'BEFORE INSERT', index + 1, tail));

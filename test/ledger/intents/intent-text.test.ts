@@ -8,29 +8,17 @@ import type { DropIntent } from '../../../src/ledger/write.js';
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const NOW = new Date('2026-11-20T08:09:10Z');
 const MYSQL: ServerShape = {
-  flavour: 'mysql',
-  version: '9.7.4',
-  versionId: 90704,
-  lowerCaseTableNames: 0,
+  ...{ flavour: 'mysql', version: '9.7.4', versionId: 90704, lowerCaseTableNames: 0 },
   performanceSchema: true,
 };
 const OLD: ServerShape = { ...MYSQL, version: '5.6.24', versionId: 50624 };
 const MARIADB: ServerShape = {
   ...MYSQL,
-  flavour: 'mariadb',
-  version: '11.8.9-MariaDB',
-  versionId: 110809,
-  performanceSchema: false,
+  ...{ flavour: 'mariadb', version: '11.8.9-MariaDB', versionId: 110809, performanceSchema: false },
 };
 const INTENT: DropIntent = {
-  groupId: ID,
-  proxyId: 'p',
-  threadId: 7,
-  user: 'u',
-  clientAddress: '',
-  statementText: 'DROP TABLE t',
-  holdMs: 1,
-  tables: [{ id: ID, schema: 'Shop', table: 'T' }],
+  ...{ groupId: ID, proxyId: 'p', threadId: 7, user: 'u', clientAddress: '' },
+  ...{ statementText: 'DROP TABLE t', holdMs: 1, tables: [{ id: ID, schema: 'Shop', table: 'T' }] },
 };
 const HOW = { rowLogged: true, again: false };
 
@@ -85,36 +73,21 @@ describe('the texts of an intent', () => {
 
 describe('the facts from its answers', () => {
   const key = (child: string, parent: string) => ({
-    childSchema: 'shop',
-    child,
-    name: 'fk',
-    parentSchema: 'SHOP',
-    parent,
+    ...{ childSchema: 'shop', child, name: 'fk', parentSchema: 'SHOP', parent },
   });
 
   test('are those of a table under any case, where the server folds names', () => {
     const found = answers(OLD.version, key('C', 'T'), key('t', 'p'), key('T', 't'));
     const facts = readIntentFacts(INTENT, { ...OLD, lowerCaseTableNames: 1 }, found);
     expect(facts?.tables[0]).toEqual({
-      id: ID,
-      schema: 'shop',
-      table: 't',
-      kind: 'base',
-      engine: 'InnoDB',
-      rowEstimate: 3,
-      byteEstimate: 16384,
-      holdUntil: NOW,
-      foreignKeysOut: 1,
+      ...{ id: ID, schema: 'shop', table: 't', kind: 'base', engine: 'InnoDB', rowEstimate: 3 },
+      ...{ byteEstimate: 16384, holdUntil: NOW, foreignKeysOut: 1 },
       foreignKeysIn: [{ schema: 'shop', table: 'C', name: 'fk' }],
-      foreignKeysToItself: [{ schema: 'shop', table: 'T', name: 'fk' }],
-      crash: null,
+      ...{ foreignKeysToItself: [{ schema: 'shop', table: 'T', name: 'fk' }], crash: null },
       triggers: [],
     });
     expect(facts).toMatchObject({
-      utcNow: NOW,
-      sessionHost: 'h:4711',
-      serverIdentity: 'h|3306',
-      lockedTables: null,
+      ...{ utcNow: NOW, sessionHost: 'h:4711', serverIdentity: 'h|3306', lockedTables: null },
       hasBackupLock: false,
     });
   });

@@ -109,15 +109,8 @@ describe('the text', () => {
         collector: {
           ...newCollectorFigures(),
           ...{ purging, dropsElsewhere: 5 },
-          ...{
-            leads: true,
-            held,
-            ledger,
-            nextDue,
-            restsFor: 'pause',
-            lastLookMs: 1_500,
-            lookMs: 20,
-          },
+          ...{ leads: true, held, ledger, nextDue },
+          ...{ restsFor: 'pause', lastLookMs: 1_500, lookMs: 20 },
         },
       }),
     );
@@ -177,12 +170,8 @@ describe('the text', () => {
 
   test('says when certificates expire, and how full the disk is', async () => {
     const validTo = 'Nov 28 12:00:00 2036 GMT';
-    const found = await read(
-      snapshot({
-        certificates: [{ name: 'clients', validTo }],
-        disk: { used: 0.25, freeBytes: 750 },
-      }),
-    );
+    const disk = { used: 0.25, freeBytes: 750 };
+    const found = await read(snapshot({ certificates: [{ name: 'clients', validTo }], disk }));
     const expiry = found.get('undrop_tls_not_after_timestamp_seconds{use="clients"}');
     expect(expiry).toBe(Date.UTC(2036, 10, 28, 12) / 1_000);
     expect(found.get('undrop_disk_used_ratio')).toBe(0.25);

@@ -45,11 +45,8 @@ describe('prepared drops', () => {
       drops.onCommand(com.COM_QUERY);
       expect(drops.find(7)).not.toBeNull();
       drops.onCommand(command);
-      expect([drops.find(7), drops.find(LAST_PREPARED), drops.isWatching]).toEqual([
-        null,
-        null,
-        false,
-      ]);
+      const found = [drops.find(7), drops.find(LAST_PREPARED)];
+      expect([...found, drops.isWatching]).toEqual([null, null, false]);
     },
   );
 
@@ -74,11 +71,8 @@ describe('prepared drops', () => {
     const execute = { kind: 'execute', name: 'p', hasUsing: false } as const;
     expect(drops.follow(execute)).toBe(execute);
     expect(drops.follow({ kind: 'prepare', name: 'p' })).toBeNull();
-    expect([drops.follow(execute), drops.find('p'), drops.watchesNames]).toEqual([
-      null,
-      null,
-      false,
-    ]);
+    const found = [drops.follow(execute), drops.find('p')];
+    expect([...found, drops.watchesNames]).toEqual([null, null, false]);
     remember(drops, 'p');
     drops.onCommand(com.COM_CHANGE_USER);
     expect(drops.watchesNames).toBe(false);

@@ -8,10 +8,7 @@ import { encodePacket } from '../../../src/wire/framing.js';
 import { everySplit, lend, packetsIn, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
 
-interface Relayed {
-  readonly said: Buffer;
-  readonly end: PartEnd | null;
-}
+type Relayed = { readonly said: Buffer; readonly end: PartEnd | null };
 
 function relay(
   name: string,
@@ -52,9 +49,7 @@ function shifted(bytes: Buffer, by: number): Buffer {
   return Buffer.concat(packets);
 }
 
-test('there are answers to look at', () => {
-  expect(answers.length).toBeGreaterThan(100);
-});
+test('there are answers to look at', () => expect(answers.length).toBeGreaterThan(100));
 
 describe.each(answers)('$name, $title', ({ name, answer }) => {
   test('as the only part it goes through as it came, and the end of it is found', () => {

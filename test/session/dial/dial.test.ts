@@ -2,8 +2,9 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { leadsTo } from '../../../src/connections/server-address.js';
 import type { Dialled, DialOptions } from '../../../src/session/dial/dial.js';
-import { assertNotOwn, dialUpstream, leadsTo } from '../../../src/session/dial/dial.js';
+import { assertNotOwn, dialUpstream } from '../../../src/session/dial/dial.js';
 import { breakOff } from '../../support/break-off.js';
 import { exchange } from '../../support/conversation.js';
 import { GREETING } from '../../support/session-bench.js';

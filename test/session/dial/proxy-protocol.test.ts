@@ -14,10 +14,8 @@ import {
   WAYS,
 } from '../../support/session-bench.js';
 
-const HEADER = encodeProxyHeader(
-  { host: '10.1.2.3', port: 51234 },
-  { host: '10.0.0.1', port: 3307 },
-);
+const OWN = { host: '10.0.0.1', port: 3307 };
+const HEADER = encodeProxyHeader({ host: '10.1.2.3', port: 51234 }, OWN);
 
 describe.each(WAYS)('a client that is announced, by %s (wire 58)', (way) => {
   beforeAll(() => useWay(way));

@@ -16,22 +16,10 @@ import { rounds } from '../../support/sample.js';
 
 const OURS = 'DROP TABLE ours';
 
-/** What came of a stream: bytes that went on, a `|` where one was taken, and what was taken. */
-interface Outcome {
-  readonly forwarded: Buffer;
-  readonly taken: readonly string[];
-  readonly commands: readonly number[];
-  readonly shown: readonly Packet[];
-  readonly gate: CommandGate;
-}
-
 /** A session without prepared drops, of which nothing is known. */
 const NO_HANDLES = { isWatching: false, watchesNames: false, takes: () => false };
-const UNWATCHED = {
-  handles: NO_HANDLES,
-  protect: new Set<Protection>(),
-  isAllAnswered: () => false,
-};
+const NOTHING = new Set<Protection>();
+const UNWATCHED = { handles: NO_HANDLES, protect: NOTHING, isAllAnswered: () => false };
 
 /** Nothing comes of anything. */
 const PASSING: GateOwner = {
@@ -42,8 +30,11 @@ const PASSING: GateOwner = {
   onLongGrown: () => undefined,
 };
 
-/** Feeds `chunks` as a session would: what is behind a taken packet comes again. */
-function gated(chunks: readonly Buffer[], options: Partial<GateOptions> = {}): Outcome {
+/**
+ * Feeds `chunks` as a session would: what is behind a taken packet comes again. What came of them:
+ * bytes that went on, with a `|` where one was taken, and what was taken.
+ */
+function gated(chunks: readonly Buffer[], options: Partial<GateOptions> = {}) {
   const forwarded: Buffer[] = [];
   const taken: string[] = [];
   const commands: number[] = [];
@@ -123,7 +114,7 @@ describe('what is not ours', () => {
       .map((rows) => Buffer.concat([query('LOAD DATA LOCAL INFILE'), upload(rows)])),
   );
 
-  test('comes out as it went in, in any chunks (wire 1)', () => {
+  test('comes out as it went in, in any chunks (wire 1)', () =>
     fc.assert(
       fc.property(fc.array(anyCommand, { maxLength: 12 }), chunkSizes, (packets, sizes) => {
         const stream = Buffer.concat(packets);
@@ -133,8 +124,7 @@ describe('what is not ours', () => {
         expect(gate.atCommandEdge).toBe(true);
       }),
       { numRuns: rounds(500, 100) },
-    );
-  });
+    ));
 
   test('comes out in the very chunk it came in', () => {
     const chunk = Buffer.concat([query('SELECT 1'), command(com.COM_PING)]);
@@ -418,18 +408,15 @@ describe('handles of drops', () => {
 
   test('are taken whole, however the stream is cut, and nothing else is', () => {
     const bar = Buffer.from('|');
-    const expected = {
-      forwarded: Buffer.concat(kept.flatMap((one) => [one, bar])),
-      count: kept.length,
-    };
+    const forwarded = Buffer.concat(kept.flatMap((one) => [one, bar]));
+    const expected = { forwarded, count: kept.length };
     for (const chunks of [[stream], ...everySplit(stream), singleBytes(stream)]) {
       expect(watched(chunks)).toEqual(expected);
     }
   });
 
-  test('are not looked at while there are none', () => {
-    expect(watched([stream], false)).toEqual({ forwarded: stream, count: 0 });
-  });
+  test('are not looked at while there are none', () =>
+    expect(watched([stream], false)).toEqual({ forwarded: stream, count: 0 }));
 
   test('another EXECUTE goes on before all of it is there', () => {
     const big = onHandle(com.COM_STMT_EXECUTE, 5, Buffer.alloc(HELD_BYTES_MAX + 1));

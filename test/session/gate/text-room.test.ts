@@ -5,9 +5,7 @@ import { type TextOwner, TextRoom } from '../../../src/session/gate/text-room.js
 
 const KIB = 1024;
 
-interface Options extends Partial<Pick<TextOwner, 'account' | 'address'>> {
-  readonly bytes?: number;
-}
+type Options = Partial<Pick<TextOwner, 'account' | 'address'>> & { readonly bytes?: number };
 
 /** A room of that many KiB of texts, and its clock. */
 function roomOf(kib: number) {

@@ -49,29 +49,21 @@ function userIn(response: Buffer): string {
 function inTls(): { readonly request: Buffer; readonly response: Buffer } {
   const response = Buffer.from(payload(RESPONSE));
   response.writeUInt32LE((response.readUInt32LE(0) | caps.CLIENT_SSL) >>> 0, 0);
-  return {
-    request: encodePacket(response.subarray(0, 32), 1),
-    response: encodePacket(response, 2),
-  };
-}
-
-interface Greeted {
-  readonly client: Peer;
-  readonly server: Peer;
-  /** As the client sees it. */
-  readonly offersTls: boolean;
+  const request = encodePacket(response.subarray(0, 32), 1);
+  return { request, response: encodePacket(response, 2) };
 }
 
 async function greeted(
   tls: Partial<TlsSettings>,
   options: BenchOptions & { readonly serverHasTls?: boolean } = {},
-): Promise<Greeted> {
+) {
   bench = await openBench({ ...options, tls });
   const client = await bench.client();
   const server = await bench.accepted();
   const sent = greetingWith(GREETING, options.serverHasTls ?? true);
   server.send(sent);
   const seen = decodeHandshakeV10(payload(await client.take(sent.length)));
+  // As the client sees it.
   return { client, server, offersTls: caps.hasFlag(seen.capabilities, caps.CLIENT_SSL) };
 }
 
@@ -242,10 +234,8 @@ describe.each(WAYS)('by %s', (way) => {
     });
 
     test('that has none where it is required: the client is told', async () => {
-      const { client, server } = await greeted(
-        { upstreamTls: 'required' },
-        { serverHasTls: false },
-      );
+      const none = { serverHasTls: false };
+      const { client, server } = await greeted({ upstreamTls: 'required' }, none);
       client.send(RESPONSE);
       const { text, sequenceId } = await errorTo(client);
       expect(text).toMatch(/^UNDROP_UPSTREAM_TLS: No TLS with the server; the log/);

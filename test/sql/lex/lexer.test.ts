@@ -1,8 +1,8 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
 import { unescapeLiteral } from '../../../src/sql/grammar/table-name.js';
+import type { ClientCharset } from '../../../src/sql/lex/client-charset.js';
 import {
   CLIENT_CHARSETS,
-  type ClientCharset,
   isStorable,
   quoteClientName,
 } from '../../../src/sql/lex/client-charset.js';
@@ -92,7 +92,7 @@ describe('names', () => {
     )
     .map((parts) => Uint8Array.from(Buffer.from(parts.join(''), 'latin1')));
 
-  test('quoted in any charset are read back as they were', () => {
+  test('quoted in any charset are read back as they were', () =>
     fc.assert(
       fc.property(fc.oneof(name, oddName), charset, (value, kind) => {
         fc.pre(!value.includes(0) && isStorable(value, kind));
@@ -102,12 +102,10 @@ describe('names', () => {
         expect([lexer.next(), lexer.start, lexer.end]).toEqual(['name', 0, quoted.length]);
       }),
       { numRuns: rounds(2_000, 500) },
-    );
-  });
+    ));
 
-  test('with a broken character are not quoted', () => {
-    expect(() => quoteClientName(Uint8Array.of(0x61, 0x81), 'gbk')).toThrow('whole characters');
-  });
+  test('with a broken character are not quoted', () =>
+    expect(() => quoteClientName(Uint8Array.of(0x61, 0x81), 'gbk')).toThrow('whole characters'));
 });
 
 describe('above 16 MiB', () => {

@@ -22,19 +22,18 @@ function response(flags: number, ...parts: readonly (string | Buffer)[]): Buffer
   return Buffer.concat([head(flags), ...parts.map((part) => Buffer.from(part as string))]);
 }
 
-describe('where the answer to the scramble stands', () => {
-  const secret = '\x01\x02\x03';
-  const lenenc = SECURE | caps.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA | SCHEMA;
-  const length = Buffer.from('fc0300', 'hex');
-  test.each([
-    ['behind a length of one byte', response(SECURE | SCHEMA, 'me\0', `\x03${secret}`, 'shop\0')],
-    ['behind a lenenc length', response(lenenc, 'me\0', length, secret, 'shop\0')],
-    ['before a NUL', response(BASE | SCHEMA, 'me\0', `${secret}\0`, 'shop\0')],
-  ])('%s', (_name, bytes) => {
-    const decoded = responses.decodeHandshakeResponse41(bytes);
-    expect(decoded.user).toBe('me');
-    expect(decoded.schema?.toString()).toBe('shop');
-  });
+const SECRET = '\x01\x02\x03';
+const LENGTH = Buffer.from('fc0300', 'hex');
+const LENENC = SECURE | caps.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA | SCHEMA;
+
+test.each([
+  ['behind a length of one byte', response(SECURE | SCHEMA, 'me\0', `\x03${SECRET}`, 'shop\0')],
+  ['behind a lenenc length', response(LENENC, 'me\0', LENGTH, SECRET, 'shop\0')],
+  ['before a NUL', response(BASE | SCHEMA, 'me\0', `${SECRET}\0`, 'shop\0')],
+])('the answer to the scramble may stand %s', (_name, bytes) => {
+  const decoded = responses.decodeHandshakeResponse41(bytes);
+  expect(decoded.user).toBe('me');
+  expect(decoded.schema?.toString()).toBe('shop');
 });
 
 test('a client that names a schema by its flag alone has none', () => {

@@ -52,9 +52,7 @@ describe.each(SERVERS)('the greeting of $server', ({ server, version, mariadb, d
     expect(after.threadId).toBe(greeting.threadId);
   });
 
-  test('is not changed where it lies', () => {
-    expect(payload.equals(greetingOf(server))).toBe(true);
-  });
+  test('is not changed where it lies', () => expect(payload.equals(greetingOf(server))).toBe(true));
 
   test('cut short anywhere before its capabilities end is malformed', () => {
     const { challenge: _behindThem, ...rest } = greeting;
@@ -98,6 +96,6 @@ test.each([
   ['8.0.35-27 Percona', 'mysql', 80035],
   ['nothing of the kind', 'mysql', 0],
   ['', 'mysql', 0],
-] as const)('the version %j is %s %d', (text, flavour, versionId) => {
-  expect(parseServerVersion(text)).toEqual({ flavour, versionId });
-});
+] as const)('the version %j is %s %d', (text, flavour, versionId) =>
+  expect(parseServerVersion(text)).toEqual({ flavour, versionId }),
+);

@@ -27,9 +27,8 @@ const GOOD = [
 ] as const;
 
 describe.each(GOOD)('%s', (_name, bytes, client) => {
-  test('says whose connection it is', () => {
-    expect(headers.decodeProxyHeader(bytes)).toEqual({ client, bytes: bytes.length });
-  });
+  test('says whose connection it is', () =>
+    expect(headers.decodeProxyHeader(bytes)).toEqual({ client, bytes: bytes.length }));
 
   test('ends where it ends', () => {
     const behind = Buffer.concat([bytes, Buffer.from('PROXY')]);
@@ -42,29 +41,27 @@ describe.each(GOOD)('%s', (_name, bytes, client) => {
   });
 });
 
-describe('refused, as soon as it can be known, is (wire 58)', () => {
-  test.each([
-    ['no header', Buffer.from('GET / HTTP/1.1')],
-    ['a MySQL packet', Buffer.from('2000000185a61f00', 'hex')],
-    ['another word', Buffer.from('PROXI')],
-    ['lower case', Buffer.from('proxy TCP4')],
-    ['no family', v1('PROXY TCP5 10.1.2.3 10.0.0.1 1 2')],
-    ['an address too few', v1('PROXY TCP4 10.1.2.3 1 2')],
-    ['addresses of the other family', v1('PROXY TCP4 ::1 ::1 1 2')],
-    ['mixed families', v1('PROXY TCP6 ::1 10.0.0.1 1 2')],
-    ['a name', v1('PROXY TCP4 localhost 10.0.0.1 1 2')],
-    ['a port too high', v1('PROXY TCP4 10.1.2.3 10.0.0.1 65536 2')],
-    ['two blanks', v1('PROXY  TCP4 10.1.2.3 10.0.0.1 1 2')],
-    ['a line without its end', Buffer.from(`PROXY UNKNOWN ${'x'.repeat(200)}`)],
-    ['a line too long', v1(`PROXY UNKNOWN ${'x'.repeat(200)}`)],
-    ['version 1 in bytes', v2('1111000c', TCP4)],
-    ['an unknown command', v2('2211000c', TCP4)],
-    ['addresses cut short', v2('2111000b', TCP4)],
-    ['kilobytes', v2('21111001')],
-  ])('%s', (_name, bytes) => {
-    expect(() => headers.decodeProxyHeader(bytes)).toThrow(MalformedPacketError);
-  });
-});
+test.each([
+  ['no header', Buffer.from('GET / HTTP/1.1')],
+  ['a MySQL packet', Buffer.from('2000000185a61f00', 'hex')],
+  ['another word', Buffer.from('PROXI')],
+  ['lower case', Buffer.from('proxy TCP4')],
+  ['no family', v1('PROXY TCP5 10.1.2.3 10.0.0.1 1 2')],
+  ['an address too few', v1('PROXY TCP4 10.1.2.3 1 2')],
+  ['addresses of the other family', v1('PROXY TCP4 ::1 ::1 1 2')],
+  ['mixed families', v1('PROXY TCP6 ::1 10.0.0.1 1 2')],
+  ['a name', v1('PROXY TCP4 localhost 10.0.0.1 1 2')],
+  ['a port too high', v1('PROXY TCP4 10.1.2.3 10.0.0.1 65536 2')],
+  ['two blanks', v1('PROXY  TCP4 10.1.2.3 10.0.0.1 1 2')],
+  ['a line without its end', Buffer.from(`PROXY UNKNOWN ${'x'.repeat(200)}`)],
+  ['a line too long', v1(`PROXY UNKNOWN ${'x'.repeat(200)}`)],
+  ['version 1 in bytes', v2('1111000c', TCP4)],
+  ['an unknown command', v2('2211000c', TCP4)],
+  ['addresses cut short', v2('2111000b', TCP4)],
+  ['kilobytes', v2('21111001')],
+])('refused, as soon as it can be known, is %s (wire 58)', (_name, bytes) =>
+  expect(() => headers.decodeProxyHeader(bytes)).toThrow(MalformedPacketError),
+);
 
 test('garbage is refused, or waited behind, and never more is taken than there is', () => {
   const begun = fc
@@ -100,9 +97,9 @@ describe('a header of ours', () => {
   test.each([
     ['a unix socket', null, null],
     ['an address that is none', { host: 'fe80::1%eth0', port: 1 }, { host: '::1', port: 2 }],
-  ])('is LOCAL for %s', (_name, from, to) => {
-    expect(headers.encodeProxyHeader(from, to)).toEqual(v2('20000000'));
-  });
+  ])('is LOCAL for %s', (_name, from, to) =>
+    expect(headers.encodeProxyHeader(from, to)).toEqual(v2('20000000')),
+  );
 });
 
 // ── ip address ───────────────────────────────────────────────────────────────────────────────────
@@ -131,11 +128,9 @@ describe('an address', () => {
     ...['', '1.2.3', '1.2.3.4.5', '256.0.0.1', '01.2.3.4', '1.2.3.4 ', 'localhost', '1.2.3.x'],
     ...[':', ':1', '1:', '1::2::3', ':::', '1:2:3:4:5:6:7', '1:2:3:4:5:6:7:8:9', '12345::'],
     ...['g::', '1:2:3:4:5:6:7::8', '1.2.3.4::', '::1.2.3', '::1.2.3.4:5', 'fe80::1%eth0', '[::1]'],
-  ])('is not %j', (text) => {
-    expect(headers.parseIpAddress(text)).toBe(null);
-  });
+  ])('is not %j', (text) => expect(headers.parseIpAddress(text)).toBe(null));
 
-  test('is one for us where it is one for Node, and means the same', () => {
+  test('is one for us where it is one for Node, and means the same', () =>
     fc.assert(
       fc.property(
         fc.oneof(fc.ipV4(), fc.ipV6(), fc.stringMatching(/^[0-9a-f:.]{1,20}$/)),
@@ -147,8 +142,7 @@ describe('an address', () => {
           expect(headers.toIpv6(again).equals(headers.toIpv6(bytes))).toBe(true);
         },
       ),
-    );
-  });
+    ));
 
   test('of IPv4 is the same in IPv6', () => {
     const four = Buffer.of(10, 1, 2, 3);

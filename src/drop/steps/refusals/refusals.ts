@@ -97,10 +97,3 @@ export function loggedText(text: Buffer): string {
   const shown = (at === -1 ? whole : whole.slice(0, at)).replaceAll(NUMBER, '?');
   return at === -1 && text.length <= TEXT_BYTES_MAX ? shown : `${shown}…`;
 }
-
-/** The first cause, which is the server's error; the errors around it repeat it. */
-export function rootCause(error: unknown): string {
-  let found = error;
-  while (found instanceof Error && found.cause !== undefined) found = found.cause;
-  return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');
-}

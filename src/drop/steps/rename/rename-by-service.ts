@@ -10,12 +10,16 @@
 import { systemClock } from '../../../clock.js';
 import { isServerError, isServiceError, tolerantly } from '../../../connections/errors.js';
 import { runWithTimeoutOn } from '../../../connections/pool/statement-timeout.js';
-import type { ServerFacts } from '../../../connections/server-facts.js';
-import type { Rows, ServicePool, SQLQuery, TaskConnection } from '../../../connections/sql.js';
+import type {
+  Rows,
+  ServerFacts,
+  ServicePool,
+  SQLQuery,
+  TaskConnection,
+} from '../../../connections/sql.js';
 import { col, ident, note, processlistOf, sql } from '../../../connections/sql.js';
-import { dropKey } from '../../../held/foreign-keys/add-keys.js';
+import { dropKey, readTable } from '../../../held/foreign-keys/add-keys.js';
 import { withOriginalNames } from '../../../held/foreign-keys/detach.js';
-import { readTable } from '../../../held/foreign-keys/read-table.js';
 import { isPlainCheck } from '../../../held/relocate/checks.js';
 import * as parts from '../../../ledger/detached/detached.js';
 import { foreignKeysOf } from '../../../ledger/intents/intent-text.js';

@@ -7,7 +7,7 @@
  */
 import { formatDuration } from '../../../duration.js';
 import { UndropError } from '../../../errors.js';
-import { HINT_EXPECTED, type Hint, oneHint } from '../../../policy/rules.js';
+import { HINT_EXPECTED, type Hint, isInsistence, oneHint } from '../../../policy/rules.js';
 import { isFullyKnown, modeFromSqlMode } from '../../../sql/lex/lex-mode.js';
 import { commentsOf } from '../../../sql/lex/lexer.js';
 import type { ServerVersion } from '../../../wire/connection/handshake-v10.js';
@@ -57,6 +57,11 @@ export function areForDestroying(hints: Iterable<string>): boolean {
   const all = [...hints];
   const hint = all.length === 0 ? null : oneHint(all);
   return hint !== null && 'hold' in hint && hint.destroys;
+}
+
+/** Whether the tables are dropped although they are in use. */
+export function insists(hints: Iterable<string>): boolean {
+  return [...hints].some(isInsistence);
 }
 
 /** The statement with this hint can't do it. */

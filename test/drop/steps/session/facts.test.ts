@@ -11,6 +11,7 @@ import { MalformedPacketError } from '../../../../src/wire/packet-reader.js';
 import { lexMode } from '../../../sql/describe-verdict.js';
 import { errResult, okResult, rowsResult } from '../../../support/results.js';
 
+const [MYSQL, MARIADB] = [lexMode('mysql-9.7'), lexMode('mariadb-11.8')];
 const SIX = ['a', 'b', 'c', 'd', 'e', 'f'];
 
 describe('the facts', () => {
@@ -30,21 +31,10 @@ describe('the facts', () => {
   test('are read', () => {
     const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host', '0'];
     expect(readFacts(rowsResult(SIX, row))).toEqual({
-      schema: 'shop',
-      sqlMode: 'ANSI_QUOTES',
-      tracksGtids: false,
-      waitsForLocks: true,
-      inTransaction: false,
-      charset: 'gbk',
-      resultsCharset: '',
-      serverIdentity: 'me',
-      user: 'a@b',
-      account: 'a@b@host',
-      checksForeignKeys: false,
-      logged: true,
-      gtidNext: null,
-      addsIfExists: false,
-      hint: null,
+      ...{ schema: 'shop', sqlMode: 'ANSI_QUOTES', tracksGtids: false, waitsForLocks: true },
+      ...{ inTransaction: false, charset: 'gbk', resultsCharset: '', serverIdentity: 'me' },
+      ...{ user: 'a@b', account: 'a@b@host', checksForeignKeys: false, logged: true },
+      ...{ gtidNext: null, addsIfExists: false, hint: null },
     });
   });
 
@@ -84,11 +74,7 @@ describe('the facts', () => {
 describe('the kind of a name', () => {
   test.each([
     ['a table', rowsResult(['Table', 'Create Table'], ['t', 'CREATE TABLE `t` (\n']), 'base'],
-    [
-      'a temporary one',
-      rowsResult(['Table', 'x'], ['t', 'CREATE TEMPORARY TABLE `t`']),
-      'temporary',
-    ],
+    ['temporary', rowsResult(['Table', 'x'], ['t', 'CREATE TEMPORARY TABLE `t`']), 'temporary'],
     ['a view', rowsResult(['View', 'Create View', 'c', 'd'], ['v', 'CREATE ALGORITHM=']), 'view'],
     [
       'a table with TEMPORARY in a comment',
@@ -145,9 +131,7 @@ describe('a text of 250 KiB is read in slices', () => {
     ['statements before a drop', `${filled('DO 1;')}DROP TABLE a`, 'statements'],
     ['changes of the mode', `${filled('SET NAMES gbk;SET NAMES utf8;')}DROP TABLE a`, 'statements'],
   ])('%s', (_kind, text, what) => {
-    const { slices, value } = readOut(
-      classifying(Buffer.from(text), lexMode('mysql-9.7'), OPTIONS),
-    );
+    const { slices, value } = readOut(classifying(Buffer.from(text), MYSQL, OPTIONS));
     expect(value).toMatchObject({ kind: 'unclear', tooMany: what });
     // Where more than is allowed was found, the rest isn't read.
     const isReadOut = !text.includes('DROP TABLE a;DROP') && !text.includes('a;DROP TABLE a,');
@@ -156,9 +140,7 @@ describe('a text of 250 KiB is read in slices', () => {
 
   test('of which nothing is ours', () => {
     const text = `${filled('DO 1;')}SELECT 'drop table'`;
-    const { slices, value } = readOut(
-      classifying(Buffer.from(text), lexMode('mariadb-11.8'), OPTIONS),
-    );
+    const { slices, value } = readOut(classifying(Buffer.from(text), MARIADB, OPTIONS));
     expect(value).toEqual({ kind: 'not-ours' });
     expect(slices).toBeGreaterThanOrEqual(15);
   });
