@@ -3,7 +3,7 @@
  * run twice: it only adds privileges, and keeps the password of an existing account.
  */
 
-import { causeText, isServerError } from '../connections/errors.js';
+import { causeText, isServerError, refusalFor } from '../connections/errors.js';
 import { col, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import * as ER from '../wire/server-errors.js';
@@ -87,10 +87,9 @@ async function exists(admin: ServicePool, { user, host }: Account): Promise<bool
     );
     return col.number(rows[0] ?? {}, 'n') > 0;
   } catch (error) {
-    if (!isServerError(error, ...ER.ACCESS_DENIED)) throw error;
     const instead =
       '`undrop init --apply` checks there whether the account exists: GRANT SELECT ON mysql.user to the account of the administrator, or run the statements that `undrop init` prints.';
-    const params = { account: 'the administrator', cause: error.message, instead };
-    throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
+    const params = { account: 'the administrator', cause: (error as Error).message, instead };
+    throw refusalFor(error, [[ER.ACCESS_DENIED, 'UNDROP_MISSING_RIGHT', params]]) ?? error;
   }
 }

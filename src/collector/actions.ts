@@ -181,13 +181,9 @@ async function moveTable(
 ): Promise<Collectable | null> {
   const name = names.formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);
-  const renamed = context.connection.run(
-    [
-      UNLESS_PAUSED,
-      sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
-    ],
-    { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
-  );
+  const rename = sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`;
+  const inLog = context.connection.logging(table.logged);
+  const renamed = inLog.run([UNLESS_PAUSED, rename], { deadlineMs: RENAME_DEADLINE_MS });
   if ((await unlessRefused(renamed, null, ...ER.ABSENT_TO_RENAME)) === null) return null;
   const row = await ledger.followChange(context, table, { state: to, holdName: name });
   const moved = { ...table, state: to, due, name };
@@ -224,14 +220,10 @@ async function removeTable(context: ActionContext, table: Collectable, facts: Ta
   assertRemovable(table, facts);
   if (facts.isLost !== true) await files.keep(table);
   context.figures.sent.dropsSent++;
-  await connection.run(
-    [
-      UNLESS_PAUSED,
-      sql`SET SESSION foreign_key_checks = 1`,
-      sql`DROP ${note('remove', table.id)} TABLE IF EXISTS ${ident(table.schema, table.name)}`,
-    ],
-    { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
-  );
+  const name = ident(table.schema, table.name);
+  const drop = sql`DROP ${note('remove', table.id)} TABLE IF EXISTS ${name}`;
+  const texts = [UNLESS_PAUSED, sql`SET SESSION foreign_key_checks = 1`, drop];
+  await connection.logging(table.logged).run(texts, { deadlineMs: DROP_DEADLINE_MS });
   const change = { state: 'removed', holdName: table.name } as const;
   const row = await ledger.followChange(context, table, change);
   if (ledger.isOwnTable(table, row)) {

@@ -59,30 +59,28 @@ async function pruneLedger(connection: ServiceConnection, keepMs: number): Promi
   for (const logged of [true, false]) {
     const old = sql`${LEDGER} WHERE row_logged = ${logged} AND ${ENDED} AND ended_at < ${since}
       AND (kind <> 'schema' OR group_id NOT IN (${OPEN_GROUPS}))`;
-    await prune(connection, old, { order: sql`id`, logged });
+    const inLog = connection.logging(logged);
+    await prune(inLog, old, sql`id`);
     // History stays as long as the ledger has a row of its table.
     const history = sql`${HISTORY} WHERE row_logged = ${logged} AND at < ${since}
       AND NOT EXISTS (SELECT 1 FROM ${LEDGER} WHERE ${LEDGER}.id = ${HISTORY}.id)`;
-    const pruned = prune(connection, history, { order: sql`seq`, logged });
-    await unlessRefused(pruned, undefined, ...ER.ABSENT_TABLE);
+    await unlessRefused(prune(inLog, history, sql`seq`), undefined, ...ER.ABSENT_TABLE);
   }
 }
 
 /**
- * Reads first, because also a DELETE that finds nothing may be written to the binary log. `logged`:
- * whether the rows are in it.
+ * Reads first, because also a DELETE that finds nothing may be written to the binary log.
  */
 async function prune(
   connection: ServiceConnection,
   rows: SQLQuery,
-  { order, logged }: { readonly order: SQLQuery; readonly logged: boolean },
+  order: SQLQuery,
 ): Promise<void> {
   const [found] = await connection.run(sql`SELECT ${note('prune')} 1 AS one FROM ${rows} LIMIT 1`);
   if (found?.length === 0) return;
   const pruned = connection.run(
     sql`DELETE ${note('prune')} FROM ${rows} ORDER BY ${order} LIMIT ${ROWS_MAX}`,
-    { logged },
   );
   // The account had the privilege when an unlogged row was written, but may have lost it.
-  await (logged ? pruned : unlessRefused(pruned, [], ER.SPECIFIC_ACCESS_DENIED_ERROR));
+  await unlessRefused(pruned, [], ER.SPECIFIC_ACCESS_DENIED_ERROR);
 }

@@ -75,6 +75,28 @@ export function isKilled(error: unknown): boolean {
   return isServerError(error, ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT);
 }
 
+/** Errors of the server (null: any), with such a text; and the refusal for them, by code. */
+export type Refusal = readonly [
+  errnos: number | readonly number[] | null,
+  code: ErrorCode,
+  params: Record<string, string | number>,
+  text?: RegExp,
+];
+
+/**
+ * The refusal for an error of the server by the first of `rules` that fits, with the server's text
+ * as its `cause`; null: none fits.
+ */
+export function refusalFor(error: unknown, rules: readonly Refusal[]): UndropError | null {
+  if (!isServerError(error)) return null;
+  const { errno, sqlMessage: cause } = error;
+  for (const [errnos, code, params, text = /^/] of rules) {
+    const fits = [errnos ?? errno].flat().includes(errno) && text.test(cause);
+    if (fits) return new UndropError(code, { cause, ...params }, error);
+  }
+  return null;
+}
+
 /**
  * Whether `error` is the server's or undrop's, as service connections reject with. Anything else is
  * a defect.

@@ -155,8 +155,6 @@ export type Rows = readonly Row[] & { readonly affectedRows: number };
 export interface RunOptions {
   /** Milliseconds until the connection is given up and destroyed; default 10,000. */
   readonly deadlineMs?: number;
-  /** False runs the text with sql_log_bin off; 1227 if the account may not. Default true. */
-  readonly logged?: boolean;
   /**
    * False: don't run the text again on a new connection if the server denies a privilege, because
    * it may not run twice; true: run it on a new connection. Default: as `withNewPrivileges`.
@@ -178,6 +176,11 @@ export interface ServiceConnection {
    * costs the connection, so an open transaction never reaches the next user.
    */
   run(text: SQLQuery | readonly SQLQuery[], options?: RunOptions): Promise<readonly Rows[]>;
+  /**
+   * The same server for texts with sql_log_bin on or, if `logged` is false, off: then a text that
+   * writes rejects with 1227 if the account may not turn it off. It is on by default.
+   */
+  logging(logged: boolean): ServiceConnection;
 }
 
 /** A connection for as long as a task lasts. */
@@ -186,6 +189,7 @@ export interface TaskConnection extends ServiceConnection {
   readonly threadId: number;
   /** The connection is destroyed after the task. */
   discard(): void;
+  logging(logged: boolean): TaskConnection;
 }
 
 export interface TaskOptions {
@@ -196,6 +200,9 @@ export interface TaskOptions {
 }
 
 export interface ServicePool extends ServiceConnection {
+  /** Whether its texts are written to the binary log. */
+  readonly isLogged: boolean;
+  logging(logged: boolean): ServicePool;
   /**
    * Gives `fn` a connection of its own: GET_LOCK and session variables survive server errors in it,
    * but not a deadline. If `fn` throws, the connection is destroyed.

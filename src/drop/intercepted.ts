@@ -145,7 +145,8 @@ export async function dropAndHold(
   const { service, session, server, userSession } = options;
   const { pool } = service;
   let { run = dropTable } = how;
-  if (empties) run = (world, request) => truncate(world, copyPort(pool), request);
+  const copies = (logged: boolean) => copyPort(pool.logging(logged));
+  if (empties) run = (world, request) => truncate(world, copies, request);
   const isPlain = run === dropTable;
   const request = { ...drop, server, session };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;

@@ -48,7 +48,7 @@ export async function setPause(
       : sql`UTC_TIMESTAMP() + INTERVAL ${Math.max(Math.ceil(forMs / 1000), 1)} SECOND`;
   const write = sql`REPLACE ${note('pause')} INTO ${CONTROL} (name, until_at, set_by, since)
     VALUES ('pause', ${until}, ${by.slice(0, BY_CHARACTERS_MAX)}, UTC_TIMESTAMP())`;
-  await writeOrCreate(connection, { write, creation: CONTROL_CREATION });
+  await writeOrCreate(connection, write, CONTROL_CREATION);
   const [rows = []] = await connection.run(sql`SELECT ${note('pause')} until_at, set_by, since
     FROM ${CONTROL} WHERE name = 'pause'`);
   return asPause(rows[0] ?? {});
@@ -74,7 +74,7 @@ export async function wakeCollectors(connection: ServiceConnection): Promise<voi
   const write = sql`INSERT ${note('wake')} INTO ${CONTROL} (name, set_by, since, wakes)
     VALUES ('wake', '', UTC_TIMESTAMP(), 1)
     ON DUPLICATE KEY UPDATE wakes = wakes + 1, since = VALUES(since)`;
-  await unlessRefused(writeOrCreate(connection, { write, creation: CONTROL_CREATION }), null);
+  await unlessRefused(writeOrCreate(connection, write, CONTROL_CREATION), null);
 }
 
 /** Both, by one statement; nothing if there is no such table. */

@@ -55,7 +55,7 @@ export async function recordHistory(
       const rows = events.filter((event) => isLogged(event) === logged);
       for (const part of inBatches(rows, ROWS_OF_PART)) {
         const write = insertion(part, logged);
-        await writeOrCreate(connection, { write, creation: HISTORY_CREATION, logged });
+        await writeOrCreate(connection.logging(logged), write, HISTORY_CREATION);
       }
     }
   } catch (error) {

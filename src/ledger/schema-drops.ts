@@ -90,10 +90,10 @@ export async function recordSchemaDrop(
           UTC_TIMESTAMP(), ${JSON.stringify(details)}, ${schemaScript(schema, details)},
           ${sqlLogBin}, ${rowLogged})`,
     ];
-    const how = { deadlineMs: DEADLINE_MS, logged: rowLogged };
-    await pool.run(texts, how).catch(async (error: unknown) => {
+    const run = () => pool.logging(rowLogged).run(texts, { deadlineMs: DEADLINE_MS });
+    await run().catch(async (error: unknown) => {
       await beforeNextTry(pool, error);
-      await pool.run(texts, how);
+      await run();
     });
     return { id, groupId, rowLogged };
   } catch (error) {
@@ -109,10 +109,9 @@ export async function markEmptied(
   pool: ServicePool,
   { id, rowLogged }: SchemaDropKey,
 ): Promise<boolean> {
-  await pool.run(
+  await pool.logging(rowLogged).run(
     sql`UPDATE ${note('emptied', id)} ${LEDGER} SET state = 'emptied', state_since = UTC_TIMESTAMP()
         WHERE id = ${id} AND state = 'emptying'`,
-    { logged: rowLogged },
   );
   const [rows = []] = await pool.run(
     sql`SELECT ${note('emptied', id)} 1 AS one FROM ${LEDGER}
@@ -134,19 +133,18 @@ export async function leaveSchemaDrop(
 ): Promise<void> {
   const emptied = hasFailed ? sql`'emptying'` : sql`state`;
   const back = hasFailed ? sql`schema_name` : sql`restored_as`;
-  await pool.run(
+  await pool.logging(rowLogged).run(
     sql`UPDATE ${note('leave', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
           restored_as = IF(state = 'emptied', ${back}, restored_as),
           state = IF(state = 'emptied', ${emptied}, state)
         WHERE group_id = ${groupId} AND (state <> 'intent' OR thread_id = ${threadId})
           AND state IN ('intent', 'emptying', 'emptied')`,
-    { logged: rowLogged },
   );
 }
 
 /** The schema is gone, and the outcome of each of its tables is written. May run twice. */
 export async function endSchemaDrop(pool: ServicePool, key: SchemaDropKey): Promise<void> {
-  await pool.run(ending(key), { logged: key.rowLogged });
+  await pool.logging(key.rowLogged).run(ending(key));
 }
 
 function ending({ id }: SchemaDropKey): SQLQuery {
@@ -185,7 +183,7 @@ export async function settleSchemaDrop(
       WHERE id IN (${valueList(ids)}) AND state = 'intent'`,
   );
   const texts = [sql`START TRANSACTION`, ...settled, ending(key), sql`COMMIT`];
-  await pool.run(texts, { deadlineMs: SETTLE_DEADLINE_MS, logged: key.rowLogged });
+  await pool.logging(key.rowLogged).run(texts, { deadlineMs: SETTLE_DEADLINE_MS });
 }
 
 /**
@@ -200,13 +198,12 @@ export async function endSchemaFailure(
 ): Promise<void> {
   const isOpen = sql`id = ${key.id} AND state IN ('emptying', 'emptied')`;
   const { todo, text } = entry.PARTLY;
-  await pool.run(
+  await pool.logging(key.rowLogged).run(
     isAllBack
       ? sql`DELETE ${note('forget', key.id)} FROM ${LEDGER}
             WHERE ${isOpen} AND restored_as IS NULL`
       : sql`UPDATE ${note('forget', key.id)} ${LEDGER}
             SET restored_as = schema_name, todo = ${todo}, failure = ${text} WHERE ${isOpen}`,
-    { logged: key.rowLogged },
   );
   await endSchemaDrop(pool, key);
 }

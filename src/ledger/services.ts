@@ -43,7 +43,7 @@ export async function recordService(pool: ServicePool, service: Service): Promis
 export async function forgetService(pool: ServicePool, id: string): Promise<void> {
   for (const logged of (await mayUnlog(pool)) ? [false, true] : [true]) {
     const own = sql`id = ${id} AND row_logged = ${logged ? 1 : 0}`;
-    await pool.run(sql`DELETE ${note('service')} FROM ${PROXIES} WHERE ${own}`, { logged });
+    await pool.logging(logged).run(sql`DELETE ${note('service')} FROM ${PROXIES} WHERE ${own}`);
   }
 }
 
@@ -67,7 +67,7 @@ const IS_OLD = sql`seen_at < UTC_TIMESTAMP() - INTERVAL 1 DAY`;
 
 async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery): Promise<void> {
   const logged = !(await mayUnlog(pool));
-  await pool.run(change(logged ? 1 : 0), { logged });
+  await pool.logging(logged).run(change(logged ? 1 : 0));
 }
 
 /** The services of the last day, oldest first; none if the table is absent or may not be read. */

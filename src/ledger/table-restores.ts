@@ -75,7 +75,7 @@ async function changeEach(
     const ids = valueList(some.map(({ row }) => row.id));
     const names = valueList(some.map(({ to }) => writtenName(to).slice(0, 255)));
     const update = sql`UPDATE ${note('restore')} ${LEDGER} ${change(ids, names)}`;
-    await unlessDeadlocked(() => pool.run([host, update], { logged }));
+    await unlessDeadlocked(() => pool.logging(logged).run([host, update]));
   }
 }
 
@@ -129,14 +129,11 @@ export async function changeRestore(
   what: { readonly sets: SQLQuery; readonly owner: number; readonly where?: SQLQuery },
 ): Promise<boolean> {
   const { sets, owner, where = sql`` } = what;
-  const [, changed] = await pool.run(
-    [
-      sql`SET ${hostOfSession(await shapeOf(pool), owner)}`,
-      sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets}, ${ofOwner(owner)}
-          WHERE id = ${id} AND state = ${state}${where}`,
-    ],
-    { logged: rowLogged },
-  );
+  const [, changed] = await pool.logging(rowLogged).run([
+    sql`SET ${hostOfSession(await shapeOf(pool), owner)}`,
+    sql`UPDATE ${note('restore', id)} ${LEDGER} SET ${sets}, ${ofOwner(owner)}
+        WHERE id = ${id} AND state = ${state}${where}`,
+  ]);
   return (changed?.affectedRows ?? 0) > 0;
 }
 

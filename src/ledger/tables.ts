@@ -351,30 +351,22 @@ async function add(connection: ServiceConnection, table: SQLQuery, what: SQLQuer
 
 /** Creates a schema of undrop; a local one is not in the binary log. May run twice. */
 export async function createSchema(connection: ServiceConnection, schema: string): Promise<void> {
-  await connection.run(
+  await connection.logging(!isLocalSchema(schema)).run(
     sql`CREATE DATABASE IF NOT EXISTS ${ident(schema)}
         DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
-    { logged: !isLocalSchema(schema) },
   );
 }
 
-interface WriteBeside {
-  readonly write: SQLQuery;
-  /** CREATE TABLE IF NOT EXISTS. Replicas get the table, because rows that they get may follow. */
-  readonly creation: SQLQuery;
-  /** Default: true. */
-  readonly logged?: boolean;
-}
-
 /**
- * Writes to a table beside the ledger, which is created if it is absent; resolves to the number of
- * changed rows.
+ * Writes to a table beside the ledger, which `creation` (CREATE TABLE IF NOT EXISTS) makes if it is
+ * absent; resolves to the number of changed rows.
  */
 export async function writeOrCreate(
   connection: ServiceConnection,
-  { write, creation, logged = true }: WriteBeside,
+  write: SQLQuery,
+  creation: SQLQuery,
 ): Promise<number> {
-  const run = async () => (await connection.run(write, { logged }))[0]?.affectedRows ?? 0;
+  const run = async () => (await connection.run(write))[0]?.affectedRows ?? 0;
   try {
     return await run();
   } catch (error) {
@@ -384,12 +376,13 @@ export async function writeOrCreate(
   }
 }
 
+/** Replicas get the table, because rows that they get may follow. */
 export async function createBeside(
   connection: ServiceConnection,
   creation: SQLQuery,
 ): Promise<void> {
   await createSchema(connection, RECYCLE_SCHEMA);
-  await connection.run(creation);
+  await connection.logging(true).run(creation);
 }
 
 /**
@@ -425,10 +418,10 @@ const known = new WeakSet<ServicePool>();
 /** Queried until it is true, because the account may get the privilege while the proxy runs. */
 export async function mayUnlog(pool: ServicePool): Promise<boolean> {
   if (known.has(pool)) return true;
-  const tried = pool.run(sql`DO ${note('look')} 0`, { logged: false }).then(() => true);
-  const may = await unlessRefused(tried, false, ER.SPECIFIC_ACCESS_DENIED_ERROR);
-  if (may) known.add(pool);
-  return may;
+  const tried = pool.logging(false).run(sql`DO ${note('look')} 0`);
+  const may = await unlessRefused(tried, null, ER.SPECIFIC_ACCESS_DENIED_ERROR);
+  if (may !== null) known.add(pool);
+  return may !== null;
 }
 
 // ── a ledger that is kept ────────────────────────────────────────────────────────────────────────
@@ -445,10 +438,7 @@ const RETIRED = ident(RECYCLE_SCHEMA, RETIRED_TABLE);
 const NO_VERSION = 1_000_000;
 
 export async function closeLedger(pool: ServicePool): Promise<void> {
-  await writeOrCreate(pool, {
-    write: insertVersion('retired', NO_VERSION),
-    creation: CONTROL_CREATION,
-  });
+  await writeOrCreate(pool, insertVersion('retired', NO_VERSION), CONTROL_CREATION);
   for (const close of [
     sql`INSERT ${note('retire')} IGNORE INTO ${VERSION_BEFORE} (version, made_at)
       VALUES (${NO_VERSION}, UTC_TIMESTAMP())`,

@@ -83,14 +83,15 @@ const shapes = new WeakMap<ServicePool, ServerFacts>();
 
 /** The facts of the server that don't change while it runs; they may be an hour old. */
 export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
-  const shape = shapes.get(pool) ?? (await readServerFacts(pool));
-  shapes.set(pool, shape);
+  const key = pool.logging(true);
+  const shape = shapes.get(key) ?? (await readServerFacts(pool));
+  shapes.set(key, shape);
   return shape;
 }
 
 /** They were wrong, or may have been. */
 export function forgetShape(pool: ServicePool): void {
-  shapes.delete(pool);
+  shapes.delete(pool.logging(true));
 }
 
 interface DropOutcome {
@@ -152,7 +153,7 @@ async function recordOutcomes(
     });
     const isOne = updates.length > 1 && !isLong;
     const texts = isOne ? [[sql`START TRANSACTION`, ...updates, sql`COMMIT`]] : updates;
-    for (const text of texts) await pool.run(text, { logged });
+    for (const text of texts) await pool.logging(logged).run(text);
   }
 }
 
@@ -236,20 +237,18 @@ function withoutKept(detached: parts.Detached, definition: string | null): parts
 export async function forgetIntents(
   pool: ServicePool,
   ids: readonly string[],
-  options: { readonly sqlLogBin?: boolean; readonly ownedBy?: number } = {},
+  ownedBy: number | null = null,
 ): Promise<number> {
-  const { sqlLogBin = true, ownedBy } = options;
   if (ids.length === 0) return 0;
-  const isOwned = ownedBy === undefined ? sql`` : sql` AND thread_id = ${ownedBy}`;
+  const isOwned = ownedBy === null ? sql`` : sql` AND thread_id = ${ownedBy}`;
   const isMeant = sql`id IN (${valueList(ids)})${isOwned}`;
   let forgotten = 0;
-  for (const rowLogged of sqlLogBin || !(await mayUnlog(pool)) ? [true] : [false, true]) {
+  for (const rowLogged of pool.isLogged || !(await mayUnlog(pool)) ? [true] : [false, true]) {
     // A statement that finds nothing may be written to the binary log, too.
     if (forgotten === ids.length) break;
-    const [rows] = await pool.run(
+    const [rows] = await pool.logging(rowLogged).run(
       sql`DELETE ${note('forget')} FROM ${LEDGER}
           WHERE state = 'intent' AND row_logged = ${rowLogged} AND ${isMeant}`,
-      { logged: rowLogged },
     );
     forgotten += rows?.affectedRows ?? 0;
   }
@@ -288,9 +287,9 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
     ...(ENDED.includes(state) ? [sql`ended_at = COALESCE(ended_at, UTC_TIMESTAMP())`] : []),
   ];
   const from = onlyFrom === undefined ? sql`` : sql` AND state = ${onlyFrom}`;
-  await pool.run(
-    sql`UPDATE ${note('state', id)} ${LEDGER} SET ${sql.join(sets, ', ')} WHERE id = ${id}${from}`,
-    { logged: change.rowLogged },
+  await pool.logging(change.rowLogged).run(
+    sql`UPDATE ${note('state', id)} ${LEDGER} SET ${sql.join(sets, ', ')}
+        WHERE id = ${id}${from}`,
   );
 }
 

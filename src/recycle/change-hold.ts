@@ -7,7 +7,7 @@
  * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended.
  */
 
-import { isKilled, isServerError } from '../connections/errors.js';
+import { isKilled } from '../connections/errors.js';
 import { findHoldTables } from '../connections/hold-tables.js';
 import { runWithTimeout } from '../connections/pool/statement-timeout.js';
 import { ident, note, readNow, type ServicePool, sql } from '../connections/sql.js';
@@ -82,10 +82,13 @@ export async function changeHold(
   const from = ident(holdSchema, holdName);
   const rename = sql`RENAME ${note('hold', id)} TABLE ${from} TO ${ident(holdSchema, newName)}`;
   try {
-    await runWithTimeout(pool, rename, { logged: table.logged });
+    await runWithTimeout(pool.logging(table.logged), rename);
   } catch (error) {
     // A KILL that hits the RENAME at its end returns 1317 although it is done.
-    if (!isKilled(error) || !(await isNamed(pool, changed))) throw explain(table, error);
+    if (!isKilled(error) || !(await isNamed(pool, changed))) {
+      const held = `${holdSchema}.${holdName}`;
+      throw explainRename(error, { id, schema: holdSchema, busy: held, held }) ?? error;
+    }
   }
   const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
   await untold(() => wakeCollectors(pool));
@@ -107,13 +110,6 @@ async function record(
 async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> {
   const found = await findHoldTables(pool, [table.holdSchema], table.id);
   return found.some(({ name }) => isSameName(name, table.holdName));
-}
-
-/** An error that an operator can act on if the server refuses; else `error` itself. */
-function explain({ id, holdSchema, holdName }: ListedTable, error: unknown): unknown {
-  const held = `${holdSchema}.${holdName}`;
-  const what = { id, schema: holdSchema, busy: held, held };
-  return (isServerError(error) ? explainRename(error, what) : null) ?? error;
 }
 
 // ── the new due time ─────────────────────────────────────────────────────────────────────────────

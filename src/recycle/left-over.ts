@@ -35,8 +35,7 @@ export async function takeLeftOver(pool: ServicePool, row: LedgerRow): Promise<b
   const { value } = await tolerantly(async () => {
     const detached = await findLeftOver(pool, row);
     if (!hasDetached(detached)) return [];
-    const { id, rowLogged } = row;
-    return [await recordDetached(pool, { id, detached, definition: null, rowLogged })];
+    return [await recordDetached(pool, { id: row.id, detached, definition: null })];
   });
   return value.includes(true);
 }

@@ -71,7 +71,7 @@ const NO_ROW = 'the ledger has no row for it';
 /** Reattaches the detached parts to a restored table; may run twice. */
 export async function makeWhole(
   pool: ServicePool,
-  how: Pick<ReattachOptions, 'id' | 'logged' | 'wholeSchema' | 'anyParent'>,
+  how: Pick<ReattachOptions, 'id' | 'wholeSchema' | 'anyParent'>,
   restoredAs: QualifiedTable,
 ): Promise<ReattachReport> {
   const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: how.id }));
@@ -84,10 +84,11 @@ export async function makeWhole(
   const { schema, table, detached } = row;
   const origin = { schema, table };
   const options: ReattachOptions = { ...how, origin, restoredAs, detached, dropped: row };
-  const checks = await reattachChecks(pool, options);
-  const keys = await tolerantly(() => reattach(pool, options));
+  const inLog = pool.logging(row.sqlLogBin);
+  const checks = await reattachChecks(inLog, options);
+  const keys = await tolerantly(() => reattach(inLog, options));
   // After the keys, because the effect of a trigger on rows can't be checked before they are there.
-  const triggers = await tolerantly(() => reattachTriggers(pool, options));
+  const triggers = await tolerantly(() => reattachTriggers(inLog, options));
   const all = [...checks, ...keys.value, ...triggers.value];
   const isUndone = keys.problem !== null || triggers.problem !== null;
   const isToCome = isUndone || all.some(({ problem }) => mayPass(problem));
@@ -167,7 +168,7 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
   if (row === undefined || at === null) return true;
   // A table of an intent is put back, and so are those that were dropped with it.
   const how = { ...(await ofItsSchema(pool, row, at)), anyParent: row.state === 'intent' };
-  await makeWhole(pool, { id, logged: row.sqlLogBin, ...how }, at);
+  await makeWhole(pool, { id, ...how }, at);
   const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
   return now?.failure?.todo !== 'restoring';
 }
@@ -222,16 +223,16 @@ async function addKeysOf(
   row: LedgerRow,
   owner: number,
 ): Promise<readonly ReattachedKey[]> {
-  const { id, schema, table, detached, sqlLogBin: logged, failure } = row;
+  const { id, schema, table, detached, sqlLogBin, failure } = row;
   const restoredAs = await findRestoring(pool, row);
   if (restoredAs === null) return [];
-  const how = { id, logged, ...(await ofItsSchema(pool, row, restoredAs)) };
+  const how = { id, ...(await ofItsSchema(pool, row, restoredAs)) };
   const options = { ...how, origin: { schema, table }, restoredAs, detached, dropped: row };
   const places = await placeKeys(pool, options);
   const isReady = ({ isThere, isAwaiting }: (typeof places)[number]) => !isThere && !isAwaiting;
   const ready = new Set(places.filter(isReady).map(({ key }) => key.name));
   if (ready.size === 0 || !(await takeOverRestore(pool, row, owner))) return [];
-  const keys = await reattachOwnKeys(pool, options);
+  const keys = await reattachOwnKeys(pool.logging(sqlLogBin), options);
   const isLeft = keys.some(({ isAwaiting, problem }) => isAwaiting || mayPass(problem));
   const text = problemsOf(id, { ...NOTHING_REATTACHED, foreignKeys: keys }).join('; ');
   const now = text === '' ? null : { todo: isLeft ? ('keys' as const) : null, text };

@@ -81,17 +81,17 @@ export class Placing {
       const some = plans.filter(({ table }) => table.logged === logged && !table.unseen);
       for (const batch of inBatches(some, BATCH)) {
         if (batch.length < 2) continue;
-        const isDone = await this.#tryTogether(batch, logged);
+        const isDone = await this.#tryTogether(this.#pool.logging(logged), batch);
         for (const plan of batch) this.#together.set(plan, isDone);
       }
     }
   }
 
-  async #tryTogether(plans: readonly planning.HeldPlan[], logged: boolean): Promise<boolean> {
+  async #tryTogether(inLog: ServicePool, plans: readonly planning.HeldPlan[]): Promise<boolean> {
     const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
     await ledger.untold(() => ledger.markRestoring(this.#pool, targets, this.#owner));
-    const all = plans.map(({ table, to }) => ({ ...table, to, logged }));
-    const { problem } = await tolerantly(() => renameAllBack(this.#pool, all));
+    const all = plans.map(({ table, to }) => ({ ...table, to }));
+    const { problem } = await tolerantly(() => renameAllBack(inLog, all));
     if (problem !== null) return false;
     await ledger.untold(() => ledger.recordRestored(this.#pool, targets));
     return true;
@@ -158,7 +158,7 @@ export class Placing {
     const what = { id, holdSchema, to };
     for (let tries = 1; ; tries++) {
       try {
-        await renameBack(this.#pool, { ...what, holdName, logged });
+        await renameBack(this.#pool.logging(logged), { ...what, holdName });
         break;
       } catch (error) {
         const code = error instanceof UndropError ? error.code : null;

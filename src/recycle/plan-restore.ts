@@ -7,7 +7,7 @@
  * that is undrop's own.
  */
 
-import { isServerError, isUnanswered, type ServerError } from '../connections/errors.js';
+import { isServerError, isUnanswered, type Refusal } from '../connections/errors.js';
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { isUserSchema, parseHoldName, type QualifiedTable, writtenName } from '../names/names.js';
@@ -106,31 +106,27 @@ export function isFateUnknown(error: unknown): boolean {
 }
 
 /** Beside the privileges on tables: to log in, to create a routine, to grant. */
-export const DENIED = [
+const DENIED = [
   ...ER.SERVICE_DENIED,
   ER.ACCESS_DENIED_ERROR,
   ER.PROCACCESS_DENIED_ERROR,
   ER.CANT_CREATE_USER_WITH_GRANT,
 ];
 
-const SEE_DOCTOR =
-  '`undrop doctor` lists what is missing, and `undrop init` prints the grants; or restore with ' +
-  'another account (UNDROP_USER).';
+const SEE_DOCTOR = {
+  account: 'the service account',
+  instead:
+    '`undrop doctor` lists what is missing, and `undrop init` prints the grants; or restore with another account (UNDROP_USER).',
+};
+
+/** The service account lacks a privilege. */
+export function ifDenied(params: Record<string, string> = SEE_DOCTOR): Refusal {
+  return [DENIED, 'UNDROP_MISSING_RIGHT', params];
+}
 
 /** The refusal for a table that only the ledger has. */
 export function notSeen(table: ListedTable): UndropError {
   const { holdSchema, holdName } = table;
   const cause = `it cannot see ${holdSchema}.${holdName}, as which ${finder.nameOrId(table)} is held`;
-  return missingRight(cause);
-}
-
-/** These errors have other causes, too, which their texts show. */
-export function isReadOnly(error: unknown): error is ServerError {
-  return isServerError(error, ...ER.READ_ONLY_SERVER) && /read[-_ ]only/i.test(error.sqlMessage);
-}
-
-/** For an error of the server about a privilege that the service account lacks. */
-export function missingRight(cause: string, error?: unknown): UndropError {
-  const params = { account: 'the service account', cause, instead: SEE_DOCTOR };
-  return new UndropError('UNDROP_MISSING_RIGHT', params, error);
+  return new UndropError('UNDROP_MISSING_RIGHT', { ...SEE_DOCTOR, cause });
 }

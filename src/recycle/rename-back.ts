@@ -7,7 +7,7 @@
  * breaks, the result is unknown.
  */
 
-import { isKilled, isServerError, type ServerError } from '../connections/errors.js';
+import { isKilled, isServerError, refusalFor } from '../connections/errors.js';
 import { findRecycled, isHeldAnywhere } from '../connections/hold-tables.js';
 import { runWithTimeout } from '../connections/pool/statement-timeout.js';
 import { col, ident, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
@@ -18,15 +18,13 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findDropsSince } from '../ledger/read.js';
 import * as names from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
-import { DENIED, isReadOnly, missingRight } from './plan-restore.js';
+import { ifDenied } from './plan-restore.js';
 
 interface RenamedBack {
   readonly id: string;
   readonly holdSchema: string;
   readonly holdName: string;
   readonly to: names.QualifiedTable;
-  /** sql_log_bin of the drop. */
-  readonly logged: boolean;
 }
 
 /**
@@ -36,9 +34,11 @@ interface RenamedBack {
  * UNDROP_SERVICE_FAILED.
  */
 export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
-  const { id, holdName } = what;
+  const { id, holdSchema, holdName } = what;
   const held = names.parseHoldName(holdName);
-  if (held?.id !== id) throw notHeld(what);
+  if (held?.id !== id) {
+    throw new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` });
+  }
   if (held.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
   }
@@ -53,7 +53,7 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
   }
 }
 
-/** By one RENAME of all of them, whose `logged` is the same; the server's own errors. */
+/** By one RENAME of all of them; the server's own errors. */
 export function renameAllBack(pool: ServicePool, all: readonly RenamedBack[]) {
   const [first] = all;
   const pairs = all.map(
@@ -61,7 +61,7 @@ export function renameAllBack(pool: ServicePool, all: readonly RenamedBack[]) {
       sql`${ident(holdSchema, holdName)} TO ${ident(to.schema, to.table)}`,
   );
   const rename = sql`RENAME ${note('put-back', first?.id)} TABLE ${sql.join(pairs, ', ')}`;
-  return runWithTimeout(pool, rename, { logged: first?.logged === true });
+  return runWithTimeout(pool, rename);
 }
 
 /**
@@ -104,30 +104,25 @@ async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Pr
   const { id, to } = what;
   const { schema } = to;
   const table = names.writtenName(to);
-  const cause = error.sqlMessage;
-  const busy = `${what.holdSchema}.${what.holdName}`;
-  const refusal = explainRename(error, { id, schema, busy });
+  const held = `${what.holdSchema}.${what.holdName}`;
+  const refusal =
+    explainRename(error, { id, schema, busy: held }) ??
+    refusalFor(error, [
+      [ER.TRG_IN_WRONG_SCHEMA, 'UNDROP_TRIGGERS_STAY', { id, held }],
+      [ER.TABLE_EXISTS_ERROR, 'UNDROP_NAME_TAKEN', { id, table }],
+      [ER.DUP_KEY, 'UNDROP_STATISTICS_LEFT', { id, table }, STATISTICS],
+    ]);
   if (refusal !== null) return refusal;
-  if (isServerError(error, ER.TRG_IN_WRONG_SCHEMA)) {
-    return new UndropError('UNDROP_TRIGGERS_STAY', { id, held: busy }, error);
-  }
-  if (isServerError(error, ER.TABLE_EXISTS_ERROR)) {
-    return new UndropError('UNDROP_NAME_TAKEN', { id, table }, error);
-  }
-  if (isServerError(error, ER.DUP_KEY) && STATISTICS.test(cause)) {
-    return new UndropError('UNDROP_STATISTICS_LEFT', { id, table }, error);
-  }
   // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
   if (!(await schemaExists(pool, schema))) {
     return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema }, error);
   }
-  if (isServerError(error, ...ER.ABSENT_TO_RENAME)) return notHeld(what, error);
-  if (isServerError(error, ...ER.BAD_NAME)) {
-    return new UndropError('UNDROP_BAD_TARGET', { target: table }, error);
-  }
-  if (isServerError(error, ...DENIED)) return missingRight(cause, error);
-  const step = `restore held table ${id}`;
-  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+  return refusalFor(error, [
+    [ER.ABSENT_TO_RENAME, 'UNDROP_NOT_HELD', { id, table: held }],
+    [ER.BAD_NAME, 'UNDROP_BAD_TARGET', { target: table }],
+    ifDenied(),
+    [null, 'UNDROP_SERVICE_FAILED', { step: `restore held table ${id}`, server: 'the server' }],
+  ]);
 }
 
 interface RenamedHeld {
@@ -141,17 +136,16 @@ interface RenamedHeld {
 
 /** The usual errors of a RENAME of held table `id` into `schema`. Null: another error. */
 export function explainRename(
-  error: ServerError,
-  { id, schema, busy, held }: RenamedHeld,
+  error: unknown,
+  { id, schema, busy, held = '' }: RenamedHeld,
 ): UndropError | null {
-  const cause = error.sqlMessage;
-  if (isKilled(error)) return new UndropError('UNDROP_BUSY', { table: busy, cause }, error);
-  if (isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME)) {
-    return new UndropError('UNDROP_CHECK_TAKEN', { id, schema, cause }, error);
-  }
-  if (isReadOnly(error)) return new UndropError('UNDROP_READ_ONLY', { id, cause }, error);
-  const isAbsent = held !== undefined && isServerError(error, ...ER.ABSENT_TO_RENAME);
-  return isAbsent ? new UndropError('UNDROP_NOT_HELD', { id, table: held }, error) : null;
+  return refusalFor(error, [
+    [[ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT], 'UNDROP_BUSY', { table: busy }],
+    [ER.CHECK_CONSTRAINT_DUP_NAME, 'UNDROP_CHECK_TAKEN', { id, schema }],
+    // These errors have other causes, too.
+    [ER.READ_ONLY_SERVER, 'UNDROP_READ_ONLY', { id }, /read[-_ ]only/i],
+    [held === '' ? [] : ER.ABSENT_TO_RENAME, 'UNDROP_NOT_HELD', { id, table: held }],
+  ]);
 }
 
 /** True if it exists and is visible to the account. */
@@ -161,10 +155,6 @@ export async function schemaExists(pool: ServicePool, schema: string): Promise<b
         WHERE SCHEMA_NAME = ${schema}`,
   );
   return col.number(rows[0] ?? {}, 'n') > 0;
-}
-
-function notHeld({ id, holdSchema, holdName }: RenamedBack, cause?: unknown): UndropError {
-  return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, cause);
 }
 
 // ── whether it has its name ──────────────────────────────────────────────────────────────────────

@@ -49,11 +49,9 @@ export async function finishRestored(
   { waited, broken, ...options }: Finishing,
 ): Promise<RestoreReport> {
   const { table, to, wasBack, recorded, isComplete = false, swapped, bound = null } = done;
-  const { id, groupId, logged, origin, droppedAt, how, user, rowEstimate } = table;
+  const { id, groupId, origin, droppedAt, how, user, rowEstimate } = table;
   const own = writtenName(to);
-  const cameBack = isComplete
-    ? NOTHING_REATTACHED
-    : await makeWhole(pool, { id, logged, ...options }, to);
+  const cameBack = isComplete ? NOTHING_REATTACHED : await makeWhole(pool, { id, ...options }, to);
   // A schema may have thousands of tables.
   const isOne = options.wholeSchema !== true;
   const found = isOne ? await findBrokenRows(pool, to) : [];

@@ -70,9 +70,8 @@ export async function exchange(
     const holdName = formatHoldName({ state: 'HOLD', id, due: live.holdUntil });
     await renameBoth(connection, pool, { placing, plan, live, holdName });
     const held = { id, fromSchema: live.schema, holdName, table: live.table };
-    const how = { logged: true };
-    const first = await detachAndRelocate(pool, [held], how);
-    const [relocation] = await untilFree(pool, [held], { ...how, first });
+    const first = await detachAndRelocate(pool, [held]);
+    const [relocation] = await untilFree(pool, [held], first);
     const outcome =
       relocation?.outcome === 'moved'
         ? { ...relocation, relocated: true }
@@ -122,7 +121,7 @@ async function renameBoth(
   const rename = sql`RENAME ${note('swap', live.id)} TABLE ${own} TO ${ident(schema, holdName)},
     ${ident(table.holdSchema, table.holdName)} TO ${own}`;
   try {
-    await runWithTimeoutOn({ connection, pool }, [SHORT_INNODB_WAIT, rename], { logged: true });
+    await runWithTimeoutOn({ connection, pool }, [SHORT_INNODB_WAIT, rename]);
   } catch (error) {
     if (!isServerError(error)) throw error;
     // A KILL that hits the RENAME at its end returns 1317 although it is done.

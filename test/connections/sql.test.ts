@@ -89,6 +89,17 @@ describe('the text of one round trip', () => {
     expect(text).toMatch(/^SET [^;]*, sql_log_bin=0 /);
     expect([text.endsWith(';\nDO 1;\nSET sql_log_bin=1'), answersAfter]).toEqual([true, 1]);
   });
+
+  test('leaves it on for reads, which need no privilege for that', () => {
+    const reads = [sql`SET @a = 1`, sql` SELECT 1`, sql`SHOW TABLES`];
+    expect(renderText(reads, { logged: false })).toEqual(renderText(reads, { logged: true }));
+    for (const more of [[sql`DO 1`], [own.rendered([sql`SELECT 1`, sql`DELETE FROM t`])]]) {
+      const { text } = renderText([...reads, ...more], { logged: false });
+      expect(text).toContain('sql_log_bin=0');
+    }
+    const { text } = renderText(reads, { logged: false, last: Buffer.from('DROP TABLE t') });
+    expect(text).toContain('sql_log_bin=0');
+  });
 });
 
 describe('the note in each statement', () => {

@@ -1,12 +1,13 @@
 /** How failures of names are counted: once a minute, with a bound, by a clock that a test moves. */
 import type { Clock } from '../../src/clock.js';
-import type { Rows, ServicePool, SQLQuery } from '../../src/connections/sql.js';
+import type { Rows, SQLQuery } from '../../src/connections/sql.js';
 import { renderQuery } from '../../src/connections/sql.js';
 import { UndropError } from '../../src/errors.js';
 import { UsedWhileHeld } from '../../src/held/used-while-held.js';
 import type { Log } from '../../src/log.js';
 import { encodeErr } from '../../src/wire/response.js';
 import { until } from '../support/poll.js';
+import { fakePool } from '../support/tapped-pool.js';
 
 const BY = { user: 'app', client: '10.0.0.1:5', threadId: 7 };
 const ID = '0193'.padEnd(32, '0');
@@ -31,7 +32,7 @@ function watching() {
   const say = (fields: object) => said.push(fields);
   const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
   const { signal } = new AbortController();
-  const pool = { run } as unknown as ServicePool;
+  const pool = fakePool(run);
   const uses = new UsedWhileHeld({ pool, clock, log, signal, background: () => undefined });
   const missing = (text: string) =>
     uses.add(encodeErr({ errno: 1146, sqlState: '42S02', message: Buffer.from(text) }), BY);

@@ -562,7 +562,7 @@ onServersAtOnce('a collector’s session on $name', (server, on) => {
     const { to, trigger } = await aTrigger('one');
     const seen: unknown[] = [];
     await lead(pool, async (connection) => {
-      await createTrigger(connection, to, { trigger, logged: true });
+      await createTrigger(connection, to, trigger);
       const [rows] = await connection.run(sql`SELECT DATABASE() AS at`);
       seen.push(rows?.[0]?.['at'], (await showTriggers(connection, to)).length);
     });
@@ -583,7 +583,7 @@ onServersAtOnce('a collector’s session on $name', (server, on) => {
           (SELECT CONCAT('undrop:collector:', nonce) FROM _undrop.leader WHERE nonce <> ''))`;
         unlock = async () => void (await connection.run(release));
         if (when === 'before it looks') await unlock();
-        const making = createTrigger(connection, to, { trigger, logged: true });
+        const making = createTrigger(connection, to, trigger);
         seen.push(await making.catch((error: { readonly code?: string }) => error.code));
       });
       expect(seen).toEqual(['UNDROP_NOT_COLLECTOR']);

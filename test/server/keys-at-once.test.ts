@@ -92,7 +92,7 @@ onServers('at once on $name', (server, on) => {
     const [{ id } = { id: '' }] = drop.facts.tables;
     const [holdName = ''] = drop.holdNames;
     const held = { id, fromSchema: schema.name, holdName, table };
-    return (through: ServicePool) => detachAndRelocate(through, [held], { logged: true });
+    return (through: ServicePool) => detachAndRelocate(through, [held]);
   }
 
   const recover = () => service.recoverOnce(pool);
@@ -156,7 +156,7 @@ onServers('at once on $name', (server, on) => {
       ...{ head: '', tail: '', shownHead: '', shownTail: '', databaseCollation: 'utf8mb4_bin' },
       ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin' },
     };
-    expect(await dropTriggers(pool, held, { triggers: [recorded], logged: true })).toBe(null);
+    expect(await dropTriggers(pool, held, { triggers: [recorded] })).toBe(null);
     expect(await show()).toEqual(family);
   });
 
@@ -181,8 +181,7 @@ onServers('at once on $name', (server, on) => {
     const child = { childSchema: schema.name, childTable: 'kid', key, isDone: false };
     const away = { schema: schema.name, table: 'away' };
     const facts = await readServerFacts(pool);
-    const how = { id: service.newId(), away, server: facts, logged: true };
-    await repointForeignKey(between, child, how);
+    await repointForeignKey(between, child, { id: service.newId(), away, server: facts });
     expect(await direct.show('kid')).toBe(before);
   });
 
@@ -205,7 +204,7 @@ onServers('at once on $name', (server, on) => {
       // On a busy machine its time may be over before it has begun.
       const isRestored = async () => {
         const table = { id, fromSchema: holdSchema, holdName, table: 'b' };
-        await detach(pool, [table], { logged: sqlLogBin === 1 });
+        await detach(pool.logging(sqlLogBin === 1), [table]);
         return (await direct.show('kid')).includes('REFERENCES `b` (`id`)');
       };
       await until(isRestored, 'the key is led back');
@@ -232,7 +231,7 @@ onServers('at once on $name', (server, on) => {
     });
     try {
       const table = { id, fromSchema: schema.name, holdName, table: 'b' };
-      expect(await detach(slow, [table], { logged: true })).toEqual([null]);
+      expect(await detach(slow, [table])).toEqual([null]);
       expect(lateMs).toBe(5_000);
     } finally {
       clock.mockRestore();

@@ -89,7 +89,7 @@ onServers('tables on their way on $name', (server, on) => {
 
   test('intents are not forgotten by whoever has seen another owner', async () => {
     const { ids, threadId } = await takenOver();
-    expect(await forgetIntents(own.pool, ids, { ownedBy: threadId })).toBe(0);
+    expect(await forgetIntents(own.pool, ids, threadId)).toBe(0);
     expect(await forgetIntents(own.pool, ids)).toBe(1);
   });
 
@@ -213,14 +213,14 @@ onServers('tables on their way on $name', (server, on) => {
     const tables = drop.facts.tables.map(({ id, table }, index) => {
       return { id, fromSchema: own.schema.name, holdName: drop.holdNames[index] ?? '', table };
     });
-    return relocate(own.pool, tables, { logged: true });
+    return relocate(own.pool, tables);
   }
 
   test('only a hold name of that very id is ever moved', async () => {
     const { intent } = await intended();
     const [id = ''] = intent.tables.map((table) => table.id);
     const live = { id, fromSchema: own.schema.name, holdName: 't', table: 't' };
-    await expect(relocate(own.pool, [live], { logged: true })).rejects.toThrow('Invariant');
+    await expect(relocate(own.pool, [live])).rejects.toThrow('Invariant');
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
   });
 
@@ -234,7 +234,7 @@ onServers('tables on their way on $name', (server, on) => {
     const [id = ''] = drop.facts.tables.map((table) => table.id);
     const [holdName = ''] = drop.holdNames;
     const to = { schema: own.schema.name, table: 't' };
-    await renameBack(own.pool, { id, holdSchema: to.schema, holdName, to, logged: true });
+    await renameBack(own.pool, { id, holdSchema: to.schema, holdName, to });
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
   });
 });

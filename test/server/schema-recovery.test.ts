@@ -111,7 +111,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const moving = tables.map(({ id, table, name: holdName }) => {
       return { id, table, holdName, fromSchema: own.schema.name };
     });
-    const moved = await detachAndRelocate(own.pool, moving, { logged: true });
+    const moved = await detachAndRelocate(own.pool, moving);
     expect(moved.map(({ outcome }) => outcome)).toEqual(moving.map(() => 'moved'));
   }
 

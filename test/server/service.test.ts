@@ -178,14 +178,19 @@ onServers('the service pool on $name', (server, on) => {
   });
 
   test('writes nothing to the binary log where it is told so, and does again afterwards', async () => {
-    const logged = sql`SELECT @@SESSION.sql_log_bin AS logged`;
+    const isLogged = async (through: Pick<ServicePool, 'run'>) => {
+      const look = [sql`DO 0`, sql`SELECT @@SESSION.sql_log_bin AS logged`];
+      const [, [row = {}] = []] = await through.run(look);
+      return col.flag(row, 'logged');
+    };
+    const unlogged = pool.logging(false);
+    expect([await isLogged(unlogged), await unlogged.task(isLogged)]).toEqual([false, false]);
     await pool.task(async (connection) => {
-      const [[off] = []] = await connection.run(logged, { logged: false });
-      expect(col.number(off ?? {}, 'logged')).toBe(0);
-      const failing = connection.run(sql`SELECT nonsense`, { logged: false });
+      const off = connection.logging(false);
+      expect(await isLogged(off)).toBe(false);
+      const failing = off.run([sql`DO 0`, sql`SELECT nonsense`]);
       await expect(failing).rejects.toMatchObject({ errno: 1054 });
-      const [[on] = []] = await connection.run(logged);
-      expect(col.number(on ?? {}, 'logged')).toBe(1);
+      expect([await isLogged(connection), await isLogged(pool)]).toEqual([true, true]);
     });
   });
 

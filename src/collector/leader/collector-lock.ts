@@ -138,7 +138,7 @@ async function claim(
       : sql`UPDATE ${note('lock')} ${LEADER_TABLE}
           SET nonce = ${nonce}, holder = ${self}, since = UTC_TIMESTAMP()
           WHERE server_identity = ${leaderIdentity(server.serverIdentity)} AND nonce = ${row.nonce}`;
-  return (await writeOrCreate(connection, { write: change, creation: LEADER_CREATION })) === 1;
+  return (await writeOrCreate(connection, change, LEADER_CREATION)) === 1;
 }
 
 export const LEADER_CREATION = sql`CREATE TABLE IF NOT EXISTS ${LEADER_TABLE} (

@@ -209,7 +209,7 @@ export class GraceKeeper {
         (server_identity, nonce, holder, since)
       VALUES (${keyOf(server)}, '', ${words}, UTC_TIMESTAMP())`;
     try {
-      await writeOrCreate(connection, { write, creation: LEADER_CREATION });
+      await writeOrCreate(connection, write, LEADER_CREATION);
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.warn({ event: 'grace', err: error }, 'cannot record the time of a round');

@@ -166,14 +166,18 @@ function pinned(pool: ServicePool, connection: TaskConnection, lock: HeldLock): 
     apart || fresh
       ? pool.task((other) => fn(whileLocked({ connection, lock }, other)), { apart, fresh })
       : fn(connection);
-  return {
+  const inLog = (isLogged: boolean): ServicePool => ({
+    isLogged,
     run: (text, options) =>
-      withNewPrivileges((how) => task((other) => other.run(text, options), how)),
-    task,
+      withNewPrivileges((how) => task((other) => other.logging(isLogged).run(text, options), how)),
+    task: (fn, how) => task((other) => fn(other.logging(isLogged)), how),
     killQuery: (threadId) => pool.killQuery(threadId),
     isWaiting: (threadId) => pool.isWaiting(threadId),
+    logging: (logged) => (logged ? logging : unlogged),
     dispose: async () => undefined,
-  };
+  });
+  const [logging, unlogged] = [inLog(true), inLog(false)];
+  return logging;
 }
 
 /**
@@ -198,6 +202,7 @@ function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskCon
         throw error;
       }
     },
+    logging: (logged) => whileLocked({ connection, lock }, other.logging(logged)),
   };
 }
 

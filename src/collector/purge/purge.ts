@@ -188,7 +188,7 @@ export class Purger {
     if (progress.text?.chunk !== chunk) progress.text = chunkText(progress);
     const { query, deletes } = progress.text;
     const beganMs = monotonicMs();
-    const answers = await connection.run(query, { logged, deadlineMs: CHUNK_DEADLINE_MS });
+    const answers = await connection.logging(logged).run(query, { deadlineMs: CHUNK_DEADLINE_MS });
     const tookMs = monotonicMs() - beganMs;
     pace.note(tookMs, this.#gauge.takeLoad());
     const counts = deletes.map((index) => answers[index]?.affectedRows ?? 0);

@@ -157,10 +157,9 @@ class Sizes {
     let rows = found?.rows ?? (before.rows || null);
     if (rows === null && !(await unlessRefused(hasRows(connection, before), true))) rows = 0;
     if (rows === before.rows && bytes === before.bytes) return;
-    await connection.run(
+    await connection.logging(before.rowLogged).run(
       sql`UPDATE ${note('size', before.id)} ${LEDGER}
           SET row_estimate = ${rows}, byte_estimate = ${bytes} WHERE id = ${before.id}`,
-      { logged: before.rowLogged },
     );
   }
 }

@@ -59,16 +59,33 @@ export class Lease implements TaskConnection {
     this.#isOver = true;
   }
 
-  run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
-    const turn = this.#tail.then(() => this.#run([text].flat(), options));
+  run(
+    text: SQLQuery | readonly SQLQuery[],
+    options: RunOptions = {},
+    logged = true,
+  ): Promise<readonly Rows[]> {
+    const turn = this.#tail.then(() => this.#run([text].flat(), options, logged));
     this.#tail = turn.catch(() => undefined);
     return turn;
   }
 
-  async #run(queries: readonly SQLQuery[], options: RunOptions): Promise<readonly Rows[]> {
+  logging(logged: boolean): TaskConnection {
+    if (logged) return this;
+    return {
+      threadId: this.threadId,
+      discard: () => this.discard(),
+      run: (text, options) => this.run(text, options, logged),
+      logging: (other) => this.logging(other),
+    };
+  }
+
+  async #run(
+    queries: readonly SQLQuery[],
+    { deadlineMs = DEADLINE_MS, last }: RunOptions,
+    logged: boolean,
+  ): Promise<readonly Rows[]> {
     if (this.#isOver) throw this.#end('its task is over');
     if (this.#broken !== null) throw this.#broken;
-    const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
     // The driver follows the session's charset, which a failed text may have changed.
     const { config } = this.#client.connection;
     config.charsetNumber = UTF8MB4;
@@ -205,6 +222,9 @@ interface RenderedText {
   readonly answersAfter: number;
 }
 
+/** Statements that no server writes to its binary log, so that they take no privilege for that. */
+const NEVER_LOGGED = /^\s*(?:SELECT|SET|SHOW)\b[^;]*$/;
+
 /**
  * A text for one round trip. `last`: one more statement, in another charset; then each character of
  * the text is a byte. Nothing may follow it, because MySQL 5.6 would keep that as part of a
@@ -215,14 +235,16 @@ export function renderText(
   { logged, last }: { readonly logged: boolean; readonly last?: Buffer | undefined },
 ): RenderedText {
   assert(queries.length > 0, 'a text has a statement');
-  const unlogged = logged ? '' : ', sql_log_bin=0';
+  const texts = queries.map(renderQuery);
+  const isAsIs = logged || (last === undefined && texts.every((one) => NEVER_LOGGED.test(one)));
+  const unlogged = isAsIs ? '' : ', sql_log_bin=0';
   const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
-  const text = [prefix, WRITES, ...queries.map(renderQuery)].join(';\n');
+  const text = [prefix, WRITES, ...texts].join(';\n');
   if (last !== undefined) {
     const bytes = Buffer.concat([Buffer.from(`${text};\n`), last]);
     return { text: bytes.toString('latin1'), answersAfter: 0 };
   }
-  if (logged) return { text, answersAfter: 0 };
+  if (isAsIs) return { text, answersAfter: 0 };
   return { text: `${text};\nSET sql_log_bin=1`, answersAfter: 1 };
 }
 

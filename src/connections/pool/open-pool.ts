@@ -97,6 +97,17 @@ class Pool implements OwnedPool {
   /** The first usable connection: older ones are closed when they are taken next. */
   readonly #firstUsed: Record<PoolName, number> = { main: 0, side: 0 };
   #disposed: Promise<void> | null = null;
+  readonly isLogged = true;
+  /** Always the same one, because some of what undrop knows is kept by pool. */
+  readonly #unlogged: ServicePool = {
+    isLogged: false,
+    run: (text, options) => this.run(text, options, false),
+    task: (fn, options) => this.task((lease) => fn(lease.logging(false)), options),
+    killQuery: (threadId) => this.killQuery(threadId),
+    isWaiting: (threadId) => this.isWaiting(threadId),
+    logging: (logged) => this.logging(logged),
+    dispose: () => this.dispose(),
+  };
   loginError: Error | null = null;
 
   constructor(options: ServicePoolOptions) {
@@ -117,12 +128,13 @@ class Pool implements OwnedPool {
   run(
     text: SQLQuery | readonly SQLQuery[],
     { pool = 'main', fresh, ...options }: RunOptions & { readonly pool?: PoolName } = {},
+    logged = true,
   ): Promise<readonly Rows[]> {
     const { deadlineMs = QUEUE_TIMEOUT_MS } = options;
     const endMs = performance.now() + deadlineMs;
     const leftMs = () => Math.max(0, Math.ceil(endMs - performance.now()));
     const runOnce = (how: TaskOptions) =>
-      this.task((lease) => lease.run(text, { ...options, deadlineMs: leftMs() }), {
+      this.task((lease) => lease.run(text, { ...options, deadlineMs: leftMs() }, logged), {
         ...{ ...how, pool, acquireWithinMs: leftMs() },
       });
     return fresh === undefined ? withNewPrivileges(runOnce) : runOnce({ fresh });
@@ -181,6 +193,10 @@ class Pool implements OwnedPool {
       };
       acquire();
     });
+  }
+
+  logging(logged: boolean): ServicePool {
+    return logged ? this : this.#unlogged;
   }
 
   killQuery(threadId: number): Promise<void> {

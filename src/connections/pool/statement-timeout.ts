@@ -16,14 +16,14 @@ import { sql } from '../sql.js';
 
 export const KILL_AFTER_MS = 200;
 
-export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | 'deadlineMs'> {
+export interface KillAfterOptions extends Pick<RunOptions, 'last' | 'deadlineMs'> {
   readonly killAfterMs?: number;
   /** A client waits: a try that is seen waiting ends early when this is used up. */
   readonly lockWaitBudget?: LockWaitBudget | undefined;
 }
 
 /** The options of a text that may wait for a lock. */
-export type TryOptions = Pick<KillAfterOptions, 'lockWaitBudget'> & { readonly logged: boolean };
+export type TryOptions = Pick<KillAfterOptions, 'lockWaitBudget'>;
 
 /**
  * For waits that a KILL can't end. MariaDB also accepts 0, but then fails beside other DDL, because

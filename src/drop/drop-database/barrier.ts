@@ -174,14 +174,13 @@ const ASLEEP_CHECK_MS = 2;
 /** Creates the table that the DROP comes to first. Null: it exists, and a HANDLER can open it. */
 export async function makeBarrierTable(
   pool: ServicePool,
-  { schema, table, groupId, logged }: Omit<BarrierOptions, 'server'> & { readonly logged: boolean },
+  { schema, table, groupId }: Omit<BarrierOptions, 'server'>,
 ): Promise<ServerError | null> {
   try {
     await pool.run(
       sql`CREATE TABLE ${note('schema-barrier-table', groupId)} ${ident(schema, table)}
           (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
           COMMENT=${BARRIER_TABLE_COMMENT}`,
-      { logged },
     );
     await pool.run([
       sql`HANDLER ${ident(schema, table)} OPEN AS undrop_barrier`,

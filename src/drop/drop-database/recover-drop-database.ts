@@ -194,7 +194,7 @@ const LEFT = 'cannot put back a table of a schema that was not dropped; will try
 /** False: some of them could not be created; their definitions are in the schema's row. */
 async function putPartsBack(
   pool: ServicePool,
-  { id, schema, groupId, details, sqlLogBin: logged }: SchemaToPutBack,
+  { id, schema, groupId, details, sqlLogBin }: SchemaToPutBack,
   log: Log,
 ): Promise<boolean> {
   const there = details.parts.length === 0 ? [] : await listParts(pool, schema);
@@ -202,7 +202,7 @@ async function putPartsBack(
     return !there.some((part) => part.kind === kind.toUpperCase() && part.name === name);
   });
   if (parts.length === 0) return true;
-  const made = await restoreParts(pool, schema, { id, parts, logged });
+  const made = await restoreParts(pool.logging(sqlLogBin), schema, { id, parts });
   const named = (some: typeof made) => some.map(({ kind, name }) => `${kind} ${name}`);
   const lost = made.filter(({ problem }) => problem !== null);
   log.info(
@@ -225,7 +225,7 @@ const LOST =
  */
 async function restoreCharset(
   pool: ServicePool,
-  { groupId, schema, details, sqlLogBin: logged }: SchemaToPutBack,
+  { groupId, schema, details, sqlLogBin }: SchemaToPutBack,
 ): Promise<void> {
   const { charset, collation, comment } = details;
   // A server without schema comments has no such column.
@@ -237,10 +237,9 @@ async function restoreCharset(
   const hasComment = !('SCHEMA_COMMENT' in row) || row['SCHEMA_COMMENT'] === (comment ?? '');
   if (col.text(row, 'DEFAULT_COLLATION_NAME') === collation && hasComment) return;
   const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
-  await pool.run(
+  await pool.logging(sqlLogBin).run(
     sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
         CHARACTER SET ${charset} COLLATE ${collation}${words}`,
-    { logged },
   );
 }
 
@@ -254,7 +253,7 @@ async function renameToOrigin(
   row: LedgerRow,
   held: HoldTable | undefined,
 ): Promise<'back' | 'held' | 'left' | 'torn'> {
-  const { id, schema, table, sqlLogBin: logged } = row;
+  const { id, schema, table, sqlLogBin } = row;
   if (held === undefined) {
     if (row.state !== 'intent') return 'held';
     if (await isTorn(pool, row)) return 'torn';
@@ -263,7 +262,7 @@ async function renameToOrigin(
   if (held.state !== 'HOLD') return 'held';
   try {
     const from = { holdSchema: held.schema, holdName: held.name };
-    await renameBack(pool, { id, ...from, to: { schema, table }, logged });
+    await renameBack(pool.logging(sqlLogBin), { id, ...from, to: { schema, table } });
     return 'back';
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
@@ -273,15 +272,15 @@ async function renameToOrigin(
 
 /** Adds its keys and triggers. False: something of it is to be tried again. */
 async function endPutBack(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
-  const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
+  const { id, schema, table, detached, rowLogged, threadId } = row;
   const cameBack = hasDetached(detached)
-    ? await makeWhole(pool, { id, logged, anyParent: true }, { schema, table })
+    ? await makeWhole(pool, { id, anyParent: true }, { schema, table })
     : NOTHING_REATTACHED;
   const problems = problemsOf(id, cameBack);
   if (cameBack.isToCome) return false;
   if (problems.length === 0 && row.state === 'intent') {
     // Unless it has been taken over since.
-    return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
+    return (await forgetIntents(pool.logging(rowLogged), [id], threadId)) > 0;
   }
   const name = `${schema}.${table}`;
   const lacks = withoutTriggers(id, cameBack.triggers);
@@ -326,10 +325,9 @@ async function retireBarrierTable(
     const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_BARRIER_DUE });
     try {
       await runWithTimeout(
-        pool,
+        pool.logging(logged),
         sql`RENAME ${note('retire', groupId)} TABLE ${ident(schema, name)}
           TO ${ident(recycleSchemaFor(logged), away)}`,
-        { logged },
       );
     } catch (error) {
       if (isKilled(error)) return false;

@@ -160,13 +160,13 @@ export class SchemaServer {
   /** Null: the barrier table is made. */
   makeTable(schema: string, table: string): Promise<ServerError | null> {
     const { groupId, facts } = this.#request;
-    const barrier = { schema, table, groupId, logged: facts.logged };
-    return makeBarrierTable(this.#options.pool, barrier);
+    const pool = this.#options.pool.logging(facts.logged);
+    return makeBarrierTable(pool, { schema, table, groupId });
   }
 
   /** Detaches keys that were created before the RENAME into the recycle schema. */
   freed(tables: readonly RelocateTable[]): Promise<readonly Relocation[]> {
-    return freeMoved(this.#options.pool, tables, this.#request.facts);
+    return freeMoved(this.#options.pool.logging(this.#request.facts.logged), tables);
   }
 
   async closeBarrier(schema: string, table: string): Promise<ClosedBarrier> {

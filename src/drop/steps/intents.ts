@@ -261,7 +261,7 @@ export class Intents {
       if (heldIds.has(id)) continue;
       // A target without a held table may have left something beside its intent.
       if (isAnswered) await this.#resolveTarget(id);
-      else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
+      else await forgetUnanswered(pool.logging(this.#logged), [id]);
       this.#targets.delete(id);
       activeIds.delete(id);
     }
@@ -312,7 +312,7 @@ export class Intents {
       return this.#options.onUnsettled();
     }
     const forget = intent === null ? forgetUnanswered : forgetIntents;
-    await forget(this.#options.pool, recorded, { sqlLogBin: this.#logged });
+    await forget(this.#options.pool.logging(this.#logged), recorded);
   }
 
   release(): void {

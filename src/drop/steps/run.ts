@@ -88,7 +88,7 @@ export class ServerWorld implements steps.World {
    */
   readonly #handles = new Set<number>();
   /** Intents that a service connection owns until the outcome. */
-  readonly #owned: Parameters<typeof releaseIntents>[1][] = [];
+  readonly #owned: (() => Promise<void>)[] = [];
 
   constructor(request: steps.DropRequest, options: DropOptions, hints: Set<string>) {
     this.#request = request;
@@ -115,7 +115,7 @@ export class ServerWorld implements steps.World {
       // A statement can throw on a session that is there, as DestroyHinted.
       if (!this.isBroken) await this.run([]).catch(() => undefined);
       const isForgotten = !this.intents.mayBeRenamed && (await this.intents.tryToForget());
-      for (const owned of this.#owned) await releaseIntents(this.#options.pool, owned);
+      for (const release of this.#owned) await release();
       this.intents.release();
       if (!isForgotten) this.#options.onUnsettled();
       throw error;
@@ -197,11 +197,12 @@ export class ServerWorld implements steps.World {
     // A RENAME of several tables that fails may leave one of them renamed (MariaDB).
     this.mayRename();
     const sessionId = this.#request.session.threadId;
-    const { tables, logged } = rename;
+    const pool = this.#options.pool.logging(rename.logged);
     try {
-      const outcome = await renameByService(this.#options.pool, { ...rename, sessionId });
+      const outcome = await renameByService(pool, { ...rename, sessionId });
       if (outcome.kind === 'renamed' && rename.isLast === true) {
-        this.#owned.push({ ids: tables.map(({ id }) => id), logged, sessionId });
+        const ids = rename.tables.map(({ id }) => id);
+        this.#owned.push(() => releaseIntents(pool, { ids, sessionId }));
       }
       return outcome;
     } catch (error) {
@@ -222,11 +223,11 @@ export class ServerWorld implements steps.World {
     const mayHaveMore = isLate && tables.every(({ blocker }) => blocker?.todo !== 'unlock');
     const unlessMore = isFree ? moving.relocate : moving.moveToRecycleSchema;
     const move = detach || mayHaveMore ? moving.detachAndRelocate : unlessMore;
-    const how = { logged, lockWaitBudget: new LockWaitBudget(), server };
-    const moved = await move(pool, tables, how);
+    const inLog = pool.logging(logged);
+    const moved = await move(inLog, tables, { lockWaitBudget: new LockWaitBudget(), server });
     // The statement itself tries again with a table that has to leave its schema still.
     if (mustLeave && !moved.some(isMovedAndBound)) return moved;
-    const all = await untilFree(pool, tables, { logged, first: moved });
+    const all = await untilFree(inLog, tables, moved);
     const isBound = !mustLeave && all.some((one) => bindingOf(one) !== null);
     return isBound ? putBack(pool, all, log) : all;
   }
@@ -264,7 +265,7 @@ export class ServerWorld implements steps.World {
   keepLonger(held: readonly steps.HeldTable[]): Promise<readonly steps.HeldTable[]> {
     const { holdMs, pool } = this.#options;
     const { logged = true } = this.facts ?? {};
-    return keepLonger(pool, held, { holdMs, logged });
+    return keepLonger(pool.logging(logged), held, holdMs);
   }
 }
 

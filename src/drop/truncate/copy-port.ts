@@ -38,7 +38,7 @@ export function copyPort(pool: ServicePool) {
     /** An empty copy of the table, under a hold name in the recycle schema. */
     makeCopy: (request: CopyRequest) => makeCopy(pool, request),
     /** For a copy that didn't get the table's name. */
-    dropCopy: (copy: Copy, logged: boolean) => dropCopy(pool, copy, logged),
+    dropCopy: (copy: Copy) => dropCopy(pool, copy),
     /** Reads the held table, and takes off it what binds other tables. */
     freeHeld: (table: Held) => freeHeld(pool, table),
   };
@@ -61,8 +61,6 @@ interface CopyRequest {
   readonly own: QualifiedTable;
   /** Foreign keys that were detached from the source; null: none were. */
   readonly keys: readonly parts.ForeignKey[] | null;
-  /** sql_log_bin of the session. */
-  readonly logged: boolean;
   /** The server's clock. */
   readonly utcNow: Date;
 }
@@ -82,24 +80,19 @@ const UNUSED_MS = 3_600_000;
 const PENDING_ROWS_MAX = 20;
 
 async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy | NotMade> {
-  const { logged, utcNow } = request;
   const id = ghostIdOf(request.id);
-  const due = new Date(utcNow.getTime() + UNUSED_MS);
+  const due = new Date(request.utcNow.getTime() + UNUSED_MS);
   const table = formatHoldName({ state: 'HOLD', id, due });
-  const copy = { id, schema: recycleSchemaFor(logged), table };
+  const copy = { id, schema: recycleSchemaFor(pool.isLogged), table };
   const end = await tryToCopy(pool, request, copy);
-  if (end.kind !== 'copy') await dropCopy(pool, copy, logged);
+  if (end.kind !== 'copy') await dropCopy(pool, copy);
   return end;
 }
 
 /** It is empty, and has a name that no other statement uses. Does not reject for the service. */
-async function dropCopy(
-  pool: ServicePool,
-  { id, schema, table }: KeyedTable,
-  logged: boolean,
-): Promise<void> {
+async function dropCopy(pool: ServicePool, { id, schema, table }: KeyedTable): Promise<void> {
   const drop = sql`DROP TABLE ${note('ghost', id)} IF EXISTS ${ident(schema, table)}`;
-  await tolerantly(() => runWithTimeout(pool, drop, { logged }));
+  await tolerantly(() => runWithTimeout(pool, drop));
 }
 
 async function tryToCopy(
@@ -107,7 +100,7 @@ async function tryToCopy(
   request: CopyRequest,
   copy: KeyedTable,
 ): Promise<Copy | NotMade> {
-  const { source, own, logged } = request;
+  const { source, own } = request;
   const { id } = copy;
   try {
     const pending = request.keys ?? (await readPendingKeys(pool, own));
@@ -120,7 +113,7 @@ async function tryToCopy(
     const keys = [...found, ...keysBesides(found, pending)];
     const fingerprint = fingerprintOf(look.definition, source.table);
     await createLike(pool, copy, request);
-    await tryKeys(pool, copy, { keys, logged });
+    await tryKeys(pool, copy, keys);
     const made = await readTable(pool, copy);
     assert(typeof made !== 'string', 'what was made a moment ago is there');
     if (fingerprintOf(made.definition, copy.table) === fingerprint) {
@@ -146,16 +139,16 @@ async function tryToCopy(
 async function createLike(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
-  { source, logged }: CopyRequest,
+  { source }: CopyRequest,
 ): Promise<void> {
   const create = sql`CREATE TABLE ${note('ghost', id)} ${ident(schema, table)}
     LIKE ${ident(source.schema, source.table)}`;
   try {
-    await runWithTimeout(pool, create, { logged });
+    await runWithTimeout(pool, create);
   } catch (error) {
     if (!isServerError(error, ER.BAD_DB_ERROR)) throw error;
     await createSchema(pool, schema);
-    await runWithTimeout(pool, create, { logged });
+    await runWithTimeout(pool, create);
   }
 }
 
@@ -207,12 +200,12 @@ function keysBesides(
 async function tryKeys(
   pool: ServicePool,
   copy: KeyedTable,
-  { keys, logged }: { readonly keys: readonly parts.ForeignKey[]; readonly logged: boolean },
+  keys: readonly parts.ForeignKey[],
 ): Promise<void> {
   const tried = keys.map((key, n) => ({ ...key, name: `${copy.table}_ibfk_${n + 1}` }));
-  await addKeys(pool, { ...copy, keys: tried }, { logged, server: await readServerFacts(pool) });
+  await addKeys(pool, { ...copy, keys: tried }, { server: await readServerFacts(pool) });
   const dropped = tried.map(({ name }) => dropKey(name));
-  await alter(pool, copy, { logged, changes: dropped });
+  await alter(pool, copy, { changes: dropped });
 }
 
 /**
@@ -229,7 +222,7 @@ async function recordKeys(
   if (row === undefined) return false;
   const child = { childSchema: own.schema, childTable: own.table, isDone: false };
   const detached = { ...parts.NOTHING_DETACHED, keysIn: keys.map((key) => ({ ...child, key })) };
-  return parts.recordDetached(pool, { id, detached, definition: null, rowLogged: row.rowLogged });
+  return parts.recordDetached(pool, { id, detached, definition: null });
 }
 
 export interface SeenTable {
@@ -277,7 +270,6 @@ interface Held {
   readonly own: QualifiedTable;
   /** The keys of the copy. */
   readonly keys: readonly parts.ForeignKey[];
-  readonly logged: boolean;
 }
 
 interface Freed {
@@ -291,7 +283,7 @@ interface Freed {
  * rest is left to the pending relocations.
  */
 async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
-  const { place, own, logged } = table;
+  const { place, own } = table;
   let now: SeenTable | null = null;
   try {
     now = await readHeld(pool, table);
@@ -300,9 +292,9 @@ async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
   }
   const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
   const lockWaitBudget = new LockWaitBudget();
-  const [failure = null] = await detach(pool, [held], { logged, lockWaitBudget });
+  const [failure = null] = await detach(pool, [held], { lockWaitBudget });
   const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
   const first = { ...at, outcome: 'moved', failure } as const;
-  const [last = first] = await untilFree(pool, [held], { logged, first: [first] });
+  const [last = first] = await untilFree(pool, [held], [first]);
   return { now, failure: last.outcome === 'put-back' ? null : (last.failure ?? null) };
 }

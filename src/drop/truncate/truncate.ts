@@ -57,7 +57,7 @@ const ITS_TABLES =
 
 export async function truncate(
   world: steps.World,
-  copies: CopyPort,
+  copiesInLog: (logged: boolean) => CopyPort,
   request: steps.DropRequest,
 ): Promise<steps.Reply> {
   const table = await inspectOneTable(world, request);
@@ -69,7 +69,7 @@ export async function truncate(
     return answerWith(await askText(world, user.truncateOwnSql(table.name, request)));
   }
   const it: Truncating = {
-    ...{ world, copies, table },
+    ...{ world, copies: copiesInLog(table.facts.logged), table },
     held: [],
     liveFingerprint: null,
     keys: null,
@@ -139,7 +139,7 @@ async function swap(
   const last = held.at(-1);
   const own = { schema, table };
   const source = last === undefined ? own : { schema: last.holdSchema, table: last.holdName };
-  const request = { id, source, own, keys: it.keys, logged, utcNow };
+  const request = { id, source, own, keys: it.keys, utcNow };
   const copy = await copies.makeCopy(request);
   if (copy.kind !== 'copy') return notSwapped(it, copy);
   const { schema: holdSchema } = copy;
@@ -148,11 +148,11 @@ async function swap(
   const rename = { tables, logged, checksForeignKeys, killAfterMs };
   const outcome = await world.take(rename);
   if (outcome.kind !== 'renamed') {
-    await copies.dropCopy(copy, logged);
+    await copies.dropCopy(copy);
     return notSwapped(it, outcome);
   }
   const place = { id, schema: holdSchema, table: holdName };
-  const freed = await copies.freeHeld({ place, own, keys: copy.keys, logged });
+  const freed = await copies.freeHeld({ place, own, keys: copy.keys });
   const { now, failure } = freed;
   held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
   if (now === null) return 'held';

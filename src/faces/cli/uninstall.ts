@@ -196,7 +196,7 @@ async function dropSchemas(pool: ServicePool, { stdout, stderr }: Shell): Promis
   const kept = unlogs ? [] : schemas.filter(isLocalSchema);
   for (const schema of schemas.filter((one) => !kept.includes(one))) {
     const drop = sql`DROP ${note('uninstall')} DATABASE IF EXISTS ${ident(schema)}`;
-    await pool.run(drop, { logged: !isLocalSchema(schema) });
+    await pool.logging(!isLocalSchema(schema)).run(drop);
   }
   const [[row = {}] = []] = await pool.run(sql`SELECT CURRENT_USER() AS account`);
   const [user = '', host = ''] = col.text(row, 'account').split(/@(?=[^@]*$)/);

@@ -4,7 +4,7 @@
  */
 
 import type { Replica } from '../../collector/throttle/throttle.js';
-import { isServerError } from '../../connections/errors.js';
+import { isServerError, refusalFor } from '../../connections/errors.js';
 import { openServicePool } from '../../connections/pool/open-pool.js';
 import { greet } from '../../connections/pool/pool-set.js';
 import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
@@ -12,7 +12,7 @@ import { ident, note, type ServicePool, sql } from '../../connections/sql.js';
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/names.js';
-import { DENIED } from '../../recycle/plan-restore.js';
+import { ifDenied } from '../../recycle/plan-restore.js';
 import { readServiceTls } from '../../session/login/tls.js';
 import type { AccountSettings } from './settings.js';
 
@@ -55,9 +55,9 @@ export async function withPool<T>(
     try {
       return await work(pool);
     } catch (error) {
-      if (!isServerError(error, ...DENIED)) throw error;
-      const params = { account: user, cause: error.message, instead: INSTEAD[refusedAs] };
-      throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
+      const cause = (error as Error).message;
+      const denied = ifDenied({ account: user, cause, instead: INSTEAD[refusedAs] });
+      throw refusalFor(error, [denied]) ?? error;
     } finally {
       await pool.dispose();
     }

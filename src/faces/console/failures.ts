@@ -30,7 +30,6 @@ const ANSWERS: Readonly<Partial<Record<string, readonly [number, HttpFailure['he
   UNDROP_SERVICE_FAILED: [503],
   UNDROP_UPSTREAM_UNREACHABLE: [503],
 };
-const DENIED: ReadonlySet<number> = new Set(ER.ACCESS_DENIED);
 const CAUSE_CHARACTERS_MAX = 1_000;
 
 /** Null: a defect of undrop. */
@@ -43,7 +42,9 @@ export function failureOf(error: unknown): HttpFailure | null {
   }
   const [, own, message] = /^(UNDROP_[A-Z_]+): (.*)$/s.exec(sqlMessage) ?? [];
   if (own !== undefined && message !== undefined) return failureBy({ code: own, message });
-  const denied = DENIED.has(errnoOf(error)) ? 'UNDROP_API_DENIED' : 'UNDROP_API_SERVER';
+  const denied = ER.ACCESS_DENIED.includes(errnoOf(error))
+    ? 'UNDROP_API_DENIED'
+    : 'UNDROP_API_SERVER';
   return failureBy(new UndropError(denied, { cause: sqlMessage.slice(0, CAUSE_CHARACTERS_MAX) }));
 }
 

@@ -110,8 +110,7 @@ async function keyNotes(
   const { id, detached } = row;
   if (detached.keysOut.length === 0) return [];
   const places = await placeKeys(pool, {
-    ...{ id, origin: held.origin, restoredAs: to, detached, dropped: row },
-    ...{ logged: held.logged, anyParent: keys },
+    ...{ id, origin: held.origin, restoredAs: to, detached, dropped: row, anyParent: keys },
   });
   const endMs = performance.now() + SEARCH_MS;
   const notes: string[] = [];

@@ -192,8 +192,7 @@ async function withTriggers(
   if (row === undefined) return report;
   const triggers = await triggersToMake(pool, [row], facts);
   if (!(await makeDefinitions(userSession, triggers, facts))) return report;
-  const how = { id: row.id, logged: row.sqlLogBin };
-  const { foreignKeys: _same, ...now } = await makeWhole(pool, how, report.restoredAs);
+  const { foreignKeys: _same, ...now } = await makeWhole(pool, { id: row.id }, report.restoredAs);
   return { ...report, ...now };
 }
 

@@ -157,13 +157,13 @@ interface AlterOptions extends TryOptions {
 export async function alter(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
-  { changes, logged, lockWaitBudget, unless }: AlterOptions,
+  { changes, lockWaitBudget, unless }: AlterOptions,
 ): Promise<void> {
   if (changes.length === 0) return;
   const name = ident(schema, table);
   const statement = sql`ALTER TABLE ${note('keys', id)} ${name} ${sql.join([...changes], ', ')}`;
   const texts = unless === undefined ? [statement] : [unless, statement];
-  await runWithTimeout(pool, [UNCHECKED, ...texts], { logged, lockWaitBudget });
+  await runWithTimeout(pool, [UNCHECKED, ...texts], { lockWaitBudget });
 }
 
 export function dropKey(name: string): SQLQuery {

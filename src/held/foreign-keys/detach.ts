@@ -37,7 +37,7 @@ interface DetachHow extends TryOptions {
 export async function detach(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  how: TryOptions,
+  how: TryOptions = {},
 ): Promise<readonly (Failure | null)[]> {
   for (const { id, holdName } of tables) {
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
@@ -160,14 +160,13 @@ async function planAndRecord(
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
   const detached = parts.mergeDetached(before, { keysOut, keysIn, triggers, checks: [] });
   const isKnown = before.keysOut.length + before.checks.length > 0 && row.definition !== null;
-  const { rowLogged } = row;
   // The original one, for people and for comparisons.
   let definition = isKnown ? null : parts.ownDefinition(look.definition, holdName, table.table);
   for (const [now, own] of keys) {
     const printed = parts.printedKey(own, row.schema);
     definition &&= definition.replace(parts.printedKey(now, schema), () => printed);
   }
-  if (!(await parts.recordDetached(pool, { id, detached, definition, rowLogged }))) {
+  if (!(await parts.recordDetached(pool, { id, detached, definition }))) {
     return undone('its foreign keys and triggers could not be recorded in the ledger');
   }
   return { table, row, detached, ownKeys: look.keys.map(({ name }) => name), found };
@@ -281,8 +280,7 @@ async function repointChildren(
     detached = { ...detached, keysIn };
   }
   if (detached !== plan.detached) {
-    const { rowLogged } = plan.row;
-    await parts.recordDetached(pool, { id, detached, definition: null, rowLogged });
+    await parts.recordDetached(pool, { id, detached, definition: null });
   }
   return failure;
 }

@@ -55,7 +55,6 @@ export interface ReattachOptions {
   readonly detached: parts.Detached;
   /** When it was dropped; the table that had a parent's name then is the parent. */
   readonly dropped: Pick<LedgerRow, 'id' | 'groupId'>;
-  readonly logged: boolean;
   /**
    * All tables of its schema are restored into the other one, so that keys among them lead there.
    */
@@ -75,14 +74,14 @@ export async function reattach(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly ReattachedKey[]> {
-  const { id, restoredAs, detached, logged } = options;
+  const { id, restoredAs, detached } = options;
   if (!parts.hasDetached(detached)) return [];
   const server = await readServerFacts(pool);
   const reports = [...(await reattachOwnKeys(pool, options))];
   // Live children keep referring to the name that they know.
   const children = isCopy(options) ? [] : detached.keysIn;
   for (const child of children.filter(({ isDone, isLost }) => !isDone || isLost)) {
-    const how = { server, logged, id, away: restoredAs };
+    const how = { server, id, away: restoredAs };
     const problem = await tried(() => repointOrSay(pool, child, how));
     const { childSchema: schema, childTable: table, key } = child;
     if (problem === null) continue;
@@ -98,9 +97,9 @@ export async function reattachOwnKeys(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly ReattachedKey[]> {
-  const { id, restoredAs, detached, logged } = options;
+  const { id, restoredAs, detached } = options;
   if (detached.keysOut.length === 0) return [];
-  const how = { server: await readServerFacts(pool), logged };
+  const how = { server: await readServerFacts(pool) };
   const places = await placeKeys(pool, options);
   const ready = places.flatMap(({ key, isAwaiting }) => (isAwaiting ? [] : [key]));
   const problems = await triedAll(ready, async (keys) => {

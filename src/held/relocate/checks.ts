@@ -39,8 +39,7 @@ export async function detachChecks(
   const isKnown = keysOut.length + before.length > 0 && row.definition !== null;
   const definition = isKnown ? null : parts.ownDefinition(look.definition, holdName, table);
   const detached = { ...parts.NOTHING_DETACHED, checks };
-  const { rowLogged } = row;
-  if (!(await parts.recordDetached(pool, { id, detached, definition, rowLogged })))
+  if (!(await parts.recordDetached(pool, { id, detached, definition })))
     return 'its CHECKs could not be recorded in the ledger';
   const drops = checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`);
   try {
@@ -76,21 +75,21 @@ const DEADLINE_MS = 3_600_000;
 /** Does not reject for the server's errors on one of them. */
 export async function reattachChecks(
   pool: ServicePool,
-  { id, restoredAs, detached, logged }: ReattachOptions,
+  { id, restoredAs, detached }: ReattachOptions,
 ): Promise<readonly Reattached[]> {
   const { checks } = detached;
   if (checks.length === 0) return [];
   const at = { id, ...restoredAs };
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   // All in one copy.
-  const problems = await triedAll(checks, (some) => addMissing(pool, at, { some, logged }));
+  const problems = await triedAll(checks, (some) => addMissing(pool, at, some));
   return checks.map(({ name }, index) => ({ name, table, problem: problems[index] ?? null }));
 }
 
 async function addMissing(
   pool: ServicePool,
   table: KeyedTable,
-  { some, logged }: { readonly some: readonly parts.HeldCheck[]; readonly logged: boolean },
+  some: readonly parts.HeldCheck[],
 ): Promise<void> {
   const { id, schema, table: name } = table;
   const before = await checksOf(pool, table);
@@ -100,7 +99,7 @@ async function addMissing(
     const adds = missing.map(({ clause }) => `ADD ${clause}`).join(', ');
     const last = Buffer.from(`ALTER TABLE /* undrop checks ${id} */ ${own} ${adds}`);
     const unchecked = sql`SET SESSION foreign_key_checks = 0`;
-    await runWithTimeout(pool, unchecked, { logged, last, deadlineMs: DEADLINE_MS });
+    await runWithTimeout(pool, unchecked, { last, deadlineMs: DEADLINE_MS });
   }
   const now = await checksOf(pool, table);
   const other = some.find(({ name: check, clause }) => now.get(check) !== clause);

@@ -97,7 +97,7 @@ export async function renewHeld(
   const holdOf = (id: string) => holds.get(id) ?? 0;
   for (const logged of [true, false]) {
     const inSameLog = held.filter(({ schema }) => names.isLocalSchema(schema) !== logged);
-    const renamed = await renameLater(pool, inSameLog, { holdOf, logged });
+    const renamed = await renameLater(pool.logging(logged), inSameLog, holdOf);
     for (const [id, name] of renamed) byId.set(id, name);
   }
   return byId;
@@ -110,7 +110,7 @@ export async function renewHeld(
 export async function keepLonger<T extends { readonly id: string } & HeldAt>(
   pool: ServicePool,
   tables: readonly T[],
-  { holdMs, logged }: { readonly holdMs: number; readonly logged: boolean },
+  holdMs: number,
 ): Promise<readonly T[]> {
   const kept: T[] = [];
   for (const table of tables) {
@@ -118,8 +118,7 @@ export async function keepLonger<T extends { readonly id: string } & HeldAt>(
     const held = names.parseHoldName(name);
     assert(held !== null, 'it is held');
     try {
-      const how = { holdOf: () => holdMs, logged };
-      const renamed = await renameLater(pool, [{ ...held, schema, name }], how);
+      const renamed = await renameLater(pool, [{ ...held, schema, name }], () => holdMs);
       kept.push({ ...table, holdName: renamed.get(id) ?? name });
     } catch (error) {
       if (!isServiceError(error)) throw error;
@@ -138,7 +137,7 @@ interface HeldAt {
 async function renameLater(
   pool: ServicePool,
   tables: readonly HoldTable[],
-  { holdOf, logged }: { readonly holdOf: (id: string) => HoldTime; readonly logged: boolean },
+  holdOf: (id: string) => HoldTime,
 ): Promise<ReadonlyMap<string, string>> {
   if (tables.length === 0) return new Map();
   const nowMs = await readNowMs(pool);
@@ -156,7 +155,7 @@ async function renameLater(
       .map(({ schema, name, newName }) => sql`${ident(schema, name)} TO ${ident(schema, newName)}`);
     const step = note('renew', moves[at]?.id);
     const statement = sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`;
-    await runWithTimeout(pool, statement, { logged });
+    await runWithTimeout(pool, statement);
   }
   return new Map(moves.map(({ id, newName }) => [id, newName]));
 }

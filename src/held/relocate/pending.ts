@@ -99,7 +99,7 @@ async function relocateRow(
   const lasting = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
   const blocker = leavesForGood && lasting?.todo === 'blocked_by_partitions' ? null : lasting;
   const from = { id, fromSchema: holdSchema, holdName, table, blocker };
-  const [relocation] = await detachAndRelocate(pool, [from], { logged: sqlLogBin });
+  const [relocation] = await detachAndRelocate(pool.logging(sqlLogBin), [from]);
   if (relocation?.outcome === 'moved') {
     const { holdSchema: schema, holdName: name } = relocation;
     const moved = { id, holdSchema: schema, holdName: name, relocated: true };

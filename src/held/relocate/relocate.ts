@@ -53,7 +53,7 @@ export type Relocation =
 export async function detachAndRelocate(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  how: TryOptions,
+  how: TryOptions = {},
 ): Promise<readonly Relocation[]> {
   const failures = await detach(pool, tables, how);
   const detached = tables.map((table, index) => {
@@ -72,7 +72,7 @@ export async function moveToRecycleSchema(
   tables: readonly RelocateTable[],
   { server, ...how }: TryOptions & Pick<Parameters<typeof findKeyed>[1], 'server'>,
 ): Promise<readonly Relocation[]> {
-  const recycleSchema = names.recycleSchemaFor(how.logged);
+  const recycleSchema = names.recycleSchemaFor(pool.isLogged);
   const places: names.QualifiedTable[] = [];
   for (const { fromSchema, holdName, newName = holdName, blocker = null } of tables) {
     if (blocker !== null) continue;
@@ -97,7 +97,7 @@ export async function moveToRecycleSchema(
 export async function detachMoved(
   pool: ServicePool,
   { table, moved }: { table: RelocateTable; moved: Relocation & { outcome: 'moved' } },
-  how: TryOptions,
+  how: TryOptions = {},
 ): Promise<Relocation> {
   const { holdSchema: fromSchema, holdName } = moved;
   const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
@@ -111,7 +111,7 @@ export async function detachMoved(
 export async function relocate(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  how: TryOptions,
+  how: TryOptions = {},
 ): Promise<readonly Relocation[]> {
   for (const { id, holdName, newName = holdName } of tables) {
     const isHeld = [holdName, newName].every((name) => names.parseHoldName(name)?.id === id);
@@ -178,16 +178,16 @@ async function relocateWithoutChecks(pool: ServicePool, table: RelocateTable, fa
 async function rename(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { logged, lockWaitBudget }: TryOptions,
+  how: TryOptions,
 ): Promise<readonly Relocation[]> {
-  const holdSchema = names.recycleSchemaFor(logged);
+  const holdSchema = names.recycleSchemaFor(pool.isLogged);
   const pairs = tables.map(
     ({ fromSchema, holdName, newName = holdName }) =>
       sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, newName)}`,
   );
   const step = note('relocate', tables[0]?.id);
   const statement = sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`;
-  await runWithTimeout(pool, statement, { logged, lockWaitBudget });
+  await runWithTimeout(pool, statement, how);
   return tables.map(({ id, holdName, newName = holdName }) => {
     return { id, outcome: 'moved', holdSchema, holdName: newName };
   });
@@ -197,7 +197,7 @@ async function rename(
 async function explain(
   pool: ServicePool,
   table: RelocateTable,
-  { logged, lockWaitBudget, error }: Failing,
+  { lockWaitBudget, error }: Failing,
 ): Promise<Relocation> {
   const { id, fromSchema, holdName } = table;
   if (isKilled(error) || !isServerError(error)) return failed(table, error);
@@ -216,7 +216,7 @@ async function explain(
     const own = ident(fromSchema, table.table);
     const back = sql`RENAME ${note('put-back-view', id)}
       TABLE ${ident(fromSchema, holdName)} TO ${own}`;
-    await runWithTimeout(pool, back, { logged, lockWaitBudget });
+    await runWithTimeout(pool, back, { lockWaitBudget });
     return { id, outcome: 'put-back' };
   } catch (inspectionError) {
     return failed(table, inspectionError);

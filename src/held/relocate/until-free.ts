@@ -26,7 +26,7 @@ export function bindingOf(relocation: Relocation): Failure | null {
 export async function untilFree(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { first, logged }: { readonly first: readonly Relocation[]; readonly logged: boolean },
+  first: readonly Relocation[],
 ): Promise<readonly Relocation[]> {
   const endMs = performance.now() + FREEING.givenUpMs;
   const all = [...first];
@@ -38,7 +38,7 @@ export async function untilFree(
       if (!mayBecomeFree(relocation)) continue;
       const table = tables[index];
       assert(table?.id === relocation.id, 'one report for each table, in order');
-      all[index] = await tryAgain(pool, table, { before: relocation, logged });
+      all[index] = await tryAgain(pool, table, relocation);
     }
   }
   return all;
@@ -53,27 +53,26 @@ const KEY_MADE: Failure = { todo: 'detach', text: 'it has a new foreign key', bi
 export async function freeMoved(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { logged }: { readonly logged: boolean },
 ): Promise<readonly Relocation[]> {
   if (tables.length === 0) return [];
   const server = await readServerFacts(pool);
-  const [rows = []] = await pool.run(foreignKeysIn(recycleSchemaFor(logged), server));
+  const [rows = []] = await pool.run(foreignKeysIn(recycleSchemaFor(pool.isLogged), server));
   const ends = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
   const names = new Set(ends.map(foldName));
   const first = tables.map(({ id, fromSchema: holdSchema, holdName }) => {
     const failure = names.has(foldName(holdName)) ? KEY_MADE : null;
     return { id, outcome: 'moved', holdSchema, holdName, failure } as const;
   });
-  return untilFree(pool, tables, { first, logged });
+  return untilFree(pool, tables, first);
 }
 
 async function tryAgain(
   pool: ServicePool,
   table: RelocateTable,
-  { before, logged }: { readonly before: Relocation; readonly logged: boolean },
+  before: Relocation,
 ): Promise<Relocation> {
-  if (before.outcome === 'moved') return detachMoved(pool, { table, moved: before }, { logged });
-  const [relocation] = await detachAndRelocate(pool, [table], { logged });
+  if (before.outcome === 'moved') return detachMoved(pool, { table, moved: before });
+  const [relocation] = await detachAndRelocate(pool, [table]);
   assert(relocation !== undefined, 'one report for each table');
   return relocation;
 }

@@ -4,7 +4,7 @@
  * stores with the trigger.
  */
 
-import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
+import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import type { ServicePool, SQLQuery } from '../../connections/sql.js';
 import { col, ident, note, quoteIdentifier, sql } from '../../connections/sql.js';
 import { assert, UndropError } from '../../errors.js';
@@ -16,12 +16,12 @@ import type { KeyedTable } from '../foreign-keys/add-keys.js';
 export async function createTrigger(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
-  { trigger, logged, lockWaitBudget }: TryOptions & { readonly trigger: HeldTrigger },
+  trigger: HeldTrigger,
 ): Promise<void> {
   const last = await statementOf(pool, trigger, table);
   // Names without a schema in the text refer to the default one.
   const use = sql`USE ${ident(schema)}`;
-  await runWithTimeout(pool, [use, setModes(trigger, id)], { logged, lockWaitBudget, last });
+  await runWithTimeout(pool, [use, setModes(trigger, id)], { last });
 }
 
 /** A single statement, so that none is read under settings that are half changed. */

@@ -108,7 +108,7 @@ async function whyStay(
 export async function dropTriggers(
   pool: ServicePool,
   { id, fromSchema: schema, holdName }: RelocateTable,
-  { triggers, logged, lockWaitBudget }: TryOptions & { readonly triggers: readonly HeldTrigger[] },
+  { triggers, lockWaitBudget }: TryOptions & { readonly triggers: readonly HeldTrigger[] },
 ): Promise<Failure | null> {
   for (const { name } of triggers.toReversed()) {
     const there = sql`SELECT ${note('trigger', id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
@@ -117,7 +117,7 @@ export async function dropTriggers(
         AND CAST(TRIGGER_NAME AS BINARY) = CAST(${name} AS BINARY)`;
     const drop = sql`DROP TRIGGER ${note('trigger', id)} ${ident(schema, name)}`;
     try {
-      await runWithTimeout(pool, [there, drop], { logged, lockWaitBudget });
+      await runWithTimeout(pool, [there, drop], { lockWaitBudget });
     } catch (error) {
       if (isKilled(error)) return LOCKED;
       if (!isServerError(error, ...NOT_THERE)) throw error;

@@ -29,7 +29,7 @@ export async function reattachTriggers(
   pool: ServicePool,
   options: ReattachOptions,
 ): Promise<readonly ReattachedTrigger[]> {
-  const { id, origin, restoredAs, detached, logged } = options;
+  const { id, origin, restoredAs, detached } = options;
   const { triggers } = detached;
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   if (triggers.length === 0) return [];
@@ -49,7 +49,7 @@ export async function reattachTriggers(
     let problem: string | null;
     if (first !== undefined) problem = `it follows ${first}, which does not exist`;
     else if (await isTaken(pool, to, name)) problem = TAKEN;
-    else problem = await tried(() => createTrigger(pool, to, { trigger, logged }));
+    else problem = await tried(() => createTrigger(pool, to, trigger));
     problems.set(name, problem);
     if (problem !== null && problem !== TAKEN) stopped.set(event, name);
   }

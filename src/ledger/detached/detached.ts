@@ -220,8 +220,6 @@ interface DetachedRecord {
   readonly detached: Detached;
   /** The complete definition; null keeps the present one. */
   readonly definition: string | null;
-  /** Whether the row is in the binary log. */
-  readonly rowLogged: boolean;
 }
 
 /**
@@ -231,20 +229,20 @@ interface DetachedRecord {
  */
 export async function recordDetached(
   pool: ServicePool,
-  { id, detached, definition, rowLogged }: DetachedRecord,
+  { id, detached, definition }: DetachedRecord,
 ): Promise<boolean> {
   for (let tries = 1; tries <= DETACHED_RECORD_TRIES; tries++) {
     const [[row] = []] = await pool.run(
-      sql`SELECT ${note('detach', id)} detached FROM ${LEDGER} WHERE id = ${id} AND ${HELD}`,
+      sql`SELECT ${note('detach', id)} detached, row_logged FROM ${LEDGER}
+          WHERE id = ${id} AND ${HELD}`,
     );
     if (row === undefined) return false;
     const before = col.textOrNull(row, 'detached');
-    const [written] = await pool.run(
+    const [written] = await pool.logging(col.flag(row, 'row_logged')).run(
       sql`UPDATE ${note('detach', id)} ${LEDGER}
         SET detached = ${formatDetached(mergeDetached(parseDetached(before), detached))},
           definition = COALESCE(${definition}, definition)
         WHERE id = ${id} AND ${HELD} AND detached <=> ${before}`,
-      { logged: rowLogged },
     );
     if (written?.affectedRows === 1) return true;
   }

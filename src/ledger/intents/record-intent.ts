@@ -50,10 +50,7 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
     const texts = intentTexts(intent, server, { rowLogged, again: tries > 1 });
     try {
       const how = { deadlineMs: INTENT_DEADLINE_MS, fresh };
-      const answers = [
-        pool.run(texts.record, { ...how, logged: rowLogged }),
-        pool.run(texts.looks, how),
-      ];
+      const answers = [pool.logging(rowLogged).run(texts.record, how), pool.run(texts.looks, how)];
       // After a failure none of them is running.
       await Promise.allSettled(answers);
       const [record = [], looks = []] = await Promise.all(answers);
@@ -134,17 +131,13 @@ export function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean>
  * Deletes intents without a confirmed write, after the statement that writes them has ended.
  * Rejects if that doesn't end within some seconds either: then recovery forgets them.
  */
-export async function forgetUnanswered(
-  pool: ServicePool,
-  ids: readonly string[],
-  options: { readonly sqlLogBin: boolean },
-): Promise<void> {
+export async function forgetUnanswered(pool: ServicePool, ids: readonly string[]): Promise<void> {
   const [id = ''] = ids;
   for (let looks = 1; await isIntentRunning(pool, id); looks++) {
     if (looks === LOOKS_MAX) throw new Error('an intent that was given up is still being written');
     await systemClock.sleep(CHECK_EVERY_MS);
   }
-  await forgetIntents(pool, ids, options);
+  await forgetIntents(pool, ids);
 }
 
 async function isIntentRunning(

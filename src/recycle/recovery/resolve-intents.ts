@@ -143,9 +143,9 @@ async function resolveOne(
   }
   if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
-  const how = { sqlLogBin: rowLogged, ownedBy: threadId };
+  const inLog = pool.logging(rowLogged);
   // Its drop continues on another connection, or another proxy has deleted the intent.
-  if (!isHeld && (await forgetIntents(pool, [id], how)) === 0) return 'left';
+  if (!isHeld && (await forgetIntents(inLog, [id], threadId)) === 0) return 'left';
   if (!isHeld) {
     log.info(
       { id, table: `${schema}.${name}` },
@@ -183,17 +183,18 @@ export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise
  * False: nothing is held; the object under the hold name was a view, and has its own name again.
  */
 async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
-  const { id, sqlLogBin } = row;
+  const { id } = row;
   if (held.state !== 'HOLD') {
     await follow(pool, row, held);
     return true;
   }
+  const inLog = pool.logging(row.sqlLogBin);
   const isRelocated = isRecycleSchema(held.schema.toLowerCase());
   const place = { id, holdSchema: held.schema, holdName: held.name };
   if (isRelocated) {
     // A table of a TRUNCATE goes there with its foreign keys and triggers, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
-    const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });
+    const [failure = null] = await detach(inLog, [there]);
     await recordOutcome(pool, { tables: [{ ...place, relocated: failure === null, failure }] });
     return true;
   }
@@ -201,7 +202,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, blocker };
   const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
   const renewed = await renew(pool, [from], { holdOf: () => holdMs, lostMsMin: LOST_MS_MIN });
-  const [relocation] = await detachAndRelocate(pool, renewed, { logged: sqlLogBin });
+  const [relocation] = await detachAndRelocate(inLog, renewed);
   if (relocation?.outcome === 'put-back') return false;
   const table =
     relocation?.outcome === 'moved'

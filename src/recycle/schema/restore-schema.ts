@@ -231,15 +231,16 @@ async function bringBack(
   drop: DroppedSchema,
   { to, exists, onProgress, anyParent }: BringBackOptions & { readonly exists: boolean },
 ): Promise<BroughtBack> {
-  const { id, groupId, schema, sqlLogBin: logged } = drop;
+  const { id, groupId, schema } = drop;
+  const inLog = pool.logging(drop.sqlLogBin);
   const details = await readDetails(pool, id);
   const isCopy = to !== schema;
   onProgress(plan(drop, { to, exists, parts: details.parts.length }));
-  if (!exists) await schemaParts.createSchemaAs(pool, to, { details, logged });
+  if (!exists) await schemaParts.createSchemaAs(inLog, to, details);
   const tables = await restoreTables(pool, { groupId, to, onProgress, anyParent });
   const parts = isCopy
     ? partsLeft(details.parts, tables, schema)
-    : await schemaParts.restoreParts(pool, schema, { id, parts: details.parts, logged });
+    : await schemaParts.restoreParts(inLog, schema, { id, parts: details.parts });
   const problem = await schemaParts.schemaDifference(pool, to, details);
   const isComplete =
     problem === null &&

@@ -6,7 +6,7 @@
  * Invariant: an existing part is never replaced.
  */
 
-import { isServerError } from '../../connections/errors.js';
+import { isServerError, refusalFor } from '../../connections/errors.js';
 import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import type { Row, ServicePool, SQLQuery } from '../../connections/sql.js';
 import { col, ident, note, quoteIdentifier, sql } from '../../connections/sql.js';
@@ -14,7 +14,7 @@ import { assert, UndropError } from '../../errors.js';
 import { inCharset, QUOTED } from '../../held/triggers/definition.js';
 import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schema-details.js';
 import * as ER from '../../wire/server-errors.js';
-import { DENIED, missingRight } from '../plan-restore.js';
+import { ifDenied } from '../plan-restore.js';
 
 type PartName = Pick<SchemaPart, 'name' | 'kind'>;
 
@@ -87,7 +87,8 @@ export async function showPart(
 async function mayCreateRoutines(pool: ServicePool, schema: string, id: string): Promise<boolean> {
   for (const probe of probesOf(schema, id)) {
     try {
-      await pool.run(probe);
+      // It changes nothing.
+      await pool.logging(true).run(probe);
     } catch (error) {
       if (isServerError(error, ER.PROCACCESS_DENIED_ERROR)) return false;
       if (!isServerError(error, ER.SP_DOES_NOT_EXIST)) throw error;
@@ -159,15 +160,13 @@ interface SchemaParts {
   /** The ledger's row of the schema. */
   readonly id: string;
   readonly parts: readonly SchemaPart[];
-  /** sql_log_bin of the drop. */
-  readonly logged: boolean;
 }
 
 /** Rejects if the server can't be reached. */
 export async function restoreParts(
   pool: ServicePool,
   schema: string,
-  { id, parts, logged }: SchemaParts,
+  { id, parts }: SchemaParts,
 ): Promise<readonly RestoredPart[]> {
   const there = new Set((await listParts(pool, schema)).map(partKey));
   const problems = new Map<SchemaPart, string>();
@@ -179,7 +178,7 @@ export async function restoreParts(
   for (let before = Number.POSITIVE_INFINITY; left.length > 0 && left.length < before; ) {
     before = left.length;
     for (const part of left) {
-      const problem = await make(pool, schema, { part, logged });
+      const problem = await make(pool, schema, part);
       if (problem === null) problems.delete(part);
       else problems.set(part, problem);
     }
@@ -208,17 +207,13 @@ export function partKey({ kind, name }: PartName): string {
 }
 
 /** The server's error, or that its charset lacks a character of it; null: it is created. */
-async function make(
-  pool: ServicePool,
-  schema: string,
-  { part, logged }: { readonly part: SchemaPart; readonly logged: boolean },
-): Promise<string | null> {
+async function make(pool: ServicePool, schema: string, part: SchemaPart): Promise<string | null> {
   const { statement, characterSetClient = 'utf8mb4' } = part;
   assert(statement !== null, 'its definition was recorded');
   try {
     const last = await inCharset(pool, statement, characterSetClient);
     const before = [sql`USE ${ident(schema)}`, partSettings(part)];
-    await runWithTimeout(pool, before, { logged, last });
+    await runWithTimeout(pool, before, { last });
     return null;
   } catch (error) {
     if (isServerError(error)) return error.sqlMessage;
@@ -252,7 +247,7 @@ async function difference(
 export async function createSchemaAs(
   pool: ServicePool,
   to: string,
-  { details, logged }: { readonly details: SchemaDetails; readonly logged: boolean },
+  details: SchemaDetails,
 ): Promise<void> {
   const statement = details.statement.replace(
     NAMED,
@@ -260,13 +255,11 @@ export async function createSchemaAs(
   );
   const last = Buffer.from(statement);
   try {
-    await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { logged, last });
+    await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { last });
   } catch (error) {
     if (isServerError(error, ER.DB_CREATE_EXISTS)) return;
-    if (isServerError(error, ...DENIED)) throw missingRight(error.sqlMessage, error);
-    if (!isServerError(error)) throw error;
-    const what = { step: `create schema ${to}`, server: 'the server', cause: error.sqlMessage };
-    throw new UndropError('UNDROP_SERVICE_FAILED', what, error);
+    const what = { step: `create schema ${to}`, server: 'the server' };
+    throw refusalFor(error, [ifDenied(), [null, 'UNDROP_SERVICE_FAILED', what]]) ?? error;
   }
 }
 

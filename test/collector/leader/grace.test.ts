@@ -2,8 +2,8 @@
 import type { GraceFacts, LastRound } from '../../../src/collector/leader/grace.js';
 import { decideGrace } from '../../../src/collector/leader/grace.js';
 import { leadWhenever } from '../../../src/collector/leader/leader.js';
-import type { ServicePool } from '../../../src/connections/sql.js';
 import { silentLog } from '../../../src/log.js';
+import { fakePool } from '../../support/tapped-pool.js';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const JUMPED = "the server's clock jumped";
@@ -78,17 +78,13 @@ async function pausesOf(
   const pauses: number[] = [];
   let nowMs = 0;
   let tries = 0;
-  const pool: ServicePool = {
-    run: () => Promise.reject(new Error('nobody asks for that')),
-    killQuery: async () => undefined,
-    isWaiting: async () => false,
-    dispose: async () => undefined,
+  const pool = fakePool(() => Promise.reject(new Error('nobody asks for that')), {
     task: async <T>() => {
       nowMs += tryMs[tries++ % tryMs.length] ?? 0;
       if (error !== null) throw error;
       return { what: 'another proxy collects' } as T;
     },
-  };
+  });
   const clock = {
     nowMs: () => nowMs,
     sleep: async (delayMs: number) => {

@@ -6,14 +6,9 @@
 import type { Clock } from '../../../src/clock.js';
 import { COMMIT_SAMPLE, Pace } from '../../../src/collector/purge/pace.js';
 import { PressureGauge } from '../../../src/collector/purge/pressure.js';
-import type {
-  Row,
-  Rows,
-  ServerFacts,
-  ServicePool,
-  SQLQuery,
-} from '../../../src/connections/sql.js';
+import type { Row, Rows, ServerFacts, SQLQuery } from '../../../src/connections/sql.js';
 import { renderQuery } from '../../../src/connections/sql.js';
+import { fakePool } from '../../support/tapped-pool.js';
 import { fastSettings } from '../collecting.js';
 
 const ROW_MS = 0.01;
@@ -74,7 +69,7 @@ class MemoryServer {
   /** The part of the time in which rows are deleted now. */
   share = 0;
 
-  readonly pool = { run: (text: SQLQuery) => this.#run(text) } as unknown as ServicePool;
+  readonly pool = fakePool((text) => this.#run(text as SQLQuery));
 
   async #run(text: SQLQuery): Promise<readonly Rows[]> {
     await this.clock.sleep(this.readMs + this.harmMs * this.share);

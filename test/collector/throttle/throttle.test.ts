@@ -2,8 +2,9 @@
 import type { ThrottleSettings } from '../../../src/collector/throttle/throttle.js';
 import { lagOf, Throttle } from '../../../src/collector/throttle/throttle.js';
 import { ServerError } from '../../../src/connections/errors.js';
-import type { Row, Rows, ServiceConnection, SQLQuery } from '../../../src/connections/sql.js';
+import type { Row, Rows, SQLQuery } from '../../../src/connections/sql.js';
 import { renderQuery } from '../../../src/connections/sql.js';
+import { fakePool } from '../../support/tapped-pool.js';
 
 const NONE: ThrottleSettings = { window: null, query: null, replicas: [], maxLagMs: 2_000 };
 type Text = string | null;
@@ -16,12 +17,12 @@ function rowsOf(...rows: readonly Row[]): Rows {
 /** A server whose answer to each query is what `answer` says by then. */
 function serverOf(answer: (text: string) => Rows) {
   const asked: string[] = [];
-  const run: ServiceConnection['run'] = async (text) => {
+  const pool = fakePool(async (text) => {
     const texts = ([text].flat() as readonly SQLQuery[]).map(renderQuery);
     asked.push(...texts);
     return texts.map(answer);
-  };
-  return { asked, run };
+  });
+  return Object.assign(pool, { asked });
 }
 
 interface World {

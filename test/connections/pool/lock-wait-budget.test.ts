@@ -14,6 +14,7 @@ import { renderQuery, sql } from '../../../src/connections/sql.js';
 import { silentLog } from '../../../src/log.js';
 import * as ER from '../../../src/wire/server-errors.js';
 import { until } from '../../support/poll.js';
+import { fakePool } from '../../support/tapped-pool.js';
 
 const LOOKS = timeouts.WAIT_MS / timeouts.CHECK_MS;
 const NO_ROWS: readonly Rows[] = [];
@@ -37,8 +38,9 @@ class OneText implements ServicePool {
     });
   }
 
-  task: ServicePool['task'] = (fn) =>
-    fn({ threadId: 1, discard: () => undefined, run: () => this.run() });
+  readonly isLogged = true;
+  logging = () => this;
+  task = fakePool(() => this.run()).task;
 
   async isWaiting(): Promise<boolean> {
     this.looks++;
@@ -140,6 +142,7 @@ test('a connection whose settings were loosened for a text is not used again', a
       return all.flatMap(() => answers);
     },
     discard,
+    logging: () => connection,
   };
   const pool = {} as ServicePool;
   await timeouts.runWithTimeoutOn({ connection, pool }, sql`DO 1`);

@@ -8,6 +8,7 @@ import { renewDueTimes } from '../../../src/drop/steps/run.js';
 import { type Undoable, undoInfo } from '../../../src/drop/steps/undo-note.js';
 import { formatHoldName, PINNED_UNTIL, parseHoldName } from '../../../src/names/names.js';
 import type { Ruling } from '../../../src/policy/decide.js';
+import { fakePool } from '../../support/tapped-pool.js';
 
 const NOW_MS = Date.UTC(2026, 10, 24, 20, 30);
 const idOf = (last: string) => `${NOW_MS.toString(16).padStart(12, '0')}7000800000000000000${last}`;
@@ -113,19 +114,16 @@ const WEEK: Ruling = {
 
 /** Tables by their rows; null: they can't be looked at. */
 function serverWith(rows: readonly (number | null)[]): ServicePool {
-  const never = () => Promise.reject(new Error('not asked'));
   const answer = (sqls: string): Row[] => {
     if (sqls.includes('utcNow')) return [{ utcNow: NOW }];
     const count = rows[IDS.findIndex((id) => sqls.includes(id))] ?? null;
     if (count === null) throw new ServerError(LOCKED);
     return Array.from({ length: count }, () => ({ one: 1 }));
   };
-  const run: ServicePool['run'] = async (text) => {
+  return fakePool(async (text) => {
     const all = [text].flat().map((one) => one.format(FORMAT).text);
     return all.map((one) => Object.assign(one.includes('SELECT') ? answer(one) : [], AFFECTED));
-  };
-  const connection = { run, threadId: 1, discard: () => undefined };
-  return { run, task: (fn) => fn(connection), killQuery: never, isWaiting: never, dispose: never };
+  });
 }
 
 const LOCKED = { errno: 1205, sqlState: 'HY000', sqlMessage: 'Lock wait timeout exceeded' };

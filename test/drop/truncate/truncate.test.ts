@@ -47,7 +47,7 @@ test.each(cases)('a TRUNCATE: $comment', async ({ now = [], copy, keys = [], end
     },
   };
   const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>
-    truncate(port, copies, request),
+    truncate(port, () => copies, request),
   );
   const [words, ...counts] = end;
   if (typeof words === 'string') expect(said).toBe(words);

@@ -4,6 +4,7 @@ import type { ServicePool } from '../../../src/connections/sql.js';
 import { UndropError } from '../../../src/errors.js';
 import { renew } from '../../../src/held/relocate/due-times.js';
 import { parseHoldName } from '../../../src/names/names.js';
+import { fakePool } from '../../support/tapped-pool.js';
 
 const ID = '0195a1b2c3d4700080000000000000ff';
 const HELD = {
@@ -11,11 +12,8 @@ const HELD = {
 };
 
 function serverAt(utcNow: string): ServicePool {
-  const never = () => Promise.reject(new Error('not asked'));
-  return {
-    run: async () => [Object.assign([{ utcNow: new Date(utcNow) }], { affectedRows: 0 })],
-    ...{ task: never, killQuery: never, isWaiting: never, dispose: never },
-  };
+  const now = Object.assign([{ utcNow: new Date(utcNow) }], { affectedRows: 0 });
+  return fakePool(async () => [now]);
 }
 
 test.each([

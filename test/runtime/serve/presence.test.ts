@@ -1,7 +1,7 @@
 /** The row of a running service where it can't be written; else server/services.test.ts has it. */
 
 import { ServerError } from '../../../src/connections/errors.js';
-import type { Row, Rows, ServicePool, SQLQuery } from '../../../src/connections/sql.js';
+import type { Row, Rows, SQLQuery } from '../../../src/connections/sql.js';
 import { renderQuery } from '../../../src/connections/sql.js';
 import { reportServices, serviceLines } from '../../../src/faces/cli/status.js';
 import type { RecordedService } from '../../../src/ledger/services.js';
@@ -9,6 +9,7 @@ import { LEDGER_VERSION } from '../../../src/ledger/tables.js';
 import { silentLog } from '../../../src/log.js';
 import { Presence } from '../../../src/runtime/serve/presence.js';
 import { until } from '../../support/poll.js';
+import { fakePool } from '../../support/tapped-pool.js';
 
 /** A server with a ledger; `refuses`: its error for changes. */
 class Ledger {
@@ -28,7 +29,7 @@ class Ledger {
   open(): Presence {
     const warn = (_fields: unknown, text: unknown) => this.warnings.push(text);
     const run = async (text: SQLQuery | readonly SQLQuery[]) => this.#answer([text].flat());
-    const pool = { run } as unknown as ServicePool;
+    const pool = fakePool(run);
     return new Presence({
       ...{ serviceId: 'a'.repeat(32), processes: 3, figures: this.figures, pool: () => pool },
       listen: [{ host: '0.0.0.0', port: 3307 }],

@@ -40,7 +40,7 @@ export async function renameByService(
   pool: ServicePool,
   rename: ServiceRename & Pick<OwnedIntents, 'sessionId'>,
 ): Promise<ServiceRenameOutcome> {
-  const { tables, logged, killAfterMs, sessionId, isLast = false } = rename;
+  const { tables, killAfterMs, sessionId, isLast = false } = rename;
   const ids = tables.map(({ id }) => id);
   const server = await shapeOf(pool);
   const places = tables.map(({ holdSchema: schema, holdName: table }) => ({ schema, table }));
@@ -48,7 +48,7 @@ export async function renameByService(
   let isFree = false;
   const renameOn: OwnersWork = async (connection, { takeOver, release }) => {
     const run = (text: readonly SQLQuery[]): Promise<readonly Rows[]> =>
-      runWithTimeoutOn({ connection, pool }, text, { killAfterMs, logged });
+      runWithTimeoutOn({ connection, pool }, text, { killAfterMs });
     const [settings, statement] = renameText(rename);
     try {
       const end = look.length > 0 ? look : release;
@@ -57,12 +57,12 @@ export async function renameByService(
     } catch (error) {
       const [only] = tables.length === 1 && isServerError(error, ER.TOO_LONG_IDENT) ? tables : [];
       const isAlone = only !== undefined && only.ghost === undefined;
-      const alter = isAlone ? await prepareAlter(pool, only, { logged }) : null;
+      const alter = isAlone ? await prepareAlter(pool, only) : null;
       if (alter === null) throw error;
       await run([settings, alter, ...release]);
     }
   };
-  const owned = { ids, logged, sessionId, isDone: () => areHeld(pool, tables) };
+  const owned = { ids, sessionId, isDone: () => areHeld(pool, tables) };
   let outcome = await asOwner(pool, owned, renameOn);
   // The account may have been granted the privilege since the connection was opened.
   if (outcome.kind === 'denied') outcome = await asOwner(pool, { ...owned, fresh: true }, renameOn);
@@ -83,7 +83,6 @@ async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Prom
 
 interface OwnedIntents {
   readonly ids: readonly string[];
-  readonly logged: boolean;
   /** The id of the user's session, which gets the intents back after a failure. */
   readonly sessionId: number;
   /** Whether the work was done, by a look at the names. */
@@ -104,10 +103,10 @@ type OwnersWork = (
  */
 async function asOwner(
   pool: ServicePool,
-  { ids, logged, sessionId, isDone, fresh = false }: OwnedIntents,
+  { ids, sessionId, isDone, fresh = false }: OwnedIntents,
   work: OwnersWork,
 ): Promise<ServiceRenameOutcome> {
-  if (!logged && !(await mayUnlog(pool))) {
+  if (!pool.isLogged && !(await mayUnlog(pool))) {
     return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
   }
   const server = await shapeOf(pool);
@@ -128,7 +127,7 @@ async function asOwner(
       if (!(await hasEnded(pool, workerId, server))) throw error;
       if (await isDone()) return { kind: 'renamed' };
     }
-    await releaseIntents(pool, { ids, logged, sessionId });
+    await releaseIntents(pool, { ids, sessionId });
     return outcomeOf(error, ER.SUBQUERY_NO_1_ROW);
   }
 }
@@ -159,12 +158,10 @@ async function hasEnded(pool: ServicePool, id: number, server: ServerFacts): Pro
  */
 export async function releaseIntents(
   pool: ServicePool,
-  { ids, logged, sessionId }: Pick<OwnedIntents, 'ids' | 'logged' | 'sessionId'>,
+  { ids, sessionId }: Pick<OwnedIntents, 'ids' | 'sessionId'>,
 ): Promise<void> {
   if (ids.length === 0) return;
-  await tolerantly(async () => {
-    return pool.run(releaseText(ids, sessionId, await shapeOf(pool)), { logged });
-  });
+  await tolerantly(async () => pool.run(releaseText(ids, sessionId, await shapeOf(pool))));
 }
 
 function renameText(rename: ServiceRename): readonly [settings: SQLQuery, rename: SQLQuery] {
@@ -207,7 +204,6 @@ function outcomeOf(error: Error, ...gone: readonly number[]): ServiceRenameOutco
 async function prepareAlter(
   pool: ServicePool,
   renamed: ServiceRenameTable,
-  { logged: rowLogged }: { readonly logged: boolean },
 ): Promise<SQLQuery | null> {
   const { id, schema, table, holdName, holdSchema } = renamed;
   const look = await readTable(pool, { id, schema, table });
@@ -218,7 +214,7 @@ async function prepareAlter(
   const keysOut = await Promise.all(look.keys.map((key) => withOriginalNames(pool, key, where)));
   const detached = { ...parts.NOTHING_DETACHED, keysOut, checks };
   const { definition } = look;
-  if (!(await parts.recordDetached(pool, { id, detached, definition, rowLogged }))) return null;
+  if (!(await parts.recordDetached(pool, { id, detached, definition }))) return null;
   const changes = [
     ...look.keys.map(({ name }) => dropKey(name)),
     ...checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`),
