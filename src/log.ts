@@ -157,7 +157,7 @@ type LogRecord = Readonly<Record<string, unknown>>;
 /** Fields at the start of a line, and fields without meaning for people. */
 const NOT_SHOWN = new Set([
   ...['level', 'time', 'msg', 'event', 'proxyId', 'threadId', 'relay', 'worker', 'pid'],
-  ...['groupId', 'dropId', 'client', 'user', 'statement', 'at'],
+  ...['dropId', 'client', 'user', 'statement', 'at'],
 ]);
 
 /** The sentence of a record: for a drop the table, the user and the due time. */

@@ -69,11 +69,10 @@ async function readAwaited(connection: ServicePool, isActive: (id: string) => bo
   const ledger = findRows(connection, { by: 'intent' }, { texts: false });
   const intents = await unlessRefused(ledger, [], ...ER.ABSENT_TABLE);
   if (intents.length === 0) return new Set();
-  const groupIds = intents.map(({ groupId }) => groupId);
-  const groups = await openGroupsOf(connection, groupIds);
+  const dropIds = intents.map(({ dropId }) => dropId);
+  const groups = await openGroupsOf(connection, dropIds);
   const alive = await intentsWithLiveSession(connection, intents);
-  const isOpen = ({ id, groupId }: LedgerRow) =>
-    isActive(id) || alive.has(id) || groups.has(groupId);
+  const isOpen = ({ id, dropId }: LedgerRow) => isActive(id) || alive.has(id) || groups.has(dropId);
   return new Set(intents.filter(isOpen).map(({ id }) => id));
 }
 

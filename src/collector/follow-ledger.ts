@@ -70,6 +70,6 @@ export async function reportChange(
 /** The audit fields of a held table. */
 function auditFields(proxyId: string, table: Collectable, row: LedgerRow | null) {
   const { id, schema: holdSchema, name: holdName } = table;
-  const { groupId: dropId = null, schema = null, table: own = null } = row ?? {};
+  const { dropId = null, schema = null, table: own = null } = row ?? {};
   return { proxyId, id, dropId, schema, table: own, holdSchema, holdName };
 }

@@ -172,11 +172,11 @@ export async function finishAll(pool: ServicePool, log: Log): Promise<readonly s
   const found = await unlessRefused(findBrokenSchemas(pool), [], ...ER.ABSENT_TABLE);
   const left: string[] = [];
   for (const drop of found) {
-    const { id, groupId, schema, restoredAs } = drop;
+    const { id, dropId, schema, restoredAs } = drop;
     if ((await readServerFacts(pool)).readOnly) continue;
     try {
       const isComplete = await finishSchemaRestore(pool, drop);
-      const what = { groupId, schema, restoredAs };
+      const what = { dropId, schema, restoredAs };
       if (isComplete === true) log.info(what, 'finished an interrupted restore of a schema');
       if (isComplete === false)
         log.warn(what, 'ended an interrupted restore of a schema; some parts are missing');
@@ -184,7 +184,7 @@ export async function finishAll(pool: ServicePool, log: Log): Promise<readonly s
       if (!isRowLevelError(error)) throw error;
       left.push(id);
       log.warn(
-        { groupId, schema, err: error },
+        { dropId, schema, err: error },
         'cannot finish an interrupted restore of a schema; will try again',
       );
     }

@@ -24,7 +24,7 @@ export type TableKind = 'base' | 'view' | 'sequence' | 'missing';
 const COLUMNS = {
   id: ['id', col.text],
   /** Shared by the tables of one statement. */
-  groupId: ['group_id', col.text],
+  dropId: ['group_id', col.text],
   proxyId: ['proxy_id', col.text],
   /** The thread id of the user's session. */
   threadId: ['thread_id', col.number],
@@ -75,7 +75,7 @@ export interface LedgerRow extends Cells {
 /** Recorded for each statement that drops, whatever it drops. */
 export type DroppingStatement = Pick<
   LedgerRow,
-  'groupId' | 'proxyId' | 'threadId' | 'user' | 'clientAddress' | 'statementText'
+  'dropId' | 'proxyId' | 'threadId' | 'user' | 'clientAddress' | 'statementText'
 >;
 
 export const PROPERTIES = Object.keys(COLUMNS) as readonly Property[];

@@ -171,7 +171,7 @@ export type LedgerDrop = Readonly<ReturnType<typeof asDrop>>;
 function asDrop(row: Row) {
   const schema = col.text(row, 'first_schema');
   return {
-    groupId: col.text(row, 'group_id'),
+    dropId: col.text(row, 'group_id'),
     /** The newest of its tables. */
     id: col.text(row, 'id'),
     tables: col.number(row, 'found'),

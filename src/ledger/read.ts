@@ -178,7 +178,7 @@ export async function readSettling(connection: ServiceConnection) {
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map((row) => ({
-    groupId: col.text(row, 'group_id'),
+    dropId: col.text(row, 'group_id'),
     schema: col.text(row, 'schema_name'),
     /** The number of settled ones. */
     settled: col.number(row, 'settled'),
@@ -204,12 +204,12 @@ const CONDITIONS = {
   unfinished: (filter: { readonly as: readonly string[] }) =>
     sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}${isAs(filter)}`,
   /**
-   * It was restored without some of its triggers, as far as the last restore found. `groupId`: of
+   * It was restored without some of its triggers, as far as the last restore found. `dropId`: of
    * that statement; default: of all.
    */
-  triggers: ({ groupId }: { readonly groupId?: string }) =>
+  triggers: ({ dropId }: { readonly dropId?: string }) =>
     sql`state = 'restored' AND todo = 'triggers' AND ${OF_TABLE}
-      ${groupId === undefined ? sql`` : sql` AND group_id = ${groupId}`}`,
+      ${dropId === undefined ? sql`` : sql` AND group_id = ${dropId}`}`,
   /** Restored, perhaps without keys; if it isn't null, without keys to one of these. */
   keys: ({ parents }: { readonly parents: KeyParents | null }) =>
     sql`state = 'restored' AND todo IN ('keys', 'triggers') AND ${OF_TABLE}
@@ -222,9 +222,9 @@ const CONDITIONS = {
   /** `only`: limits them to these ids. */
   intent: (filter: { readonly only?: readonly string[] }) => sql`state = 'intent'${among(filter)}`,
   /** All tables of one statement. */
-  drop: ({ groupId }: { readonly groupId: string }) => sql`group_id = ${groupId} AND ${OF_TABLE}`,
+  drop: ({ dropId }: { readonly dropId: string }) => sql`group_id = ${dropId} AND ${OF_TABLE}`,
   /** Live ones of one statement. */
-  group: ({ groupId }: { readonly groupId: string }) => sql`group_id = ${groupId} AND ${LIVE}`,
+  group: ({ dropId }: { readonly dropId: string }) => sql`group_id = ${dropId} AND ${LIVE}`,
   /** Held in its own schema: its relocation has to be done. */
   pending: (filter: { readonly only?: readonly string[] }) =>
     sql`state = 'HOLD' AND relocated = 0${among(filter)}`,

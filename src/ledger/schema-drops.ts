@@ -1,6 +1,6 @@
 /**
  * The ledger's row of a DROP DATABASE: its progress, and the details for creating the schema again.
- * The rows of its tables have the same group id. While the row is open its state is none of theirs,
+ * The rows of its tables have the same drop id. While the row is open its state is none of theirs,
  * so that queries for tables skip it.
  *
  * The owner of a DROP DATABASE is the process that has the group's lock, on a connection that ends
@@ -46,10 +46,10 @@ interface SchemaDrop
 }
 
 /** Identifies such a row for changes. */
-export type SchemaDropKey = Pick<LedgerRow, 'id' | 'groupId' | 'rowLogged'>;
+export type SchemaDropKey = Pick<LedgerRow, 'id' | 'dropId' | 'rowLogged'>;
 
 const PROPERTIES = [
-  ...(['id', 'groupId', 'proxyId', 'threadId', 'upstreamPort', 'schema'] as const),
+  ...(['id', 'dropId', 'proxyId', 'threadId', 'upstreamPort', 'schema'] as const),
   ...(['droppedAt', 'sqlLogBin', 'rowLogged'] as const),
 ];
 
@@ -72,7 +72,7 @@ export async function recordSchemaDrop(
   pool: ServicePool,
   drop: SchemaDrop,
 ): Promise<SchemaDropKey> {
-  const { id, groupId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
+  const { id, dropId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
   try {
     const rowLogged = sqlLogBin || !(await mayUnlog(pool));
     const server = await readServerFacts(pool);
@@ -84,7 +84,7 @@ export async function recordSchemaDrop(
           upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
           statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
           row_logged)
-        VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
+        VALUES (${id}, ${dropId}, @undrop_proxy, ${threadId},
           ${PORT_OF_HOST}, ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
           ${drop.statementText.slice(0, entry.STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
           UTC_TIMESTAMP(), ${JSON.stringify(details)}, ${schemaScript(schema, details)},
@@ -95,7 +95,7 @@ export async function recordSchemaDrop(
       await beforeNextTry(pool, error);
       await run();
     });
-    return { id, groupId, rowLogged };
+    return { id, dropId, rowLogged };
   } catch (error) {
     throw ledgerUnavailable(error);
   }
@@ -128,16 +128,16 @@ export async function markEmptied(
  */
 export async function leaveSchemaDrop(
   pool: ServicePool,
-  { groupId, rowLogged }: Pick<SchemaDropKey, 'groupId' | 'rowLogged'>,
+  { dropId, rowLogged }: Pick<SchemaDropKey, 'dropId' | 'rowLogged'>,
   { threadId, hasFailed }: { readonly threadId: number; readonly hasFailed: boolean },
 ): Promise<void> {
   const emptied = hasFailed ? sql`'emptying'` : sql`state`;
   const back = hasFailed ? sql`schema_name` : sql`restored_as`;
   await pool.logging(rowLogged).run(
-    sql`UPDATE ${note('leave', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
+    sql`UPDATE ${note('leave', dropId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
           restored_as = IF(state = 'emptied', ${back}, restored_as),
           state = IF(state = 'emptied', ${emptied}, state)
-        WHERE group_id = ${groupId} AND (state <> 'intent' OR thread_id = ${threadId})
+        WHERE group_id = ${dropId} AND (state <> 'intent' OR thread_id = ${threadId})
           AND state IN ('intent', 'emptying', 'emptied')`,
   );
 }
@@ -176,7 +176,7 @@ export async function settleSchemaDrop(
     place.ids.push(id);
   }
   const settled = [...placed.values()].map(
-    ({ schema, due, ids }) => sql`UPDATE ${note('settle', key.groupId)} ${LEDGER}
+    ({ schema, due, ids }) => sql`UPDATE ${note('settle', key.dropId)} ${LEDGER}
       SET state = 'HOLD', state_since = UTC_TIMESTAMP(), hold_schema = ${schema},
         hold_name = CONCAT('_vt_HOLD_', id, ${`_${dueDigits(due)}`}), hold_until = ${due},
         pinned = ${isPinned(due)}, relocated = 1
@@ -228,9 +228,9 @@ export async function findSchemaDrops(
 /** Which of these groups belong to an open DROP DATABASE. */
 export async function openGroupsOf(
   connection: ServiceConnection,
-  groupIds: Iterable<string>,
+  dropIds: Iterable<string>,
 ): Promise<ReadonlySet<string>> {
-  const asked = [...new Set(groupIds)];
+  const asked = [...new Set(dropIds)];
   if (asked.length === 0) return new Set();
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} group_id FROM ${LEDGER}
@@ -239,8 +239,8 @@ export async function openGroupsOf(
   return new Set(rows.map((row) => col.text(row, 'group_id')));
 }
 
-function lockOf(groupId: string): SQLQuery {
-  return sql`${`undrop:schema:${groupId}`}`;
+function lockOf(dropId: string): SQLQuery {
+  return sql`${`undrop:schema:${dropId}`}`;
 }
 
 /**
@@ -250,14 +250,14 @@ function lockOf(groupId: string): SQLQuery {
  */
 export async function asGroupOwner<T>(
   pool: ServicePool,
-  groupId: string,
+  dropId: string,
   work: (connection: TaskConnection) => Promise<T>,
 ): Promise<T> {
   const steps = async (connection: TaskConnection) => {
     // The lock ends with it.
     connection.discard();
     const [rows = []] = await connection.run(
-      sql`SELECT ${note('owner', groupId)} GET_LOCK(${lockOf(groupId)}, 0) AS got`,
+      sql`SELECT ${note('owner', dropId)} GET_LOCK(${lockOf(dropId)}, 0) AS got`,
     );
     assert(col.numberOrNull(rows[0] ?? {}, 'got') === 1, 'a new group has no owner');
     return work(connection);
@@ -266,9 +266,9 @@ export async function asGroupOwner<T>(
 }
 
 /** Whether a process is running it. */
-export async function hasOwner(connection: ServiceConnection, groupId: string): Promise<boolean> {
+export async function hasOwner(connection: ServiceConnection, dropId: string): Promise<boolean> {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('owner', groupId)} IS_FREE_LOCK(${lockOf(groupId)}) AS isFree`,
+    sql`SELECT ${note('owner', dropId)} IS_FREE_LOCK(${lockOf(dropId)}) AS isFree`,
   );
   return col.number(rows[0] ?? {}, 'isFree') !== 1;
 }

@@ -19,7 +19,7 @@ import { assignFailure } from './write.js';
 
 /** `restoredAs`: the name of the restored schema; null: no restore has begun. */
 const PROPERTIES = [
-  ...(['id', 'groupId', 'schema', 'droppedAt', 'user', 'sqlLogBin', 'rowLogged'] as const),
+  ...(['id', 'dropId', 'schema', 'droppedAt', 'user', 'sqlLogBin', 'rowLogged'] as const),
   ...(['proxyId', 'threadId', 'upstreamPort', 'restoredAs'] as const),
 ];
 
@@ -30,12 +30,12 @@ const ROWS_MAX = 1_000;
 const IS_DROP_OF = {
   name: (name: string) => sameName(sql`schema_name`, name),
   like: (pattern: string) => isLike(sql`schema_name`, pattern),
-  groupId: (groupId: string) => sql`group_id = ${groupId}`,
+  dropId: (dropId: string) => sql`group_id = ${dropId}`,
   digits: isOfDrop,
 };
 
 /**
- * Drops of a schema of that name, or of a name like that, or the one with that group id, or those
+ * Drops of a schema of that name, or of a name like that, or the one with that drop id, or those
  * with an id, or a table's id, that begins or ends so, or all of them,
  * or those whose restore is under way or was interrupted; newest first. None if
  * there is no ledger.

@@ -98,7 +98,7 @@ function ofOwner(owner: number): SQLQuery {
 }
 
 /** A table is restored even if the ledger can't be written. False: it could not. */
-export async function untold(write: () => Promise<unknown>): Promise<boolean> {
+export async function isWritten(write: () => Promise<unknown>): Promise<boolean> {
   const { problem } = await tolerantly(async () => [await write()]);
   return problem === null;
 }

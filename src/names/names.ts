@@ -43,14 +43,14 @@ export const BARRIER_TABLE_COMMENT = 'undrop: a DROP DATABASE is under way';
 
 export interface BarrierTable {
   /** The id of the DROP DATABASE. */
-  readonly groupId: string;
+  readonly dropId: string;
   /** Created with sql_log_bin on. */
   readonly logged: boolean;
 }
 
 /** The name sorts before others, because the server has to reach this table first. */
-export function barrierTableName({ groupId, logged }: BarrierTable): string {
-  return `!undrop_${groupId}${logged ? '_logged' : ''}`;
+export function barrierTableName({ dropId, logged }: BarrierTable): string {
+  return `!undrop_${dropId}${logged ? '_logged' : ''}`;
 }
 
 /** The due time of a barrier table that is held after its drop; a user's table never has it. */
@@ -64,9 +64,9 @@ export function isRetiredBarrier({ state, due }: Pick<HoldName, 'state' | 'due'>
 /** Null if `name` isn't that of a barrier table. */
 export function parseBarrierTable(name: string): BarrierTable | null {
   const match = /^!undrop_([0-9a-f]{32})(_logged)?$/i.exec(name);
-  const groupId = match?.[1]?.toLowerCase();
-  if (groupId === undefined || !isHoldId(groupId)) return null;
-  return { groupId, logged: match?.[2] !== undefined };
+  const dropId = match?.[1]?.toLowerCase();
+  if (dropId === undefined || !isHoldId(dropId)) return null;
+  return { dropId, logged: match?.[2] !== undefined };
 }
 
 /**

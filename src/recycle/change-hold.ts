@@ -16,7 +16,7 @@ import { UndropError } from '../errors.js';
 import { wakeCollectors } from '../ledger/control.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRowsIfAny } from '../ledger/read.js';
-import { untold } from '../ledger/table-restores.js';
+import { isWritten } from '../ledger/table-restores.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
 import { findDropped, nameOrId, noSuchHeld, withFate } from './find-dropped.js';
@@ -91,7 +91,7 @@ export async function changeHold(
     }
   }
   const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
-  await untold(() => wakeCollectors(pool));
+  await isWritten(() => wakeCollectors(pool));
   return { table: changed, dueBefore, recorded };
 }
 
@@ -104,7 +104,7 @@ async function record(
   const { holdSchema, holdName, due } = changed;
   const lengthened = isPinned(dueBefore) || due > dueBefore;
   const outcome = { id, holdSchema, holdName, relocated, failure, lengthened };
-  return untold(() => recordOutcome(pool, { tables: [outcome] }));
+  return isWritten(() => recordOutcome(pool, { tables: [outcome] }));
 }
 
 async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> {

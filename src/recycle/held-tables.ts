@@ -28,7 +28,7 @@ export interface DroppedTable {
   readonly user: string | null;
   readonly clientAddress: string | null;
   /** The statement that dropped it. */
-  readonly groupId: string | null;
+  readonly dropId: string | null;
   /** The beginning of its text; null: not known, or not for the asker. */
   readonly statement: string | null;
   /** 1 or more, by the server's statistics; null: not known. */
@@ -39,9 +39,9 @@ export interface DroppedTable {
 /** The fields of a table in an event. */
 export function tableInEvent({
   id,
-  groupId: dropId,
+  dropId,
   origin,
-}: Pick<DroppedTable, 'id' | 'groupId' | 'origin'>) {
+}: Pick<DroppedTable, 'id' | 'dropId' | 'origin'>) {
   return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
 }
 
@@ -265,7 +265,7 @@ export function describeRow(id: string, row: LedgerRow | undefined): DroppedTabl
     how: row === undefined ? null : howDropped(row),
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
-    groupId: row?.groupId ?? null,
+    dropId: row?.dropId ?? null,
     statement: row === undefined || row.isStatementHidden ? null : row.statementText,
     // Statistics have 0 also for a table that was filled a moment ago.
     rowEstimate: row?.rowEstimate || null,

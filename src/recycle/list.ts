@@ -69,7 +69,7 @@ export async function* listDrops(
     const tables = drops.reduce((sum, drop) => sum + drop.tables, 0);
     const ledger = { lines: drops.length, tables };
     yield { lines: await asLines(connection, drops), ledger, isLast: drops.length < rowsMax };
-    after = drops.at(-1)?.groupId ?? null;
+    after = drops.at(-1)?.dropId ?? null;
     left -= drops.length;
   } while (drops.length === pageRows && left > 0);
 }
@@ -127,7 +127,7 @@ export async function* listDroppedTables(
   }
   const { withEnded, ...conditions } = selection;
   if (isOperator && withEnded === true && left > 0 && Object.keys(conditions).length === 0) {
-    const unknown = (await listAll(connection)).filter(({ groupId }) => groupId === null);
+    const unknown = (await listAll(connection)).filter(({ dropId }) => dropId === null);
     const lines = unknown.slice(0, left);
     yield { lines, ledger: { lines: 0, tables: 0 }, isLast: true };
   }
@@ -177,9 +177,9 @@ async function look(
 /** The text is in what the asker sees of a row, in any case: the ledger also reads statements. */
 function searchFor({ text }: Selection): (row: LedgerRow) => boolean {
   if (text === undefined) return () => true;
-  return ({ id, groupId, schema, table, user, statementText, isStatementHidden }) => {
+  return ({ id, dropId, schema, table, user, statementText, isStatementHidden }) => {
     const statement = isStatementHidden ? '' : statementText;
-    const fields = [id, groupId, `${schema}.${table}`, user, statement].join(' ');
+    const fields = [id, dropId, `${schema}.${table}`, user, statement].join(' ');
     return fields.toLowerCase().includes(text.toLowerCase());
   };
 }

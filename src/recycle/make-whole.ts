@@ -22,7 +22,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows, findRowsIfAny, type KeyParents } from '../ledger/read.js';
 import { findDroppedSchemas } from '../ledger/schema-restores.js';
-import { asRestorer, leaveRestore, takeOverRestore, untold } from '../ledger/table-restores.js';
+import { asRestorer, isWritten, leaveRestore, takeOverRestore } from '../ledger/table-restores.js';
 import type { QualifiedTable } from '../names/names.js';
 import { findRestoring, isUnfinished } from './rename-back.js';
 
@@ -115,7 +115,7 @@ async function leave(
   const problems = problemsOf(row.id, cameBack);
   if (problems.length === 0 && !isUnfinished(row)) return;
   const text = problems.join('; ');
-  await untold(async () => {
+  await isWritten(async () => {
     if (problems.length === 0) return leaveRestore(pool, row, null);
     const isLater = cameBack.isToCome || (await isBeingEmptied(pool, at));
     const lacking = withoutTriggers(row.id, cameBack.triggers)?.todo;
@@ -178,10 +178,10 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
  */
 async function ofItsSchema(
   pool: ServicePool,
-  { groupId }: LedgerRow,
+  { dropId }: LedgerRow,
   { schema }: QualifiedTable,
 ): Promise<Pick<ReattachOptions, 'wholeSchema'>> {
-  const [drop] = await findDroppedSchemas(pool, { groupId });
+  const [drop] = await findDroppedSchemas(pool, { dropId });
   return { wholeSchema: drop?.restoredAs === schema };
 }
 

@@ -89,11 +89,11 @@ export class Placing {
 
   async #tryTogether(inLog: ServicePool, plans: readonly planning.HeldPlan[]): Promise<boolean> {
     const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
-    await ledger.untold(() => ledger.markRestoring(this.#pool, targets, this.#owner));
+    await ledger.isWritten(() => ledger.markRestoring(this.#pool, targets, this.#owner));
     const all = plans.map(({ table, to }) => ({ ...table, to }));
     const { problem } = await tolerantly(() => renameAllBack(inLog, all));
     if (problem !== null) return false;
-    await ledger.untold(() => ledger.recordRestored(this.#pool, targets));
+    await ledger.isWritten(() => ledger.recordRestored(this.#pool, targets));
     return true;
   }
 
@@ -120,9 +120,9 @@ export class Placing {
   async mark(plan: planning.HeldPlan): Promise<() => Promise<void>> {
     const target = this.#targetOf(plan);
     if (target === null) return async () => undefined;
-    await ledger.untold(() => ledger.markRestoring(this.#pool, [target], this.#owner));
+    await ledger.isWritten(() => ledger.markRestoring(this.#pool, [target], this.#owner));
     return async () => {
-      await ledger.untold(() => ledger.unmarkRestoring(this.#pool, target));
+      await ledger.isWritten(() => ledger.unmarkRestoring(this.#pool, target));
     };
   }
 
@@ -131,7 +131,7 @@ export class Placing {
     const target = this.#targetOf(plan);
     return target === null
       ? null
-      : ledger.untold(() => ledger.recordRestored(this.#pool, [target]));
+      : ledger.isWritten(() => ledger.recordRestored(this.#pool, [target]));
   }
 
   #targetOf({ table: { id }, to }: planning.HeldPlan): ledger.Target | null {
@@ -146,7 +146,7 @@ export class Placing {
     const busy = () => new UndropError('UNDROP_BUSY', { table: writtenName(to), cause });
     if ((await liveOwners(this.#pool, [row])).size > 0) throw busy();
     if (!(await ledger.takeOverRestore(this.#pool, row, this.#owner))) throw busy();
-    const recorded = await ledger.untold(() => ledger.recordRestored(this.#pool, [{ row, to }]));
+    const recorded = await ledger.isWritten(() => ledger.recordRestored(this.#pool, [{ row, to }]));
     return { ...plan, recorded };
   }
 

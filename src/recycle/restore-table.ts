@@ -17,7 +17,7 @@ import type { Placed } from './place-tables.js';
 export interface RestoreReport
   extends ReattachReport,
     Versions,
-    Pick<DroppedTable, 'id' | 'groupId' | 'origin' | 'droppedAt' | 'how' | 'user' | 'rowEstimate'> {
+    Pick<DroppedTable, 'id' | 'dropId' | 'origin' | 'droppedAt' | 'how' | 'user' | 'rowEstimate'> {
   readonly restoredAs: QualifiedTable;
   /**
    * It had its name already; an earlier restore was interrupted before its keys and triggers were
@@ -49,7 +49,7 @@ export async function finishRestored(
   { waited, broken, ...options }: Finishing,
 ): Promise<RestoreReport> {
   const { table, to, wasBack, recorded, isComplete = false, swapped, bound = null } = done;
-  const { id, groupId, origin, droppedAt, how, user, rowEstimate } = table;
+  const { id, dropId, origin, droppedAt, how, user, rowEstimate } = table;
   const own = writtenName(to);
   const cameBack = isComplete ? NOTHING_REATTACHED : await makeWhole(pool, { id, ...options }, to);
   // A schema may have thousands of tables.
@@ -63,8 +63,16 @@ export async function finishRestored(
     throw new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text });
   }
   const foreignKeys = [...cameBack.foreignKeys, ...waited.filter(({ parent }) => parent === own)];
-  const what = { id, groupId, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
-  const report = { ...cameBack, foreignKeys, ...what, ...versions, brokenKeys, recorded, wasBack };
+  const what = { id, dropId, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
+  const report = {
+    ...cameBack,
+    foreignKeys,
+    ...what,
+    ...versions,
+    brokenKeys,
+    recorded,
+    wasBack,
+  };
   return swapped === undefined ? report : { ...report, swapped };
 }
 

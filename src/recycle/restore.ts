@@ -109,7 +109,7 @@ async function chooseSelected(
   const held = (await listPage(pool, rows)).filter(({ id }) => ids.has(id));
   const isHeld = new Set(held.map(({ id }) => id));
   const unfinished = (await read(true)).filter(({ id }) => !isHeld.has(id));
-  const drops = new Set([...rows, ...unfinished].map(({ groupId }) => groupId));
+  const drops = new Set([...rows, ...unfinished].map(({ dropId }) => dropId));
   if (selection.drop !== undefined && drops.size > 1) throw finder.ambiguousIds(text, [...drops]);
   const choices: Choice[] = [];
   for (const row of unfinished) {

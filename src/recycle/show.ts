@@ -44,7 +44,7 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
   const row = isMade ? { ...known, failure: null } : known;
   const script = row === null ? null : await readRestoreScript(pool, id);
   const isBack = row?.state === 'restored';
-  const drop = { by: 'drop', groupId: row?.groupId ?? '' } as const;
+  const drop = { by: 'drop', dropId: row?.dropId ?? '' } as const;
   const group = row === null ? [] : await findRowsIfAny(pool, drop, { texts: false });
   const kin = group
     .filter((other) => other.id !== id)

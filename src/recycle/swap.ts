@@ -60,7 +60,7 @@ export async function exchange(
     // Its end ends the ownership of the intent.
     connection.discard();
     const id = newHoldId(Date.now(), randomBytes);
-    const intent = { ...who, groupId: id, threadId: connection.threadId, holdMs: 0 };
+    const intent = { ...who, dropId: id, threadId: connection.threadId, holdMs: 0 };
     const { tables } = await recordIntent(pool, { ...intent, tables: [{ id, ...to, hold }] });
     const [live] = tables;
     if (live === undefined || live.kind === 'missing') return null;

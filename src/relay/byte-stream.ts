@@ -30,7 +30,7 @@ export class SocketStream implements ByteStream {
   onDrain: () => void = () => undefined;
   readonly #socket: Socket;
   readonly #onThrown = (thrown: unknown): void => endByThrown(this.#socket, thrown);
-  readonly #onDrain = behindDoor(() => this.onDrain(), this.#onThrown);
+  readonly #onDrain = catching(() => this.onDrain(), this.#onThrown);
   #onChunk: ((chunk: Buffer) => void) | null = null;
 
   constructor(socket: Socket) {
@@ -40,7 +40,7 @@ export class SocketStream implements ByteStream {
 
   start(onChunk: (chunk: Buffer) => void): void {
     if (this.#onChunk !== null) this.#socket.off('data', this.#onChunk);
-    this.#onChunk = behindDoor(onChunk, this.#onThrown);
+    this.#onChunk = catching(onChunk, this.#onThrown);
     this.#socket.on('data', this.#onChunk);
     this.#socket.resume();
   }
@@ -130,7 +130,7 @@ export class Pump {
  * process with all its sessions. Invariant: an error in one connection ends that connection, with a
  * line in the log, and no other.
  */
-export function behindDoor<A extends readonly unknown[]>(
+export function catching<A extends readonly unknown[]>(
   run: (...args: A) => void,
   onThrown: (thrown: unknown) => void,
 ): (...args: A) => void {

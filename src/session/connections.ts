@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '../errors.js';
-import { type ByteStream, behindDoor, endSoon, Pump } from '../relay/byte-stream.js';
+import { type ByteStream, catching, endSoon, Pump } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
 import { abandonLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
@@ -69,10 +69,10 @@ export class SessionConnections {
     this.#tls = tls;
     this.#clientStream = clientStream;
     const onThrown = (thrown: unknown) => owner.onThrown(thrown);
-    this.#onClientEnd = behindDoor(() => owner.onClientLeft('ended'), onThrown);
-    this.#onClientGone = behindDoor(() => owner.onClientLeft('gone'), onThrown);
-    this.#onClientError = behindDoor((error: Error) => owner.onClientError(error), onThrown);
-    this.#onServerEnd = behindDoor((cause?: unknown) => {
+    this.#onClientEnd = catching(() => owner.onClientLeft('ended'), onThrown);
+    this.#onClientGone = catching(() => owner.onClientLeft('gone'), onThrown);
+    this.#onClientError = catching((error: Error) => owner.onClientError(error), onThrown);
+    this.#onServerEnd = catching((cause?: unknown) => {
       owner.onServerEnd(cause instanceof Error ? cause : null);
     }, onThrown);
     this.#watchClient();

@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js';
 import { describeAddress, type ServerAddress } from '../connections/server-address.js';
 import { faultOf, LOG_LEVELS, UndropError } from '../errors.js';
 import { type Log, withSeldom } from '../log.js';
-import { type ByteStream, behindDoor, endSoon, KEEP_ALIVE } from '../relay/byte-stream.js';
+import { type ByteStream, catching, endSoon, KEEP_ALIVE } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/raw-handle.js';
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { type BoundSocket, listenOn } from './bound-sockets.js';
@@ -55,7 +55,7 @@ export class Listener {
   constructor(options: ListenerOptions) {
     const onThrown = (error: unknown) =>
       options.log.error({ err: error }, 'cannot complete a login; closing the connection');
-    const onBrokenLogin = behindDoor(options.onBrokenLogin, onThrown);
+    const onBrokenLogin = catching(options.onBrokenLogin, onThrown);
     this.#options = { ...options, onBrokenLogin, log: withFewAway(options.log) };
   }
 

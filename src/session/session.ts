@@ -14,7 +14,7 @@ import { InvariantError, UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';
-import { type ByteStream, behindDoor } from '../relay/byte-stream.js';
+import { type ByteStream, catching } from '../relay/byte-stream.js';
 import * as com from '../wire/commands.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
@@ -312,7 +312,7 @@ export class Session {
   }
 
   #endOnError(run: () => void): void {
-    behindDoor(run, (thrown) => this.onThrown(thrown))();
+    catching(run, (thrown) => this.onThrown(thrown))();
   }
 
   /** An error that no caller catches: of an event, a timer. */

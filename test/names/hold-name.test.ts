@@ -167,15 +167,15 @@ test('all of them are ours, and nothing that merely looks like one', () => {
   expect([...others, ...more].filter(names.isRecycleSchema)).toEqual([]);
 });
 
-const groupId = '01a1f8313c3171b7af374deee1b3e638';
+const dropId = '01a1f8313c3171b7af374deee1b3e638';
 
 test.each([true, false])('it says whose it is, and whether it is logged (%s)', (logged) => {
-  const name = names.barrierTableName({ groupId, logged });
+  const name = names.barrierTableName({ dropId, logged });
   expect(name.length).toBeLessThanOrEqual(64);
-  expect(names.parseBarrierTable(name)).toEqual({ groupId, logged });
+  expect(names.parseBarrierTable(name)).toEqual({ dropId, logged });
 });
 
-test.each(['!undrop_', '!undrop_x', `undrop_${groupId}`, `!undrop_${groupId}_`, 'a'])(
+test.each(['!undrop_', '!undrop_x', `undrop_${dropId}`, `!undrop_${dropId}_`, 'a'])(
   '%s is none',
   (name) => expect(names.parseBarrierTable(name)).toBeNull(),
 );

@@ -8,7 +8,7 @@ export function held(count: number, name: string | null, more: Partial<ListedTab
   const made: ListedTable = {
     ...{ id, state: 'HOLD', due: new Date('2026-03-08T12:00:00Z') },
     ...{ holdSchema: '_undrop', holdName: `_vt_HOLD_${id}_20260308120000` },
-    ...{ origin: name === null ? null : { schema, table }, groupId: null, how: 'DROP TABLE' },
+    ...{ origin: name === null ? null : { schema, table }, dropId: null, how: 'DROP TABLE' },
     ...{ droppedAt: new Date(Date.UTC(2026, 2, 1, 12, 0, count)), statement: null },
     ...{ user: 'app', clientAddress: '10.0.0.1:50000', logged: true, rowLogged: true },
     ...{ rowEstimate: 1000, byteEstimate: 1_600_000, ...more },

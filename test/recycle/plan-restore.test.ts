@@ -170,7 +170,7 @@ test.each<readonly [string, HoldChange, string, Partial<ListedTable>?, Date?]>([
 // Which drop of a schema is brought back, and how the end of it is said, without a server.
 
 const drop = (id: string, more: Partial<DroppedSchema>): DroppedSchema => ({
-  ...{ id, groupId: id, schema: 'shop', user: 'app', droppedAt: new Date(0) },
+  ...{ id, dropId: id, schema: 'shop', user: 'app', droppedAt: new Date(0) },
   ...{ proxyId: 'p', threadId: 0, upstreamPort: null },
   ...{ sqlLogBin: true, rowLogged: true, isOpen: false, isRestoring: false, restoredAs: null },
   ...{ tables: 2, kept: 0, held: 0, ...more },
@@ -198,7 +198,7 @@ describe('of several drops of a schema', () => {
 
 describe('the end of a restore', () => {
   const report: SchemaReport = {
-    ...{ id: '01', groupId: '02', schema: 'shop', restoredAs: 'shop', user: 'app' },
+    ...{ id: '01', dropId: '02', schema: 'shop', restoredAs: 'shop', user: 'app' },
     ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
     ...{ tables: [], parts: [], problem: null, others: [], singles: 0 },
   };

@@ -23,7 +23,7 @@ describe('the list of held tables', () => {
     held(3, null, { ...NOT_KNOWN, user: null, how: null, droppedAt: null }),
   ];
   const big = {
-    ...{ groupId: '0195a1b2c3d4700080000000005000ab', id: held(9, 'x.y').id, schema: 'big' },
+    ...{ dropId: '0195a1b2c3d4700080000000005000ab', id: held(9, 'x.y').id, schema: 'big' },
     ...{ tables: 5_000, bytes: 102_000_000, unknown: 0, user: 'deploy' },
     how: 'DROP DATABASE',
     ...{ until: new Date('2026-03-02T13:02:00Z'), droppedAt: new Date('2026-03-01T13:02:00Z') },
@@ -135,7 +135,7 @@ describe('the list of held tables', () => {
   test('is plain records as JSON', () => {
     const { id, holdName } = held(1, 'x.y');
     expect(heldListJson(rows)[1]).toEqual({
-      ...{ id, schema: 'shop', table: 'orders', how: 'DROP TABLE', groupId: null },
+      ...{ id, schema: 'shop', table: 'orders', how: 'DROP TABLE', dropId: null },
       ...{ state: 'PURGE', until: '2026-03-08T12:00:00.000Z', usedWhileHeld: 0, seen: true },
       ...{ droppedAt: '2026-03-01T12:00:01.000Z', user: 'app', clientAddress: '10.0.0.1:50000' },
       ...{ rowEstimate: 1000, byteEstimate: 16_384, holdSchema: '_undrop', holdName },
@@ -145,7 +145,7 @@ describe('the list of held tables', () => {
 
 describe('the report of a restore', () => {
   const report: RestoreReport = {
-    ...{ id: held(1, 'shop.orders').id, groupId: null, how: 'DROP TABLE', user: 'app' },
+    ...{ id: held(1, 'shop.orders').id, dropId: null, how: 'DROP TABLE', user: 'app' },
     ...{ origin: { schema: 'shop', table: 'orders' }, droppedAt: new Date('2026-03-01T12:00:01Z') },
     ...{ restoredAs: { schema: 'shop', table: 'orders' }, rowEstimate: 100_000 },
     count: { rows: 100_000, precision: 'about' },

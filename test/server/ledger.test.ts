@@ -54,7 +54,7 @@ onServers('the ledger on $name', (server, on) => {
     expect(others).toEqual([]);
     const [table] = facts.tables;
     expect(row).toMatchObject({
-      ...{ id: intent.tables[0]?.id, groupId: intent.groupId },
+      ...{ id: intent.tables[0]?.id, dropId: intent.dropId },
       proxyId: expect.stringMatching(new RegExp(`^${PROXY_ID}@\\d+$`)),
       ...{ threadId: own.session.threadId, schema: own.schema.name, table: 'Ünï "1"' },
       ...{ engine: 'InnoDB', user: 'root', clientAddress: '192.0.2.1:4711', state: 'intent' },
@@ -121,7 +121,7 @@ onServers('the ledger on $name', (server, on) => {
     await own.session.run('CREATE TABLE a (a INT)', 'CREATE TABLE b (a INT)');
     const id = newId();
     const twice = recordIntent(own.pool, {
-      ...{ groupId: newId(), proxyId: PROXY_ID, threadId: own.session.threadId, user: 'root' },
+      ...{ dropId: newId(), proxyId: PROXY_ID, threadId: own.session.threadId, user: 'root' },
       ...{ clientAddress: '', statementText: '', holdMs: 1000 },
       tables: ['a', 'b'].map((table) => ({ id, schema: own.schema.name, table })),
     });

@@ -100,7 +100,7 @@ onServers('recovery on $name', (server, on) => {
     const drop = await renamed('late');
     const definition = JSON.stringify({ charset: 'utf8mb4', collation: 'utf8mb4_bin', parts: [] });
     await crowd('0', { kind: 'schema', table_name: '', state: 'emptying', definition }, 1);
-    await change('0'.repeat(32), { group_id: drop.intent.groupId });
+    await change('0'.repeat(32), { group_id: drop.intent.dropId });
     // The connection that renamed it is gone.
     await change(idOf(drop), { thread_id: 0 });
     await recoverTimes(1);

@@ -59,16 +59,16 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     before = await definitions();
   });
 
-  const statement = (groupId: string) => ({
-    ...{ groupId, proxyId: fixture.PROXY_ID, threadId: own.session.threadId, user: 'root' },
+  const statement = (dropId: string) => ({
+    ...{ dropId, proxyId: fixture.PROXY_ID, threadId: own.session.threadId, user: 'root' },
     ...{ clientAddress: '192.0.2.1:4711', statementText: 'DROP DATABASE', sqlLogBin: true },
   });
 
   /** The rows of the ledger, and the barrier. */
   async function begin(): Promise<Begun> {
-    const groupId = fixture.newId();
+    const dropId = fixture.newId();
     const schema = own.schema.name;
-    const common = statement(groupId);
+    const common = statement(dropId);
     const [found] = await root.rows<{ readonly charset: string; readonly collation: string }>(
       `SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
        FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?`,
@@ -85,7 +85,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     const key = await drops.recordSchemaDrop(own.pool, drop);
     const tables = TABLES.map((table) => ({ id: fixture.newId(), schema, table }));
     const facts = await recordIntent(own.pool, { ...common, holdMs: 600_000, tables });
-    await root.query(`CREATE TABLE \`${barrierTableOf(groupId)}\` (a INT) ENGINE=InnoDB`);
+    await root.query(`CREATE TABLE \`${barrierTableOf(dropId)}\` (a INT) ENGINE=InnoDB`);
     const named = facts.tables.map(({ id, table, holdUntil }) => ({
       id,
       table,
@@ -94,7 +94,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     return { ...key, tables: named };
   }
 
-  const barrierTableOf = (groupId: string) => barrierTableName({ groupId, logged: true });
+  const barrierTableOf = (dropId: string) => barrierTableName({ dropId, logged: true });
 
   /** To hold names in their own schema. */
   async function rename(drop: Begun, ...these: readonly string[]): Promise<void> {
@@ -150,14 +150,14 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
 
   /** All of them are in the recycle schema, and come back from there. */
   async function expectHeld(drop: Begun): Promise<void> {
-    const rows = await findRows(own.pool, { by: 'group', groupId: drop.groupId });
+    const rows = await findRows(own.pool, { by: 'group', dropId: drop.dropId });
     expect(rows).toHaveLength(TABLES.length);
     for (const row of rows) {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
     }
     const held = await ledgerRows(root, { state: 'HOLD' });
-    expect(held.map((row) => row['group_id'])).toEqual(TABLES.map(() => drop.groupId));
+    expect(held.map((row) => row['group_id'])).toEqual(TABLES.map(() => drop.dropId));
     for (const row of held) expect(row['restore_script']).toContain('RENAME TABLE');
     expect([await openDrops(), Object.values(await recover()).flat()]).toEqual([[], []]);
     for (const { id } of drop.tables) await restore(own.pool, { target: id });
@@ -209,17 +209,17 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
 
   test('waits for a barrier that the server is about to make still', async () => {
     const drop = await begin();
-    await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
+    await root.query(`DROP TABLE \`${barrierTableOf(drop.dropId)}\``);
     const making = await connect(server, { database: own.schema.name });
     const made = making
-      .query(`DO /* undrop schema-barrier-table ${drop.groupId} */ SLEEP(300)`)
+      .query(`DO /* undrop schema-barrier-table ${drop.dropId} */ SLEEP(300)`)
       .catch(() => undefined);
-    await seen(`%schema-barrier-table ${drop.groupId}%`, 'User sleep');
+    await seen(`%schema-barrier-table ${drop.dropId}%`, 'User sleep');
     await own.die();
     expect((await recover()).schemasBack).toEqual([]);
     await root.query(`KILL QUERY ${making.threadId}`);
     await made;
-    await making.query(`CREATE TABLE \`${barrierTableOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`);
+    await making.query(`CREATE TABLE \`${barrierTableOf(drop.dropId)}\` (a INT) ENGINE=InnoDB`);
     await making.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'nobody makes it any more');
     await expectBack();
@@ -240,15 +240,15 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
 
   test('leaves one alone that somebody is in the middle of', async () => {
     const drop = await emptied();
-    const names = { schema: own.schema.name, open: drop.groupId };
+    const names = { schema: own.schema.name, open: drop.dropId };
     // The user's session is there.
     expect(await recover()).toMatchObject({ untouched: expect.arrayContaining([names.open]) });
     await own.die();
-    await drops.asGroupOwner(own.pool, drop.groupId, async () => {
+    await drops.asGroupOwner(own.pool, drop.dropId, async () => {
       expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [] });
-      expect((await recover()).untouched).toContain(drop.groupId);
+      expect((await recover()).untouched).toContain(drop.dropId);
     });
-    expect(Object.keys(await counts())).toEqual([barrierTableOf(drop.groupId)]);
+    expect(Object.keys(await counts())).toEqual([barrierTableOf(drop.dropId)]);
     await until(async () => {
       await recover();
       return (await openDrops()).length === 0;
@@ -282,9 +282,9 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
   test('puts back what its session has left, behind those that rename for it', async () => {
     const drop = await emptied();
     const renaming = await renamingFor(drop, 'parent');
-    expect((await recover()).untouched).toContain(drop.groupId);
+    expect((await recover()).untouched).toContain(drop.dropId);
     await leave(drop, { hasFailed: false });
-    expect((await recover()).untouched).toContain(drop.groupId);
+    expect((await recover()).untouched).toContain(drop.dropId);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
     await expectBack();
@@ -298,7 +298,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await leave(drop, { hasFailed: true });
     const [open] = await openDrops();
     expect(open && (await putSchemaBack(own.pool, open, silentLog))).toBe(false);
-    expect((await recover()).untouched).toContain(drop.groupId);
+    expect((await recover()).untouched).toContain(drop.dropId);
     const child = drop.tables.find(({ table }) => table === 'child');
     await renaming.query(`RENAME TABLE child TO ${child?.name}`);
     await renaming.end();
@@ -308,24 +308,24 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
 
   test('does not open the gate before the DROP has ended', async () => {
     const drop = await emptied();
-    const barrier = barrierTableOf(drop.groupId);
+    const barrier = barrierTableOf(drop.dropId);
     const holder = await connect(server, { database: own.schema.name });
     await holder.query(`HANDLER \`${barrier}\` OPEN`);
-    const text = `SELECT /* undrop schema-barrier ${drop.groupId} */ SUM(SLEEP(4)) FROM
+    const text = `SELECT /* undrop schema-barrier ${drop.dropId} */ SUM(SLEEP(4)) FROM
       (${Array.from({ length: 15 }, () => 'SELECT 1').join(' UNION ALL ')}) AS t`;
     const asleep = holder.query(text).catch(() => undefined);
-    await seen(`%schema-barrier ${drop.groupId}%`, 'User sleep');
+    await seen(`%schema-barrier ${drop.dropId}%`, 'User sleep');
     await own.session.query('SET lock_wait_timeout = 3');
     let isOver = false;
     const dropped = own.session
-      .errnoOf(`DROP /* undrop schema ${drop.groupId} */ DATABASE ${own.schema.name}`)
+      .errnoOf(`DROP /* undrop schema ${drop.dropId} */ DATABASE ${own.schema.name}`)
       .finally(() => {
         isOver = true;
       });
     const waiting = 'Waiting for table metadata lock';
     // A slow server may show it only when it has waited long enough.
-    await seen(`DROP /* undrop schema ${drop.groupId}%`, waiting, () => isOver);
-    expect((await recover()).untouched).toContain(drop.groupId);
+    await seen(`DROP /* undrop schema ${drop.dropId}%`, waiting, () => isOver);
+    expect((await recover()).untouched).toContain(drop.dropId);
     expect(await dropped).toBe(1205);
     await own.die();
     // The holder is there still: recovery ends its statement.
@@ -364,7 +364,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     // Made by another session while the DROP waited, and held as well.
     await root.query('CREATE TABLE logged (other INT)');
     const second = { id: fixture.newId(), schema: own.schema.name, table: 'logged' };
-    const intent = { ...statement(drop.groupId), holdMs: 0, tables: [second] };
+    const intent = { ...statement(drop.dropId), holdMs: 0, tables: [second] };
     const { tables } = await recordIntent(own.pool, intent);
     const due = tables[0]?.holdUntil ?? new Date(0);
     const name = formatHoldName({ state: 'HOLD', id: second.id, due });
@@ -396,7 +396,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
     await root.run('DROP TRIGGER writes', TRIGGER);
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
-    await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
+    await root.query(`DROP TABLE \`${barrierTableOf(drop.dropId)}\``);
     await leave(drop, { hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     const [row] = await query(

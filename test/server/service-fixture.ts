@@ -48,7 +48,7 @@ export interface DropOptions {
 export async function intend(pool: ServicePool, session: Session, options: DropOptions) {
   const { schema, tables, holdMs = 600_000, sqlLogBin = true } = options;
   const intent: DropIntent = {
-    ...{ groupId: newId(), proxyId: PROXY_ID, threadId: session.threadId, user: 'root' },
+    ...{ dropId: newId(), proxyId: PROXY_ID, threadId: session.threadId, user: 'root' },
     ...{ clientAddress: '192.0.2.1:4711', statementText: `DROP TABLE ${tables.join(', ')}` },
     ...{ holdMs, sqlLogBin },
     tables: tables.map((table) => ({ id: newId(), schema, table })),

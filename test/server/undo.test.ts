@@ -36,7 +36,7 @@ const FAMILY = [
 const NAMES = ['parent', 'child', 'second', 'grandchild'];
 const THREE = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
 
-type Texts = 'id' | 'table' | 'user' | 'state' | 'until' | 'groupId' | 'holdSchema' | 'holdName';
+type Texts = 'id' | 'table' | 'user' | 'state' | 'until' | 'dropId' | 'holdSchema' | 'holdName';
 /** Of `undrop list`. */
 type Listed = Readonly<Record<Texts, string>> & {
   readonly how: string | null;
@@ -133,7 +133,7 @@ onServers('undo on $name', (server, on) => {
     await make(...FAMILY, 'CREATE TABLE others (id INT)');
     const before = await look(NAMES);
     await drop('DROP TABLE others; DROP TABLE grandchild, second, child, parent');
-    const byDrop = ['restore', '--drop', (await heldOf('child')).groupId, '--json'];
+    const byDrop = ['restore', '--drop', (await heldOf('child')).dropId, '--json'];
     const { restored, failed, untried } = JSON.parse(await undrop(...byDrop));
     expect([[restored.length, failed, untried], await look(NAMES)]).toEqual([[4, [], []], before]);
     await drop('DROP TABLE grandchild, second, child, parent');
@@ -252,14 +252,14 @@ onServers('undo on $name', (server, on) => {
     await drop('DROP TABLE a, b; DROP TABLE c; DROP TABLE d');
     const lines = (await undrop('list')).split('\n');
     expect(lines).toHaveLength(7);
-    const { groupId, id } = await heldOf('a');
-    const line = `^${groupId.slice(-6)} .* DROP TABLE in ${schema.name}, 2 tables `;
+    const { dropId, id } = await heldOf('a');
+    const line = `^${dropId.slice(-6)} .* DROP TABLE in ${schema.name}, 2 tables `;
     expect(lines[3]).toMatch(new RegExp(line));
     expect(lines[5]).toContain('`undrop restore --drop <id>`');
     const cut = await undrop('list', '--limit', '1');
     expect(cut).toContain(`DROP TABLE ${schema.name}.d`);
     expect(cut).toContain('And 3 more tables: ');
-    expect(await undrop('list', '--tables', '--drop', groupId.slice(-8))).toMatch(/2 tables/);
+    expect(await undrop('list', '--tables', '--drop', dropId.slice(-8))).toMatch(/2 tables/);
     expect(await tablesOf('--drop', id.slice(-8))).toEqual(['a', 'b']);
     expect(await tablesOf('--like', '_', '--limit', '2')).toEqual(['c', 'd']);
     expect([await tablesOf('b'), await tablesOf(`${schema.name}.c`)]).toEqual([['b'], ['c']]);
@@ -269,7 +269,7 @@ onServers('undo on $name', (server, on) => {
     await undrop('restore', id.slice(-6));
     expect(await tablesOf()).toEqual(['b', 'c', 'd']);
     expect(await tablesOf('--all', id.slice(-6))).toEqual(['a']);
-    await undrop('restore', '--drop', groupId.slice(-6));
+    await undrop('restore', '--drop', dropId.slice(-6));
     expect(await tablesOf()).toEqual(['c', 'd']);
     await query(server, `DROP TABLE _undrop.${(await heldOf('c')).holdName}`);
     expect([await tablesOf(), (await undrop('list')).includes('.c ')]).toEqual([['d'], false]);
@@ -284,12 +284,12 @@ onServers('undo on $name', (server, on) => {
     await undrop('hold', '--dropped-by', OTHER.user, '--since', '1h', '--pin');
     const { until: end } = await heldOf('c');
     expect(end).toBe('9999-12-31T23:59:59.000Z');
-    const { groupId } = await heldOf('a');
+    const { dropId } = await heldOf('a');
     const all = ['remove', '--schema', schema.name, '--yes', '--json'];
     const { changed, failed } = JSON.parse(await refuses(all, /it is pinned/));
     expect(changed.map(({ table }: Listed) => table).sort()).toEqual(['a', 'b']);
     expect(failed).toHaveLength(1);
-    await undrop('restore', '--drop', groupId);
+    await undrop('restore', '--drop', dropId);
     expect(await refuses(['remove', 'c', 'nothing', '--yes'], /NO_SUCH_HELD/)).toBe('');
     expect(await tablesOf()).toEqual(['c']);
   });
@@ -401,11 +401,11 @@ onServers('undo on $name', (server, on) => {
   ])('a terminal is asked to type what is removed: %s', async (_what, tables, answer, code) => {
     await make(...tables.map((table) => `CREATE TABLE ${table} (id INT)`));
     await drop(`DROP TABLE ${tables.join(', ')}`);
-    const { groupId, holdName } = await heldOf('a');
+    const { dropId, holdName } = await heldOf('a');
     const [which, question] =
       tables.length === 1
         ? [['a'], /\.a \(/]
-        : [['--drop', groupId.slice(-6)], /\.a \(.*\n.*2 tables, .*\nType the number of tables/s];
+        : [['--drop', dropId.slice(-6)], /\.a \(.*\n.*2 tables, .*\nType the number of tables/s];
     const { asked, said, ...run } = await onTerminal(server, ['remove', ...which], answer);
     expect([run.code, asked]).toEqual([code, [expect.stringMatching(question)]]);
     const done = tables.length === 1 ? 'The hold of' : 'The hold of 2 tables';
@@ -441,9 +441,9 @@ onServers('undo on $name', (server, on) => {
       'CREATE TRIGGER tr BEFORE INSERT ON child FOR EACH ROW SET NEW.p = NEW.p',
     );
     await drop('DROP TABLE grandchild, child, odd', OTHER);
-    const { id, groupId } = await heldOf('child');
+    const { id, dropId } = await heldOf('child');
     const shown = await undrop('show', 'child');
-    for (const text of [id, groupId, 'DROP TABLE grandchild, child, odd', OTHER.user, 'HOLD']) {
+    for (const text of [id, dropId, 'DROP TABLE grandchild, child, odd', OTHER.user, 'HOLD']) {
       expect(shown).toContain(text);
     }
     expect(shown).toMatch(/foreign key +CONSTRAINT `to_parent` FOREIGN KEY/);
@@ -469,7 +469,7 @@ onServers('undo on $name', (server, on) => {
     const who = expect.stringMatching(/^\S+@\S+ as undrop$/);
     expect(events).toMatchObject([{ event: 'restored', who }]);
     expect(JSON.parse(events[0]?.details ?? '{}')).toMatchObject({
-      dropId: groupId,
+      dropId,
       restoredAs: `${schema.name}.child`,
     });
   });

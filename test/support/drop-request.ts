@@ -29,7 +29,7 @@ export function requestOf(of: { readonly server: string; readonly sql: string })
     server: version,
     charset: 'utf8',
     session: { threadId: 42, upstreamLocalPort: 50_001, clientAddress: '10.0.0.1:40000' },
-    groupId: GROUP_ID,
+    dropId: GROUP_ID,
     ids: verdict.statement.names.map((_name, index) => idOf(index)),
   };
 }

@@ -110,10 +110,10 @@ class Memory implements steps.World {
   #isBarred = false;
   #queue: number;
 
-  constructor(world: SchemaWorld, { groupId }: SchemaDropRequest) {
+  constructor(world: SchemaWorld, { dropId }: SchemaDropRequest) {
     this.#world = world;
     this.#live = world.tables === undefined ? null : new Map(Object.entries(world.tables));
-    this.#barrierTable = barrierTableName({ groupId, logged: true });
+    this.#barrierTable = barrierTableName({ dropId, logged: true });
     this.#coming = [...(world.comes ?? [])];
     this.#queue = world.queue ?? 0;
     for (const [name, { busy = 0 }] of this.#live ?? []) this.#busy.set(name, busy);
@@ -256,8 +256,8 @@ class Memory implements steps.World {
     const barrier = this.#hasBarrier ? [this.#barrierTable] : [];
     const names = [...(this.#live?.keys() ?? []), ...barrier];
     const listed = names.map((name) => ({ name, type: 'BASE TABLE' }));
-    const groupId = this.#barrierTable.slice('!undrop_'.length, -'_logged'.length);
-    return sortListed(listed, groupId, new Set(this.#ids.keys()));
+    const dropId = this.#barrierTable.slice('!undrop_'.length, -'_logged'.length);
+    return sortListed(listed, dropId, new Set(this.#ids.keys()));
   }
 
   #record(names: readonly string[]): steps.RecordedIntent {

@@ -159,7 +159,7 @@ async function makeMissing(
   { world, request, port, facts }: Replacing,
   failed: steps.Answer,
 ): Promise<void> {
-  const drop = { groupId: request.groupId, facts };
+  const drop = { dropId: request.dropId, facts };
   const triggers = await port.triggersToMake(drop);
   if (triggers.length === 0) return;
   await makeDefinitions(world, triggers, facts);

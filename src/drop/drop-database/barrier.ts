@@ -77,7 +77,7 @@ export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<sche
   const [said] = await dropping;
   if (mayDrop === false) {
     // A late KILL hits one of these.
-    const nothing = cleanSql(request.groupId);
+    const nothing = cleanSql(request.dropId);
     await ask(session, nothing, nothing);
   }
   if (said?.kind === 'ok') {
@@ -93,11 +93,11 @@ export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<sche
 }
 
 /** Both connections that held the barrier were killed: what the DROP has dropped is unknown. */
-function logUnchecked({ log, schema, request: { groupId } }: DropAtBarrierOptions): void {
+function logUnchecked({ log, schema, request: { dropId } }: DropAtBarrierOptions): void {
   const what =
     'the server ran a DROP DATABASE before the last check, because both connections of undrop ' +
     'were killed; a table that was created in the last moment may be lost';
-  log.error({ event: 'schema_drop_unchecked', schema, groupId }, what);
+  log.error({ event: 'schema_drop_unchecked', schema, dropId }, what);
 }
 
 /** Whether it may go on; null: it ended before that was seen. */
@@ -120,14 +120,14 @@ async function decide(
     const pauseMs = Math.min(rounds * 4, 40) * Math.random();
     await Promise.race([ending, systemClock.sleep(pauseMs)]);
     if (hasEnded()) break;
-    return isEmptied(await findTables(owner, schema, request.groupId));
+    return isEmptied(await findTables(owner, schema, request.dropId));
   }
   return null;
 }
 
 /** Then its schema is locked, and its list is complete. */
 async function isWaitingForTable({ owner, request }: DropAtBarrierOptions): Promise<boolean> {
-  const says = `%${schemaComment(request.groupId)}%`;
+  const says = `%${schemaComment(request.dropId)}%`;
   const [rows = []] = await owner.run(
     sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
         WHERE ID = ${request.session.threadId} AND STATE = 'Waiting for table metadata lock'
@@ -159,7 +159,7 @@ async function stop(pool: ServicePool, threadId: number): Promise<void> {
 interface BarrierOptions {
   readonly schema: string;
   readonly table: string;
-  readonly groupId: string;
+  readonly dropId: string;
   readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
 }
 
@@ -174,11 +174,11 @@ const ASLEEP_CHECK_MS = 2;
 /** Creates the table that the DROP comes to first. Null: it exists, and a HANDLER can open it. */
 export async function makeBarrierTable(
   pool: ServicePool,
-  { schema, table, groupId }: Omit<BarrierOptions, 'server'>,
+  { schema, table, dropId }: Omit<BarrierOptions, 'server'>,
 ): Promise<ServerError | null> {
   try {
     await pool.run(
-      sql`CREATE TABLE ${note('schema-barrier-table', groupId)} ${ident(schema, table)}
+      sql`CREATE TABLE ${note('schema-barrier-table', dropId)} ${ident(schema, table)}
           (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
           COMMENT=${BARRIER_TABLE_COMMENT}`,
     );
@@ -266,14 +266,14 @@ export class Barrier {
   async #hold(connection: TaskConnection): Promise<void> {
     const { signal } = this.#opened;
     if (signal.aborted) return;
-    const { schema, table, groupId } = this.#options;
+    const { schema, table, dropId } = this.#options;
     const alias = ident('undrop_barrier');
     try {
       await connection.run(
         [
           ...unlimited(this.#options),
           sql`HANDLER ${ident(schema, table)} OPEN AS ${alias}`,
-          sql`SELECT ${note('schema-barrier', groupId)} SUM(SLEEP(${SLEEP_S}))
+          sql`SELECT ${note('schema-barrier', dropId)} SUM(SLEEP(${SLEEP_S}))
               FROM (${rows()}) AS undrop_rows`,
         ],
         { deadlineMs: DEADLINE_MS },

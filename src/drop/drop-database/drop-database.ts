@@ -65,13 +65,13 @@ function failureOf({ name }: schemas.SchemaDropRequest, error: unknown): UndropE
 /** The session's diagnostics then have the server's own error, and none of undrop's. */
 async function sayAgain(
   session: steps.UserSession,
-  { groupId }: schemas.SchemaDropRequest,
+  { dropId }: schemas.SchemaDropRequest,
   end: schemas.SchemaAnswer,
 ): Promise<schemas.SchemaAnswer> {
   if (end.payload[0] !== 0xff) return end;
   const { errno, sqlState, message } = decodeErr(end.payload);
   const text = Array.from(message.toString()).slice(0, 128).join('');
-  await ask(session, cleanSql(groupId));
+  await ask(session, cleanSql(dropId));
   await ask(session, signalSql({ errno, sqlState, message: text }));
   return end;
 }
@@ -91,7 +91,7 @@ async function dropAfterQueue(drop: Allowed): Promise<schemas.SchemaAnswer | sch
       const why = 'another DROP DATABASE is running in this proxy';
       return refuse(notDropped(schema, why, 'Run the statement again when that has ended.'));
     }
-    const said = await askText(world, queueSql(request.groupId));
+    const said = await askText(world, queueSql(request.dropId));
     if (said.kind === 'err') return answerWith(said);
   }
   try {
@@ -105,8 +105,8 @@ async function dropAfterQueue(drop: Allowed): Promise<schemas.SchemaAnswer | sch
 const QUEUE_WAITS_S = 0.2;
 
 /** MySQL fails after a KILL only if SLEEP decides about a row of a table. */
-function queueSql(groupId: string): Buffer {
-  const start = `SELECT /*+ MAX_EXECUTION_TIME(1000000) */ /* undrop queue ${groupId} */ 1`;
+function queueSql(dropId: string): Buffer {
+  const start = `SELECT /*+ MAX_EXECUTION_TIME(1000000) */ /* undrop queue ${dropId} */ 1`;
   const row = "FROM information_schema.ENGINES WHERE ENGINE = 'MEMORY'";
   return Buffer.from(`${start} ${row} AND SLEEP(${QUEUE_WAITS_S})`);
 }
@@ -164,7 +164,7 @@ async function emptyAndDrop(
   const { ok, held: all } = end;
   const isSettled = await port.settle(row, all);
   // Some servers would show errors of undrop after the DROP.
-  await ask(world, cleanSql(request.groupId));
+  await ask(world, cleanSql(request.dropId));
   const affectedRows = Math.max(0, ok.affectedRows - 1) + all.length;
   const payload = okWithAffectedRows(ok, affectedRows);
   return {
@@ -205,11 +205,11 @@ const GRANT_ALL =
 /** Its name; an answer: it can't be created, or the session can't see it. */
 async function makeBarrierTable(drop: Drop): Promise<string | steps.Answer | schemas.Gone> {
   const { schema, request, world, port } = drop;
-  const { facts, groupId, charset, schema: bytes } = request;
+  const { facts, dropId, charset, schema: bytes } = request;
   const { logged } = facts;
   // Replicas need not have a schema whose drop they don't get. All others have the table too, so
   // that after a failover recovery can tell whether the DROP has reached them.
-  const table = barrierTableName({ groupId, logged });
+  const table = barrierTableName({ dropId, logged });
   const failed = await port.makeTable(schema, table);
   if (failed?.errno === ER.BAD_DB_ERROR) return { kind: 'gone' };
   if (failed !== null) {
@@ -218,7 +218,7 @@ async function makeBarrierTable(drop: Drop): Promise<string | steps.Answer | sch
     return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
   }
   const name = { schema: bytes, table: Buffer.from(table) };
-  const [said] = await ask(world, waitForLockSql(name, { groupId, charset }));
+  const [said] = await ask(world, waitForLockSql(name, { dropId, charset }));
   if (said?.kind !== 'err' || !ER.METADATA_LOCK_GRANTED.includes(said.errno)) {
     const cause = said?.kind === 'err' ? said.message.toString() : 'the server returned no error';
     const why = `your session cannot see the table that undrop created in it: ${cause}`;
@@ -232,10 +232,10 @@ async function makeBarrierTable(drop: Drop): Promise<string | steps.Answer | sch
 /** Sent twice, because a late KILL may hit one. */
 async function setLockWait(
   session: steps.UserSession,
-  { groupId }: schemas.SchemaDropRequest,
+  { dropId }: schemas.SchemaDropRequest,
   seconds: number,
 ): Promise<steps.Answer | null> {
-  const set = `SET /* undrop lockWaitBudget ${groupId} */ SESSION lock_wait_timeout = ${seconds}`;
+  const set = `SET /* undrop lockWaitBudget ${dropId} */ SESSION lock_wait_timeout = ${seconds}`;
   const text = Buffer.from(set);
   const [first, second] = await ask(session, text, text);
   return first?.kind === 'err' && second?.kind !== 'ok' ? answerWith(first) : null;

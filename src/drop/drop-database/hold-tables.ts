@@ -187,7 +187,7 @@ async function take(
 
 /** The session waits for others' locks, as its DROP would. */
 async function waitForLocks(
-  { world, request: { groupId, charset, schema, facts } }: SchemaToEmpty,
+  { world, request: { dropId, charset, schema, facts } }: SchemaToEmpty,
   tables: readonly steps.ServiceRenameTable[],
 ): Promise<steps.Answer | null> {
   for (const { table } of tables) {
@@ -196,7 +196,7 @@ async function waitForLocks(
       return refuse(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
     }
     const name = { schema, table: Buffer.from(table) };
-    const [said] = await ask(world, waitForLockSql(name, { groupId, charset }));
+    const [said] = await ask(world, waitForLockSql(name, { dropId, charset }));
     assert(said?.kind === 'err', 'there is no such partition');
     if (![...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TO_RENAME].includes(said.errno)) {
       return answerWith(said);

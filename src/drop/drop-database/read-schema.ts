@@ -38,12 +38,12 @@ export interface Found {
  */
 export function sortListed(
   listed: readonly Listed[],
-  groupId: string,
+  dropId: string,
   heldIds: ReadonlySet<string>,
 ): Found {
   const bases = listed.filter(({ type }) => type !== 'VIEW').map(({ name }) => name);
   const isBarrier = (name: string) => parseBarrierTable(name) !== null;
-  const isOwn = (name: string) => parseBarrierTable(name)?.groupId === groupId;
+  const isOwn = (name: string) => parseBarrierTable(name)?.dropId === dropId;
   const isHeld = (name: string) => heldIds.has(parseHoldName(name)?.id ?? '');
   return {
     tables: bases.filter((name) => !isBarrier(name) && !isHeld(name)),
@@ -98,17 +98,17 @@ export async function findSession(
 export async function findTables(
   connection: ServiceConnection,
   schema: string,
-  groupId: string,
+  dropId: string,
 ): Promise<Found> {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('schema-look', groupId)} TABLE_NAME AS name, TABLE_TYPE AS type
+    sql`SELECT ${note('schema-look', dropId)} TABLE_NAME AS name, TABLE_TYPE AS type
         FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema}`,
   );
   const listed = rows.map((row) => ({
     name: col.text(row, 'name'),
     type: col.textOrNull(row, 'type') ?? '',
   }));
-  return sortListed(listed, groupId, await readHeldIds(connection, schema, listed));
+  return sortListed(listed, dropId, await readHeldIds(connection, schema, listed));
 }
 
 /** Vitess uses the same names, and copies and dumps contain them: the ledger decides. */
@@ -133,10 +133,10 @@ const CHECK_PAUSE_MS = 50;
 export async function findLiveTables(
   pool: ServicePool,
   connection: ServiceConnection,
-  { schema, groupId }: { readonly schema: string; readonly groupId: string },
+  { schema, dropId }: { readonly schema: string; readonly dropId: string },
 ): Promise<Found> {
   for (let looks = 1; ; looks++) {
-    const found = await findTables(connection, schema, groupId);
+    const found = await findTables(connection, schema, dropId);
     if (found.held.length === 0) return found;
     await takeOut(pool, schema);
     if (looks === LOOKS_MAX) return found;

@@ -53,9 +53,9 @@ export async function recoverSchemas(pool: ServicePool, log: Log) {
   const schemasGone: string[] = [];
   /** Ids of groups that a process is running, or that could not be brought to an end. */
   const open: string[] = [];
-  for (const { id, groupId, schema } of await drops.findSchemaDrops(pool)) {
-    if (await drops.hasOwner(pool, groupId)) {
-      open.push(groupId);
+  for (const { id, dropId, schema } of await drops.findSchemaDrops(pool)) {
+    if (await drops.hasOwner(pool, dropId)) {
+      open.push(dropId);
       continue;
     }
     // After the check for an owner, so that the owner's last changes are seen.
@@ -64,12 +64,12 @@ export async function recoverSchemas(pool: ServicePool, log: Log) {
     const ended = await recover(pool, drop, log).catch((error: unknown) => {
       // A failure for one doesn't affect the others.
       if (!isRowLevelError(error)) throw error;
-      log.warn({ groupId, schema, err: error }, UNRESOLVED);
+      log.warn({ dropId, schema, err: error }, UNRESOLVED);
       return null;
     });
     if (ended === 'back') schemasBack.push(schema);
     else if (ended === 'gone') schemasGone.push(schema);
-    else open.push(groupId);
+    else open.push(dropId);
   }
   return { schemasBack, schemasGone, open };
 }
@@ -82,8 +82,8 @@ async function recover(
   drop: drops.SchemaDropRow,
   log: Log,
 ): Promise<'back' | 'gone' | null> {
-  const { groupId, schema } = drop;
-  const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
+  const { dropId, schema } = drop;
+  const rows = await findRows(pool, { by: 'group', dropId }, { texts: false });
   const intents = rows.filter(({ state }) => state === 'intent');
   // Its session, or a connection that renames for it, is still there.
   if ((await liveOwners(pool, [drop, ...intents])).size > 0) return null;
@@ -96,13 +96,13 @@ async function recover(
     const { left } = await resolve(pool, intents, { log });
     if (left.length > 0) return null;
     await drops.endSchemaDrop(pool, drop);
-    log.info({ groupId, schema }, 'completed an interrupted DROP DATABASE; its tables are held');
+    log.info({ dropId, schema }, 'completed an interrupted DROP DATABASE; its tables are held');
     return 'gone';
   }
   // From here on a missing barrier table doesn't mean that the schema is another one.
   await drops.leaveSchemaDrop(pool, drop, { ...drop, hasFailed: true });
   if (!(await putSchemaBack(pool, drop, log))) return null;
-  log.info({ groupId, schema }, 'rolled back an interrupted DROP DATABASE; its tables are back');
+  log.info({ dropId, schema }, 'rolled back an interrupted DROP DATABASE; its tables are back');
   return 'back';
 }
 
@@ -151,9 +151,9 @@ export async function putSchemaBack(
   drop: SchemaToPutBack,
   log: Log,
 ): Promise<boolean> {
-  const { groupId, schema, threadId } = drop;
+  const { dropId, schema, threadId } = drop;
   await restoreCharset(pool, drop);
-  const rows = await findRows(pool, { by: 'group', groupId });
+  const rows = await findRows(pool, { by: 'group', dropId });
   const intents = rows.filter(({ state }) => state === 'intent');
   // Renamed by a service connection, because the user's session renames nothing, and has given up.
   // A table that isn't held at this point never will be.
@@ -194,7 +194,7 @@ const LEFT = 'cannot put back a table of a schema that was not dropped; will try
 /** False: some of them could not be created; their definitions are in the schema's row. */
 async function putPartsBack(
   pool: ServicePool,
-  { id, schema, groupId, details, sqlLogBin }: SchemaToPutBack,
+  { id, schema, dropId, details, sqlLogBin }: SchemaToPutBack,
   log: Log,
 ): Promise<boolean> {
   const there = details.parts.length === 0 ? [] : await listParts(pool, schema);
@@ -205,13 +205,10 @@ async function putPartsBack(
   const made = await restoreParts(pool.logging(sqlLogBin), schema, { id, parts });
   const named = (some: typeof made) => some.map(({ kind, name }) => `${kind} ${name}`);
   const lost = made.filter(({ problem }) => problem !== null);
-  log.info(
-    { groupId, schema, parts: named(made) },
-    'put back the tables of a failed DROP DATABASE',
-  );
+  log.info({ dropId, schema, parts: named(made) }, 'put back the tables of a failed DROP DATABASE');
   if (lost.length === 0) return true;
   const why = lost.map(({ problem }) => problem);
-  log.warn({ groupId, schema, lost: named(lost), why }, LOST);
+  log.warn({ dropId, schema, lost: named(lost), why }, LOST);
   return false;
 }
 
@@ -225,12 +222,12 @@ const LOST =
  */
 async function restoreCharset(
   pool: ServicePool,
-  { groupId, schema, details, sqlLogBin }: SchemaToPutBack,
+  { dropId, schema, details, sqlLogBin }: SchemaToPutBack,
 ): Promise<void> {
   const { charset, collation, comment } = details;
   // A server without schema comments has no such column.
   const [[row] = []] = await pool.run(
-    sql`SELECT ${note('look', groupId)} * FROM information_schema.SCHEMATA
+    sql`SELECT ${note('look', dropId)} * FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,
   );
   if (row === undefined) return;
@@ -238,7 +235,7 @@ async function restoreCharset(
   if (col.text(row, 'DEFAULT_COLLATION_NAME') === collation && hasComment) return;
   const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
   await pool.logging(sqlLogBin).run(
-    sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
+    sql`ALTER ${note('put-back', dropId)} DATABASE ${ident(schema)}
         CHARACTER SET ${charset} COLLATE ${collation}${words}`,
   );
 }
@@ -308,31 +305,31 @@ const NOT_RENAMED = [
   ER.ERROR_ON_RENAME,
 ];
 
-type BarredSchema = Pick<drops.SchemaDropRow, 'schema' | 'groupId'>;
+type BarredSchema = Pick<drops.SchemaDropRow, 'schema' | 'dropId'>;
 
 /** False: a session has it locked, or is about to create it; try again. */
 async function retireBarrierTable(
   pool: ServicePool,
-  { schema, groupId }: BarredSchema,
+  { schema, dropId }: BarredSchema,
 ): Promise<boolean> {
   // The statement of a killed proxy may still wait, though not for long; the barrier table comes
   // after it.
-  if ((await findStatements(pool, 'barrier-table', groupId)).length > 0) return false;
-  for (const name of await findBarrierTables(pool, { schema, groupId })) {
-    await openBarrier(pool, groupId);
+  if ((await findStatements(pool, 'barrier-table', dropId)).length > 0) return false;
+  for (const name of await findBarrierTables(pool, { schema, dropId })) {
+    await openBarrier(pool, dropId);
     const logged = parseBarrierTable(name)?.logged === true;
     // DROP has no waiting time.
-    const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_BARRIER_DUE });
+    const away = formatHoldName({ state: 'DROP', id: dropId, due: RETIRED_BARRIER_DUE });
     try {
       await runWithTimeout(
         pool.logging(logged),
-        sql`RENAME ${note('retire', groupId)} TABLE ${ident(schema, name)}
+        sql`RENAME ${note('retire', dropId)} TABLE ${ident(schema, name)}
           TO ${ident(recycleSchemaFor(logged), away)}`,
       );
     } catch (error) {
       if (isKilled(error)) return false;
       if (!isServerError(error, ...NOT_RENAMED)) throw error;
-      const isThere = (await findBarrierTables(pool, { schema, groupId })).includes(name);
+      const isThere = (await findBarrierTables(pool, { schema, dropId })).includes(name);
       if (!isThere) continue;
       // A server that was a replica has no local schema until a proxy creates it.
       await ensureLedger(pool);
@@ -345,19 +342,19 @@ async function retireBarrierTable(
 /** Its name in the schema; none if it is gone. */
 async function findBarrierTables(
   connection: ServiceConnection,
-  { schema, groupId }: BarredSchema,
+  { schema, dropId }: BarredSchema,
 ): Promise<readonly string[]> {
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('look', groupId)} TABLE_NAME AS name FROM information_schema.TABLES
+    sql`SELECT ${note('look', dropId)} TABLE_NAME AS name FROM information_schema.TABLES
         WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE '!undrop\\_%'`,
   );
   const names = rows.map((row) => col.text(row, 'name'));
-  return names.filter((name) => parseBarrierTable(name)?.groupId === groupId);
+  return names.filter((name) => parseBarrierTable(name)?.dropId === dropId);
 }
 
 /** The statement of a killed proxy goes on, and keeps the barrier table open. */
-async function openBarrier(pool: ServicePool, groupId: string): Promise<void> {
-  for (const threadId of await findStatements(pool, 'barrier', groupId)) {
+async function openBarrier(pool: ServicePool, dropId: string): Promise<void> {
+  for (const threadId of await findStatements(pool, 'barrier', dropId)) {
     // Another account's is denied: then the barrier table stays until that statement ends.
     await unlessRefused(pool.killQuery(threadId), undefined, ER.KILL_DENIED_ERROR);
   }
@@ -367,13 +364,13 @@ async function openBarrier(pool: ServicePool, groupId: string): Promise<void> {
 async function findStatements(
   pool: ServicePool,
   step: 'barrier-table' | 'barrier',
-  groupId: string,
+  dropId: string,
 ): Promise<readonly number[]> {
   const server = await readServerFacts(pool);
   // In two parts, so that this statement finds neither itself nor that of another proxy.
-  const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${groupId}, ' */%')`;
+  const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${dropId}, ' */%')`;
   const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}
+    sql`SELECT ${note('look', dropId)} ID AS id FROM ${processlistOf(server)}
         WHERE INFO LIKE ${comment}`,
   );
   return rows.map((row) => col.number(row, 'id'));

@@ -65,7 +65,7 @@ export function crowded(schema: string, times: number): steps.Answer {
 // Invariant: the DROP is sent only while the barrier in that very schema holds it up (barrier.ts),
 // and goes on only after a check under its locks found no other table.
 
-type Named = Pick<SchemaDropRequest, 'schema' | 'charset' | 'groupId'>;
+type Named = Pick<SchemaDropRequest, 'schema' | 'charset' | 'dropId'>;
 
 /** Facts of the session for the drop, beside `factsSql`. */
 interface SchemaFacts {
@@ -107,23 +107,23 @@ function showSchemaSql({ schema, charset }: Named): Buffer {
  * Drops a view that can't exist, because its name is made for this statement. It needs the
  * privilege to drop the schema, ends the transaction as the DROP does, and always fails.
  */
-function maySchemaSql({ schema, charset, groupId }: Named): Buffer {
-  const table = Buffer.from(`_undrop_none_${groupId}`);
-  const verb = Buffer.from(`DROP /* undrop rights ${groupId} */ VIEW `);
+function maySchemaSql({ schema, charset, dropId }: Named): Buffer {
+  const table = Buffer.from(`_undrop_none_${dropId}`);
+  const verb = Buffer.from(`DROP /* undrop rights ${dropId} */ VIEW `);
   return Buffer.concat([verb, qualified({ schema, table }, charset)]);
 }
 
 /** Ends the transaction as a drop does, and fails, because the name doesn't exist. */
 const ENDING_SQL = Buffer.from('DROP /* undrop end */ VIEW `_undrop_none`.`_undrop`');
 
-export function dropSchemaSql({ schema, charset, groupId }: Named): Buffer {
-  const verb = Buffer.from(`DROP ${schemaComment(groupId)} DATABASE `);
+export function dropSchemaSql({ schema, charset, dropId }: Named): Buffer {
+  const verb = Buffer.from(`DROP ${schemaComment(dropId)} DATABASE `);
   return Buffer.concat([verb, quoteClientName(schema, charset)]);
 }
 
 /** The comment by which other connections find the statement. */
-export function schemaComment(groupId: string): string {
-  return `/* undrop schema ${groupId} */`;
+export function schemaComment(dropId: string): string {
+  return `/* undrop schema ${dropId} */`;
 }
 
 /** The error of DROP DATABASE without the privilege; the account is CURRENT_USER(). */
@@ -233,13 +233,13 @@ async function findSchema(
 /** The last statement in the session, so that SHOW WARNINGS is about it. */
 async function sayAbsent(
   session: steps.UserSession,
-  { name, ifExists, groupId }: SchemaDropRequest,
+  { name, ifExists, dropId }: SchemaDropRequest,
   { hasNotes }: SchemaFacts,
 ): Promise<SchemaAnswer> {
   const message = `Can't drop database '${name}'; database doesn't exist`;
   const absent = { errno: ER.DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
   const isSilent = ifExists && !hasNotes;
-  const said = isSilent ? await clean(session, { groupId }) : await signal(session, absent);
+  const said = isSilent ? await clean(session, { dropId }) : await signal(session, absent);
   if (said.kind !== 'ok') return answerWith(said);
   const payload = okWithStatus(said.payload, caps.SERVER_STATUS_DB_DROPPED);
   return { ...answerWith(said), payload };

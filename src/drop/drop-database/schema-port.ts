@@ -69,7 +69,7 @@ export class SchemaServer {
   readonly #options: DropOptions;
   readonly #startMs = performance.now();
   /** The ledger may have rows that name the session, which stays connected after the drop. */
-  #named: Pick<ledger.SchemaDropKey, 'groupId' | 'rowLogged'> | null = null;
+  #named: Pick<ledger.SchemaDropKey, 'dropId' | 'rowLogged'> | null = null;
   /** Some work is left for recovery. */
   #isLeft = false;
 
@@ -104,7 +104,7 @@ export class SchemaServer {
 
   /** Runs `work` while its connection owns the group. */
   asOwner<T>(work: (owner: GroupOwner) => Promise<T>): Promise<T> {
-    return ledger.asGroupOwner(this.#options.pool, this.#request.groupId, work);
+    return ledger.asGroupOwner(this.#options.pool, this.#request.dropId, work);
   }
 
   /** Whether the service is on the server of the user's session. */
@@ -117,14 +117,14 @@ export class SchemaServer {
 
   /** The tables in the schema. Partitioned tables of an earlier drop are moved out. */
   find(owner: GroupOwner, schema: string): Promise<read.Found> {
-    const { groupId } = this.#request;
-    return read.findLiveTables(this.#options.pool, owner, { schema, groupId });
+    const { dropId } = this.#request;
+    return read.findLiveTables(this.#options.pool, owner, { schema, dropId });
   }
 
   /** Records the schema in the ledger, with its views and programs. Null: it is gone. */
   async recordSchema(schema: string): Promise<SchemaRow | null> {
     const { pool, proxyId } = this.#options;
-    const { text, session, facts, groupId } = this.#request;
+    const { text, session, facts, dropId } = this.#request;
     const details = await unlessRefused(
       read.readSchemaDetails(pool, schema),
       null,
@@ -136,13 +136,13 @@ export class SchemaServer {
     const statementText = Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString();
     try {
       const key = await ledger.recordSchemaDrop(pool, {
-        ...{ id: newId(), groupId, proxyId, threadId, clientAddress, schema, details },
+        ...{ id: newId(), dropId, proxyId, threadId, clientAddress, schema, details },
         ...{ user: facts.user, statementText, sqlLogBin: facts.logged },
       });
       return { schema, key, details };
     } catch (error) {
       // The row may be written although its response is lost.
-      this.#named = { groupId, rowLogged: facts.logged };
+      this.#named = { dropId, rowLogged: facts.logged };
       const params = { tables: tablesOfSchema(schema), cause: rootCause(error) };
       throw new UndropError('UNDROP_NOT_RECORDED', params, error);
     }
@@ -159,9 +159,9 @@ export class SchemaServer {
 
   /** Null: the barrier table is made. */
   makeTable(schema: string, table: string): Promise<ServerError | null> {
-    const { groupId, facts } = this.#request;
+    const { dropId, facts } = this.#request;
     const pool = this.#options.pool.logging(facts.logged);
-    return makeBarrierTable(pool, { schema, table, groupId });
+    return makeBarrierTable(pool, { schema, table, dropId });
   }
 
   /** Detaches keys that were created before the RENAME into the recycle schema. */
@@ -171,8 +171,8 @@ export class SchemaServer {
 
   async closeBarrier(schema: string, table: string): Promise<ClosedBarrier> {
     const { pool } = this.#options;
-    const { groupId } = this.#request;
-    return closeBarrier(pool, { schema, table, groupId, server: await readServerFacts(pool) });
+    const { dropId } = this.#request;
+    return closeBarrier(pool, { schema, table, dropId, server: await readServerFacts(pool) });
   }
 
   /** Sends the DROP, which waits at the barrier until a check has found no other table. */

@@ -172,7 +172,7 @@ async function withoutKeyWarnings(
 ): Promise<OkPacket> {
   const hasKeys = moves.some(({ seen }) => hasForeignKeys(seen));
   if (!hasKeys) return ok;
-  await steps.ask(world, user.cleanSql(request.groupId));
+  await steps.ask(world, user.cleanSql(request.dropId));
   return { ...ok, warnings: 0, payload: okWithWarnings(ok, 0) };
 }
 

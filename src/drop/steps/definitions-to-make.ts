@@ -54,10 +54,10 @@ export async function triggersToMake(
  */
 export async function triggersOfDrop(
   pool: ServicePool,
-  { groupId, facts }: { readonly groupId: string; readonly facts: UserFacts },
+  { dropId, facts }: { readonly dropId: string; readonly facts: UserFacts },
 ): Promise<readonly DefinitionToMake[]> {
   const { value } = await tolerantly(async () => {
-    const rows = await findRows(pool, { by: 'triggers', groupId });
+    const rows = await findRows(pool, { by: 'triggers', dropId });
     return triggersToMake(pool, rows.toReversed(), facts);
   });
   return value;
@@ -69,14 +69,14 @@ export async function triggersOfDrop(
  */
 export async function definitionsOfSchema(
   pool: ServicePool,
-  { id, groupId, schema, parts }: SchemaReport,
+  { id, dropId, schema, parts }: SchemaReport,
   facts: UserFacts,
 ): Promise<readonly DefinitionToMake[]> {
-  const triggers = await triggersOfDrop(pool, { groupId, facts });
+  const triggers = await triggersOfDrop(pool, { dropId, facts });
   const missing = new Set(parts.filter(({ isMissing }) => isMissing).map(schemaParts.partKey));
   if (missing.size === 0) return triggers;
   const { value } = await tolerantly(async () => {
-    const [drop] = await findDroppedSchemas(pool, { groupId });
+    const [drop] = await findDroppedSchemas(pool, { dropId });
     if (drop?.sqlLogBin !== facts.logged) return [];
     const details = await readDetails(pool, id);
     const all: DefinitionToMake[] = [];

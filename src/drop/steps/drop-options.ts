@@ -60,4 +60,4 @@ export interface DropResult {
   finish(onLate?: (error: Error) => void): Promise<void>;
 }
 
-export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;
+export type DropStatement = Omit<DropRequest, 'dropId' | 'ids'>;

@@ -80,12 +80,12 @@ export class Intents {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;
-    for (const id of [request.groupId, ...request.ids]) options.activeIds.add(id);
+    for (const id of [request.dropId, ...request.ids]) options.activeIds.add(id);
   }
 
   /** Their audit lines; the names as they are in the ledger. */
   audited(held: readonly steps.HeldTable[]): readonly AuditEvent<'held'>[] {
-    const { session, groupId: dropId, statement, how } = this.#request;
+    const { session, dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
     const tags = commentTags(this.#statementText);
     const kind = statement.empties ? 'TRUNCATE' : 'DROP TABLE';
@@ -191,7 +191,7 @@ export class Intents {
     ids: readonly string[],
     { logged, user, account, isDryRun = false }: steps.UserFacts & { readonly isDryRun?: boolean },
   ): Promise<steps.RecordedIntent> {
-    const { session, groupId } = this.#request;
+    const { session, dropId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
     const isInsisted = insists(this.#hints);
@@ -212,7 +212,7 @@ export class Intents {
       const { threadId, clientAddress } = session;
       const statementText = this.#statementText;
       const accountName = accountNameOf(account);
-      const who = { threadId, user, accountName, clientAddress, groupId, proxyId, statementText };
+      const who = { threadId, user, accountName, clientAddress, dropId, proxyId, statementText };
       const how = { holdMs, sqlLogBin: logged, isDryRun };
       const intent = await recordIntent(pool, { ...who, ...how, tables });
       this.#sessionHost = intent.sessionHost;
@@ -316,8 +316,8 @@ export class Intents {
   }
 
   release(): void {
-    const { groupId, ids } = this.#request;
-    for (const id of [groupId, ...ids, ...this.#targets.keys()]) {
+    const { dropId, ids } = this.#request;
+    for (const id of [dropId, ...ids, ...this.#targets.keys()]) {
       this.#options.activeIds.delete(id);
     }
   }

@@ -49,7 +49,7 @@ export async function runStatement(
   for (let tries = 1; ; tries++) {
     const request: steps.DropRequest = {
       ...drop,
-      groupId: newId(),
+      dropId: newId(),
       ids: drop.statement.names.map(newId),
     };
     const world = new ServerWorld(request, options, hints);

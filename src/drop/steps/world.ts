@@ -137,7 +137,7 @@ export interface DropRequest {
   /** The charset for quotes, as recognition has determined it. */
   readonly charset: ClientCharset;
   readonly session: SessionFacts;
-  readonly groupId: string;
+  readonly dropId: string;
   /** An id for each name of the statement, in order. */
   readonly ids: readonly string[];
 }

@@ -155,7 +155,7 @@ async function runRestoreSchema(
     ...request,
     onProgress: (line) => (isJson ? undefined : out.write(`${line}\n`)),
   });
-  const { groupId: dropId, restoredAs } = report;
+  const { dropId, restoredAs } = report;
   const restored = report.tables.filter(({ outcome }) => outcome === 'restored');
   const events = restored.map(({ id, table }) => {
     const what = { id, dropId, schema: report.schema, table };

@@ -375,12 +375,12 @@ async function readOpen(pool: ServicePool) {
   const intents = await findRows(pool, { by: 'intent' }, { texts: false });
   const schemaDrops = await findSchemaDrops(pool);
   const underWay = new Set<string>();
-  for (const { groupId } of schemaDrops) {
-    if (await hasOwner(pool, groupId)) underWay.add(groupId);
+  for (const { dropId } of schemaDrops) {
+    if (await hasOwner(pool, dropId)) underWay.add(dropId);
   }
   return {
     intents,
-    unsettled: intents.filter(({ groupId }) => !underWay.has(groupId)),
+    unsettled: intents.filter(({ dropId }) => !underWay.has(dropId)),
     relocations: pending.filter(({ failure }) => !BLOCKED.has(failure?.todo ?? null)),
     schemaDrops,
     settling: await readSettling(pool),

@@ -224,7 +224,7 @@ function tableOf(table: Dropped) {
   const time = (date: Date | null) => date && `${date.toISOString().slice(0, 19)}Z`;
   return {
     id: table.id,
-    dropId: table.groupId,
+    dropId: table.dropId,
     schema: table.origin.schema,
     table: table.origin.table,
     how: table.how,

@@ -123,7 +123,7 @@ export class Operator {
   /** The drop that UNDROP DATABASE means; null: none. */
   async meantDropOf(schema: string): Promise<string | null> {
     const found = await findDroppedSchemas(this.#options.pool(), { name: schema });
-    return chooseDrop(found, schema)?.groupId ?? null;
+    return chooseDrop(found, schema)?.dropId ?? null;
   }
 
   /** The tables of a drop that are still held. */

@@ -16,7 +16,7 @@ import { maySee } from '../sql/rights.js';
 import type { Operator } from './operator.js';
 
 /** Where the proxy itself listens, as reached from its own machine. */
-export type ProxyDoor = ServerAddress & { readonly offersTls: boolean };
+export type ProxyAddress = ServerAddress & { readonly offersTls: boolean };
 
 export interface SignIn {
   readonly user: string;
@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Rejects with an error of the driver: of the server, with its `errno`, or of the network. */
 export async function openSession(
-  { door, operator }: { readonly door: ProxyDoor; readonly operator: Pick<Operator, 'find'> },
+  { door, operator }: { readonly door: ProxyAddress; readonly operator: Pick<Operator, 'find'> },
   account: SignIn,
 ) {
   const { offersTls, ...address } = door;

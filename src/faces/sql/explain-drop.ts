@@ -118,7 +118,7 @@ async function explainSchema(
   // There is no such schema, and IF EXISTS.
   if (end.kind === 'answer') return end.payload[0] === 0x00 ? NO_TABLES : end;
   const { schema } = end;
-  const { tables } = await findTables(service.pool, schema, start.groupId);
+  const { tables } = await findTables(service.pool, schema, start.dropId);
   if (tables.length === 0) return NO_TABLES;
   const names = tables.map((table) => ({ schema, table }));
   const request = { ...start, ids: names.map(newId) };
@@ -133,7 +133,7 @@ function requestOf(
   { server, session, facts }: Options,
 ): steps.DropRequest {
   const charset = clientCharsetOf(facts.charset) ?? 'plain';
-  return { ...drop, text: Buffer.alloc(0), server, charset, session, groupId: newId() };
+  return { ...drop, text: Buffer.alloc(0), server, charset, session, dropId: newId() };
 }
 
 interface Question {

@@ -96,7 +96,7 @@ export async function runUndo(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { facts } = statement;
-  const asked = { session: options.userSession, facts, groupId: newId() };
+  const asked = { session: options.userSession, facts, dropId: newId() };
   const answer = await orAnswer(() => answerTo(undo, { ...options, ...statement, asked }), options);
   return answer.kind === 'answer' ? { ...answer, facts } : answer;
 }

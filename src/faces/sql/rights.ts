@@ -23,7 +23,7 @@ export interface RightsAsker {
   readonly session: world.UserSession;
   readonly facts: world.UserFacts;
   /** Hex digits that are unique to the check. */
-  readonly groupId: string;
+  readonly dropId: string;
 }
 
 /** Two names of one column; the table is there; the schema is not (MySQL 8 and later). */
@@ -120,7 +120,7 @@ const LEDGER_COLUMNS = "state = '', hold_name = '', hold_until = ''";
 /** Null: the user is an operator, who may UPDATE the ledger. */
 export function askToOperate(asked: RightsAsker): Promise<ErrPacket | null> {
   const text = Buffer.from(
-    `UPDATE /* undrop may-operate ${asked.groupId} */ \`_undrop\`.\`ledger\` SET ${LEDGER_COLUMNS}, \`${noneOf(asked)}\` = 1`,
+    `UPDATE /* undrop may-operate ${asked.dropId} */ \`_undrop\`.\`ledger\` SET ${LEDGER_COLUMNS}, \`${noneOf(asked)}\` = 1`,
   );
   return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
 }
@@ -236,10 +236,10 @@ async function askOne(
 }
 
 /** A table that there is not. */
-export function noneOf({ groupId }: RightsAsker): string {
-  return `_undrop_none_${groupId}`;
+export function noneOf({ dropId }: RightsAsker): string {
+  return `_undrop_none_${dropId}`;
 }
 
-function optionsOf({ facts, groupId }: RightsAsker) {
-  return { groupId, charset: clientCharsetOf(facts.charset) ?? 'plain' } as const;
+function optionsOf({ facts, dropId }: RightsAsker) {
+  return { dropId, charset: clientCharsetOf(facts.charset) ?? 'plain' } as const;
 }

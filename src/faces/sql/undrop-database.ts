@@ -27,12 +27,12 @@ export async function undropDatabase(
   const request = { schema, ...(to !== null && { to }) };
   const bringBack = () => inRestoreQueue(run, () => restoreSchema(run.service.pool, request));
   const report = await whenEnded(bringBack);
-  const { groupId } = report;
+  const { dropId } = report;
   const changes = report.tables
     .filter(({ outcome }) => outcome === 'restored')
     .map(({ id, table }) => {
       const origin = { schema: report.schema, table };
-      return restoredEvent({ id, groupId, origin }, { schema: as, table }, run);
+      return restoredEvent({ id, dropId, origin }, { schema: as, table }, run);
     });
   let end = report;
   // The same call continues with the parts that were left out, after this user has created some. A

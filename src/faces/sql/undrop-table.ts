@@ -276,8 +276,8 @@ function noteOf(restored: readonly RestoreReport[]): string | null {
       const old = id === null ? '' : `: UNDROP TABLE '${id}' SWAP restores its old parent`;
       return `${what} foreign key ${key.name}${old}.`;
     });
-    const untold = recorded === false ? ['the ledger could not be updated.'] : [];
-    const all = [...problemsOf(report.id, report), ...keys, ...broken, ...untold];
+    const isWritten = recorded === false ? ['the ledger could not be updated.'] : [];
+    const all = [...problemsOf(report.id, report), ...keys, ...broken, ...isWritten];
     return all.map((one) => `${writtenName(restoredAs)}: ${one}`);
   });
   return said.length === 0 ? null : said.join(' ');

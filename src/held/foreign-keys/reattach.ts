@@ -54,7 +54,7 @@ export interface ReattachOptions {
   readonly restoredAs: QualifiedTable;
   readonly detached: parts.Detached;
   /** When it was dropped; the table that had a parent's name then is the parent. */
-  readonly dropped: Pick<LedgerRow, 'id' | 'groupId'>;
+  readonly dropped: Pick<LedgerRow, 'id' | 'dropId'>;
   /**
    * All tables of its schema are restored into the other one, so that keys among them lead there.
    */
@@ -279,12 +279,12 @@ interface AskedKey {
 async function findParents(
   pool: ServicePool,
   key: AskedKey,
-  { id, groupId }: ReattachOptions['dropped'],
+  { id, dropId }: ReattachOptions['dropped'],
 ): Promise<Parents> {
   const how = { texts: false, rowsMax: DROPS_MAX };
   const rows = (await findRows(pool, { by: 'name', ...key.from }, how)).toReversed();
   // Ids are in the order of the drops, and those of one statement are of one moment.
-  const isLater = (row: LedgerRow) => row.id > id || row.groupId === groupId;
+  const isLater = (row: LedgerRow) => row.id > id || row.dropId === dropId;
   const later = rows.filter(isLater);
   const oldParent = findPlace(later, key);
   const before = rows.findLast((row) => !isLater(row));

@@ -122,12 +122,12 @@ function insertion(
   options: { readonly rowLogged: boolean; readonly again: boolean },
   comment: SQLQuery,
 ): SQLQuery {
-  const { groupId, threadId, user, accountName = user, clientAddress } = intent;
+  const { dropId, threadId, user, accountName = user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
   const rows = intent.tables.map(({ id, hold = intent.holdMs }, index) => {
     // It also says 0 rows of a table that was filled a moment ago.
     const rowEstimate = sql`NULLIF(${found('rows', index)}, 0)`;
-    return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
+    return sql`SELECT ${id}, ${dropId}, @undrop_proxy, ${threadId},
         ${PORT_OF_HOST}, ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
         ${found('engine', index)}, UTC_TIMESTAMP(), ${user}, ${clientAddress}, @undrop_text,
         ${rowEstimate}, ${found('bytes', index)}, ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),

@@ -30,7 +30,7 @@ const LIST: readonly printer.Field<Line>[] = [
   { key: 'droppedAt' },
   { key: 'user' },
   { key: 'clientAddress' },
-  { key: 'groupId' },
+  { key: 'dropId' },
   { key: 'state', json: formatState },
   { key: 'until', json: ({ due }) => due },
   { key: 'purgedBy' },
@@ -126,7 +126,7 @@ const SHOWN: readonly printer.Field<Facts>[] = [
     title: 'statement',
     text: ({ statement }) => statement?.replaceAll(/\s+/g, ' ') ?? printer.NOT_KNOWN,
   },
-  { title: 'drop id', text: ({ groupId }) => groupId ?? printer.NOT_KNOWN },
+  { title: 'drop id', text: ({ dropId }) => dropId ?? printer.NOT_KNOWN },
   { title: 'dropped', text: ({ droppedAt }) => `${formatTime(droppedAt)} UTC` },
   {
     title: 'by',

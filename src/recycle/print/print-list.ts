@@ -86,7 +86,7 @@ export function formatSize({ tables: count, bytes, unknown }: ListedSize): strin
 
 /** For a line of several tables that of the statement. */
 function idOf(drop: ListedDrop): string {
-  return 'tables' in drop ? drop.groupId : drop.id;
+  return 'tables' in drop ? drop.dropId : drop.id;
 }
 
 function asLine(drop: ListedDrop, view: ListView, digits: number): Line {
@@ -237,7 +237,7 @@ function formatNote(table: ListedTable, { uses }: ListView): string {
 /** The titles are the names of the columns; times are in UTC. */
 export const TABLE_COLUMNS: readonly printer.Field<Dropped>[] = [
   { key: 'id', title: 'Id' },
-  { key: 'groupId', title: 'Drop_id' },
+  { key: 'dropId', title: 'Drop_id' },
   { title: 'Schema', json: ({ origin }) => origin.schema },
   { title: 'Table', json: ({ origin }) => origin.table },
   { key: 'how', title: 'How' },
@@ -256,7 +256,7 @@ const SHORT = new Set(['Id', 'Schema', 'Table', 'Dropped_at', 'User', 'Expires_a
 export const SHORT_COLUMNS = TABLE_COLUMNS.filter(({ title = '' }) => SHORT.has(title));
 
 export const SCHEMA_COLUMNS: readonly printer.Field<DroppedSchema>[] = [
-  { key: 'groupId', title: 'Drop_id' },
+  { key: 'dropId', title: 'Drop_id' },
   { key: 'schema', title: 'Schema' },
   { key: 'droppedAt', title: 'Dropped_at' },
   { key: 'user', title: 'User' },

@@ -133,7 +133,7 @@ function formatPart(kind: string, { name, table, problem }: Reattached): string 
 
 /** The report for `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
-  const { id, origin, restoredAs, others, larger, isToCome: _now, groupId: _of, ...rest } = report;
+  const { id, origin, restoredAs, others, larger, isToCome: _now, dropId: _of, ...rest } = report;
   return {
     id,
     schema: origin?.schema ?? null,
@@ -344,9 +344,9 @@ export function formatOthers({
   singles,
 }: Pick<SchemaReport, 'schema' | 'others' | 'singles'>): readonly string[] {
   const drops = others.map(
-    ({ groupId, droppedAt, held }) =>
+    ({ dropId, droppedAt, held }) =>
       `From another drop of it, at ${utcText(droppedAt)}, ${held} tables are held: ` +
-      `\`undrop restore --schema ${groupId}\`, with --to for another schema.`,
+      `\`undrop restore --schema ${dropId}\`, with --to for another schema.`,
   );
   if (singles === 0) return drops;
   const single =
@@ -357,7 +357,7 @@ export function formatOthers({
 
 /** The plan of a restore, with a line for each part that it would create or leave. */
 export function formatSchemaPreview(preview: SchemaPreview): string {
-  const { plan, groupId, tables, parts } = preview;
+  const { plan, dropId, tables, parts } = preview;
   return [
     printable(plan),
     ...tables.map(({ table, problem }) =>
@@ -365,7 +365,7 @@ export function formatSchemaPreview(preview: SchemaPreview): string {
     ),
     ...parts.map(({ kind, name }) => printable(`  ${kind} ${name}`)),
     ...formatOthers(preview),
-    `Nothing was done (--dry-run). Drop id: ${groupId}.`,
+    `Nothing was done (--dry-run). Drop id: ${dropId}.`,
     '',
   ].join('\n');
 }

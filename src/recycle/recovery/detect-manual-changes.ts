@@ -127,9 +127,9 @@ async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerStat
   }
   // A table that was about to be dropped was removed by undrop, before the ledger could record it.
   const isRemoved = now.state === 'DROP';
-  const wasRestored = !isRemoved && (await isRestored(pool, now));
+  const wasBack = !isRemoved && (await isRestored(pool, now));
   const unseen = isRemoved ? 'removed' : 'gone';
-  const state = wasRestored ? 'restored' : unseen;
+  const state = wasBack ? 'restored' : unseen;
   await recordState(pool, {
     id,
     state,

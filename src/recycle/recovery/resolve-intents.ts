@@ -58,10 +58,10 @@ export async function resolveIntents(pool: ServicePool, { activeIds, log, cursor
     if (intents.length === 0) break;
     const alive = await intentsWithLiveSession(pool, intents);
     // After the intents: a DROP DATABASE has its row until its intents are over.
-    const groupIds = intents.map(({ groupId }) => groupId);
-    const groups = await openGroupsOf(pool, groupIds);
-    const isOurs = ({ id, groupId }: LedgerRow) =>
-      !before.has(id) && !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
+    const dropIds = intents.map(({ dropId }) => dropId);
+    const groups = await openGroupsOf(pool, dropIds);
+    const isOurs = ({ id, dropId }: LedgerRow) =>
+      !before.has(id) && !activeIds.has(id) && !alive.has(id) && !groups.has(dropId);
     const ours = intents.filter(isOurs);
     tries += ours.length;
     all.untouched.push(...intents.filter((row) => !isOurs(row)).map(({ id }) => id));
@@ -153,7 +153,7 @@ async function resolveOne(
     );
     return 'forgotten';
   }
-  const { user, clientAddress: client, groupId: dropId } = row;
+  const { user, clientAddress: client, dropId } = row;
   const { schema: holdSchema, name: holdName } = table;
   const who = { user, client, threadId };
   const what = { id, dropId, schema, table: name, holdSchema, holdName };

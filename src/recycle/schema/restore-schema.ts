@@ -40,7 +40,7 @@ export interface SchemaRequest {
 
 /** `id`: the ledger's row of the drop, which has the definitions. */
 export interface SchemaReport
-  extends Pick<DroppedSchema, 'id' | 'groupId' | 'schema' | 'droppedAt' | 'user'> {
+  extends Pick<DroppedSchema, 'id' | 'dropId' | 'schema' | 'droppedAt' | 'user'> {
   readonly restoredAs: string;
   /** It was restored completely before, and nothing was checked. */
   readonly wasBack: boolean;
@@ -57,11 +57,11 @@ export interface SchemaReport
   readonly singles: number;
 }
 
-export type OtherDrop = Pick<DroppedSchema, 'groupId' | 'droppedAt' | 'held'>;
+export type OtherDrop = Pick<DroppedSchema, 'dropId' | 'droppedAt' | 'held'>;
 
 /** The plan of a restore. */
 export interface SchemaPreview
-  extends Pick<SchemaReport, 'groupId' | 'schema' | 'restoredAs' | 'others' | 'singles'> {
+  extends Pick<SchemaReport, 'dropId' | 'schema' | 'restoredAs' | 'others' | 'singles'> {
   /** In a sentence. */
   readonly plan: string;
   /** Each with the reason if it would not be restored; null: it would. */
@@ -75,12 +75,12 @@ export async function previewSchema(
   request: SchemaRequest,
 ): Promise<SchemaPreview> {
   const { drop, others } = await choose(pool, request);
-  const { id, groupId, schema } = drop;
+  const { id, dropId, schema } = drop;
   const singles = await countSingles(pool, schema);
   const to = request.to ?? schema;
   const exists = await schemaExists(pool, to);
   const isBack = isBackAs(drop, { to, exists });
-  const { rows, plans, ends } = await sortTables(pool, { groupId, to });
+  const { rows, plans, ends } = await sortTables(pool, { dropId, to });
   const { parts } = await readDetails(pool, id);
   const tables = rows.map(({ id: tableId, table }) => {
     if (plans.get(tableId)?.wasBack === false) return { table, problem: null };
@@ -91,7 +91,7 @@ export async function previewSchema(
     ? `${schema} is restored already: nothing to do.`
     : plan(drop, { to, exists, parts: parts.length });
   const made = to === schema ? parts.map(({ kind, name }) => ({ kind, name })) : [];
-  return { groupId, schema, restoredAs: to, plan: what, tables, parts: made, others, singles };
+  return { dropId, schema, restoredAs: to, plan: what, tables, parts: made, others, singles };
 }
 
 /**
@@ -108,9 +108,9 @@ export async function restoreSchema(
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   const { drop: seen, others } = await choose(pool, request);
-  const { groupId, schema } = seen;
+  const { dropId, schema } = seen;
   const how = { to: to ?? schema, anyParent, onProgress };
-  const end = await bringBackAlone(pool, { groupId, schema, ...how });
+  const end = await bringBackAlone(pool, { dropId, schema, ...how });
   if ('done' in end) return { ...end.done, others, singles: await countSingles(pool, schema) };
   const why = `connection ${end.owner} of the server is restoring it`;
   throw new UndropError('UNDROP_SCHEMA_BUSY', { schema, why });
@@ -119,21 +119,21 @@ export async function restoreSchema(
 /** Continues an interrupted restore, as it was requested. Null: another process does. */
 export async function finishSchemaRestore(
   pool: ServicePool,
-  { groupId, schema, restoredAs }: DroppedSchema,
+  { dropId, schema, restoredAs }: DroppedSchema,
 ): Promise<SchemaReport['isComplete'] | null> {
   const how = { to: restoredAs ?? schema, onProgress: () => undefined };
-  const end = await bringBackAlone(pool, { groupId, schema, ...how });
+  const end = await bringBackAlone(pool, { dropId, schema, ...how });
   return 'done' in end ? end.done.isComplete : null;
 }
 
 /** `owner`: nothing is done, because that connection of the server restores it. */
 function bringBackAlone(
   pool: ServicePool,
-  { groupId, schema, ...how }: BringBackOptions & Pick<DroppedSchema, 'groupId' | 'schema'>,
+  { dropId, schema, ...how }: BringBackOptions & Pick<DroppedSchema, 'dropId' | 'schema'>,
 ): Promise<{ readonly done: BroughtBack } | { readonly owner: number }> {
   return asRestorer(pool, async (owner) => {
     // Read again, because another process may have restored it meanwhile.
-    const drop = chosen(schema, await findDroppedSchemas(pool, { groupId }), how.to);
+    const drop = chosen(schema, await findDroppedSchemas(pool, { dropId }), how.to);
     const exists = await schemaExists(pool, how.to);
     if (isBackAs(drop, { to: how.to, exists })) {
       const none = { tables: [], parts: [], problem: null };
@@ -154,7 +154,7 @@ async function choose(
   const named = await findDroppedSchemas(pool, { name: schema });
   const found = named.length === 0 && mayBeId ? await findSchemaDropsById(pool, schema) : [];
   if (found.length > 0) {
-    const ids = found.map(({ groupId }) => groupId);
+    const ids = found.map(({ dropId }) => dropId);
     if (ids.length > 1) throw ambiguousIds(schema, ids);
     return { drop: chosen(schema, found, found[0]?.restoredAs ?? to), others: [] };
   }
@@ -222,8 +222,8 @@ interface BringBackOptions extends Pick<SchemaRequest, 'anyParent'> {
 
 type BroughtBack = Omit<SchemaReport, 'others' | 'singles'>;
 
-function known({ id, groupId, schema, droppedAt, user }: DroppedSchema, restoredAs: string) {
-  return { id, groupId, schema, restoredAs, droppedAt, user };
+function known({ id, dropId, schema, droppedAt, user }: DroppedSchema, restoredAs: string) {
+  return { id, dropId, schema, restoredAs, droppedAt, user };
 }
 
 async function bringBack(
@@ -231,13 +231,13 @@ async function bringBack(
   drop: DroppedSchema,
   { to, exists, onProgress, anyParent }: BringBackOptions & { readonly exists: boolean },
 ): Promise<BroughtBack> {
-  const { id, groupId, schema } = drop;
+  const { id, dropId, schema } = drop;
   const inLog = pool.logging(drop.sqlLogBin);
   const details = await readDetails(pool, id);
   const isCopy = to !== schema;
   onProgress(plan(drop, { to, exists, parts: details.parts.length }));
   if (!exists) await schemaParts.createSchemaAs(inLog, to, details);
-  const tables = await restoreTables(pool, { groupId, to, onProgress, anyParent });
+  const tables = await restoreTables(pool, { dropId, to, onProgress, anyParent });
   const parts = isCopy
     ? partsLeft(details.parts, tables, schema)
     : await schemaParts.restoreParts(inLog, schema, { id, parts: details.parts });

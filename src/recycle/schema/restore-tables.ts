@@ -29,7 +29,7 @@ export interface RestoredTable {
 }
 
 interface Schema {
-  readonly groupId: string;
+  readonly dropId: string;
   /** The target schema. */
   readonly to: string;
 }
@@ -42,8 +42,8 @@ const PROGRESS_EVERY = 100;
  * Tells of the tables of a drop, as far as a read can, which can get their names or go on being
  * restored, and by the id of the row the results of the others. Changes nothing.
  */
-export async function sortTables(pool: ServicePool, { groupId, to }: Schema) {
-  const rows = (await findRows(pool, { by: 'drop', groupId })).toReversed();
+export async function sortTables(pool: ServicePool, { dropId, to }: Schema) {
+  const rows = (await findRows(pool, { by: 'drop', dropId })).toReversed();
   const homes = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
   const elsewhere = homes.filter((schema) => !isRecycleSchema(schema));
   const held = await mapHoldTables(pool, new Set(elsewhere));
@@ -97,7 +97,13 @@ export async function restoreTables(
     const triggersLeft = isCopy ? detached.triggers.map(({ name }) => name) : [];
     if (report !== undefined) {
       const problems = problemsOf(id, isCopy ? { ...report, triggers: [] } : report);
-      return { id, table, outcome: report.wasBack ? 'back' : 'restored', problems, triggersLeft };
+      return {
+        id,
+        table,
+        outcome: report.wasBack ? 'back' : 'restored',
+        problems,
+        triggersLeft,
+      };
     }
     const end = ends.get(id) ?? left(refusal ?? 'it was not found');
     const problems = refusal === undefined ? end.problems : [refusal];

@@ -15,7 +15,7 @@ import { withinMs } from '../../clock.js';
 import type { Log } from '../../log.js';
 
 /** The sources of the pages. */
-export interface AdminDoors {
+export interface AdminRoutes {
   /** Why clients can't be served; with `drops` also why drops can't be held. */
   problems(about: { readonly drops: boolean }): Promise<readonly string[]>;
   /** In the text format of Prometheus. */
@@ -49,7 +49,7 @@ export async function openAdminListener(
     doors,
     accept,
     log,
-  }: { readonly doors: AdminDoors; readonly accept: AcceptTls | null; readonly log: Log },
+  }: { readonly doors: AdminRoutes; readonly accept: AcceptTls | null; readonly log: Log },
 ): Promise<() => Promise<void>> {
   const limits = {
     maxHeaderSize: HEADERS_BYTES_MAX,
@@ -175,7 +175,7 @@ interface Answer {
   readonly text: string;
 }
 
-async function answer(request: http.IncomingMessage, doors: AdminDoors): Promise<Answer> {
+async function answer(request: http.IncomingMessage, doors: AdminRoutes): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, text: 'Expected GET or HEAD.\n' };
   }

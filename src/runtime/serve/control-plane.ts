@@ -23,7 +23,7 @@ import type { Counters } from '../../metrics.js';
 import { type BoundSocket, listenOn } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
-import { type AdminDoors, openAdminListener } from '../admin/http.js';
+import { type AdminRoutes, openAdminListener } from '../admin/http.js';
 import { Exposition, type Snapshot } from '../admin/metrics.js';
 import type { ActiveDrops } from './front.js';
 import { CHECK_WITHIN_MS, Health } from './health.js';
@@ -117,7 +117,7 @@ export class ControlPlane {
     const accept: Parameters<typeof openAdminListener>[1]['accept'] =
       this.#settings.tls === 'off' ? null : (...args) => tls.accept(...args);
     this.#console = this.#openConsole();
-    const doors: AdminDoors = {
+    const doors: AdminRoutes = {
       problems: (asked) => this.#health.problems(asked),
       metrics: () => this.#metrics(),
       ...(this.#console !== null && { console: this.#console.serve }),
@@ -153,7 +153,7 @@ export class ControlPlane {
     });
   }
 
-  async #metrics(): ReturnType<AdminDoors['metrics']> {
+  async #metrics(): ReturnType<AdminRoutes['metrics']> {
     const { counters, tls } = this.#options;
     const { isReached, dropProblem } = await this.#health.look({ drops: true });
     return this.#exposition.text({

@@ -29,14 +29,14 @@ type Start = Extract<ToProcess, { readonly kind: 'start' }>;
 /** The orders that follow a start. */
 type Order = Exclude<ToProcess, { readonly kind: 'start' | 'plan' | 'socket' }>;
 /** Resolves when the order was carried out; the next ones don't wait for it. */
-type Obey = (order: Order, handle: SocketHandle) => Promise<void> | void;
+type OnOrder = (order: Order, handle: SocketHandle) => Promise<void> | void;
 
 const COUNTERS_EVERY_MS = 1_000;
 const GAUGES: readonly (keyof Counters)[] = ['sessionsOpen', 'loopDelayMsMax'];
 
 /** The sockets that the supervisor has sent. */
 const sockets: BoundSocket[] = [];
-let obey: Obey = () => {
+let onOrder: OnOrder = () => {
   throw new Error('an order came before the start');
 };
 
@@ -85,11 +85,11 @@ async function hear(message: ToProcess, handle: SocketHandle): Promise<void> {
       sockets.push({ ...message, handle });
       return;
     case 'start':
-      obey = await (role === 'control' ? openControl(message) : openProxy(message));
+      onOrder = await (role === 'control' ? openControl(message) : openProxy(message));
       return;
     default:
       // Not awaited, because the next order may be to hurry.
-      Promise.resolve(obey(message, handle)).catch(fail);
+      Promise.resolve(onOrder(message, handle)).catch(fail);
   }
 }
 
@@ -130,7 +130,7 @@ function tellCounters(counters: Counters, then?: () => void): void {
 
 // ── the control process ──────────────────────────────────────────────────────────────────────────
 
-async function openControl(start: Start): Promise<Obey> {
+async function openControl(start: Start): Promise<OnOrder> {
   const common = await openCommon(start);
   const { settings, log } = common;
   let ofAll: Counters = newCounters();
@@ -177,7 +177,7 @@ async function openControl(start: Start): Promise<Obey> {
 
 // ── a proxy ──────────────────────────────────────────────────────────────────────────────────────
 
-async function openProxy(start: Start): Promise<Obey> {
+async function openProxy(start: Start): Promise<OnOrder> {
   const common = await openCommon(start);
   const { settings, log, tls, lines } = common;
   const pools = new PoolSet({

@@ -148,7 +148,7 @@ export class Child {
 
   /**
    * A process that has just died gets no mail; its end is noticed by itself. During its start it
-   * gets what belongs to the start, because it can't obey yet.
+   * gets what belongs to the start, because it can't run orders yet.
    */
   tell(message: ToProcess, handle?: SocketHandle, then: () => void = () => undefined): void {
     const { kind } = message;

@@ -9,7 +9,7 @@
  * Invariant: it takes a bounded time, and no client waits for it.
  */
 import type { Socket } from 'node:net';
-import { type ByteStream, behindDoor, endSoon, LAME_DUCK_MS } from '../../relay/byte-stream.js';
+import { type ByteStream, catching, endSoon, LAME_DUCK_MS } from '../../relay/byte-stream.js';
 import { LoginRelay } from '../login/login.js';
 import { PLAIN } from '../login/login-check.js';
 
@@ -33,8 +33,8 @@ export function abandonLogin(login: {
   socket.once('close', () => clearTimeout(timer));
   // The server's packets aren't understood.
   const onThrown = (thrown: unknown) => void socket.destroy(new Error(String(thrown)));
-  const feed = behindDoor((bytes: Buffer) => relay.feedServer(bytes), onThrown);
-  behindDoor(() => relay.leave(() => endSoon(socket)), onThrown)();
+  const feed = catching((bytes: Buffer) => relay.feedServer(bytes), onThrown);
+  catching(() => relay.leave(() => endSoon(socket)), onThrown)();
   feed(received);
   stream.start(feed);
 }

@@ -71,17 +71,17 @@ describe('in no world', () => {
 });
 
 describe('what is found in the schema', () => {
-  const groupId = '0195a1b2c3d070008000000000000000';
+  const dropId = '0195a1b2c3d070008000000000000000';
   const heldId = '0195a1b2c3d070008000000000000002';
-  const own = { name: barrierTableName({ groupId, logged: true }), type: 'BASE TABLE' };
+  const own = { name: barrierTableName({ dropId, logged: true }), type: 'BASE TABLE' };
   const found = (...names: readonly string[]) => {
     const listed = names.map((name) => ({ name, type: name === 'v' ? 'VIEW' : 'BASE TABLE' }));
-    return sortListed([...listed, own], groupId, new Set([heldId]));
+    return sortListed([...listed, own], dropId, new Set([heldId]));
   };
 
   test('a view and the barrier table are left to the DROP, and nothing else', () => {
     expect([isEmptied(found('v')), isEmptied(found('t'))]).toEqual([true, false]);
-    expect(isEmptied(sortListed([], groupId, new Set()))).toBe(false);
+    expect(isEmptied(sortListed([], dropId, new Set()))).toBe(false);
     expect(isEmptied(found('!undrop_0195a1b2c3d070008000000000000001'))).toBe(false);
     expect(isEmptied(found(`_vt_HOLD_${heldId}_20260308120000`))).toBe(false);
   });
@@ -89,7 +89,7 @@ describe('what is found in the schema', () => {
   test('a hold name is that of a held table only if the ledger knows its id', () => {
     const [held, others] = [
       `_vt_HOLD_${heldId}_20260308120000`,
-      `_vt_hld_${groupId}_20260308120000_`,
+      `_vt_hld_${dropId}_20260308120000_`,
     ];
     expect(found(held, others)).toMatchObject({ tables: [others], held: [held] });
   });

@@ -13,7 +13,7 @@ import * as ER from '../../../src/wire/server-errors.js';
 const facts = { charset: 'utf8mb4' } as UserFacts;
 type Ask = (asked: rights.RightsAsker) => Promise<unknown>;
 type Question = Omit<rights.RightsAsker, 'session'>;
-const question: Question = { facts, groupId: 'abc' };
+const question: Question = { facts, dropId: 'abc' };
 const name = { schema: 'd', table: 't' };
 const ALL = [...new Set(Object.values(ER).filter((one) => typeof one === 'number'))];
 

@@ -10,7 +10,7 @@ import { TABLE_COLUMNS } from '../../../src/recycle/print/print-list.js';
 describe('a row', () => {
   const due = new Date('2026-12-01T21:05:36Z');
   const dropped = {
-    ...{ id: 'f'.repeat(32), groupId: 'e'.repeat(32), state: 'HOLD', due },
+    ...{ id: 'f'.repeat(32), dropId: 'e'.repeat(32), state: 'HOLD', due },
     ...{ origin: { schema: 'shop', table: 'orders' }, how: 'DROP TABLE', user: 'app' },
     ...{ clientAddress: '10.0.0.7:1', droppedAt: new Date('2026-11-24T21:05:36Z') },
     ...{ rowEstimate: null, byteEstimate: 16_384, statement: 'DROP TABLE orders' },

@@ -17,7 +17,7 @@ const MARIADB: ServerShape = {
   ...{ flavour: 'mariadb', version: '11.8.9-MariaDB', versionId: 110809, performanceSchema: false },
 };
 const INTENT: DropIntent = {
-  ...{ groupId: ID, proxyId: 'p', threadId: 7, user: 'u', clientAddress: '' },
+  ...{ dropId: ID, proxyId: 'p', threadId: 7, user: 'u', clientAddress: '' },
   ...{ statementText: 'DROP TABLE t', holdMs: 1, tables: [{ id: ID, schema: 'Shop', table: 'T' }] },
 };
 const HOW = { rowLogged: true, again: false };

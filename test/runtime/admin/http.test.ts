@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { silentLog } from '../../../src/log.js';
-import { type AdminDoors, openAdminListener } from '../../../src/runtime/admin/http.js';
+import { type AdminRoutes, openAdminListener } from '../../../src/runtime/admin/http.js';
 import { until } from '../../support/poll.js';
 
 let close: () => Promise<void>;
@@ -12,7 +12,7 @@ let problems: readonly string[] = [];
 let fails = false;
 let large = '';
 
-const doors: AdminDoors = {
+const doors: AdminRoutes = {
   problems: async ({ drops }) => (drops ? [...problems, 'drops are refused'] : problems),
   metrics: async () => {
     if (fails) throw new Error('a defect');

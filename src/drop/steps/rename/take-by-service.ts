@@ -34,7 +34,7 @@ interface ByService<T> {
 /** `changed`: given up. */
 export async function takeByService<T>(
   session: UserSession,
-  { groupId }: Pick<DropRequest, 'groupId'>,
+  { dropId }: Pick<DropRequest, 'dropId'>,
   { wait, take, triesMax = SERVICE_RENAME_TRIES }: ByService<T>,
 ): Promise<T | Answer | 'changed'> {
   let waitedS = 0;
@@ -44,7 +44,7 @@ export async function takeByService<T>(
     const taken = await take(waitedS === 0 && tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
     if (taken === 'timeout') {
       waitedS += INNODB_WAIT_S;
-      const over = await hasWaited(session, groupId, waitedS);
+      const over = await hasWaited(session, dropId, waitedS);
       if (over !== null) return over;
     } else if (taken === 'busy') tries++;
     else return taken;
@@ -61,12 +61,12 @@ const TIMEOUT = {
 /** Null: the session's own limit allows another try. */
 async function hasWaited(
   session: UserSession,
-  groupId: string,
+  dropId: string,
   waitedS: number,
 ): Promise<Answer | null> {
   const hint = '/*+ MAX_EXECUTION_TIME(0) */';
   const value = 'CAST(@@innodb_lock_wait_timeout AS BINARY)';
-  const limit = `SELECT ${hint} /* undrop innodb-wait ${groupId} */ ${value} LIMIT 1`;
+  const limit = `SELECT ${hint} /* undrop innodb-wait ${dropId} */ ${value} LIMIT 1`;
   const [asked] = await ask(session, Buffer.from(limit));
   if (asked?.kind === 'err') return answerWith(asked);
   const limitS = asked?.kind === 'rows' ? factText(asked.rows[0]?.[0]) : '';

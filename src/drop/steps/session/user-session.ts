@@ -41,7 +41,7 @@ function textOf(charset: ClientCharset, ...parts: readonly (string | QualifiedNa
 }
 
 interface StatementOptions {
-  readonly groupId: string;
+  readonly dropId: string;
   readonly charset: ClientCharset;
 }
 
@@ -52,11 +52,11 @@ interface Moved {
 
 /** A statement about one name. `$none` is the name of nothing. */
 function about(text: string): (name: QualifiedName, options: StatementOptions) => Buffer {
-  return (name, { groupId, charset }) => {
-    const none = `\`_undrop_none_${groupId}\``;
+  return (name, { dropId, charset }) => {
+    const none = `\`_undrop_none_${dropId}\``;
     const [before = '', after] = text
       .replaceAll('$none', none)
-      .replace('$id', groupId)
+      .replace('$id', dropId)
       .split('$name');
     return textOf(charset, before, name, after ?? '');
   };
@@ -75,14 +75,14 @@ export function waitText({ wait }: { readonly wait: LockWait | null }): string |
 /** A single atomic RENAME; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
 export function renameSql(
   moves: readonly Moved[],
-  { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
+  { dropId, charset, wait }: StatementOptions & { readonly wait: string | null },
 ): Buffer {
   const parts = moves.flatMap(({ name, holdName }, index) => {
     const first = wait === null ? '' : ` ${wait}`;
     const to = { schema: name.schema, table: Buffer.from(holdName) };
     return [index === 0 ? '' : ', ', name, `${index === 0 ? first : ''} TO `, to];
   });
-  return textOf(charset, `RENAME /* undrop hold ${groupId} */ TABLE `, ...parts);
+  return textOf(charset, `RENAME /* undrop hold ${dropId} */ TABLE `, ...parts);
 }
 
 /**
@@ -94,10 +94,10 @@ export const probeSql = about('RENAME /* undrop probe $id */ TABLE $name TO $non
 /** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
 export function alterNameSql(
   { name, holdName }: Moved,
-  { groupId, charset }: StatementOptions,
+  { dropId, charset }: StatementOptions,
 ): Buffer {
   const to = { schema: name.schema, table: Buffer.from(holdName) };
-  return textOf(charset, `ALTER /* undrop hold ${groupId} */ TABLE `, name, ' RENAME TO ', to);
+  return textOf(charset, `ALTER /* undrop hold ${dropId} */ TABLE `, name, ' RENAME TO ', to);
 }
 
 /**
@@ -107,11 +107,9 @@ export function alterNameSql(
  */
 export function dropTemporarySql(
   names: readonly QualifiedName[],
-  { groupId, charset, own = false, ...words }: DropTemporaryOptions,
+  { dropId, charset, own = false, ...words }: DropTemporaryOptions,
 ): Buffer {
-  const step = own
-    ? `/* undrop temporary ${groupId} */`
-    : `/* undrop words ${groupId} */ TEMPORARY`;
+  const step = own ? `/* undrop temporary ${dropId} */` : `/* undrop words ${dropId} */ TEMPORARY`;
   const parts = names.flatMap((name, index) => [index === 0 ? '' : ', ', name]);
   const verb = `DROP ${step} ${words.object.toUpperCase()} ${words.ifExists ? 'IF EXISTS ' : ''}`;
   return textOf(charset, verb, ...parts);
@@ -185,9 +183,9 @@ export const ownLockSql = about('SELECT /* undrop own $id */ 1 FROM $name AS $no
  * session tracking reports all changes in the first OK; and it reads a table, because MySQL 5.6 and
  * MariaDB keep the old diagnostics otherwise.
  */
-export function cleanSql(groupId: string): Buffer {
+export function cleanSql(dropId: string): Buffer {
   const read = 'SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1';
-  return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
+  return Buffer.from(`DO /* undrop clean ${dropId} */ (${read})`);
 }
 
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement causes. */
@@ -232,9 +230,9 @@ function signalInformation({ errno, message }: Omit<Signal, 'sqlState'>): string
 /** OK and no diagnostics, as after a statement without rows. */
 export async function clean(
   session: steps.UserSession,
-  { groupId }: Pick<steps.DropRequest, 'groupId'>,
+  { dropId }: Pick<steps.DropRequest, 'dropId'>,
 ): Promise<OkPacket> {
-  const text = cleanSql(groupId);
+  const text = cleanSql(dropId);
   const [first] = await ask(session, text);
   if (first?.kind === 'ok') return first;
   // A KILL QUERY has hit it, and the taken tables are held.
@@ -254,7 +252,7 @@ export async function signal(
   const [said] = await ask(session, signalSql(signal));
   assert(said?.kind === 'ok' || said?.kind === 'err', 'SIGNAL answers OK or ERR');
   if (said.kind === 'ok' || said.errno !== ER.SP_BAD_SQLSTATE) return said;
-  if (signal.sqlState.startsWith('01')) return clean(session, { groupId: 'raise' });
+  if (signal.sqlState.startsWith('01')) return clean(session, { dropId: 'raise' });
   return decodeErr(encodeErr({ ...signal, message: Buffer.from(signal.message) }));
 }
 

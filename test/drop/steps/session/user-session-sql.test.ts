@@ -5,8 +5,8 @@ const name = (schema: string | null, table: string) => ({
   schema: schema === null ? null : Buffer.from(schema),
   table: Buffer.from(table),
 });
-const groupId = '0195a1b2c3d070008000000000000000';
-const utf8 = { groupId, charset: 'utf8' } as const;
+const dropId = '0195a1b2c3d070008000000000000000';
+const utf8 = { dropId, charset: 'utf8' } as const;
 
 describe('names', () => {
   test('are quoted, backticks doubled', () => {
@@ -27,14 +27,14 @@ test('a RENAME moves each table within its own schema', () => {
     { name: name(null, 'b'), holdName: '_vt_HOLD_2' },
   ];
   expect(texts.renameSql(moves, { ...utf8, wait: 'WAIT 5' }).toString()).toBe(
-    `RENAME /* undrop hold ${groupId} */ TABLE \`shop\`.\`a\` WAIT 5 TO \`shop\`.\`_vt_HOLD_1\`, ` +
+    `RENAME /* undrop hold ${dropId} */ TABLE \`shop\`.\`a\` WAIT 5 TO \`shop\`.\`_vt_HOLD_1\`, ` +
       '`b` TO `_vt_HOLD_2`',
   );
 });
 
 test('a probe can’t succeed: its schema has a name that nobody has', () => {
   expect(texts.probeSql(name('shop', 't'), utf8).toString()).toBe(
-    `RENAME /* undrop probe ${groupId} */ TABLE \`shop\`.\`t\` TO \`_undrop_none_${groupId}\`.\`t\``,
+    `RENAME /* undrop probe ${dropId} */ TABLE \`shop\`.\`t\` TO \`_undrop_none_${dropId}\`.\`t\``,
   );
 });
 
@@ -43,7 +43,7 @@ test('the words come from a statement that touches temporary tables only', () =>
   expect(
     texts.dropTemporarySql(names, { ...utf8, object: 'table', ifExists: true }).toString(),
   ).toBe(
-    `DROP /* undrop words ${groupId} */ TEMPORARY TABLE IF EXISTS \`shop\`.\`a\`, \`shop\`.\`b\``,
+    `DROP /* undrop words ${dropId} */ TEMPORARY TABLE IF EXISTS \`shop\`.\`a\`, \`shop\`.\`b\``,
   );
   const words = texts.dropTemporarySql(names.slice(1), {
     ...utf8,
@@ -51,7 +51,7 @@ test('the words come from a statement that touches temporary tables only', () =>
     ifExists: false,
   });
   expect(words.toString()).toBe(
-    `DROP /* undrop words ${groupId} */ TEMPORARY SEQUENCE \`shop\`.\`b\``,
+    `DROP /* undrop words ${dropId} */ TEMPORARY SEQUENCE \`shop\`.\`b\``,
   );
 });
 
