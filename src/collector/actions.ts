@@ -6,9 +6,10 @@
  */
 
 import { isServerError, unlessRefused } from '../connections/errors.js';
-import { hasRows, ident, note, type ServerFacts, sql } from '../connections/sql.js';
+import { col, hasRows, ident, note, type ServerFacts, sql } from '../connections/sql.js';
 import { assert, assertNever } from '../errors.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
+import { LEDGER } from '../ledger/tables.js';
 import * as names from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
@@ -45,20 +46,36 @@ export class Actions {
 
   /**
    * Deletes rows of tables in PURGE, one after another until `untilMs` and while the lease is
-   * fresh; a table without rows moves on. Resolves to the outcomes of the tables that were reached.
+   * fresh, those first that free most bytes for a row; a table without rows moves on. Resolves to
+   * the outcomes of the tables that were reached.
    */
   async purge(tables: readonly Collectable[], work: WorkOptions) {
     const { monotonicMs, signal, lease } = this.#options;
     const reached: { readonly table: Collectable; readonly outcome: ActionOutcome }[] = [];
-    // A scan that has begun would begin anew, so it stays first.
-    const begun = tables.filter((table) => this.#purger.isUnderWay(table));
-    for (const table of new Set([...begun, ...tables])) {
+    for (const table of await this.#byWorth(tables)) {
       const outcome = await this.#purge(table, work);
       reached.push({ table, outcome });
       if (outcome.kind === 'throttled' || outcome.kind === 'paused') break;
       if (signal.aborted || monotonicMs() >= work.untilMs || !lease.isFresh) break;
     }
     return reached;
+  }
+
+  /** A scan that has begun would begin anew, so it stays first. */
+  async #byWorth(tables: readonly Collectable[]): Promise<readonly Collectable[]> {
+    if (tables.length < 2) return tables;
+    const asked = this.#options.connection.run(
+      sql`SELECT ${note('purge')} id, byte_estimate / NULLIF(row_estimate, 0) AS worth
+          FROM ${LEDGER} WHERE state = 'PURGE'`,
+    );
+    const [rows = []] = await unlessRefused(asked, [], ...ER.ABSENT_TABLE);
+    const byId = new Map(
+      rows.map((row) => [col.text(row, 'id'), col.numberOrNull(row, 'worth') ?? 0]),
+    );
+    const worthOf = (table: Collectable) =>
+      this.#purger.isUnderWay(table) ? Number.POSITIVE_INFINITY : (byId.get(table.id) ?? 0);
+    const all = tables.map((table) => ({ table, worth: worthOf(table) }));
+    return all.sort((one, other) => other.worth - one.worth).map(({ table }) => table);
   }
 
   async #purge(table: Collectable, work: WorkOptions): Promise<ActionOutcome> {

@@ -248,6 +248,21 @@ onServersAtOnce('the collector on $name', (server, on) => {
     expect(first('transition', passing)).toBeLessThan(first('transition', old));
   });
 
+  test('begins with the table that frees most bytes for a row', async () => {
+    const narrow = await holdTable(server, { state: 'PURGE', dueInSeconds: -20 });
+    const wide = await holdTable(server, { state: 'PURGE', dueInSeconds: -10 });
+    const row = { state: "'PURGE'", row_estimate: '10' };
+    await query(
+      server,
+      ledgerInsert({ ...row, id: `'${narrow.id}'`, byte_estimate: '1000' }),
+      ledgerInsert({ ...row, id: `'${wide.id}'`, byte_estimate: '2000' }),
+    );
+    const { said } = collect();
+    await untilGone(server, narrow, wide);
+    const purges = said.filter(({ fields }) => fields['event'] === 'purge');
+    expect(purges[0]?.fields['id']).toBe(wide.id);
+  });
+
   test('waits for a table that somebody reads, and goes on when it is free', async () => {
     const held = await holdTable(server);
     await using reader = await connect(server);

@@ -1,7 +1,7 @@
 /**
- * Deletes the rows of one table at a time in small chunks, along its primary key if it has one.
- * Their size, and the pause after each, depend on how long they take and on their effect on other
- * sessions (pace.ts, pressure.ts).
+ * Deletes the rows of one table at a time in small chunks, along its key if it has one. Their size,
+ * and the pause after each, depend on how long they take and on their effect on other sessions
+ * (pace.ts, pressure.ts).
  *
  * Invariant: every DELETE is for a table whose name has the state PURGE; its session has
  * foreign_key_checks off, so that it follows no foreign key into live rows even if one appears
@@ -15,7 +15,7 @@ import { readSizes } from '../../connections/true-sizes.js';
 import { assert } from '../../errors.js';
 import { UNLESS_PAUSED } from '../../ledger/control.js';
 import { mayUnlog } from '../../ledger/tables.js';
-import { parseHoldName } from '../../names/names.js';
+import { inGroups, parseHoldName } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from '../action-context.js';
 import { type Collectable, logFields } from '../collectable.js';
@@ -55,6 +55,11 @@ interface PurgeProgress {
   readonly table: Collectable;
   /** Whether its DELETEs are written to the binary log. */
   readonly logged: boolean;
+  /**
+   * The remaining partitions, one at a time, because a range over all would read each. Null: no
+   * partitions.
+   */
+  partitions: readonly (string | null)[];
   /** Null: any rows, a number at a time. */
   key: PurgeKey | null;
   /** Whether rows were found by the key, and those up to there are deleted. */
@@ -114,10 +119,11 @@ export class Purger {
     const { connection, clock, figures, log, monotonicMs, signal, throttle } = this.#options;
     assertPurgeable(table);
     if (this.#progress === null || !this.isUnderWay(table)) {
-      const key = choosePurgeKey(await readKeyColumns(connection, table));
+      const key = choosePurgeKey(await readIndexColumns(connection, table));
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
       const pace = this.#newPace(key);
-      this.#progress = { table, logged, key, ...AT_START, rowsRemoved: 0, pace };
+      const partitions = await readPartitions(connection, table);
+      this.#progress = { table, logged, partitions, key, ...AT_START, rowsRemoved: 0, pace };
       const rowsBefore = (await readSizes(connection, server, [table])).get(table.id)?.rows ?? null;
       const { id } = table;
       figures.purging = { id, sinceMs: monotonicMs(), rows: 0, rowsBefore };
@@ -132,7 +138,7 @@ export class Purger {
       if (wait !== null) return { kind: 'throttled', wait };
       await this.#gauge.look(server);
       const isEnd = await this.#gauge.beside(() => this.#removeNext(progress));
-      if (isEnd) {
+      if (isEnd && !isNextPartition(progress)) {
         this.forget();
         const { rowsRemoved } = progress;
         const fields = { event: 'purge', ...logFields(table), rowsRemoved };
@@ -173,7 +179,8 @@ export class Purger {
       if (progress.key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) {
         throw error;
       }
-      // This server can't use the key (it is of an unexpected type): continue without.
+      // This server can't use the key (it is invisible, or of an unexpected type): continue
+      // without.
       const restarted = { key: null, ...AT_START, pace: this.#newPace(null) };
       Object.assign(progress, restarted satisfies Partial<PurgeProgress>);
       return false;
@@ -201,22 +208,30 @@ export class Purger {
     if (key === null || !isAlongKey) return removed < chunk.deletes * chunk.rows;
     progress.isBounded = isBounded || removed > 0;
     progress.isAlongKey = (counts.at(-1) ?? 0) > 0;
-    if (progress.isBounded !== isBounded || progress.isAlongKey !== isAlongKey)
-      progress.text = null;
+    const isSame = progress.isBounded === isBounded && progress.isAlongKey === isAlongKey;
+    if (!isSame) progress.text = null;
     return false;
   }
 }
 
+/** Moves on to the next partition, if there is one. */
+function isNextPartition(progress: PurgeProgress): boolean {
+  Object.assign(progress, { ...AT_START, partitions: progress.partitions.slice(1) });
+  return progress.partitions.length > 0;
+}
+
 function chunkText({
   table,
+  partitions: [partition = null],
   key,
   isBounded,
   isAlongKey,
   pace: { chunk },
 }: PurgeProgress): ChunkText {
   const from = { ...chunk, isBounded };
+  const part = { ...table, partition };
   const statements =
-    key !== null && isAlongKey ? deleteAlong(table, key, from) : deleteRest(table, key, from);
+    key !== null && isAlongKey ? deleteAlong(part, key, from) : deleteRest(part, key, from);
   return {
     chunk,
     query: rendered([...BEFORE_CHUNK, ...statements.map(({ query }) => query)]),
@@ -226,34 +241,52 @@ function chunkText({
   };
 }
 
-/** The columns of the primary key. */
-async function readKeyColumns(connection: ServiceConnection, { schema, name, id }: Named) {
+/** A single null for a table without partitions. */
+async function readPartitions(connection: ServiceConnection, { schema, name, id }: Named) {
   const [rows = []] = await connection.run(
-    sql`${note('purge', id)} SELECT COLUMN_NAME AS col, SUB_PART AS part,
+    sql`${note('purge', id)} SELECT PARTITION_NAME AS name FROM information_schema.PARTITIONS
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}
+      GROUP BY PARTITION_NAME ORDER BY MIN(PARTITION_ORDINAL_POSITION)`,
+  );
+  return rows.length === 0 ? [null] : rows.map((row) => col.textOrNull(row, 'name'));
+}
+
+async function readIndexColumns(connection: ServiceConnection, { schema, name, id }: Named) {
+  const [rows = []] = await connection.run(
+    sql`${note('purge', id)} SELECT INDEX_NAME AS name, NON_UNIQUE AS repeated,
+      COLUMN_NAME AS col, SUB_PART AS part, NULLABLE AS nullable,
       (SELECT LOWER(found.DATA_TYPE) FROM information_schema.COLUMNS AS found
         WHERE found.TABLE_SCHEMA = ${schema} AND found.TABLE_NAME = ${name}
           AND found.COLUMN_NAME = indexed.COLUMN_NAME) AS type
       FROM information_schema.STATISTICS AS indexed
       WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}
-      AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX`,
+      AND INDEX_TYPE = 'BTREE' ORDER BY INDEX_NAME, SEQ_IN_INDEX`,
   );
   return rows.map((row) => ({
-    name: col.text(row, 'col'),
-    isPrefix: col.textOrNull(row, 'part') !== null,
-    dataType: col.text(row, 'type'),
+    index: col.text(row, 'name'),
+    unique: col.number(row, 'repeated') === 0,
+    column: col.textOrNull(row, 'col'),
+    prefix: col.textOrNull(row, 'part') !== null,
+    nullable: col.textOrNull(row, 'nullable') === 'YES',
+    dataType: col.textOrNull(row, 'type'),
   }));
 }
 
 // ── the statements ───────────────────────────────────────────────────────────────────────────────
 // Chooses the key that a purge follows, and makes the statements of its range scan. Pure. `DELETE …
 // LIMIT n` alone reads all rows marked as deleted again and again while a snapshot is open
-// elsewhere; a range scan of the primary key does not. Bounds stay on the server, in session
+// elsewhere; a range scan of a unique key does not. Bounds stay on the server, in session
 // variables, so no value changes on the way (collations, DECIMAL, fractions of a second); nor is
 // one computed there: a function of two variables may have another type than they.
 //
 // Invariants: every DELETE has a LIMIT. A bound that does not compare as expected makes a chunk
 // smaller, never larger. Only columns whose values compare in a range exactly as the key orders
 // them are used: not ENUM, SET, BIT or an unknown type.
+
+interface PurgedTable extends Named {
+  /** Null: the whole table. */
+  readonly partition: string | null;
+}
 
 export interface PurgeStatement {
   readonly query: SQLQuery;
@@ -273,12 +306,12 @@ type ChunkFrom = Chunk & { readonly isBounded: boolean };
  * is rendered once.
  */
 export function deleteAlong(
-  table: Named,
+  table: PurgedTable,
   key: PurgeKey,
   { isBounded, deletes, rows, restMs }: ChunkFrom,
 ): readonly PurgeStatement[] {
-  const columns = list(key.map((column) => ident(column)));
-  const source = sql`${ident(table.schema, table.name)} FORCE INDEX (${ident('PRIMARY')})`;
+  const columns = list(key.columns.map((column) => ident(column)));
+  const source = sql`${sourceOf(table)} FORCE INDEX (${ident(key.index)})`;
   const high = variables(key, 'high');
   const lows = variables(key, 'low').map((low, index) => sql`${low} = ${high[index] ?? low}`);
   const next = other(sql`SET ${list([...lows, ...rest(restMs)])}`);
@@ -298,7 +331,7 @@ export function deleteAlong(
 
 /** Deletes the rest: after the last row that a chunk has found, or, without a key, any rows. */
 export function deleteRest(
-  table: Named,
+  table: PurgedTable,
   key: PurgeKey | null,
   { isBounded, deletes, rows, restMs }: ChunkFrom,
 ): readonly PurgeStatement[] {
@@ -308,10 +341,15 @@ export function deleteRest(
   return Array.from({ length: deletes }).flatMap(() => step);
 }
 
-function deleteWhere(table: Named, conditions: readonly SQLQuery[], rows: number) {
-  const query = sql`DELETE ${note('purge', table.id)} FROM ${ident(table.schema, table.name)}
+function deleteWhere(table: PurgedTable, conditions: readonly SQLQuery[], rows: number) {
+  const query = sql`DELETE ${note('purge', table.id)} FROM ${sourceOf(table)}
     ${where(conditions)} LIMIT ${rows}`;
   return { query, isDelete: true };
+}
+
+function sourceOf({ schema, name, partition }: PurgedTable): SQLQuery {
+  const whole = ident(schema, name);
+  return partition === null ? whole : sql`${whole} PARTITION (${ident(partition)})`;
 }
 
 /** An assignment, because advancing the bound needs a statement anyway. */
@@ -327,9 +365,9 @@ function other(query: SQLQuery): PurgeStatement {
 /** (a, b) > (x, y) spelled out, because a row comparison uses no index on the older servers. */
 function compare(key: PurgeKey, bound: Bound, operator: '>' | '<'): SQLQuery {
   const beyond = operator === '>' ? sql`>` : sql`<`;
-  const last = key.length - 1;
-  const cases = key.map((column, index) => {
-    const equal = key
+  const last = key.columns.length - 1;
+  const cases = key.columns.map((column, index) => {
+    const equal = key.columns
       .slice(0, index)
       .map((earlier, at) => sql`${ident(earlier)} = ${variable(bound, at)}`);
     const including = operator === '<' && index === last ? sql`<=` : beyond;
@@ -339,7 +377,7 @@ function compare(key: PurgeKey, bound: Bound, operator: '>' | '<'): SQLQuery {
 }
 
 function variables(key: PurgeKey, bound: Bound): readonly SQLQuery[] {
-  return key.map((_, index) => variable(bound, index));
+  return key.columns.map((_, index) => variable(bound, index));
 }
 
 function variable(bound: Bound, index: number): SQLQuery {
@@ -358,17 +396,24 @@ function list(items: readonly SQLQuery[]): SQLQuery {
   return sql.join([...items], sql`, `);
 }
 
-/** A column of the primary key, from information_schema.STATISTICS and COLUMNS. */
-export interface KeyColumn {
-  readonly name: string;
+/** A column of one index, from information_schema.STATISTICS and COLUMNS. */
+export interface IndexColumn {
+  readonly index: string;
+  readonly unique: boolean;
+  /** `null` for an expression. */
+  readonly column: string | null;
   /** Only the first characters of the column are in the index. */
-  readonly isPrefix: boolean;
+  readonly prefix: boolean;
+  readonly nullable: boolean;
   /** DATA_TYPE in lower case: `bigint`, `varchar` … */
-  readonly dataType: string;
+  readonly dataType: string | null;
 }
 
-/** The columns of the primary key, in its order. */
-type PurgeKey = readonly string[];
+/** A unique key without NULLs; its columns in the order of the key. */
+interface PurgeKey {
+  readonly index: string;
+  readonly columns: readonly string[];
+}
 
 const RANGE_TYPES: ReadonlySet<string> = new Set(
   (
@@ -377,9 +422,27 @@ const RANGE_TYPES: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
-/** The primary key, if it can be scanned by range, else `null`. */
-export function choosePurgeKey(columns: readonly KeyColumn[]): PurgeKey | null {
-  const isUsable = ({ isPrefix, dataType }: KeyColumn) => !isPrefix && RANGE_TYPES.has(dataType);
-  if (columns.length === 0 || !columns.every(isUsable)) return null;
-  return columns.map(({ name }) => name);
+/** The primary key, else the shortest unique key that can be scanned by range, else `null`. */
+export function choosePurgeKey(columns: readonly IndexColumn[]): PurgeKey | null {
+  const keys = inGroups(columns, ({ index }) => index)
+    .filter(isUsable)
+    .map(toKey);
+  keys.sort((a, b) => rank(a) - rank(b));
+  return keys[0] ?? null;
+}
+
+function isUsable(columns: readonly IndexColumn[]): boolean {
+  return columns.every(
+    ({ unique, column, prefix, nullable, dataType }) =>
+      unique && column !== null && !prefix && !nullable && RANGE_TYPES.has(dataType ?? ''),
+  );
+}
+
+function toKey(columns: readonly IndexColumn[]): PurgeKey {
+  const names = columns.flatMap(({ column }) => (column === null ? [] : [column]));
+  return { index: columns[0]?.index ?? '', columns: names };
+}
+
+function rank(key: PurgeKey): number {
+  return key.index === 'PRIMARY' ? 0 : key.columns.length;
 }

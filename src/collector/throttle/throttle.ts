@@ -40,6 +40,8 @@ export interface Wait {
   readonly forMs: number;
 }
 
+/** How long the result of a check holds. */
+const FRESH_MS = 50;
 const AGAIN_MS = 500;
 /** How long there must be no reason. */
 const CALM_MS = 2_000;
@@ -47,6 +49,9 @@ const QUERY_DEADLINE_MS = 5_000;
 
 export class Throttle {
   readonly #options: Required<ThrottleOptions>;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #answer: Wait | null = null;
+  #isUsedAgain = false;
   /** The last reason; null: it is over. */
   #last: Wait | null = null;
   #calmSinceMs: number | null = null;
@@ -57,19 +62,22 @@ export class Throttle {
 
   /** Null: no reason to wait. `now`: the server's UTC clock. */
   async wait(now: Date): Promise<Wait | null> {
+    const { monotonicMs } = this.#options;
+    this.#isUsedAgain = !this.#isUsedAgain && monotonicMs() - this.#askedAtMs < FRESH_MS;
+    if (this.#isUsedAgain) return this.#answer;
     const found = await this.#find(now);
-    if (found === null) return this.#rest();
-    this.#last = found;
-    this.#calmSinceMs = null;
-    return found;
+    this.#askedAtMs = monotonicMs();
+    this.#answer = found ?? this.#rest();
+    if (found !== null) this.#last = found;
+    if (found !== null) this.#calmSinceMs = null;
+    return this.#answer;
   }
 
   /** The last reason holds for a while. */
   #rest(): Wait | null {
     if (this.#last === null) return null;
-    const nowMs = this.#options.monotonicMs();
-    this.#calmSinceMs ??= nowMs;
-    const leftMs = this.#calmSinceMs + CALM_MS - nowMs;
+    this.#calmSinceMs ??= this.#askedAtMs;
+    const leftMs = this.#calmSinceMs + CALM_MS - this.#askedAtMs;
     if (leftMs > 0) return { ...this.#last, forMs: Math.min(leftMs, AGAIN_MS) };
     this.#last = null;
     this.#calmSinceMs = null;

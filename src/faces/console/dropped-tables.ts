@@ -74,16 +74,20 @@ function selectionIn(params: Params): Selection {
 export type ConsoleDrop = ReturnType<typeof dropOf> & { readonly isPart: boolean };
 
 const DROPS_OF_PAGE = 50;
-/** With the one more that is asked for, five slices of as many as are located at once. */
-const ROWS_OF_PAGE = 495;
+/** Mostly enough. With the one more that is asked for, as many as are located at once. */
+const ROWS_OF_PAGE = 99;
+/** The same, in slices. */
+const ROWS_OF_PAGE_MAX = 5 * ROWS_OF_PAGE;
 
 /**
  * A page with a line for each statement, newest first; one of more than 495 tables is continued on
  * the next. Parameters as of `listDropped`, but `sort`. Rejects with UNDROP_API_REQUEST.
  */
 export async function listDropsOf(session: ConsoleSession, params: Params) {
-  const limit = String(ROWS_OF_PAGE);
-  const { tables, next: cursor } = await listDropped(session, { ...params, limit });
+  const read = (rows: number) => listDropped(session, { ...params, limit: String(rows) });
+  const few = await read(ROWS_OF_PAGE);
+  const isEnough = few.tables.length !== ROWS_OF_PAGE || inDrops(few.tables).length > DROPS_OF_PAGE;
+  const { tables, next: cursor } = isEnough ? few : await read(ROWS_OF_PAGE_MAX);
   const all = inDrops(tables);
   // The last one may go on.
   const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);

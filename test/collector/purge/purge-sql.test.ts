@@ -1,10 +1,15 @@
 /** The exact statements of the purge. */
-import type { KeyColumn, PurgeStatement } from '../../../src/collector/purge/purge.js';
-import { choosePurgeKey, deleteAlong, deleteRest } from '../../../src/collector/purge/purge.js';
+import {
+  choosePurgeKey,
+  deleteAlong,
+  deleteRest,
+  type IndexColumn,
+  type PurgeStatement,
+} from '../../../src/collector/purge/purge.js';
 import { renderQuery } from '../../../src/connections/sql.js';
 
-const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a' };
-const key = ['a', 'b'];
+const table = { schema: '_undrop', name: '_vt_PURGE_x', id: '0a', partition: null };
+const key = { index: 'PRIMARY', columns: ['a', 'b'] };
 const texts = (statements: readonly PurgeStatement[]) =>
   statements.map(({ query }) => renderQuery(query).replaceAll(/\s+/g, ' ').trim());
 
@@ -48,31 +53,60 @@ describe('the statements of a purge', () => {
     const rest = deleteRest(table, key, { ...CHUNK, deletes: 1, restMs: 0, isBounded: true });
     expect(texts(rest)).toEqual([`${DELETE} WHERE (${AFTER_LOW}) LIMIT 50`]);
   });
+
+  test('are for one partition, where there are some', () => {
+    const part = { ...table, partition: 'p`1' };
+    const statements = [
+      ...deleteAlong(part, key, { ...CHUNK, deletes: 1, isBounded: true }),
+      ...deleteRest(part, null, { ...CHUNK, deletes: 1, restMs: 0, isBounded: false }),
+    ];
+    const found = texts(statements).filter((text) => text.includes(' FROM '));
+    expect(found).toEqual([
+      expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) FORCE INDEX '),
+      expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) WHERE '),
+      expect.stringContaining(' FROM `_undrop`.`_vt_PURGE_x` PARTITION (`p``1`) LIMIT 50'),
+    ]);
+  });
 });
 
 // ── purge key ────────────────────────────────────────────────────────────────────────────────────
-// Whether the purge walks along the primary key.
+// Which index the purge walks along.
 
-const column = (name: string, more: Partial<KeyColumn> = {}): KeyColumn => {
-  return { name, isPrefix: false, dataType: 'int', ...more };
-};
+const column = (index: string, name: string, more: Partial<IndexColumn> = {}): IndexColumn => ({
+  index,
+  unique: true,
+  column: name,
+  prefix: false,
+  nullable: false,
+  dataType: 'int',
+  ...more,
+});
 
 describe('the key that a purge walks along', () => {
-  test('is the primary key, in its order', () => {
-    expect(choosePurgeKey([column('y'), column('x')])).toEqual(['y', 'x']);
+  test('is the primary key before any other', () => {
+    const columns = [column('a', 'x'), column('PRIMARY', 'y'), column('PRIMARY', 'z')];
+    expect(choosePurgeKey(columns)).toEqual({ index: 'PRIMARY', columns: ['y', 'z'] });
   });
 
-  test.each<[string, Partial<KeyColumn>]>([
-    ['has only the first characters', { isPrefix: true }],
+  test('is else the unique key with the fewest columns', () => {
+    const columns = [column('ab', 'a'), column('ab', 'b'), column('c', 'c')];
+    expect(choosePurgeKey(columns)).toEqual({ index: 'c', columns: ['c'] });
+  });
+
+  test.each<[string, Partial<IndexColumn>]>([
+    ['is not unique', { unique: false }],
+    ['may be NULL', { nullable: true }],
+    ['has only the first characters', { prefix: true }],
+    ['is an expression', { column: null, dataType: null }],
     ['is an ENUM, which is ordered by number and compared by text', { dataType: 'enum' }],
     ['is a BIT', { dataType: 'bit' }],
     ['is a FLOAT', { dataType: 'float' }],
     ['is of a type that nobody tried', { dataType: 'vector' }],
   ])('is none where a column of it %s', (_name, more) => {
-    expect(choosePurgeKey([column('x'), column('y', more)])).toBeNull();
+    expect(choosePurgeKey([column('a', 'x'), column('a', 'y', more)])).toBeNull();
   });
 
-  test('is none where there is none', () => {
+  test('is none where there is no index', () => {
     expect(choosePurgeKey([])).toBeNull();
   });
 });

@@ -129,6 +129,14 @@ test('replicas that lagged have to come within half of the limit', async () => {
   expect(await because()).toBeNull();
 });
 
+test('an answer holds for two chunks at most, and not for long', async () => {
+  const { because, connection } = start({ query: 'SELECT 1' });
+  for (let chunk = 0; chunk < 10; chunk++) await because(1);
+  expect(connection.asked).toHaveLength(5);
+  for (let chunk = 0; chunk < 10; chunk++) await because(60);
+  expect(connection.asked).toHaveLength(15);
+});
+
 const channel = (io: Text, sql: Text, seconds: Text | number): Row => ({
   ...{ Slave_IO_State: '', Slave_IO_Running: io, Slave_SQL_Running: sql },
   ...{ Slave_SQL_Running_State: 'whatever', Seconds_Behind_Master: seconds },
