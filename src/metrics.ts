@@ -64,7 +64,7 @@ export function observe(
 }
 
 /** The event and its variant, separated by bars: how, the error's code, states. */
-export function auditKey(event: AuditEvent): string {
+function auditKey(event: AuditEvent): string {
   switch (event.event) {
     case 'held':
       return `held|${event.how ?? ''}`;

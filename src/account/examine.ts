@@ -282,7 +282,7 @@ function classifyTokens(lexer: Lexer): 'drops' | 'may drop' | null {
 const DROPPED: ReadonlySet<string> = new Set(['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE']);
 
 // ── replication filters ─────────────────────────────────────────────────────────────────────────
-// Those that go by the default schema of a session, as far as the server shows them. The service
+// Filters by the default schema of a session, as far as the server shows them. The service
 // account's statements have none, and name other schemas than the user's: such a filter leaves some
 // of a drop's statements out, and the replica stops or differs.
 // https://dev.mysql.com/doc/refman/9.7/en/replication-rules-db-options.html

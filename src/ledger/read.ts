@@ -22,7 +22,7 @@ export interface KeyParents {
 const TEXTS = ['statementText', 'definition', 'detached'];
 const SHORT = entry.PROPERTIES.filter((property) => !TEXTS.includes(property));
 const ROWS_MAX = 100_000;
-export const READ_DEADLINE_MS = 60_000;
+const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first, unless the filter has an order; at most `rowsMax` (default 100,000), and only those
@@ -164,8 +164,6 @@ export async function readTotals(connection: ServiceConnection) {
 }
 
 const IS_DUE = sql`state = 'HOLD' AND pinned = 0`;
-
-export type Settling = Readonly<Awaited<ReturnType<typeof readSettling>>[number]>;
 
 /** Statements of many tables, from the first intent to the last restore script. */
 export async function readSettling(connection: ServiceConnection) {

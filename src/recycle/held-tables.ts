@@ -132,7 +132,7 @@ export async function listPage(
  * The held tables of these rows, newest first; and tables without a row whose id is `among` these
  * (null: all).
  */
-export async function listRows(
+async function listRows(
   connection: ServiceConnection,
   live: readonly LedgerRow[],
   among: readonly holdTables.IdRange[] | null = holdTables.idsAmong(live.map(({ id }) => id)),

@@ -83,7 +83,7 @@ export interface HeldRows {
   readonly rows: readonly (readonly (string | null)[])[];
 }
 
-export const VALUE_CHARACTERS_MAX = 60;
+const VALUE_CHARACTERS_MAX = 60;
 /** Shown as bytes, because they aren't texts. */
 const IN_BYTES =
   /^(?:bit|.*binary|.*blob|vector|geometry.*|.*point|.*linestring|.*polygon|.*collection)$/i;

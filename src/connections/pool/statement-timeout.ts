@@ -14,7 +14,7 @@ import { isServerError, withNewPrivileges } from '../errors.js';
 import type { Rows, RunOptions, ServicePool, SQLQuery, TaskConnection } from '../sql.js';
 import { sql } from '../sql.js';
 
-export const KILL_AFTER_MS = 200;
+const KILL_AFTER_MS = 200;
 
 export interface KillAfterOptions extends Pick<RunOptions, 'last' | 'deadlineMs'> {
   readonly killAfterMs?: number;

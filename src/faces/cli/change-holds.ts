@@ -14,7 +14,7 @@ import { changeHold, findHeld, planHold } from '../../recycle/change-hold.js';
 import { noSuchHeld } from '../../recycle/find-dropped.js';
 import { type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
 import { listDroppedTables } from '../../recycle/list.js';
-import { formatName, formatUntil, heldListJson } from '../../recycle/print/print-held.js';
+import { formatUntil, heldListJson } from '../../recycle/print/print-held.js';
 import { formatSize, sizeOf } from '../../recycle/print/print-list.js';
 import * as print from '../../recycle/print/print-report.js';
 import { type ManyReport, tryEach } from '../../recycle/restore.js';
@@ -85,7 +85,10 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
       planHold(table, END, how);
       return table;
     };
-    const plan = unlessAlone(await tryEach(chosen.tables, { nameOf, work }), chosen);
+    const plan = unlessAlone(
+      await tryEach(chosen.tables, { nameOf: print.nameWithId, work }),
+      chosen,
+    );
     const { done: tables, failed } = plan;
     if (flags['dry-run'] === true) {
       const json = { dryRun: true, wouldRemove: heldListJson(tables) };
@@ -126,7 +129,7 @@ async function isConfirmed(
   const names = isByName ? [name, `${table.origin?.schema}.${name}`] : [String(tables.length)];
   const answer = await ask(
     isByName
-      ? `${nameOf(table)}\nType the table's name to remove it for good: `
+      ? `${print.nameWithId(table)}\nType the table's name to remove it for good: `
       : `${formatChosen(tables)}Type the number of tables to remove them for good: `,
   );
   if (names.includes(isByName ? answer : answer.replaceAll(',', ''))) return true;
@@ -143,7 +146,7 @@ export function formatChosen(tables: readonly ListedTable[]): string {
   return [
     ...tables.slice(0, NAMES_SHOWN).map((table) => {
       const by = table.user === null ? '' : `, dropped by ${table.user}`;
-      return `${nameOf(table)}: ${formatBytes(table.byteEstimate)}${by}\n`;
+      return `${print.nameWithId(table)}: ${formatBytes(table.byteEstimate)}${by}\n`;
     }),
     ...(more > 0 ? [`and ${formatCount(more)} more\n`] : []),
     `${formatSize(sizeOf(tables))}.\n`,
@@ -154,16 +157,12 @@ function formatRemoved(done: readonly HoldReport[]): string {
   const [one, ...others] = done.map(({ table }) => table);
   if (one === undefined) return '';
   const isOne = others.length === 0;
-  const what = isOne ? nameOf(one) : formatSize(sizeOf([one, ...others]));
+  const what = isOne ? print.nameWithId(one) : formatSize(sizeOf([one, ...others]));
   const it = isOne ? 'it' : 'them';
   return (
     `The hold of ${what} is over: the collector removes ${it} within seconds, unless it waits ` +
     `(see \`undrop status\`). Until then, \`undrop restore\` brings ${it} back.\n`
   );
-}
-
-function nameOf({ origin, id }: ListedTable): string {
-  return `${formatName(origin)} (${id})`;
 }
 
 // ── one or several tables ────────────────────────────────────────────────────────────────────────
@@ -221,7 +220,7 @@ async function changeAll(
     await reportEvents({ pool, settings }, [eventOf(table)], isLogged);
     return changed;
   };
-  return unlessAlone(await tryEach(chosen.tables, { nameOf, work }), chosen);
+  return unlessAlone(await tryEach(chosen.tables, { nameOf: print.nameWithId, work }), chosen);
 }
 
 function unlessAlone<T>(

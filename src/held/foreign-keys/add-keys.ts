@@ -326,7 +326,7 @@ export function isVersioned(definition: string): boolean {
   return VERSIONED.test(definition);
 }
 
-export function readIndexes(definition: string): readonly PlainIndex[] {
+function readIndexes(definition: string): readonly PlainIndex[] {
   return definitionLines(definition).flatMap((line) => {
     const [, name, columns = ''] = INDEX.exec(line) ?? [];
     return name === undefined ? [] : [{ name: unquote(name), columns: split(columns) }];
@@ -337,7 +337,7 @@ export function readIndexes(definition: string): readonly PlainIndex[] {
  * `schema` is the table's own. `names` are those of information_schema, which cuts them; null if
  * the names in the text are used.
  */
-export function readForeignKeys(
+function readForeignKeys(
   definition: string,
   schema: string,
   names: readonly string[],

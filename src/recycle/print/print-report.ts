@@ -254,7 +254,7 @@ export function formatPreview(
   { swaps }: { readonly swaps: boolean },
 ): string {
   const lines = done.flatMap(({ table, to, wasBack, others }) => [
-    `Would ${wasBack ? 'finish' : 'restore'} ${nameOf(table)} as ${formatName(to)}.`,
+    `Would ${wasBack ? 'finish' : 'restore'} ${nameWithId(table)} as ${formatName(to)}.`,
     ...(swaps && !wasBack ? ['  A live table of that name would be held.'] : []),
     ...others.map((other) => `  Also held under that name, and not restored: ${other.id}`),
   ]);
@@ -272,7 +272,7 @@ export function previewJson({ done, failed }: ManyReport<RestorePlan>): object {
 /** Its due time now, and before. */
 export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
   const [now, before] = [table.due, dueBefore].map((due) => formatUntil({ ...table, due }));
-  const text = `${nameOf(table)} is held until (UTC): ${now}; before: ${before}.\n`;
+  const text = `${nameWithId(table)} is held until (UTC): ${now}; before: ${before}.\n`;
   return recorded === false ? `${text}${NOT_RECORDED}\n` : text;
 }
 
@@ -281,7 +281,8 @@ export function holdJson({ table, dueBefore, recorded }: HoldReport): object {
   return { ...heldJson(table), untilBefore, recorded };
 }
 
-function nameOf({ origin, id }: Pick<DroppedTable, 'origin' | 'id'>): string {
+/** With its id, as several tables may have had one name. */
+export function nameWithId({ origin, id }: Pick<DroppedTable, 'origin' | 'id'>): string {
   return `${formatName(origin)} (${id})`;
 }
 

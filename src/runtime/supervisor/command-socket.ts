@@ -60,7 +60,7 @@ export async function openCommandSocket(
   try {
     await removeStaleSockets([{ socketPath: path }]);
     const listening = once(server, 'listening');
-    // Nobody can connect between its creation and the chmod.
+    // Between its creation and the chmod no other account can connect.
     const before = process.umask(0o777 & ~MODE);
     server.listen(path);
     process.umask(before);

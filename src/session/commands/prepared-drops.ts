@@ -20,7 +20,7 @@ import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 /**
  * The maximum of bytes for the drops of one session, and for those of all sessions of this process.
  */
-export const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
+const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
 export const ALL_PREPARED_BYTES_MAX = 64 * 1024 * 1024;
 /** Memory for a drop, and for each name in it, beside its text. */
 const DROP_BYTES = 1_024;
