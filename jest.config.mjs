@@ -2,13 +2,26 @@
  * Two projects: `unit` runs in memory; `server` runs on real servers, which its global setup starts
  * (test/support/global-setup.ts) and its teardown stops. Jest runs what tsc has built.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
-// Named ones run in any case, and all of them by `npm run test:long`.
-const isShort = process.env.TEST_LEAVES_OUT !== undefined;
-const longTests = new URL('scripts/long-tests.json', import.meta.url);
-const leftOut = Object.values(JSON.parse(readFileSync(longTests, 'utf8')))
-  .flat()
+const root = new URL('.', import.meta.url).pathname;
+const long = Object.values(JSON.parse(readFileSync(`${root}scripts/long-tests.json`, 'utf8')));
+const isLong = (name) => long.flat().includes(name);
+/** In a long run it tries more (test/support/sample.ts). */
+const triesMore = (name) =>
+  /\b(sample|rounds|isLong|isComplete|callsToKill)\b/.test(
+    readFileSync(`${root}build/test/${name}.test.js`, 'utf8'),
+  );
+// What is named runs in any case. `npm test` leaves out the long files, and a long run those that
+// say the same in both.
+const isLeftOut = {
+  long: isLong,
+  same: (name) => !isLong(name) && !triesMore(name),
+}[process.env.TEST_LEAVES_OUT ?? ''];
+const leftOut = readdirSync(`${root}build/test`, { recursive: true })
+  .filter((path) => path.endsWith('.test.js'))
+  .map((path) => path.slice(0, -'.test.js'.length))
+  .filter((name) => isLeftOut?.(name))
   .map((name) => `/build/test/${name}\\.test\\.js$`);
 
 const common = {
@@ -26,7 +39,7 @@ export default {
       ...common,
       displayName: 'unit',
       testMatch: ['<rootDir>/build/test/**/*.test.js'],
-      testPathIgnorePatterns: ['/build/test/server/', '/build/test/faults/'],
+      testPathIgnorePatterns: ['/build/test/server/', '/build/test/faults/', ...leftOut],
     },
     {
       ...common,
@@ -35,7 +48,7 @@ export default {
         '<rootDir>/build/test/server/**/*.test.js',
         '<rootDir>/build/test/faults/**/*.test.js',
       ],
-      testPathIgnorePatterns: isShort ? leftOut : [],
+      testPathIgnorePatterns: leftOut,
       globalSetup: '<rootDir>/build/test/support/global-setup.js',
       globalTeardown: '<rootDir>/build/test/support/global-teardown.js',
     },

@@ -2,7 +2,7 @@
  * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). Each run
  * has a seed, by which random histories are drawn: the commit's, unless UNDROP_TEST_SEED gives
  * another. It runs all files but those in long-tests.json, which says why; with TEST_LONG=1
- * (`npm run test:long`) nothing is left out, in files and within them. The last line of the output
+ * (`npm run test:long`) these, and all of what it runs only a part of. The last line of the output
  * is `N passed, N failed`. A process that the tests leave behind is named, ended and counted as a
  * failure: it would hold our output open, and whoever reads that would wait for it.
  */
@@ -95,7 +95,7 @@ async function runPart(partArgs) {
         TEST_COUNTS_FILE: countsFile,
         TEST_SERVERS_FILE: serversFile,
         TEST_SEED: String(seed),
-        ...(!isLong && args.length === 0 && { TEST_LEAVES_OUT: 'long-tests.json' }),
+        ...(args.length === 0 && { TEST_LEAVES_OUT: isLong ? 'same' : 'long' }),
       },
     },
   );

@@ -19,12 +19,12 @@ import { type TestServer, testServers } from '../support/servers.js';
 import { type Outcome, type TwinOutcome, TwinRuns } from '../support/twin-runs.js';
 
 /** How many of each kind, for each server. */
-const COUNT = rounds(1_000, 50);
+const COUNT = rounds(500, 50);
 /** A run that finds more than this ends: it has said enough. */
 const PROBLEMS_MAX = 10;
 /** Of so many statements that the server takes one may be refused, by chance some more. */
 const ACCEPTED_FOR_ONE_REFUSED = 1_000;
-const REFUSED_BY_CHANCE = rounds(8, 2);
+const REFUSED_BY_CHANCE = rounds(4, 2);
 const SEED = seedFor('drops');
 /** Another seed than that of the drops as they are. */
 const MUTANTS = 0x5eed;

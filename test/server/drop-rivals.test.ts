@@ -12,7 +12,7 @@ import { type Session, type TestServer, testServers } from '../support/servers.j
 import { intentsSettled } from '../support/settled.js';
 
 /** For each server. */
-const ROUNDS = rounds(50, 8);
+const ROUNDS = rounds(25, 8);
 
 const LONGEST_MS = 120_000 + ROUNDS * 2_000;
 jest.setTimeout(LONGEST_MS);

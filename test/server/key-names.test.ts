@@ -18,7 +18,7 @@ import { intentsSettled, relocationsSettled } from '../support/settled.js';
 import { restored } from '../support/undrop-cli.js';
 
 /** Drops on each server. */
-const COUNT = rounds(150, 40);
+const COUNT = rounds(80, 40);
 const LONGEST_MS = 300_000 + COUNT * 1_000;
 /** A run that finds more than this ends: it has said enough. */
 const PROBLEMS_MAX = 5;

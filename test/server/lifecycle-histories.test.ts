@@ -17,7 +17,7 @@ import { tapBy } from '../support/tapped-pool.js';
 const LONGEST_MS = 3_600_000;
 jest.setTimeout(LONGEST_MS);
 
-const HISTORIES = rounds(50, 3);
+const HISTORIES = rounds(25, 3);
 const STATES = ['HOLD', 'PURGE', 'EVAC', 'DROP'] as const;
 const ROWS_MAX = 60;
 const LIVES_MAX = 3;

@@ -14,7 +14,7 @@ import { intentsSettled } from '../support/settled.js';
 // A busy machine is slow, not wrong.
 jest.setTimeout(1_800_000);
 
-const RACES = rounds(60, 10);
+const RACES = rounds(30, 10);
 const APART_MS = 60;
 /** Of the table that is held before the race, and of the live one. */
 const [HELD_ROWS, LIVE_ROWS] = [2, 3];

@@ -13,7 +13,7 @@ import { rounds } from '../support/sample.js';
 import { connect, query, type Session } from '../support/servers.js';
 import { type Service, startService } from '../support/service.js';
 
-const RELOADS = rounds(12, 4);
+const RELOADS = rounds(6, 4);
 /** The server waits 30 s for an upload by itself, and 60 s for a reader. */
 const PATIENT = 'SET net_read_timeout = 3600, net_write_timeout = 3600';
 /** What the large result set has, many times what the sockets hold. */

@@ -22,7 +22,7 @@ import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.
 import { poolOn } from '../support/service-pool.js';
 
 const SEED = seedFor('history');
-const OPERATIONS = rounds(150, 30);
+const OPERATIONS = rounds(75, 30);
 /** The proxy goes, and another comes, so often in a history; then both sides are compared. */
 const PARTS = rounds(3, 2);
 /** A short history may lack one of these by chance; then it goes on. */

@@ -149,10 +149,10 @@ onServers('a restore that breaks off on $name', (server, on) => {
       return broken.calls;
     };
     const calls = await isFinished(Number.POSITIVE_INFINITY);
-    // A death at once is tried at each of them; in a long run the others at one of three.
+    // A death at once is tried at each of them; in a long run the others at one of six.
     const isEach = !isLong || (when === 'at once' && what.startsWith('the process dies'));
     const all = callsToKill(calls, `${server.name} ${what} ${when}`);
-    for (const call of all.filter((one) => isEach || one % 3 === 0)) await isFinished(call);
+    for (const call of all.filter((one) => isEach || one % 6 === 0)) await isFinished(call);
     // Some broke off before the table had its name, some behind it.
     if (isLong && what.startsWith('the process dies')) {
       expect(new Set(finished)).toEqual(new Set(when === 'at once' ? [false, true] : [false]));
@@ -290,7 +290,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
     };
     const calls = await survives(Number.POSITIVE_INFINITY);
     const all = callsToKill(calls, `swap ${moment}`);
-    const some = all.filter((call, at) => (isLong ? call % 6 === 0 : at < 2));
+    const some = all.filter((call, at) => (isLong ? call % 12 === 0 : at < 2));
     for (const call of some) await survives(call);
   });
 
@@ -317,7 +317,7 @@ onServers('a restore that breaks off on $name', (server, on) => {
     };
     const calls = await diesAt(Number.POSITIVE_INFINITY);
     const all = callsToKill(calls, `schema ${moment}`);
-    const some = all.filter((_call, at) => (isLong ? at % 5 === 2 : at < 2));
+    const some = all.filter((_call, at) => (isLong ? at % 10 === 2 : at < 2));
     for (const call of some) await diesAt(call);
   });
 });

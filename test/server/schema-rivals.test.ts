@@ -14,7 +14,7 @@ import { isLong, rounds, seedFor } from '../support/sample.js';
 import { connect, freshSchema, type Session, testServers } from '../support/servers.js';
 
 /** For each server. */
-const ROUNDS = rounds(12, 2);
+const ROUNDS = rounds(8, 2);
 const SEED = seedFor('pauses');
 
 const LONGEST_MS = 120_000 + ROUNDS * 30_000;

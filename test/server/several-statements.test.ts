@@ -14,7 +14,7 @@ import { Survival } from '../support/survival.js';
 /** How many of the cases a run that is not long takes, for each server. */
 const SHARE = 0.12;
 /** Random texts for each server and client. */
-const TEXTS = rounds(100, 10);
+const TEXTS = rounds(50, 10);
 
 const CLIENTS = {
   'an old client': { flags: CLIENT.MULTI_STATEMENTS },

@@ -15,7 +15,7 @@ import * as crowd from '../support/sixteen-users.js';
 jest.setTimeout(900_000);
 
 /** At least; and until a limit has taken something of the greedy one. */
-const LASTS_MS = rounds(30_000, 0);
+const LASTS_MS = rounds(15_000, 0);
 
 const servers = isLong ? testServers() : sample(testServers(), { name: 'sixteen', count: 1 });
 

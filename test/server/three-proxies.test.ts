@@ -25,7 +25,7 @@ import { intentsSettled } from '../support/settled.js';
 jest.setTimeout(1_200_000);
 
 /** For each server. */
-const LASTS_MS = rounds(30_000, 0);
+const LASTS_MS = rounds(15_000, 0);
 /** At least. */
 const MISHAPS = 4;
 const [PROXIES, CLIENTS, ROWS] = [3, 1, 3];

@@ -20,7 +20,7 @@ const RULES = '*.kept: refuse; *.gone: native; *.short: hold=2h';
 /** Tables that are emptied while others write to them. */
 const ROUNDS = rounds(5, 2);
 /** Races in which nothing says when who is where. */
-const RACES = rounds(60, 20);
+const RACES = rounds(30, 20);
 /** The statement that gives a table its foreign keys. */
 const adding = (table: string) =>
   new RegExp(`ALTER TABLE /\\* undrop keys [^*]*\\*/ \\S*\`${table}\` .*ADD CONSTRAINT`, 's');

@@ -31,7 +31,7 @@ const NATIVE = new Set([1050, 1051, 1146, 1213]);
 const RESTLESS = /^UNDROP_(CHANGED_MEANWHILE|NOT_SEEN) ?/;
 
 const SESSIONS = rounds(20, 8);
-const LASTS_MS = rounds(30_000, 0);
+const LASTS_MS = rounds(15_000, 0);
 const [NAMES, TABLES, ROWS] = [3, 6, 50];
 
 /** The name is taken; nothing is held, or dropped, of that name; somebody was faster. */
@@ -39,7 +39,7 @@ const EXPECTED = new Set([...NATIVE, 1205]);
 const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NOT_SEEN|NOT_RESTORABLE|NOT_SWAPPED) ?/;
 
 /** At the due time. */
-const DUE_ROUNDS = rounds(12, 2);
+const DUE_ROUNDS = rounds(6, 2);
 const [DUE_TABLES, DUE_SESSIONS, DUE_ROWS] = [10, 4, 40];
 /** After the start of a collector a restore begins within so long. */
 const WITHIN_MS = 100;

@@ -100,8 +100,8 @@ inLanes(
       const schemaDrop = await waitingSchemaDrop('e');
       await query(pair.replica, 'STOP REPLICA');
       const intent = "SELECT id FROM _undrop.ledger WHERE table_name = 'u'";
-      const { forgotten, schemasBack, schemasGone } = await recover();
       const ids = [await asking(pair.replica).cell(intent)];
+      const { forgotten, schemasBack, schemasGone } = await recover();
       expect([forgotten, schemasBack, schemasGone]).toEqual([ids, ['e'], []]);
       expect(await query(pair.replica, 'SELECT a FROM e.t')).toEqual([{ a: 1 }]);
       await drop.end();

@@ -16,7 +16,7 @@ import { GREETING, LOGIN, OK, openBench, Peer, PING, RESPONSE } from '../support
 
 jest.setTimeout(rounds(600_000, 120_000));
 
-const SESSIONS = rounds(10_000, 1_000);
+const SESSIONS = rounds(5_000, 1_000);
 const AT_A_TIME = 50;
 const REST = LOGIN.slice(2);
 const ANSWERS = REST.filter(({ by }) => by === 'server').map(({ packet }) => packet);
