@@ -44,7 +44,7 @@ async function objectsOf(root: Session, schema: string) {
 export async function heldDrops(server: TestServer, schema: string) {
   const held = await heldTables(server, (one) => one.startsWith(schema));
   const drops: Record<string, (number | string)[]> = {};
-  for (const { rows, heldIn, ...origin } of held.toReversed()) {
+  for (const { rows, heldIn, ...origin } of held) {
     const name = `${origin.schema}.${origin.table}`.replace(`${schema}.`, '').replace(schema, '');
     drops[name] ??= [];
     drops[name].push(heldIn.startsWith('_undrop') ? rows : `${heldIn}: ${rows}`);
