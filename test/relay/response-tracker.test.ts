@@ -270,12 +270,12 @@ test('a client that always has a command under way takes no more memory with eac
   const ok = encodePacket(Buffer.from([0, 0, 0, 2, 0, 0, 0]), 1);
   const before = largeObjectBytes();
   tracker.expect(com.COM_PING);
-  for (let count = 0; count < 5_000_000; count++) {
+  for (let count = 0; count < 2_000_000; count++) {
     tracker.expect(com.COM_PING);
     tracker.feed(ok);
   }
   expect(largeObjectBytes() - before).toBeLessThan(8 * 1024 * 1024);
-  expect([tracker.idle, tracker.untracked, tracker.responses]).toEqual([false, false, 5_000_000]);
+  expect([tracker.idle, tracker.untracked, tracker.responses]).toEqual([false, false, 2_000_000]);
   tracker.feed(ok);
   expect(tracker.idle).toBe(true);
 });
