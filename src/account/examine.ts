@@ -72,7 +72,7 @@ export async function examine(
 async function findTorn(pool: ServicePool): Promise<readonly string[]> {
   const intents = findRows(pool, { by: 'intent' }, { texts: false });
   const rows = await unlessRefused(intents, [], ...ER.ABSENT_TABLE, ...ER.ACCESS_DENIED);
-  const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
+  const torn = rows.filter(({ pendingWork }) => pendingWork?.todo === 'torn');
   return torn.map(({ schema, table }) => `${schema}.${table}`);
 }
 

@@ -108,9 +108,9 @@ async function writeMissingOutcomes(
   activeIds: ReadonlySet<string>,
 ): Promise<readonly string[]> {
   const rows = await findRows(pool, { by: 'unsettled' }, { rowsMax: DESCRIBED_MAX, texts: false });
-  const tables = rows.flatMap(({ id, holdSchema, holdName, relocated, failure }) => {
+  const tables = rows.flatMap(({ id, holdSchema, holdName, relocated, pendingWork }) => {
     if (activeIds.has(id) || holdSchema === null || holdName === null) return [];
-    return [{ id, holdSchema, holdName, relocated, failure }];
+    return [{ id, holdSchema, holdName, relocated, pendingWork }];
   });
   await recordOutcome(pool, { tables });
   return tables.map(({ id }) => id);
@@ -251,9 +251,9 @@ export async function findUnfinishedRestores(pool: ServicePool): Promise<readonl
     return { id, what: `schema ${restoredAs}`, missing: 'its restore was interrupted' };
   });
   for (const row of tables) {
-    const { id, restoredAs, failure } = row;
+    const { id, restoredAs, pendingWork } = row;
     if (row.state === 'HOLD' && (await findRenamed(pool, row)) === null) continue;
-    found.push({ id, what: restoredAs ?? id, missing: failure?.text ?? '' });
+    found.push({ id, what: restoredAs ?? id, missing: pendingWork?.text ?? '' });
   }
   return found;
 }
@@ -280,11 +280,11 @@ async function finish(pool: ServicePool, row: LedgerRow, log: Log): Promise<bool
     return true;
   }
   const isDone = await finishRestore(pool, id);
-  const [{ failure } = now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
-  if (failure === null) log.info(what, 'finished an interrupted restore');
+  const [{ pendingWork } = now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  if (pendingWork === null) log.info(what, 'finished an interrupted restore');
   else
     log.warn(
-      { ...what, missing: failure.text },
+      { ...what, missing: pendingWork.text },
       'finished an interrupted restore in part; will try again',
     );
   return isDone;

@@ -51,7 +51,7 @@ const COLUMNS = {
   /** False: still in its own schema. */
   relocated: ['relocated', col.flag],
   /** Columns `todo` and `failure`; null: none. */
-  failure: ['failure', failureOf],
+  pendingWork: ['failure', pendingWorkOf],
   definition: ['definition', col.textOrNull],
   /** The parts that were detached from the table, and are reattached on a restore. */
   detached: ['detached', detachedOf],
@@ -83,7 +83,7 @@ export const PROPERTIES = Object.keys(COLUMNS) as readonly Property[];
 /** For a SELECT, of which `cellsOf` reads the rows. */
 export function rowColumns(properties: readonly Property[]): SQLQuery {
   const names = properties.flatMap((property) =>
-    property === 'failure' ? ['todo', 'failure'] : COLUMNS[property][0],
+    property === 'pendingWork' ? ['todo', 'failure'] : COLUMNS[property][0],
   );
   return sql.join(
     names.map((name) => ident(name)),
@@ -106,7 +106,7 @@ function stateOf(row: Row, column: string): LedgerState {
   return col.text(row, column) as LedgerState;
 }
 
-function failureOf(row: Row, column: string): Failure | null {
+function pendingWorkOf(row: Row, column: string): PendingWork | null {
   const text = col.textOrNull(row, column);
   // Older versions searched later for rows that break a key of a restored table.
   return text === null || row['todo'] === 'look'
@@ -150,7 +150,7 @@ export type Todo =
   | 'blocked_by_triggers';
 
 /** Why something was not done, and the work that is left. */
-export interface Failure {
+export interface PendingWork {
   /** The work that is left, for programs; null: none. */
   readonly todo: Todo | null;
   /** The reason, for people. */
@@ -162,7 +162,7 @@ export interface Failure {
   readonly binds?: 'passing' | 'lasting';
 }
 
-export const RESTORING: Failure = {
+export const RESTORING: PendingWork = {
   todo: 'restoring',
   text: 'it is being restored',
 };
@@ -171,9 +171,9 @@ export const RESTORING: Failure = {
  * For a schema that was restored, or not dropped: this row has the definitions of its missing
  * parts.
  */
-export const PARTLY: Failure = { todo: 'partly', text: 'it is not completely restored' };
+export const PARTLY: PendingWork = { todo: 'partly', text: 'it is not completely restored' };
 
-export const TORN: Failure = {
+export const TORN: PendingWork = {
   todo: 'torn',
   text: 'UNDROP_TORN: the server was killed during its RENAME; some of its partitions have the hold name',
 };

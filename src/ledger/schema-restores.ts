@@ -15,7 +15,7 @@ import type { SchemaDropKey } from './schema-drops.js';
 import { isLike, isOfDrop, OF_TABLE, sameName } from './selection.js';
 import { changeRestore } from './table-restores.js';
 import { LEDGER } from './tables.js';
-import { assignFailure } from './write.js';
+import { assignPendingWork } from './write.js';
 
 /** `restoredAs`: the name of the restored schema; null: no restore has begun. */
 const PROPERTIES = [
@@ -103,7 +103,7 @@ export async function takeSchemaRestore(
   drop: DroppedSchema,
   { to, owner }: { readonly to: string; readonly owner: number },
 ): Promise<boolean> {
-  const sets = sql`${assignFailure(RESTORING)}, restored_as = ${to}`;
+  const sets = sql`${assignPendingWork(RESTORING)}, restored_as = ${to}`;
   const where = sql` AND thread_id = ${drop.threadId}`;
   return changeRestore(pool, { ...drop, state: 'removed' }, { sets, owner, where });
 }
@@ -114,6 +114,6 @@ export async function endSchemaRestore(
   key: SchemaDropKey,
   { isComplete }: { readonly isComplete: boolean },
 ): Promise<void> {
-  const sets = assignFailure(isComplete ? null : PARTLY);
+  const sets = assignPendingWork(isComplete ? null : PARTLY);
   await changeRestore(pool, { ...key, state: 'removed' }, { sets, owner: 0 });
 }

@@ -13,15 +13,15 @@ import { type QualifiedTable, writtenName } from '../names/names.js';
 import { DEADLOCK_TRIES } from '../tries.js';
 import * as ER from '../wire/server-errors.js';
 import { type Detached, hasDetached } from './detached/detached.js';
-import { type Failure, type LedgerRow, RESTORING } from './entry.js';
+import { type LedgerRow, type PendingWork, RESTORING } from './entry.js';
 import { hostOfSession, LEDGER, PORT_OF_HOST } from './tables.js';
-import { assignFailure, shapeOf } from './write.js';
+import { assignPendingWork, shapeOf } from './write.js';
 
 type Row = Pick<LedgerRow, 'id' | 'rowLogged' | 'state'>;
 
 /** A table, and the name that it gets. */
 export interface Target {
-  readonly row: Pick<LedgerRow, 'id' | 'rowLogged' | 'failure'>;
+  readonly row: Pick<LedgerRow, 'id' | 'rowLogged' | 'pendingWork'>;
   readonly to: QualifiedTable;
 }
 
@@ -36,7 +36,7 @@ export async function markRestoring(
   owner: number,
 ): Promise<void> {
   await changeEach(pool, targets, owner, (ids, names) => {
-    return sql`SET ${assignFailure(RESTORING)}, restored_as = ELT(FIELD(id, ${ids}), ${names}),
+    return sql`SET ${assignPendingWork(RESTORING)}, restored_as = ELT(FIELD(id, ${ids}), ${names}),
         ${ofOwner(owner)}
       WHERE id IN (${ids}) AND (state = 'HOLD' OR (state = 'intent' AND detached IS NOT NULL))`;
   });
@@ -44,9 +44,9 @@ export async function markRestoring(
 
 /** The table stays held, and its row gets back what it had. */
 export async function unmarkRestoring(pool: ServicePool, { row, to }: Target): Promise<void> {
-  const before = row.failure?.todo === 'restoring' ? null : row.failure;
+  const before = row.pendingWork?.todo === 'restoring' ? null : row.pendingWork;
   await changeEach(pool, [{ row, to }], 0, (ids) => {
-    return sql`SET ${assignFailure(before)}, ${ofOwner(0)}
+    return sql`SET ${assignPendingWork(before)}, ${ofOwner(0)}
       WHERE id IN (${ids}) AND todo = 'restoring' AND state IN ('HOLD', 'intent')`;
   });
 }
@@ -106,20 +106,20 @@ export async function isWritten(write: () => Promise<unknown>): Promise<boolean>
 /** False: it is over, or another proxy was faster. */
 export function takeOverRestore(
   pool: ServicePool,
-  row: Row & Pick<LedgerRow, 'threadId' | 'failure'>,
+  row: Row & Pick<LedgerRow, 'threadId' | 'pendingWork'>,
   owner: number,
 ): Promise<boolean> {
-  const where = sql` AND todo <=> ${row.failure?.todo ?? null} AND thread_id = ${row.threadId}`;
+  const where = sql` AND todo <=> ${row.pendingWork?.todo ?? null} AND thread_id = ${row.threadId}`;
   return changeRestore(pool, row, { sets: sql`todo = todo`, owner, where });
 }
 
-/** The owner leaves it. `failure`: the missing parts; null: none. */
+/** The owner leaves it. `pendingWork`: the missing parts; null: none. */
 export async function leaveRestore(
   pool: ServicePool,
   row: Row,
-  failure: Failure | null,
+  pendingWork: PendingWork | null,
 ): Promise<void> {
-  await changeRestore(pool, row, { sets: assignFailure(failure), owner: 0 });
+  await changeRestore(pool, row, { sets: assignPendingWork(pendingWork), owner: 0 });
 }
 
 /** For a table or a schema. False: its row no longer has that state, or isn't as in `where`. */

@@ -21,7 +21,7 @@ import type { QualifiedTable } from '../names/names.js';
 import { inBatches, isPinned, isRecycleSchema, parseHoldName } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
 import * as parts from './detached/detached.js';
-import type { DroppingStatement, Failure, LedgerRow, LedgerState, TableKind } from './entry.js';
+import type { DroppingStatement, LedgerRow, LedgerState, PendingWork, TableKind } from './entry.js';
 import type { SessionLocks } from './intents/session-locks.js';
 import { LEDGER, mayUnlog } from './tables.js';
 
@@ -103,7 +103,7 @@ interface DropOutcome {
     readonly holdName: string;
     readonly relocated: boolean;
     /** Why it wasn't relocated; default null. */
-    readonly failure?: Failure | null;
+    readonly pendingWork?: PendingWork | null;
     /** An operator has changed its hold; default: as before. */
     readonly lengthened?: boolean;
   }[];
@@ -175,7 +175,7 @@ async function showAll(
   return shown;
 }
 
-const BOUND: Failure = { todo: 'detach', text: 'it still has foreign keys' };
+const BOUND: PendingWork = { todo: 'detach', text: 'it still has foreign keys' };
 
 /** The row of a held table that has moved on meanwhile stays unchanged. */
 function outcomeUpdate(
@@ -190,7 +190,7 @@ function outcomeUpdate(
   // A foreign key that was created between the drop's check and its RENAME went into the recycle
   // schema with the table.
   const isBound = isRecycleSchema(holdSchema) && parts.FOREIGN_KEY_LINE.test(definition ?? '');
-  const failure = isBound ? BOUND : (table.failure ?? null);
+  const pendingWork = isBound ? BOUND : (table.pendingWork ?? null);
   const due = parseHoldName(holdName)?.due ?? null;
   const detached = col.textOrNull(row, 'detached');
   const script = restoreScript({
@@ -213,7 +213,7 @@ function outcomeUpdate(
       relocated = ${table.relocated && !isBound},
       hold_until = COALESCE(${due}, hold_until), pinned = ${due !== null && isPinned(due)},
       lengthened = COALESCE(${lengthened}, lengthened),
-      ${assignFailure(failure, IS_BEGUN)},
+      ${assignPendingWork(pendingWork, IS_BEGUN)},
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),
       restore_script = ${script}
@@ -262,7 +262,7 @@ interface StateChange {
   readonly holdName?: string;
   readonly relocated?: boolean;
   /** Null clears it. */
-  readonly failure?: Failure | null;
+  readonly pendingWork?: PendingWork | null;
   /** `schema.table`, with state restored. */
   readonly restoredAs?: string;
   /** Whether the row is in the binary log. */
@@ -275,14 +275,14 @@ const ENDED: readonly LedgerState[] = ['restored', 'removed', 'gone'];
 
 /** Records a transition of the lifecycle, a restore, an end. Does nothing if the id has no row. */
 export async function recordState(pool: ServicePool, change: StateChange): Promise<void> {
-  const { id, state, holdSchema, holdName, relocated, failure, restoredAs, onlyFrom } = change;
+  const { id, state, holdSchema, holdName, relocated, pendingWork, restoredAs, onlyFrom } = change;
   const sets = [
     sql`state_since = IF(state = ${state}, state_since, UTC_TIMESTAMP())`,
     sql`state = ${state}`,
     ...(holdSchema === undefined ? [] : [sql`hold_schema = ${holdSchema}`]),
     ...(holdName === undefined ? [] : [sql`hold_name = ${holdName}`]),
     ...(relocated === undefined ? [] : [sql`relocated = ${relocated}`]),
-    ...(failure === undefined ? [] : [assignFailure(failure)]),
+    ...(pendingWork === undefined ? [] : [assignPendingWork(pendingWork)]),
     ...(restoredAs === undefined ? [] : [sql`restored_as = ${restoredAs.slice(0, 255)}`]),
     ...(ENDED.includes(state) ? [sql`ended_at = COALESCE(ended_at, UTC_TIMESTAMP())`] : []),
   ];
@@ -294,9 +294,12 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
 }
 
 /** A row of which `keeps` is true keeps its own. */
-export function assignFailure(failure: Failure | null, keeps: SQLQuery | null = null): SQLQuery {
-  const text = sql`${failure?.text.slice(0, 1_024) ?? null}`;
-  const todo = sql`${failure?.todo ?? null}`;
+export function assignPendingWork(
+  pendingWork: PendingWork | null,
+  keeps: SQLQuery | null = null,
+): SQLQuery {
+  const text = sql`${pendingWork?.text.slice(0, 1_024) ?? null}`;
+  const todo = sql`${pendingWork?.todo ?? null}`;
   if (keeps === null) return sql`todo = ${todo}, failure = ${text}`;
   return sql`failure = IF(${keeps}, failure, ${text}), todo = IF(${keeps}, todo, ${todo})`;
 }

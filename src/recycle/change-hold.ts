@@ -20,12 +20,12 @@ import { isWritten } from '../ledger/table-restores.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
 import { findDropped, nameOrId, noSuchHeld, withFate } from './find-dropped.js';
-import type { ListedTable } from './held-tables.js';
+import type { DroppedTable } from './held-tables.js';
 import { newestWhole, notSeen } from './plan-restore.js';
 import { explainRename } from './rename-back.js';
 
 export interface HoldReport {
-  readonly table: ListedTable;
+  readonly table: DroppedTable;
   /** The due time before; `table.due` is the new one. */
   readonly dueBefore: Date;
   /**
@@ -35,10 +35,10 @@ export interface HoldReport {
   readonly recorded: boolean | null;
 }
 
-export interface ChosenHeld<T extends ListedTable = ListedTable> {
-  readonly table: T;
+export interface ChosenHeld {
+  readonly table: DroppedTable;
   /** Further ones in HOLD of the same name, newest first; they stay as they are. */
-  readonly others: readonly T[];
+  readonly others: readonly DroppedTable[];
 }
 
 /** The table that matches. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
@@ -51,10 +51,7 @@ export async function findHeld(pool: ServicePool, target: string): Promise<Chose
 }
 
 /** The one that a restore takes. `found`: newest first. */
-export function newestHeld<T extends ListedTable>(
-  found: readonly T[],
-  target: string,
-): ChosenHeld<T> {
+export function newestHeld(found: readonly DroppedTable[], target: string): ChosenHeld {
   const table = newestWhole(found);
   if (table === undefined) throw noSuchHeld(target);
   return { table, others: found.filter((one) => one !== table && one.state === 'HOLD') };
@@ -66,7 +63,7 @@ export function newestHeld<T extends ListedTable>(
  */
 export async function changeHold(
   pool: ServicePool,
-  table: ListedTable,
+  table: DroppedTable,
   { change, holdMsMin }: { readonly change: HoldChange; readonly holdMsMin: number },
 ): Promise<HoldReport> {
   const { id, holdSchema, holdName, due: dueBefore } = table;
@@ -98,16 +95,16 @@ export async function changeHold(
 /** The new due time stays even if this fails. */
 async function record(
   pool: ServicePool,
-  { id, relocated, failure }: LedgerRow,
-  { changed, dueBefore }: { readonly changed: ListedTable; readonly dueBefore: Date },
+  { id, relocated, pendingWork }: LedgerRow,
+  { changed, dueBefore }: { readonly changed: DroppedTable; readonly dueBefore: Date },
 ): Promise<boolean> {
   const { holdSchema, holdName, due } = changed;
   const lengthened = isPinned(dueBefore) || due > dueBefore;
-  const outcome = { id, holdSchema, holdName, relocated, failure, lengthened };
+  const outcome = { id, holdSchema, holdName, relocated, pendingWork, lengthened };
   return isWritten(() => recordOutcome(pool, { tables: [outcome] }));
 }
 
-async function isNamed(pool: ServicePool, table: ListedTable): Promise<boolean> {
+async function isNamed(pool: ServicePool, table: DroppedTable): Promise<boolean> {
   const found = await findHoldTables(pool, [table.holdSchema], table.id);
   return found.some(({ name }) => isSameName(name, table.holdName));
 }
@@ -127,7 +124,7 @@ export type HoldChange =
  * `holdMsMin`: the shortest hold, counted from the drop.
  */
 export function planHold(
-  table: ListedTable,
+  table: DroppedTable,
   change: HoldChange,
   { now, holdMsMin }: { readonly now: Date; readonly holdMsMin: number },
 ): Date {
@@ -167,7 +164,7 @@ function dueAfter(change: Exclude<HoldChange, { kind: 'end' }>, now: Date): Date
 }
 
 /** The refusal, with the reason and the way out. */
-export function notChanged(table: ListedTable, why: string, instead: string): UndropError {
+export function notChanged(table: DroppedTable, why: string, instead: string): UndropError {
   const params = { table: nameOrId(table), id: table.id, why, instead };
   return new UndropError('UNDROP_HOLD_NOT_CHANGED', params);
 }

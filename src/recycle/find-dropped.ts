@@ -15,7 +15,7 @@ import { readWhoEnded } from '../ledger/history.js';
 import { findRowsIfAny } from '../ledger/read.js';
 import { isHoldId, isSameName, parseHoldName, writtenName } from '../names/names.js';
 import { asLike } from '../wildcards.js';
-import { type DroppedTable, type ListedTable, listAll, listWanted } from './held-tables.js';
+import { type DroppedTable, type KnownTable, listAll, listWanted } from './held-tables.js';
 
 /**
  * All held tables that `target` may mean, newest first; empty: no table of that name or id is held.
@@ -25,7 +25,7 @@ import { type DroppedTable, type ListedTable, listAll, listWanted } from './held
 export async function findDropped(
   pool: ServicePool,
   target: string,
-): Promise<readonly ListedTable[]> {
+): Promise<readonly DroppedTable[]> {
   const name = parseTableName(target);
   const digits = idDigits(target);
   const byName = name === null ? [] : [{ by: 'name', ...name } as const];
@@ -39,7 +39,7 @@ export async function findDropped(
 }
 
 /** The tables of `held` that match; for one name only. */
-export function findTarget(held: readonly ListedTable[], target: string): readonly ListedTable[] {
+export function findTarget(held: readonly DroppedTable[], target: string): readonly DroppedTable[] {
   const digits = idDigits(target);
   const whole = held.filter(({ id }) => id === digits);
   if (whole.length > 0) return whole;
@@ -71,7 +71,7 @@ export function isIdWith(id: string, digits: string): boolean {
 }
 
 /** The exact name, else without regard to case. */
-function findByName(held: readonly ListedTable[], target: string): readonly ListedTable[] {
+function findByName(held: readonly DroppedTable[], target: string): readonly DroppedTable[] {
   const name = parseTableName(target);
   if (name === null) return [];
   const same = held.filter((table) => hasName(table, name, (one, other) => one === other));
@@ -82,7 +82,7 @@ function findByName(held: readonly ListedTable[], target: string): readonly List
 }
 
 function hasName(
-  { origin }: ListedTable,
+  { origin }: DroppedTable,
   { schema, table }: WrittenName,
   isSame: (one: string, other: string) => boolean,
 ): boolean {
@@ -93,7 +93,7 @@ function hasName(
 const SHOWN_MAX = 5;
 
 /** The refusal if several tables match. */
-export function ambiguous(target: string, tables: readonly ListedTable[]): UndropError {
+export function ambiguous(target: string, tables: readonly DroppedTable[]): UndropError {
   const found = tables.map((table) => {
     const name = qualifiedOrigin(table) ?? 'origin not known';
     return `${table.id} (${name}${droppedText(table)})`;
@@ -101,7 +101,7 @@ export function ambiguous(target: string, tables: readonly ListedTable[]): Undro
   return ambiguousIds(target, found);
 }
 
-function droppedText({ droppedAt }: Pick<DroppedTable, 'droppedAt'>): string {
+function droppedText({ droppedAt }: Pick<KnownTable, 'droppedAt'>): string {
   return droppedAt === null ? '' : `, dropped ${timeText(droppedAt)}`;
 }
 
@@ -112,12 +112,12 @@ export function ambiguousIds(target: string, found: readonly string[]): UndropEr
 }
 
 /** `schema.table`; null: the ledger has no row of it. */
-export function qualifiedOrigin({ origin }: Pick<DroppedTable, 'origin'>): string | null {
+export function qualifiedOrigin({ origin }: Pick<KnownTable, 'origin'>): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }
 
 /** `schema.table`, else its id. */
-export function nameOrId(table: Pick<DroppedTable, 'id' | 'origin'>): string {
+export function nameOrId(table: Pick<KnownTable, 'id' | 'origin'>): string {
   return qualifiedOrigin(table) ?? table.id;
 }
 

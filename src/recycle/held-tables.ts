@@ -16,7 +16,7 @@ import { findRowsIfAny } from '../ledger/read.js';
 import * as names from '../names/names.js';
 
 /** The known properties of a dropped table, in any state. */
-export interface DroppedTable {
+export interface KnownTable {
   /** 32 hex digits. */
   readonly id: string;
   /** Its original name; null if the ledger has no row for it. */
@@ -37,23 +37,20 @@ export interface DroppedTable {
 }
 
 /** The fields of a table in an event. */
-export function tableInEvent({
-  id,
-  dropId,
-  origin,
-}: Pick<DroppedTable, 'id' | 'dropId' | 'origin'>) {
+export function tableInEvent({ id, dropId, origin }: Pick<KnownTable, 'id' | 'dropId' | 'origin'>) {
   return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
 }
 
 /** A table that is no longer held. */
-export interface EndedTable extends DroppedTable {
+export interface EndedTable extends KnownTable {
   readonly state: 'restored' | 'removed' | 'gone';
   readonly endedAt: Date | null;
   /** `schema.table`, if it was restored. */
   readonly restoredAs: string | null;
 }
 
-export interface ListedTable extends DroppedTable {
+/** A table that is held, from the ledger and the server to its printer. */
+export interface DroppedTable extends KnownTable {
   readonly holdSchema: string;
   readonly holdName: string;
   /** Only the ledger has it: this account can't see a table there. */
@@ -77,15 +74,13 @@ export interface ListedTable extends DroppedTable {
   readonly rowLogged: boolean | null;
 }
 
-/** A held table whose original name is in the ledger. */
-export type Dropped = ListedTable & { readonly origin: names.QualifiedTable };
-
-export function isNamed(table: ListedTable): table is Dropped {
-  return table.origin !== null;
+/** Its original name, else the present one. */
+export function originOf({ origin, holdSchema, holdName }: DroppedTable): names.QualifiedTable {
+  return origin ?? { schema: holdSchema, table: holdName };
 }
 
 /** All of them, newest first. */
-export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
+export async function listAll(connection: ServiceConnection): Promise<readonly DroppedTable[]> {
   const live = await findRowsIfAny(connection, { by: 'selection' }, { texts: false });
   return listRows(connection, live, null);
 }
@@ -94,7 +89,7 @@ export async function listAll(connection: ServiceConnection): Promise<readonly L
 export async function listWanted(
   connection: ServiceConnection,
   filter: Extract<Parameters<typeof findRowsIfAny>[1], { readonly by: 'name' | 'digits' }>,
-): Promise<readonly ListedTable[]> {
+): Promise<readonly DroppedTable[]> {
   const rows = await findRowsIfAny(connection, filter, { texts: false });
   const live = rows.filter(({ state }) => LIVE_STATES.includes(state));
   // Tables without a row; those with the last digits are found among all.
@@ -109,7 +104,7 @@ export const NAMED_MAX = 100;
 export async function listPage(
   connection: ServiceConnection,
   live: readonly LedgerRow[],
-): Promise<readonly ListedTable[]> {
+): Promise<readonly DroppedTable[]> {
   if (live.length > NAMED_MAX) return listRows(connection, live);
   const rows = new Map(live.map((row) => [row.id, row]));
   const places = live.flatMap((row) => placeOf(row) ?? []);
@@ -136,7 +131,7 @@ async function listRows(
   connection: ServiceConnection,
   live: readonly LedgerRow[],
   among: readonly holdTables.IdRange[] | null = holdTables.idsAmong(live.map(({ id }) => id)),
-): Promise<readonly ListedTable[]> {
+): Promise<readonly DroppedTable[]> {
   if (among?.length === 0) return [];
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
@@ -156,7 +151,7 @@ async function listRows(
  * The tables with the rows and bytes that are left of those in PURGE and EVAC, and with the end of
  * a PURGE, as far as the server knows them: statistics lag behind.
  */
-export async function withWhatIsLeft<T extends ListedTable>(
+export async function withWhatIsLeft<T extends DroppedTable>(
   connection: ServiceConnection,
   tables: readonly T[],
 ): Promise<readonly T[]> {
@@ -166,7 +161,7 @@ export async function withWhatIsLeft<T extends ListedTable>(
   const places = going.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
   const sizes = await readSizes(connection, server, places);
   const now = await readNow(connection);
-  const isGoing = new Set<ListedTable>(going);
+  const isGoing = new Set<DroppedTable>(going);
   return tables.map((table) => {
     const { rows, bytes } = sizes.get(table.id) ?? { rows: null, bytes: null };
     if (!isGoing.has(table) || (rows === null && bytes === null)) return table;
@@ -177,7 +172,7 @@ export async function withWhatIsLeft<T extends ListedTable>(
 
 /** At the pace since it began, which is the due time of a PURGE. */
 function endOfPurge(
-  { rowEstimate, due }: ListedTable,
+  { rowEstimate, due }: DroppedTable,
   left: number | null,
   now: Date,
 ): Date | null {
@@ -193,7 +188,7 @@ function placeOf({ holdSchema: schema, holdName: name }: LedgerRow): holdTables.
 }
 
 /** A held table as the ledger has it; null: the ledger can't tell where it is, or whether. */
-export function describeHeld(row: LedgerRow): ListedTable | null {
+export function describeHeld(row: LedgerRow): DroppedTable | null {
   const held = placeOf(row);
   return row.relocated && row.state === held?.state ? describeTable(held, row) : null;
 }
@@ -209,8 +204,8 @@ export function describeEnded(row: LedgerRow): EndedTable | null {
 async function findUnseen(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
-): Promise<readonly ListedTable[]> {
-  const found: ListedTable[] = [];
+): Promise<readonly DroppedTable[]> {
+  const found: DroppedTable[] = [];
   for (const row of rows) {
     const held = placeOf(row);
     if (held === null || !isElsewhere(held.schema)) continue;
@@ -223,8 +218,8 @@ async function findUnseen(
 }
 
 /** Tables that recovery has found torn. */
-function findTorn(rows: readonly LedgerRow[]): readonly ListedTable[] {
-  const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
+function findTorn(rows: readonly LedgerRow[]): readonly DroppedTable[] {
+  const torn = rows.filter(({ pendingWork }) => pendingWork?.todo === 'torn');
   return torn.map((row) => {
     const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
     const at = { schema: row.schema, name: names.formatHoldName(held) };
@@ -244,7 +239,7 @@ function isElsewhere(schema: string | null): schema is string {
 export function describeTable(
   table: holdTables.HoldTable,
   row: LedgerRow | undefined,
-): ListedTable {
+): DroppedTable {
   return {
     ...describeRow(table.id, row),
     state: table.state,
@@ -256,7 +251,7 @@ export function describeTable(
   };
 }
 
-export function describeRow(id: string, row: LedgerRow | undefined): DroppedTable {
+export function describeRow(id: string, row: LedgerRow | undefined): KnownTable {
   return {
     id,
     origin: row === undefined ? null : { schema: row.schema, table: row.table },
@@ -273,7 +268,7 @@ export function describeRow(id: string, row: LedgerRow | undefined): DroppedTabl
   };
 }
 
-export function newestFirst(one: DroppedTable, other: DroppedTable): number {
-  const sinceMs = (table: DroppedTable) => table.droppedAt?.getTime() ?? 0;
+export function newestFirst(one: KnownTable, other: KnownTable): number {
+  const sinceMs = (table: KnownTable) => table.droppedAt?.getTime() ?? 0;
   return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
 }

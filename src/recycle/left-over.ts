@@ -118,7 +118,7 @@ function leftByRestores(
       // Dropped in the same second with parts that the restored table lacks: before it.
       const isEarlier = (dropped: LedgerRow) =>
         Math.abs(apartMs(one.endedAt, dropped)) <= CLOCK_MS && !isBare(dropped);
-      const later = one.failure !== null ? rows.filter((dropped) => !isEarlier(dropped)) : rows;
+      const later = one.pendingWork !== null ? rows.filter((dropped) => !isEarlier(dropped)) : rows;
       return !isAnother(row, { id: one.id, since: one.endedAt }, later);
     })
     .filter((one) => !isExchangedFor(one, row, others))
@@ -132,8 +132,8 @@ function leftByRestores(
 function leftByRestore(restored: Restored, row: LedgerRow): Detached {
   const { keysOut, triggers, checks } = restored.detached;
   const all = { keysOut, keysIn: [], triggers, checks };
-  const todo = restored.failure?.todo;
-  const hasAll = restored.failure === null;
+  const todo = restored.pendingWork?.todo;
+  const hasAll = restored.pendingWork === null;
   // It may have added them to the table that took the name as fast.
   if (hasAll && !isReplaced(row)) return NOTHING_DETACHED;
   const ms = apartMs(restored.endedAt, row);

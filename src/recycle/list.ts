@@ -17,12 +17,11 @@ import type { Selection, Sort } from '../ledger/selection.js';
 import { inBatches } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import { type Asker, OPERATOR } from './asker.js';
-import type { Dropped, DroppedTable, EndedTable, ListedTable } from './held-tables.js';
+import type { DroppedTable, EndedTable, KnownTable } from './held-tables.js';
 import {
   describeEnded,
   describeHeld,
   describeRow,
-  isNamed,
   listAll,
   listPage,
   NAMED_MAX,
@@ -31,9 +30,9 @@ import {
 
 /** A line: one table, or what the ledger has of several. */
 export type ListedDrop =
-  | ListedTable
+  | DroppedTable
   | EndedTable
-  | (LedgerDrop & Pick<DroppedTable, 'how' | 'user' | 'droppedAt'>);
+  | (LedgerDrop & Pick<KnownTable, 'how' | 'user' | 'droppedAt'>);
 
 interface Wanted {
   readonly sort: Sort;
@@ -99,7 +98,7 @@ export async function* listDroppedTables(
   connection: ServiceConnection,
   selection: Selection,
   { sort, limit, asker = OPERATOR }: Wanted & { readonly asker?: Asker },
-): AsyncGenerator<ListPage<ListedTable | EndedTable>> {
+): AsyncGenerator<ListPage<DroppedTable | EndedTable>> {
   const filter = { by: 'selection', sort, ...selection } as const;
   const cursor: LedgerCursor = { after: null };
   const mayBeSeen = asker.filter();
@@ -116,7 +115,7 @@ export async function* listDroppedTables(
     isLast = rows.length < rowsMax;
     isLong ||= rows.length >= PAGE_ROWS;
     const seen = (await mayBeSeen(rows)).filter(searchFor(selection));
-    const lines: (ListedTable | EndedTable)[] = [];
+    const lines: (DroppedTable | EndedTable)[] = [];
     // A few are located by their names, which costs the same among any number.
     for (const some of inBatches(seen, isLong ? seen.length : NAMED_MAX)) {
       if (lines.length < left)
@@ -144,12 +143,12 @@ export async function findHeldTables(
   connection: ServiceConnection,
   selection: Selection,
   wanted: { readonly sort: Sort; readonly limit: number; readonly asker: Asker },
-): Promise<{ readonly tables: readonly Dropped[]; readonly isCut: boolean }> {
-  const tables: Dropped[] = [];
+): Promise<{ readonly tables: readonly DroppedTable[]; readonly isCut: boolean }> {
+  const tables: DroppedTable[] = [];
   let looked = 0;
   for await (const page of listDroppedTables(connection, selection, wanted)) {
     looked += page.ledger.lines;
-    for (const table of page.lines) if ('due' in table && isNamed(table)) tables.push(table);
+    for (const table of page.lines) if ('due' in table && table.origin !== null) tables.push(table);
     const isCut = !page.isLast && looked >= TABLES_MAX && tables.length < wanted.limit;
     if (isCut) return { tables, isCut };
   }
@@ -161,9 +160,9 @@ async function look(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
   isLong: boolean,
-): Promise<readonly (ListedTable | EndedTable)[]> {
+): Promise<readonly (DroppedTable | EndedTable)[]> {
   const ledgers = isLong ? rows.flatMap((row) => describeHeld(row) ?? []) : [];
-  const known = new Map<string, ListedTable | EndedTable>(ledgers.map((one) => [one.id, one]));
+  const known = new Map<string, DroppedTable | EndedTable>(ledgers.map((one) => [one.id, one]));
   for (const row of rows) {
     const ended = describeEnded(row);
     if (ended !== null) known.set(row.id, ended);

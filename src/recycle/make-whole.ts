@@ -92,7 +92,7 @@ export async function makeWhole(
   const all = [...checks, ...keys.value, ...triggers.value];
   const isUndone = keys.problem !== null || triggers.problem !== null;
   const isToCome = isUndone || all.some(({ problem }) => mayPass(problem));
-  const failure = withoutTriggers(row.id, triggers.value);
+  const pendingWork = withoutTriggers(row.id, triggers.value);
   const cameBack = {
     checks,
     foreignKeys: keys.value,
@@ -100,7 +100,7 @@ export async function makeWhole(
     triggers: triggers.value,
     triggersProblem: triggers.problem,
     isToCome,
-    triggersToMake: failure === null ? null : scriptOf(row, restoredAs, triggers.value),
+    triggersToMake: pendingWork === null ? null : scriptOf(row, restoredAs, triggers.value),
   };
   await leave(pool, row, { cameBack, at: restoredAs });
   return cameBack;
@@ -134,7 +134,8 @@ async function isBeingEmptied(pool: ServicePool, { schema }: QualifiedTable): Pr
   const intents = await findRows(pool, { by: 'intent' }, how);
   const pending = await findRows(pool, { by: 'pending' }, how);
   return [...intents, ...pending].some(
-    (row) => (row.holdSchema ?? row.schema) === schema && !row.failure?.todo?.startsWith('blocked'),
+    (row) =>
+      (row.holdSchema ?? row.schema) === schema && !row.pendingWork?.todo?.startsWith('blocked'),
   );
 }
 
@@ -170,7 +171,7 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
   const how = { ...(await ofItsSchema(pool, row, at)), anyParent: row.state === 'intent' };
   await makeWhole(pool, { id, ...how }, at);
   const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
-  return now?.failure?.todo !== 'restoring';
+  return now?.pendingWork?.todo !== 'restoring';
 }
 
 /**
@@ -223,7 +224,7 @@ async function addKeysOf(
   row: LedgerRow,
   owner: number,
 ): Promise<readonly ReattachedKey[]> {
-  const { id, schema, table, detached, sqlLogBin, failure } = row;
+  const { id, schema, table, detached, sqlLogBin, pendingWork } = row;
   const restoredAs = await findRestoring(pool, row);
   if (restoredAs === null) return [];
   const how = { id, ...(await ofItsSchema(pool, row, restoredAs)) };
@@ -236,6 +237,6 @@ async function addKeysOf(
   const isLeft = keys.some(({ isAwaiting, problem }) => isAwaiting || mayPass(problem));
   const text = problemsOf(id, { ...NOTHING_REATTACHED, foreignKeys: keys }).join('; ');
   const now = text === '' ? null : { todo: isLeft ? ('keys' as const) : null, text };
-  await leaveRestore(pool, row, failure?.todo === 'triggers' ? failure : now);
+  await leaveRestore(pool, row, pendingWork?.todo === 'triggers' ? pendingWork : now);
   return keys.filter(({ name }) => ready.has(name));
 }

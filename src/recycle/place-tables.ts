@@ -10,7 +10,7 @@ import { tolerantly } from '../connections/errors.js';
 import type { ServicePool } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
-import type { Failure, LedgerRow } from '../ledger/entry.js';
+import type { LedgerRow, PendingWork } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import * as ledger from '../ledger/table-restores.js';
@@ -25,8 +25,9 @@ const ROWS_OF_QUERY = 100;
 /** A RENAME of this many tables locks them for milliseconds. */
 const BATCH = 20;
 
-/** A table of a request that has its name. */
-export interface Placed extends Pick<planning.RestorePlan, 'table' | 'to' | 'wasBack'> {
+/** How a table of a request has got its name. */
+export interface Placed {
+  readonly plan: planning.RestorePlan;
   /** False: the ledger could not be updated, recovery will do that; null: it has no row for it. */
   readonly recorded: boolean | null;
   /** Nothing was detached from it. */
@@ -34,7 +35,7 @@ export interface Placed extends Pick<planning.RestorePlan, 'table' | 'to' | 'was
   /** The id of the live table that it was exchanged for; null: there was none. */
   readonly swapped?: string | null;
   /** Why a foreign key still binds that one to live tables; null: none does. */
-  readonly bound?: Failure | null;
+  readonly bound?: PendingWork | null;
 }
 
 /** The tables of one request, and what the ledger has of them. */
@@ -113,7 +114,7 @@ export class Placing {
     // Until it is in the recycle schema something may still be detached from it.
     const isSettled = row?.state === 'HOLD' && row.relocated && !this.#taken.has(row.id);
     const isComplete = recorded === true && isSettled && !hasDetached(row.detached);
-    return { ...plan, recorded, isComplete };
+    return { plan, recorded, isComplete };
   }
 
   /** Records its target. Resolves to a function that takes this back, if the table stays held. */
@@ -147,7 +148,7 @@ export class Placing {
     if ((await liveOwners(this.#pool, [row])).size > 0) throw busy();
     if (!(await ledger.takeOverRestore(this.#pool, row, this.#owner))) throw busy();
     const recorded = await ledger.isWritten(() => ledger.recordRestored(this.#pool, [{ row, to }]));
-    return { ...plan, recorded };
+    return { plan, recorded };
   }
 
   async #rename(plan: planning.HeldPlan): Promise<Placed['recorded']> {

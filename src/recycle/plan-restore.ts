@@ -13,32 +13,36 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { isUserSchema, parseHoldName, type QualifiedTable, writtenName } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import * as finder from './find-dropped.js';
-import { describeRow, type ListedTable } from './held-tables.js';
+import { type DroppedTable, describeRow, type KnownTable } from './held-tables.js';
 
-export type RestorePlan =
+export type RestorePlan = {
+  /** The requested name or id, else `schema.table` with its id. */
+  readonly what: string;
+} & (
   | {
       readonly wasBack: false;
-      readonly table: ListedTable;
+      readonly table: DroppedTable;
       readonly to: QualifiedTable;
       /** Further held tables of the same name, newest first. */
-      readonly others: readonly ListedTable[];
+      readonly others: readonly DroppedTable[];
       /** It was requested by its id or time; default: by its name. */
       readonly isExact?: boolean;
     }
   /** The table has its name, but not yet its keys and triggers. */
   | {
       readonly wasBack: true;
-      readonly table: Omit<ListedTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
+      readonly table: Omit<DroppedTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
       readonly row: LedgerRow;
       readonly to: QualifiedTable;
       readonly others: readonly [];
-    };
+    }
+);
 
 export type HeldPlan = Extract<RestorePlan, { readonly wasBack: false }>;
 
 /** `found`: the tables that `target` means, newest first. `to`: null: the original name. */
 export function planRestore(
-  found: readonly ListedTable[],
+  found: readonly DroppedTable[],
   { target, to: renamed }: { readonly target: string; readonly to: finder.WrittenName | null },
 ): HeldPlan {
   const table = newestWhole(found);
@@ -48,29 +52,31 @@ export function planRestore(
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id: table.id, state: table.state });
   }
   const to = chooseName(table, renamed);
-  return { wasBack: false, table, to, others: found.filter((other) => other !== table) };
+  const others = found.filter((other) => other !== table);
+  return { what: target, wasBack: false, table, to, others };
 }
 
 /** The rest of a restore that was interrupted. */
 export function planRest(row: LedgerRow, to: QualifiedTable): RestorePlan {
   const { id, sqlLogBin: logged, rowLogged } = row;
-  return {
-    wasBack: true,
-    table: { ...describeRow(id, row), logged, rowLogged },
-    row,
-    to,
-    others: [],
-  };
+  const table = { ...describeRow(id, row), logged, rowLogged };
+  return { what: namedText(table), wasBack: true, table, row, to, others: [] };
+}
+
+/** `schema.table` with its id, as several tables may have had one name; else its id. */
+export function namedText(table: Pick<KnownTable, 'id' | 'origin'>): string {
+  const name = finder.qualifiedOrigin(table);
+  return name === null ? table.id : `${name} (${table.id})`;
 }
 
 /** The first of `found` that can be restored, else the first; `found`: newest first. */
-export function newestWhole<T extends Pick<ListedTable, 'state' | 'torn'>>(
+export function newestWhole<T extends Pick<DroppedTable, 'state' | 'torn'>>(
   found: readonly T[],
 ): T | undefined {
   return found.find(canComeBack) ?? found[0];
 }
 
-export function canComeBack({ state, torn }: Pick<ListedTable, 'state' | 'torn'>): boolean {
+export function canComeBack({ state, torn }: Pick<DroppedTable, 'state' | 'torn'>): boolean {
   return state === 'HOLD' && torn !== true;
 }
 
@@ -81,7 +87,7 @@ export function parseNewName(target: string): finder.WrittenName {
   return name;
 }
 
-function chooseName({ id, origin }: ListedTable, to: finder.WrittenName | null): QualifiedTable {
+function chooseName({ id, origin }: DroppedTable, to: finder.WrittenName | null): QualifiedTable {
   if (to === null && origin !== null) return origin;
   const schema = to?.schema ?? origin?.schema;
   if (to === null || schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id });
@@ -125,7 +131,7 @@ export function ifDenied(params: Record<string, string> = SEE_DOCTOR): Refusal {
 }
 
 /** The refusal for a table that only the ledger has. */
-export function notSeen(table: ListedTable): UndropError {
+export function notSeen(table: DroppedTable): UndropError {
   const { holdSchema, holdName } = table;
   const cause = `it cannot see ${holdSchema}.${holdName}, as which ${finder.nameOrId(table)} is held`;
   return new UndropError('UNDROP_MISSING_RIGHT', { ...SEE_DOCTOR, cause });

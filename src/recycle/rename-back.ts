@@ -160,8 +160,8 @@ export async function schemaExists(pool: ServicePool, schema: string): Promise<b
 // ── whether it has its name ──────────────────────────────────────────────────────────────────────
 
 /** Its restore was interrupted, or left triggers or foreign keys out. */
-export function isUnfinished({ failure }: Pick<LedgerRow, 'failure'>): boolean {
-  return ['restoring', 'triggers', 'keys'].includes(failure?.todo ?? '');
+export function isUnfinished({ pendingWork }: Pick<LedgerRow, 'pendingWork'>): boolean {
+  return ['restoring', 'triggers', 'keys'].includes(pendingWork?.todo ?? '');
 }
 
 /**

@@ -10,14 +10,14 @@ import { UndropError } from '../errors.js';
 import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows.js';
 import type { ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
-import { type DroppedTable, type ListedTable, listWanted } from './held-tables.js';
+import { type DroppedTable, type KnownTable, listWanted } from './held-tables.js';
 import { makeWhole, NOTHING_REATTACHED, type ReattachReport } from './make-whole.js';
 import type { Placed } from './place-tables.js';
 
 export interface RestoreReport
   extends ReattachReport,
     Versions,
-    Pick<DroppedTable, 'id' | 'dropId' | 'origin' | 'droppedAt' | 'how' | 'user' | 'rowEstimate'> {
+    Pick<KnownTable, 'id' | 'dropId' | 'origin' | 'droppedAt' | 'how' | 'user' | 'rowEstimate'> {
   readonly restoredAs: QualifiedTable;
   /**
    * It had its name already; an earlier restore was interrupted before its keys and triggers were
@@ -48,7 +48,8 @@ export async function finishRestored(
   done: Placed,
   { waited, broken, ...options }: Finishing,
 ): Promise<RestoreReport> {
-  const { table, to, wasBack, recorded, isComplete = false, swapped, bound = null } = done;
+  const { plan, recorded, isComplete = false, swapped, bound = null } = done;
+  const { table, to, wasBack } = plan;
   const { id, dropId, origin, droppedAt, how, user, rowEstimate } = table;
   const own = writtenName(to);
   const cameBack = isComplete ? NOTHING_REATTACHED : await makeWhole(pool, { id, ...options }, to);
@@ -94,9 +95,9 @@ interface Versions {
   /** Null: not counted, and no estimate. */
   readonly count: RowCount | null;
   /** Still held under the same name, newest first. */
-  readonly others: readonly ListedTable[];
+  readonly others: readonly DroppedTable[];
   /** The newest of these with rows, at least ten times as many; null: none. */
-  readonly larger: { readonly table: ListedTable; readonly count: RowCount } | null;
+  readonly larger: { readonly table: DroppedTable; readonly count: RowCount } | null;
 }
 
 /** The maximum of rows that are counted; above it the server's estimate is used. */
@@ -110,7 +111,7 @@ const TIMES_MORE = 10;
 /** `to`: the present name. Does not reject for errors of the server or the pool. */
 async function readVersions(
   pool: ServicePool,
-  { id, origin, rowEstimate }: Pick<ListedTable, 'id' | 'origin' | 'rowEstimate'>,
+  { id, origin, rowEstimate }: Pick<DroppedTable, 'id' | 'origin' | 'rowEstimate'>,
   to: QualifiedTable,
 ): Promise<Versions> {
   const endMs = performance.now() + COUNT_MS;
@@ -132,7 +133,7 @@ async function readVersions(
 
 async function countRows(
   pool: ServicePool,
-  { schema, table, rowEstimate }: QualifiedTable & Pick<ListedTable, 'rowEstimate'>,
+  { schema, table, rowEstimate }: QualifiedTable & Pick<DroppedTable, 'rowEstimate'>,
   endMs: number,
 ): Promise<RowCount | null> {
   const query = sql`SELECT ${note('versions')} COUNT(*) AS found

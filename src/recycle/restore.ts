@@ -10,7 +10,7 @@
 import { systemClock } from '../clock.js';
 import { isServiceError, tolerantly } from '../connections/errors.js';
 import type { ServicePool } from '../connections/sql.js';
-import { assert, UndropError } from '../errors.js';
+import { assert } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
 import { findRows, findRowsIfAny } from '../ledger/read.js';
@@ -19,11 +19,10 @@ import { asRestorer } from '../ledger/table-restores.js';
 import { inGroups, keyOf, type QualifiedTable, writtenName } from '../names/names.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
 import * as finder from './find-dropped.js';
-import { type DroppedTable, listPage } from './held-tables.js';
+import { listPage } from './held-tables.js';
 import { addWaitingKeys, unfinishedName } from './make-whole.js';
-import { assertPlaced, type Placed, Placing } from './place-tables.js';
+import { type Placed, Placing } from './place-tables.js';
 import * as planning from './plan-restore.js';
-import { isLiveTable } from './rename-back.js';
 import { type Finishing, finishRestored, type RestoreReport } from './restore-table.js';
 import { exchange, type SwapBy } from './swap.js';
 
@@ -42,8 +41,7 @@ export async function restore(
   { swapBy, ...request }: RestoreRequest & Pick<RestoreOptions, 'swapBy'>,
 ): Promise<RestoreReport> {
   const plan = await planOne(pool, { ...request, swaps: swapBy !== undefined });
-  const choices = [{ what: request.target, plan }];
-  const { done, failed } = await restoreAll(pool, choices, swapBy && { swapBy });
+  const { done, failed } = await restoreAll(pool, [plan], swapBy && { swapBy });
   for (const { error } of failed) throw error;
   const [report] = done;
   assert(report !== undefined, 'it is restored or has failed');
@@ -62,31 +60,31 @@ export type ManyRequest =
   | ({ readonly by: 'name'; readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>)
   | ({ readonly by: 'selection' } & SelectionRequest);
 
-/** The plan for one table, or its refusal. */
-export type Choice = {
-  /** The requested name, or `schema.table` with its id. */
-  readonly what: string;
-} & ({ readonly plan: planning.RestorePlan } | { readonly error: unknown });
-
-/** Rejects with UNDROP_NO_SUCH_HELD if no held table belongs to a requested drop. */
-export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
+/**
+ * Plans, and refusals of single tables. Rejects with UNDROP_NO_SUCH_HELD if no held table belongs
+ * to a requested drop.
+ */
+export async function choose(
+  pool: ServicePool,
+  request: ManyRequest,
+): Promise<readonly (planning.RestorePlan | FailedRestore)[]> {
   if (request.by === 'selection') return chooseSelected(pool, request);
   const { by: _name, targets, ...how } = request;
-  const choices = new Map<string, Choice>();
+  const choices = new Map<string, planning.RestorePlan | FailedRestore>();
   for (const target of targets) {
-    const choice = await choiceOf(target, () => planOne(pool, { target, ...how }));
-    choices.set('plan' in choice ? choice.plan.table.id : target, choice);
+    const choice = await planOrRefuse(target, () => planOne(pool, { target, ...how }));
+    choices.set('error' in choice ? target : choice.table.id, choice);
   }
   return [...choices.values()];
 }
 
-/** With the refusal of `plan`, if it has one. */
-export async function choiceOf(
+/** The plan for what was asked, or its refusal. */
+export async function planOrRefuse(
   what: string,
   plan: () => planning.RestorePlan | Promise<planning.RestorePlan>,
-): Promise<Choice> {
+): Promise<planning.RestorePlan | FailedRestore> {
   try {
-    return { what, plan: await plan() };
+    return { ...(await plan()), what };
   } catch (error) {
     if (!isServiceError(error) || planning.isFateUnknown(error)) throw error;
     return { what, error };
@@ -101,7 +99,7 @@ export async function choiceOf(
 async function chooseSelected(
   pool: ServicePool,
   { selection, text }: SelectionRequest,
-): Promise<readonly Choice[]> {
+): ReturnType<typeof choose> {
   const read = (isRestoring: boolean) =>
     findRowsIfAny(pool, { by: 'selection', ...selection, isRestoring }, { texts: false });
   const rows = await read(false);
@@ -111,25 +109,20 @@ async function chooseSelected(
   const unfinished = (await read(true)).filter(({ id }) => !isHeld.has(id));
   const drops = new Set([...rows, ...unfinished].map(({ dropId }) => dropId));
   if (selection.drop !== undefined && drops.size > 1) throw finder.ambiguousIds(text, [...drops]);
-  const choices: Choice[] = [];
+  const choices: (planning.RestorePlan | FailedRestore)[] = [];
   for (const row of unfinished) {
     const plan = await resume(pool, row);
-    if (plan !== null) choices.push({ what: namedText(plan.table), plan });
+    if (plan !== null) choices.push(plan);
   }
   // Tables without a name separately.
   for (const same of inGroups(held, ({ id, origin }) => (origin === null ? id : keyOf(origin)))) {
     const table = planning.newestWhole(same);
-    const what = table === undefined ? '' : namedText(table);
+    const what = table === undefined ? '' : planning.namedText(table);
     const plan = () => planning.planRestore(same, { target: what, to: null });
-    choices.push(await choiceOf(what, plan));
+    choices.push(await planOrRefuse(what, plan));
   }
   if (choices.length > 0) return choices;
   throw finder.noSuchHeld(text);
-}
-
-function namedText(table: Pick<DroppedTable, 'id' | 'origin'>): string {
-  const name = finder.qualifiedOrigin(table);
-  return name === null ? table.id : `${name} (${table.id})`;
 }
 
 export interface FailedRestore {
@@ -156,24 +149,21 @@ type OnResult<T> = (result: T | FailedRestore, at: { done: number; of: number })
 /** An error of the server about one table does not reject. */
 export function restoreAll(
   pool: ServicePool,
-  choices: readonly Choice[],
+  choices: readonly (planning.RestorePlan | FailedRestore)[],
   { onResult = () => undefined, swapBy, ...how }: RestoreOptions = {},
 ): Promise<ManyReport<RestoreReport>> {
   return asRestorer(pool, async (owner) => {
     const placing = new Placing(pool, owner);
-    const plans = choices.flatMap((one) => ('plan' in one && !one.plan.wasBack ? one.plan : []));
+    const plans = choices.flatMap((one) => ('error' in one || one.wasBack ? [] : one));
     await placing.read(plans);
     if (swapBy === undefined) await placing.renameTogether(plans);
     const placed = await tryEach(choices, {
       nameOf: ({ what }) => what,
-      work: async (choice) => {
-        if ('error' in choice) throw choice.error;
-        const { what, plan } = choice;
-        const isSwap = !plan.wasBack && swapBy !== undefined;
-        const one = isSwap
-          ? await swap(pool, placing, { plan, swapBy })
-          : await placing.place(plan);
-        return { ...one, what };
+      work: async (plan) => {
+        if ('error' in plan) throw plan.error;
+        return plan.wasBack || swapBy === undefined
+          ? placing.place(plan)
+          : swap(pool, placing, { plan, swapBy });
       },
       onResult: (result, at) => {
         if ('error' in result) onResult(result, at);
@@ -181,7 +171,7 @@ export function restoreAll(
     });
     const finishing = { ...how, ...(await readNeighbours(pool, placed.done)) };
     const finished = await tryEach(placed.done, {
-      nameOf: ({ what }) => what,
+      nameOf: ({ plan }) => plan.what,
       work: (one) => finishRestored(pool, one, finishing),
       onResult: (result, { done }) => {
         onResult(result, { done: placed.failed.length + done, of: choices.length });
@@ -195,40 +185,19 @@ export function restoreAll(
   });
 }
 
-/** A dry run: the plans, and refusals as far as a read can tell. */
-export function previewAll(
-  pool: ServicePool,
-  choices: readonly Choice[],
-  { swaps }: { readonly swaps: boolean },
-): Promise<ManyReport<planning.RestorePlan>> {
-  const given = new Set<string>();
-  const work = async (choice: Choice) => {
-    if ('error' in choice) throw choice.error;
-    const { plan } = choice;
-    if (plan.wasBack) return plan;
-    await assertPlaced(pool, plan);
-    const { id } = plan.table;
-    const table = writtenName(plan.to);
-    const isLive = !swaps && (await isLiveTable(pool, { id, ...plan.to }));
-    if (isLive || given.has(table)) throw new UndropError('UNDROP_NAME_TAKEN', { id, table });
-    given.add(table);
-    return plan;
-  };
-  return tryEach(choices, { nameOf: ({ what }) => what, work });
-}
-
 /** Adds keys that have waited for these tables, which are parents from now on. */
 async function readNeighbours(
   pool: ServicePool,
   placed: readonly Placed[],
 ): Promise<Pick<Finishing, 'back' | 'waited' | 'broken'>> {
-  const homes = placed.flatMap(({ table: { origin }, to }) => [to.schema, origin?.schema ?? []]);
+  const plans = placed.map(({ plan }) => plan);
+  const homes = plans.flatMap(({ table: { origin }, to }) => [to.schema, origin?.schema ?? []]);
   const schemas = [...new Set(homes.flat())];
-  const tables = placed.map(({ to }) => to.table);
+  const tables = plans.map(({ to }) => to.table);
   const { value: waited } = await tolerantly(async () =>
     tables.length === 0 ? [] : addWaitingKeys(pool, { schemas, tables }),
   );
-  const back = new Set(placed.map(({ to }) => writtenName(to)));
+  const back = new Set(plans.map(({ to }) => writtenName(to)));
   return { back, waited, broken: new Map() };
 }
 

@@ -15,9 +15,9 @@ import * as heldTables from './held-tables.js';
 import { newestWhole } from './plan-restore.js';
 
 export interface ShownTable {
-  readonly dropped: heldTables.DroppedTable;
+  readonly dropped: heldTables.KnownTable;
   /** Null: it is no longer held. */
-  readonly held: heldTables.ListedTable | null;
+  readonly held: heldTables.DroppedTable | null;
   /** Null: the ledger has no row for it. */
   readonly row: LedgerRow | null;
   /** The script that restores it by hand, or its missing parts; null: the ledger has none yet. */
@@ -27,9 +27,9 @@ export interface ShownTable {
   /** Its end; null: it is held, or may be. */
   readonly ended: heldTables.EndedTable | null;
   /** The other tables of the same statement. */
-  readonly sameDrop: readonly heldTables.DroppedTable[];
+  readonly sameDrop: readonly heldTables.KnownTable[];
   /** Other held tables of its name, newest first. */
-  readonly others: readonly heldTables.ListedTable[];
+  readonly others: readonly heldTables.DroppedTable[];
 }
 
 /** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. A name means the newest complete one. */
@@ -40,8 +40,8 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
   const id = held?.id ?? (await findEnded(pool, target));
   const [known = null] = await findRowsIfAny(pool, { by: 'ids', ids: [id] });
   const missing = known === null ? null : await findMissing(pool, known);
-  const isMade = missing === null && known?.failure?.todo === 'triggers';
-  const row = isMade ? { ...known, failure: null } : known;
+  const isMade = missing === null && known?.pendingWork?.todo === 'triggers';
+  const row = isMade ? { ...known, pendingWork: null } : known;
   const script = row === null ? null : await readRestoreScript(pool, id);
   const isBack = row?.state === 'restored';
   const drop = { by: 'drop', dropId: row?.dropId ?? '' } as const;
@@ -91,7 +91,7 @@ const IN_BYTES =
 /** At most `rowsMax`, in the server's order. */
 export async function readHeldRows(
   pool: ServicePool,
-  { id, holdSchema, holdName }: heldTables.ListedTable,
+  { id, holdSchema, holdName }: heldTables.DroppedTable,
   rowsMax: number,
 ): Promise<HeldRows> {
   const [found = []] = await pool.run(

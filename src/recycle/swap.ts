@@ -23,7 +23,7 @@ import { type Log, silentLog } from '../log.js';
 import { formatHoldName, newHoldId, type QualifiedTable, writtenName } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
 import { commentTags } from '../sql/comment-tags.js';
-import type { ListedTable } from './held-tables.js';
+import type { DroppedTable } from './held-tables.js';
 import type { Placed, Placing } from './place-tables.js';
 import type { HeldPlan } from './plan-restore.js';
 import { explainRename } from './rename-back.js';
@@ -76,12 +76,13 @@ export async function exchange(
       relocation?.outcome === 'moved'
         ? { ...relocation, relocated: true }
         : { id, holdSchema: live.schema, holdName, relocated: false };
-    const failure = relocation?.outcome === 'put-back' ? null : (relocation?.failure ?? null);
-    await recordOutcome(pool, { tables: [{ ...outcome, failure }] });
+    const pendingWork =
+      relocation?.outcome === 'put-back' ? null : (relocation?.pendingWork ?? null);
+    await recordOutcome(pool, { tables: [{ ...outcome, pendingWork }] });
     const event = heldEvent(live, outcome, by);
     await reportAndKeep({ connection: pool, log }, [event]);
-    const bound = failure?.binds === undefined ? null : failure;
-    return { ...plan, recorded: await placing.record(plan), swapped: id, bound };
+    const bound = pendingWork?.binds === undefined ? null : pendingWork;
+    return { plan, recorded: await placing.record(plan), swapped: id, bound };
   });
 }
 
@@ -140,7 +141,7 @@ function explain({ plan: { table }, live }: Exchange, error: ServerError): Undro
 }
 
 function notSwapped(
-  { id }: ListedTable,
+  { id }: DroppedTable,
   live: QualifiedTable,
   { why, cause }: { readonly why: string; readonly cause?: Error },
 ): UndropError {

@@ -1,11 +1,11 @@
 /** Held tables for tests. */
-import type { ListedTable } from '../../src/recycle/held-tables.js';
+import type { DroppedTable } from '../../src/recycle/held-tables.js';
 
 /** The `count`th table of a made-up morning; `name` is `schema.table`. */
-export function held(count: number, name: string | null, more: Partial<ListedTable> = {}) {
+export function held(count: number, name: string | null, more: Partial<DroppedTable> = {}) {
   const id = `0195a1b2c3d${count.toString(16)}7000800000000000000${count.toString(16)}`;
   const [schema = '', table = ''] = (name ?? '').split('.');
-  const made: ListedTable = {
+  const made: DroppedTable = {
     ...{ id, state: 'HOLD', due: new Date('2026-03-08T12:00:00Z') },
     ...{ holdSchema: '_undrop', holdName: `_vt_HOLD_${id}_20260308120000` },
     ...{ origin: name === null ? null : { schema, table }, dropId: null, how: 'DROP TABLE' },

@@ -6,7 +6,7 @@ import type { DroppedSchema } from '../../src/ledger/schema-restores.js';
 import { PINNED_UNTIL } from '../../src/names/names.js';
 import { type HoldChange, planHold } from '../../src/recycle/change-hold.js';
 import { findTarget } from '../../src/recycle/find-dropped.js';
-import type { ListedTable } from '../../src/recycle/held-tables.js';
+import type { DroppedTable } from '../../src/recycle/held-tables.js';
 import { type HeldPlan, parseNewName, planRestore } from '../../src/recycle/plan-restore.js';
 import { formatSchemaReport } from '../../src/recycle/print/print-report.js';
 import { chooseDrop, type SchemaReport } from '../../src/recycle/schema/restore-schema.js';
@@ -19,12 +19,12 @@ const newer = held(3, 'shop.items');
 const other = held(4, 'crm.notes');
 const all = [other, newer, older, orders];
 
-function planOf(tables: readonly ListedTable[], target: string, to?: string): HeldPlan {
+function planOf(tables: readonly DroppedTable[], target: string, to?: string): HeldPlan {
   const renamed = to === undefined ? null : parseNewName(to);
   return planRestore(findTarget(tables, target), { target, to: renamed });
 }
 
-function refused(tables: readonly ListedTable[], target: string, to?: string): UndropError {
+function refused(tables: readonly DroppedTable[], target: string, to?: string): UndropError {
   const error = refusal(() => planOf(tables, target, to));
   if (error === null) throw new Error('it was not refused');
   return error;
@@ -42,7 +42,13 @@ describe('which held table is meant', () => {
     ['a unique beginning of its id', orders.id.slice(0, 12)],
   ])('is found by %s', (_how, target) => {
     const plan = planOf(all, target);
-    expect(plan).toEqual({ wasBack: false, table: orders, to: orders.origin, others: [] });
+    expect(plan).toEqual({
+      what: target,
+      wasBack: false,
+      table: orders,
+      to: orders.origin,
+      others: [],
+    });
   });
 
   const dotted = held(5, null, { origin: { schema: 'shop', table: 'we.ird' } });
@@ -136,7 +142,7 @@ const until = (text: string): HoldChange => ({ kind: 'until', due: new Date(text
 const due = (text: string) => ({ due: new Date(text) });
 
 /** Of a table that was dropped at 12:00:01 and is held until the 8th, but for `more` of it. */
-test.each<readonly [string, HoldChange, string, Partial<ListedTable>?, Date?]>([
+test.each<readonly [string, HoldChange, string, Partial<DroppedTable>?, Date?]>([
   ['made longer', inHours(24 * 30), '2026-04-01T12:00:00.000Z'],
   ['made shorter', inHours(2), '2026-03-02T14:00:00.000Z'],
   ['until a time', until('2026-03-02T12:00:01Z'), '2026-03-02T12:00:01.000Z'],

@@ -148,11 +148,11 @@ onServers('the ledger on $name', (server, on) => {
     const to = { schema: own.schema.name, table: 't' };
     const place = { id, holdSchema: own.schema.name, holdName };
     await recordOutcome(own.pool, { tables: [{ ...place, relocated: false }] });
-    const row0 = { id, rowLogged: true, failure: null };
+    const row0 = { id, rowLogged: true, pendingWork: null };
     await asRestorer(own.pool, (owner) => markRestoring(own.pool, [{ row: row0, to }], owner));
     await recordOutcome(own.pool, { tables: [{ ...place, relocated: true }] });
     const [row] = await findRows(own.pool, { by: 'id', prefix: id });
-    expect(row).toMatchObject({ relocated: true, failure: { todo: 'restoring' } });
+    expect(row).toMatchObject({ relocated: true, pendingWork: { todo: 'restoring' } });
   });
 
   test('forgets intents and nothing but intents', async () => {

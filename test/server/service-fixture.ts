@@ -76,8 +76,8 @@ export async function renameAway(session: Session, drop: UserDrop): Promise<void
 export async function recordOwed(pool: ServicePool, { facts, holdNames }: UserDrop): Promise<void> {
   const [{ id, schema: holdSchema } = { id: '', schema: '' }] = facts.tables;
   const [holdName = ''] = holdNames;
-  const failure = { todo: 'relocate', text: 'locked' } as const;
-  const outcome = { id, holdSchema, holdName, relocated: false, failure };
+  const pendingWork = { todo: 'relocate', text: 'locked' } as const;
+  const outcome = { id, holdSchema, holdName, relocated: false, pendingWork };
   await recordOutcome(pool, { tables: [outcome] });
 }
 

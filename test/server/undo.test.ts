@@ -121,6 +121,9 @@ onServers('undo on $name', (server, on) => {
     const preview = await undrop(...args, '--dry-run');
     expect(preview.match(/^Would restore/gm)).toHaveLength(4);
     expect(preview).toContain('Nothing was done');
+    expect(preview).not.toContain('is missing');
+    const child = await undrop('restore', `${schema.name}.child`, '--dry-run');
+    expect(child).toMatch(/^Would restore .*\n {2}\S+ refers to \S+\.parent, which is missing$/m);
     expect([await live(), (await list()).length]).toEqual([[], 5]);
     const said = await undrop(...args);
     expect(said).toMatch(/^\[1\/4\] Restored \S+\.parent /);
@@ -181,7 +184,7 @@ onServers('undo on $name', (server, on) => {
     await refuses(['restore', 'a', '--swap', '--to', 'c'], /found --to/, 2);
     const args = ['restore', '--schema', schema.name, '--since', '1h', '--swap'];
     const preview = await undrop(...args, '--dry-run');
-    expect(preview.match(/^Would restore.*\n {2}A live table of that name/gm)).toHaveLength(2);
+    expect(preview.match(/^Would restore.*\n {2}the live table of that name/gm)).toHaveLength(2);
     const said = await undrop(...args);
     expect(said.match(/^The table that had the name is held: [0-9a-f]{32}\.$/gm)).toHaveLength(2);
     expect(await query(server, `SELECT id FROM ${schema.name}.a`)).toEqual([{ id: 1 }]);

@@ -136,10 +136,10 @@ class Memory implements steps.World {
         this.#move(holdName, this.nameOf(id));
         return { id, outcome: 'put-back', why: KEY_LEFT.text };
       }
-      if (outcome === 'failed') return { id, outcome, errno: 1205, failure: BUSY };
+      if (outcome === 'failed') return { id, outcome, errno: 1205, pendingWork: BUSY };
       if (outcome === 'put-back') return { id, outcome };
-      const failure = keyLeft === 'held' ? KEY_LEFT : null;
-      return { id, outcome, holdSchema: recycleSchemaFor(logged), holdName, failure };
+      const pendingWork = keyLeft === 'held' ? KEY_LEFT : null;
+      return { id, outcome, holdSchema: recycleSchemaFor(logged), holdName, pendingWork };
     });
   }
 

@@ -294,7 +294,7 @@ class Memory implements steps.World {
 
   #relocate({ id, table, holdName }: RelocateTable): Relocation {
     if (this.#live?.get(table)?.isStuck === true) {
-      return { id, outcome: 'failed', errno: 1205, failure: LOCKED };
+      return { id, outcome: 'failed', errno: 1205, pendingWork: LOCKED };
     }
     this.#live?.delete(table);
     this.held.set(holdName, table);

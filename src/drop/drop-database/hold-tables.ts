@@ -8,7 +8,7 @@
  */
 import { assert, UndropError } from '../../errors.js';
 import { isRenamedOnce, NOT_TRIED, type RelocateTable } from '../../held/relocate/blockers.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import { formatHoldName, inBatches, isRecycleSchema, recycleSchemaFor } from '../../names/names.js';
 import {
   SCHEMA_RELOCATE_PAUSE_MS,
@@ -101,8 +101,8 @@ export async function holdTables(
   for (const [index, freed] of (await drop.port.freed(places)).entries()) {
     const table = away[index];
     assert(table !== undefined && freed.outcome === 'moved', 'it is away');
-    const { failure } = freed;
-    if (failure?.binds !== undefined) return staying(drop.schema, table.table, failure);
+    const { pendingWork } = freed;
+    if (pendingWork?.binds !== undefined) return staying(drop.schema, table.table, pendingWork);
     held.push(heldTable(freed, table));
   }
   const left = renamed.filter((table) => !away.includes(table));
@@ -225,11 +225,11 @@ async function relocate(
         const relocation = relocations[index];
         assert(relocation !== undefined, 'one report for each table');
         if (relocation.outcome === 'failed') {
-          why = relocation.failure;
+          why = relocation.pendingWork;
           failed.push(table);
         } else if (relocation.outcome === 'moved') {
-          const { failure } = relocation;
-          if (failure?.binds !== undefined) return staying(schema, table.table, failure);
+          const { pendingWork } = relocation;
+          if (pendingWork?.binds !== undefined) return staying(schema, table.table, pendingWork);
           held.push({ ...heldTable(relocation, table), hadTriggers: table.hasTriggers });
         }
       }
@@ -255,7 +255,7 @@ const ALONE =
 const TRIGGERS =
   'Grant the service account the missing privileges (`undrop doctor`), or drop those triggers; then drop the schema.';
 
-function staying(schema: string, table: string, why: Failure): steps.Answer {
+function staying(schema: string, table: string, why: PendingWork): steps.Answer {
   const instead = why.todo === 'blocked_by_triggers' ? TRIGGERS : ALONE;
   return refuse(
     notDropped(schema, `its table ${table} cannot be moved out of it (${why.text})`, instead),

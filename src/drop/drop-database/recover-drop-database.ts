@@ -281,8 +281,8 @@ async function endPutBack(pool: ServicePool, row: LedgerRow, log: Log): Promise<
   }
   const name = `${schema}.${table}`;
   const lacks = withoutTriggers(id, cameBack.triggers);
-  const failure = lacks ?? { todo: null, text: problems.join('; ') };
-  const why = problems.length === 0 ? {} : { failure };
+  const pendingWork = lacks ?? { todo: null, text: problems.join('; ') };
+  const why = problems.length === 0 ? {} : { pendingWork };
   if (problems.length > 0)
     log.warn({ id, table: name, problems }, 'put back a table, but not completely');
   // The row keeps the parts that could not be reattached.

@@ -219,7 +219,7 @@ export class SchemaServer {
       const hold = holds?.get(id) ?? 0;
       return isLost(hold, tookMs) || (tookMs > LATE_MS && hold !== late?.get(id));
     };
-    const areMoved = held.every(({ relocated, failure }) => relocated && failure === null);
+    const areMoved = held.every(({ relocated, pendingWork }) => relocated && pendingWork === null);
     if (!areMoved || held.some(isRenewed)) return false;
     try {
       await ledger.settleSchemaDrop(this.#options.pool, key, held);

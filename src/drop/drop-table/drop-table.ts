@@ -173,7 +173,7 @@ async function relocate(
     const hadTriggers = relocation.outcome === 'moved' && move.seen.triggers.length > 0;
     const table = { ...steps.heldTable(relocation, move), hadTriggers };
     held.push(table);
-    if (table.failure?.binds !== undefined) why = table.failure.text;
+    if (table.pendingWork?.binds !== undefined) why = table.pendingWork.text;
   }
   return { held, why };
 }

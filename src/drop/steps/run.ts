@@ -11,7 +11,7 @@ import { blockerOfDrop, type RelocateTable } from '../../held/relocate/blockers.
 import { keepLonger, renew } from '../../held/relocate/due-times.js';
 import * as moving from '../../held/relocate/relocate.js';
 import { bindingOf, untilFree } from '../../held/relocate/until-free.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import { readSessionLocks } from '../../ledger/intents/session-locks.js';
 import { type Log, silentLog } from '../../log.js';
 import type { QualifiedTable } from '../../names/names.js';
@@ -251,7 +251,7 @@ export class ServerWorld implements steps.World {
   }
 
   /** Why it has to stay in its own schema, which the session's SHOW CREATE left out. */
-  async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<Failure | null> {
+  async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<PendingWork | null> {
     try {
       const held = { id, schema: fromSchema, name: holdName };
       return blockerOfDrop(await moving.readLastingBlocker(this.#options.pool, held));

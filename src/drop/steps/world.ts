@@ -11,7 +11,7 @@
 import { assert, UndropError } from '../../errors.js';
 import type { RelocateTable } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import type { QualifiedTable } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
@@ -196,7 +196,7 @@ export interface HeldTable {
   readonly holdSchema: string;
   readonly holdName: string;
   readonly relocated: boolean;
-  readonly failure: Failure | null;
+  readonly pendingWork: PendingWork | null;
   /** Triggers were taken off it. */
   readonly hadTriggers?: boolean;
 }
@@ -206,10 +206,10 @@ export function heldTable(
   moved: Exclude<Relocation, { readonly outcome: 'put-back' }>,
   place: Pick<HeldTable, 'holdSchema' | 'holdName'>,
 ): HeldTable {
-  const { id, failure = null } = moved;
+  const { id, pendingWork = null } = moved;
   // Its name may have another due time now.
   const { holdSchema, holdName } = moved.outcome === 'moved' ? moved : place;
-  return { id, holdSchema, holdName, relocated: failure === null, failure };
+  return { id, holdSchema, holdName, relocated: pendingWork === null, pendingWork };
 }
 
 export interface Answer {

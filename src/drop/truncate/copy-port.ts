@@ -24,7 +24,7 @@ import {
 import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
 import { untilFree } from '../../held/relocate/until-free.js';
 import * as parts from '../../ledger/detached/detached.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
 import type { QualifiedTable } from '../../names/names.js';
@@ -274,13 +274,13 @@ interface Held {
 
 interface Freed {
   readonly now: SeenTable | null;
-  readonly failure: Failure | null;
+  readonly pendingWork: PendingWork | null;
 }
 
 /**
  * Reads the held table, then detaches what binds other tables, and adds the keys in the ledger to
- * the table that has its name. `now` is null if the server or the service fails; `failure`: why the
- * rest is left to the pending relocations.
+ * the table that has its name. `now` is null if the server or the service fails; `pendingWork`: why
+ * the rest is left to the pending relocations.
  */
 async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
   const { place, own } = table;
@@ -292,9 +292,9 @@ async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
   }
   const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
   const lockWaitBudget = new LockWaitBudget();
-  const [failure = null] = await detach(pool, [held], { lockWaitBudget });
+  const [pendingWork = null] = await detach(pool, [held], { lockWaitBudget });
   const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
-  const first = { ...at, outcome: 'moved', failure } as const;
+  const first = { ...at, outcome: 'moved', pendingWork } as const;
   const [last = first] = await untilFree(pool, [held], [first]);
-  return { now, failure: last.outcome === 'put-back' ? null : (last.failure ?? null) };
+  return { now, pendingWork: last.outcome === 'put-back' ? null : (last.pendingWork ?? null) };
 }

@@ -153,8 +153,8 @@ async function swap(
   }
   const place = { id, schema: holdSchema, table: holdName };
   const freed = await copies.freeHeld({ place, own, keys: copy.keys });
-  const { now, failure } = freed;
-  held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+  const { now, pendingWork } = freed;
+  held.push({ id, holdSchema, holdName, relocated: pendingWork === null, pendingWork });
   if (now === null) return 'held';
   // Keep keys that have disappeared: they are detached briefly while their parent is being held, or
   // while another TRUNCATE adds them.
@@ -198,7 +198,7 @@ async function notSwapped(
 
 async function replyTo({ world, table, held }: Truncating, end: End): Promise<steps.Answer> {
   const { request } = table;
-  const bound = held.find(({ failure }) => failure?.binds !== undefined)?.failure;
+  const bound = held.find(({ pendingWork }) => pendingWork?.binds !== undefined)?.pendingWork;
   if (bound !== undefined && bound !== null) {
     const tables = `The rows of ${table.schema}.${table.table} are`;
     return { ...refuse(new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text })), held };

@@ -12,7 +12,7 @@ import { formatBytes, formatCount, jsonText } from '../../printer.js';
 import type { HoldChange, HoldReport } from '../../recycle/change-hold.js';
 import { changeHold, findHeld, planHold } from '../../recycle/change-hold.js';
 import { noSuchHeld } from '../../recycle/find-dropped.js';
-import { type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
+import { type DroppedTable, tableInEvent } from '../../recycle/held-tables.js';
 import { listDroppedTables } from '../../recycle/list.js';
 import { formatUntil, heldListJson } from '../../recycle/print/print-held.js';
 import { formatSize, sizeOf } from '../../recycle/print/print-list.js';
@@ -81,7 +81,7 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
   return withPool(settings, async (pool) => {
     const chosen = await chooseHeld(pool, flags);
     const how = { change: END, now: await readNow(pool), holdMsMin: 0 };
-    const work = async (table: ListedTable) => {
+    const work = async (table: DroppedTable) => {
       planHold(table, END, how);
       return table;
     };
@@ -116,7 +116,7 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
 /** A single table is confirmed by its name, several by their number. */
 async function isConfirmed(
   { isOne }: ChosenTables,
-  tables: readonly ListedTable[],
+  tables: readonly DroppedTable[],
   { stdout, ask }: Shell,
 ): Promise<boolean> {
   if (ask === undefined) {
@@ -141,7 +141,7 @@ async function isConfirmed(
 const NAMES_SHOWN = 10;
 
 /** The tables, their number and their size. */
-export function formatChosen(tables: readonly ListedTable[]): string {
+export function formatChosen(tables: readonly DroppedTable[]): string {
   const more = tables.length - NAMES_SHOWN;
   return [
     ...tables.slice(0, NAMES_SHOWN).map((table) => {
@@ -168,9 +168,9 @@ function formatRemoved(done: readonly HoldReport[]): string {
 // ── one or several tables ────────────────────────────────────────────────────────────────────────
 
 interface ChosenTables {
-  readonly tables: readonly ListedTable[];
+  readonly tables: readonly DroppedTable[];
   /** Held, too, of the names that were given. */
-  readonly others: readonly ListedTable[];
+  readonly others: readonly DroppedTable[];
   /** Named alone: a refusal for it is that of the command. */
   readonly isOne: boolean;
 }
@@ -181,8 +181,8 @@ const SELECTORS = ['drop', 'schema', 'dropped-by', 'since'] as const;
 async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables> {
   const expected = '--drop, --schema, --dropped-by or --since';
   const { targets, given, text } = readChosen(flags, SELECTORS, expected);
-  const found = new Map<string, ListedTable>();
-  const others = new Map<string, ListedTable>();
+  const found = new Map<string, DroppedTable>();
+  const others = new Map<string, DroppedTable>();
   for (const target of targets) {
     const { table, others: ofName } = await findHeld(pool, target);
     found.set(table.id, table);
@@ -204,7 +204,7 @@ interface Changing {
   readonly settings: AccountSettings;
   readonly change: HoldChange;
   readonly holdMsMin: number;
-  eventOf(table: ListedTable): HistoryEvent;
+  eventOf(table: DroppedTable): HistoryEvent;
 }
 
 /** A failure for one of several tables leaves the others as they would be. */
@@ -213,7 +213,7 @@ async function changeAll(
   chosen: Pick<ChosenTables, 'tables' | 'isOne'>,
   { settings, eventOf, ...how }: Changing,
 ): Promise<ManyReport<HoldReport>> {
-  const work = async (held: ListedTable) => {
+  const work = async (held: DroppedTable) => {
     const changed = await changeHold(pool, held, how);
     const { table } = changed;
     const isLogged = table.rowLogged === null ? {} : { rowLogged: table.rowLogged };

@@ -138,7 +138,7 @@ export function runShow(
       if (out.isTTY === true && readable !== script) stderr.write(CONTROLS);
       const why = script === null ? NO_SCRIPT : 'The table is no longer held';
       // For a table that lacks triggers, the script contains them.
-      const isMeant = held !== null || row?.failure?.todo === 'triggers';
+      const isMeant = held !== null || row?.pendingWork?.todo === 'triggers';
       if (script === null || !isMeant) stderr.write(`undrop: ${why}.\n`);
       return script === null ? 1 : 0;
     }

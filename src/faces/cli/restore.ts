@@ -7,8 +7,9 @@ import { quoteIdentifier, type ServicePool } from '../../connections/sql.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
 import { tableInEvent } from '../../recycle/held-tables.js';
+import { previewAll, withoutRefused } from '../../recycle/preview.js';
 import * as print from '../../recycle/print/print-report.js';
-import { choose, type ManyRequest, previewAll, restoreAll } from '../../recycle/restore.js';
+import { choose, type ManyRequest, restoreAll } from '../../recycle/restore.js';
 import type { RestoreReport } from '../../recycle/restore-table.js';
 import {
   findSchemaDropsById,
@@ -33,6 +34,7 @@ export function runRestore(
   const isJson = flags['json'] === true;
   const to = flagText(flags, 'to') ?? undefined;
   const swaps = flags['swap'] === true;
+  const anyParent = flags['keys'] === true;
   return withPool(settings, async (pool) => {
     const schema = await schemaMeant(pool, swaps ? null : alone);
     if (schema !== null) {
@@ -44,15 +46,13 @@ export function runRestore(
         : { by: 'selection', selection: await readSelection(pool, flags), text };
     const choices = await choose(pool, request);
     if (flags['dry-run'] === true) {
-      const preview = await previewAll(pool, choices, { swaps });
-      stdout.write(
-        isJson ? jsonText(print.previewJson(preview)) : print.formatPreview(preview, { swaps }),
-      );
+      const preview = withoutRefused(await previewAll(pool, choices, { swaps, anyParent }));
+      stdout.write(isJson ? jsonText(print.previewJson(preview)) : print.formatPreview(preview));
       return endWith(print.formatFailures(preview, { verb: 'would not be restored' }), shell);
     }
     const isNamedAlone = targets.length === 1;
     const report = await restoreAll(pool, choices, {
-      anyParent: flags['keys'] === true,
+      anyParent,
       ...(swaps && { swapBy: (live) => swapBy(settings, live) }),
       onResult: (result, at) => {
         if (!isJson && !isNamedAlone) stdout.write(print.formatResult(result, at));

@@ -28,7 +28,7 @@ import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { HoldName, QualifiedTable } from '../../names/names.js';
 import { isPinned, shortId, writtenName } from '../../names/names.js';
 import { type Field, jsonText, printCard } from '../../printer.js';
-import { type ListedTable, listAll } from '../../recycle/held-tables.js';
+import { type DroppedTable, listAll } from '../../recycle/held-tables.js';
 import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import { type Finding, findingsOf, replicationFindings } from './findings.js';
 import type { Flags, GcSettings, Shell } from './settings.js';
@@ -61,7 +61,7 @@ export async function readStatusView(
   return { attention: [...attention, ...early], services: serviceLines(status) };
 }
 
-async function readHeld(pool: ServicePool, tables: readonly ListedTable[]) {
+async function readHeld(pool: ServicePool, tables: readonly DroppedTable[]) {
   const places = tables.map(({ id, holdSchema: schema, holdName: name }) => ({ id, schema, name }));
   const sizes = await readSizes(pool, await readServerFacts(pool), places);
   const byState: Record<string, { count: number; bytes: number; unknown: number }> = {};
@@ -381,7 +381,7 @@ async function readOpen(pool: ServicePool) {
   return {
     intents,
     unsettled: intents.filter(({ dropId }) => !underWay.has(dropId)),
-    relocations: pending.filter(({ failure }) => !BLOCKED.has(failure?.todo ?? null)),
+    relocations: pending.filter(({ pendingWork }) => !BLOCKED.has(pendingWork?.todo ?? null)),
     schemaDrops,
     settling: await readSettling(pool),
     /** Restored tables that lack triggers, with their names. */

@@ -9,7 +9,7 @@ import { UndropError } from '../../errors.js';
 import { type Selection, SORTS, type Sort } from '../../ledger/selection.js';
 import { inGroups, isHoldId } from '../../names/names.js';
 import { parseTableName } from '../../recycle/find-dropped.js';
-import type { Dropped } from '../../recycle/held-tables.js';
+import { type DroppedTable, originOf } from '../../recycle/held-tables.js';
 import { TABLES_MAX } from '../../recycle/list.js';
 import { expiryOf, nextOf, stateOf } from '../../recycle/print/print-list.js';
 import * as ER from '../../wire/server-errors.js';
@@ -224,13 +224,12 @@ export function holdTable(session: ConsoleSession, id: string, time: string) {
 
 export type ConsoleTable = ReturnType<typeof tableOf>;
 
-function tableOf(table: Dropped) {
+function tableOf(table: DroppedTable) {
   const time = (date: Date | null) => date && `${date.toISOString().slice(0, 19)}Z`;
   return {
     id: table.id,
     dropId: table.dropId,
-    schema: table.origin.schema,
-    table: table.origin.table,
+    ...originOf(table),
     how: table.how,
     droppedAt: time(table.droppedAt),
     user: table.user,

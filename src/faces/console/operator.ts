@@ -19,7 +19,7 @@ import { findDroppedSchemas } from '../../ledger/schema-restores.js';
 import type { Selection } from '../../ledger/selection.js';
 import type { Log } from '../../log.js';
 import { findHeld } from '../../recycle/change-hold.js';
-import { type Dropped, tableInEvent } from '../../recycle/held-tables.js';
+import { type DroppedTable, tableInEvent } from '../../recycle/held-tables.js';
 import { findHeldTables } from '../../recycle/list.js';
 import { chooseDrop } from '../../recycle/schema/restore-schema.js';
 import { type HeldRows, readHeldRows } from '../../recycle/show.js';
@@ -68,7 +68,7 @@ export class Operator {
   async find(
     selection: Selection,
     wanted: Parameters<typeof findHeldTables>[2],
-  ): Promise<readonly Dropped[]> {
+  ): Promise<readonly DroppedTable[]> {
     const pool = this.#options.pool();
     const { lowerCaseTableNames } = await readServerFacts(pool);
     return (await findHeldTables(pool, { lowerCaseTableNames, ...selection }, wanted)).tables;

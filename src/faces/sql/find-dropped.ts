@@ -19,7 +19,7 @@ import type { Selection, Sort } from '../../ledger/selection.js';
 import { inBatches, inGroups, type QualifiedTable } from '../../names/names.js';
 import { type Asker, OPERATOR, person } from '../../recycle/asker.js';
 import { ambiguous, idDigits, isIdPrefix } from '../../recycle/find-dropped.js';
-import { type Dropped, newestFirst } from '../../recycle/held-tables.js';
+import { type DroppedTable, newestFirst, originOf } from '../../recycle/held-tables.js';
 import { findHeldTables, TABLES_MAX } from '../../recycle/list.js';
 import { canComeBack, newestWhole } from '../../recycle/plan-restore.js';
 import type { UndoRun } from './answer.js';
@@ -41,18 +41,18 @@ export async function findNewest(
   { names, lowerCaseTableNames, keyIn }: NamesOfServer,
   before: Date | null,
   run: UndoRun,
-): Promise<ReadonlyMap<string, Dropped>> {
-  const isInTime = ({ droppedAt }: Dropped) =>
+): Promise<ReadonlyMap<string, DroppedTable>> {
+  const isInTime = ({ droppedAt }: DroppedTable) =>
     before === null || (droppedAt !== null && droppedAt < before);
-  const found = new Map<string, Dropped>();
+  const found = new Map<string, DroppedTable>();
   let left = names;
   // There may be thousands of one name.
   for (const limit of [names.length, TABLES_MAX]) {
     for (const some of inBatches(left, NAMES_OF_QUERY)) {
       const all = await findAll({ lowerCaseTableNames, names: some }, run, limit);
-      for (const same of inGroups(all.filter(isInTime), ({ origin }) => keyIn(origin))) {
+      for (const same of inGroups(all.filter(isInTime), (one) => keyIn(originOf(one)))) {
         const newest = newestWhole(same);
-        if (newest !== undefined) found.set(keyIn(newest.origin), newest);
+        if (newest !== undefined) found.set(keyIn(originOf(newest)), newest);
       }
     }
     left = left.filter((name) => {
@@ -81,7 +81,7 @@ export async function findSeen(
   selection: Selection,
   run: UndoRun,
   { sort = 'dropped', limit = TABLES_MAX, asker = askerOf(run) }: Wanted = {},
-): Promise<{ readonly tables: readonly Dropped[]; readonly isCut: boolean }> {
+): Promise<{ readonly tables: readonly DroppedTable[]; readonly isCut: boolean }> {
   const found = await findHeldTables(run.service.pool, selection, { sort, limit, asker });
   return { ...found, tables: found.tables.toSorted(newestFirst) };
 }
@@ -93,8 +93,8 @@ export async function findSeen(
 export async function findById(
   id: string,
   run: UndoRun,
-  isMeant: (table: Dropped) => boolean = () => true,
-): Promise<Dropped | undefined> {
+  isMeant: (table: DroppedTable) => boolean = () => true,
+): Promise<DroppedTable | undefined> {
   const digits = idDigits(id);
   if (!isIdPrefix(digits)) return undefined;
   const { tables } = await findSeen({ digits }, run, { limit: 2 });
@@ -108,7 +108,7 @@ export async function findAll(
   selection: Selection,
   run: UndoRun,
   limit?: number,
-): Promise<readonly Dropped[]> {
+): Promise<readonly DroppedTable[]> {
   const { queued, rowsMin } = askerOf(run);
   const asker = { ...OPERATOR, queued, rowsMin };
   return (await findSeen(selection, run, { asker, ...(limit !== undefined && { limit }) })).tables;

@@ -15,7 +15,7 @@ import { isPinned, shownDue, writtenName } from '../../names/names.js';
 import { formatBytes, formatCount } from '../../printer.js';
 import * as hold from '../../recycle/change-hold.js';
 import { nameOrId, noSuchHeld } from '../../recycle/find-dropped.js';
-import { type Dropped, type ListedTable, tableInEvent } from '../../recycle/held-tables.js';
+import { type DroppedTable, originOf, tableInEvent } from '../../recycle/held-tables.js';
 import { TABLES_MAX } from '../../recycle/list.js';
 import { someOf } from '../../recycle/print/print-report.js';
 import { tryEach } from '../../recycle/restore.js';
@@ -79,7 +79,7 @@ export async function purgeDatabaseBySql(
 async function findOwn(
   { id, names: [name] }: Pick<Bound<'purge'>, 'id' | 'names'>,
   run: UndoRun,
-): Promise<hold.ChosenHeld<Dropped>> {
+): Promise<hold.ChosenHeld> {
   const { lowerCaseTableNames } = await findServer(run);
   if (name !== undefined) {
     assertGranted(await askToDropName(name, run.asked));
@@ -89,21 +89,25 @@ async function findOwn(
   const target = id ?? '';
   const table = await findById(target, run, isInHold);
   if (table === undefined) throw noSuchHeld(target);
-  assertGranted(await askToDropName(table.origin, run.asked));
+  assertGranted(await askToDropName(originOf(table), run.asked));
   return { table, others: [] };
 }
 
-function isInHold({ state }: Dropped): boolean {
+function isInHold({ state }: DroppedTable): boolean {
   return state === 'HOLD';
 }
 
 /**
  * Rejects with the first error if no hold could be changed. `more`: the end of the info text.
  */
-async function endHolds(all: readonly Dropped[], run: UndoRun, more = ''): Promise<Interception> {
+async function endHolds(
+  all: readonly DroppedTable[],
+  run: UndoRun,
+  more = '',
+): Promise<Interception> {
   const { pool, holdMs, hintMsMin: leastMs = holdMs } = run.service;
   const lengthened = await readLengthened(pool);
-  const isLeft = ({ id, due }: Dropped) => isPinned(due) || lengthened.has(id);
+  const isLeft = ({ id, due }: DroppedTable) => isPinned(due) || lengthened.has(id);
   const [left, meant] = [all.filter(isLeft), all.filter((one) => !isLeft(one))];
   const [kept] = left;
   if (meant.length === 0 && kept !== undefined) {
@@ -112,7 +116,7 @@ async function endHolds(all: readonly Dropped[], run: UndoRun, more = ''): Promi
   }
   const due = new Date((await readNow(pool)).getTime() + leastMs);
   const change: hold.HoldChange = leastMs === 0 ? { kind: 'end' } : { kind: 'until', due };
-  const isToEnd = (one: Dropped) => one.due > due;
+  const isToEnd = (one: DroppedTable) => one.due > due;
   const report = await tryEach(meant.filter(isToEnd), {
     nameOf: nameOrId,
     work: (table) => hold.changeHold(pool, table, { change, holdMsMin: 0 }),
@@ -137,7 +141,7 @@ async function endHolds(all: readonly Dropped[], run: UndoRun, more = ''): Promi
 }
 
 /** `due`: the last end of a hold; null: the holds are over. */
-function purgeText(ended: readonly ListedTable[], due: Date | null): string {
+function purgeText(ended: readonly DroppedTable[], due: Date | null): string {
   const bytes = formatBytes(ended.reduce((sum, { byteEstimate }) => sum + (byteEstimate ?? 0), 0));
   const [one, ...others] = ended.map(nameOrId);
   const what = others.length === 0 ? one : `${formatCount(ended.length)} tables`;
@@ -146,7 +150,7 @@ function purgeText(ended: readonly ListedTable[], due: Date | null): string {
 }
 
 /** The others of its name. */
-function unchangedText(others: readonly Dropped[]): string {
+function unchangedText(others: readonly DroppedTable[]): string {
   const ids = others.map(({ id }) => id);
   return ids.length === 0 ? '' : ` Others of that name are unchanged: ${someOf(ids, IDS_SHOWN)}.`;
 }
@@ -159,7 +163,7 @@ async function readLengthened(pool: ServicePool): Promise<ReadonlySet<string>> {
   return new Set(rows.map((row) => col.text(row, 'id')));
 }
 
-function heldUntil(table: ListedTable, run: UndoRun): HistoryEvent {
+function heldUntil(table: DroppedTable, run: UndoRun): HistoryEvent {
   const until = shownDue(table.holdName);
   return { event: 'hold-changed', ...whoOf(run), ...tableInEvent(table), until };
 }

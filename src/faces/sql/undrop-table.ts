@@ -24,6 +24,7 @@ import { foldName, keyOf, parseHoldName, writtenName } from '../../names/names.j
 import { decideTable, NO_TRAITS } from '../../policy/decide.js';
 import type { HoldTime } from '../../policy/rules.js';
 import * as finder from '../../recycle/find-dropped.js';
+import { originOf } from '../../recycle/held-tables.js';
 import { makeWhole, problemsOf } from '../../recycle/make-whole.js';
 import { planRestore } from '../../recycle/plan-restore.js';
 import * as print from '../../recycle/print/print-report.js';
@@ -32,7 +33,7 @@ import type { RestoreReport } from '../../recycle/restore-table.js';
 import type { SwapBy } from '../../recycle/swap.js';
 import { answerOk, answerRefused, restoredEvent, type UndoRun } from './answer.js';
 import { type Bound, notUnique } from './bind.js';
-import { explainUndrop, type WantedTable } from './explain-undrop.js';
+import { explainUndrop } from './explain-undrop.js';
 import * as own from './find-dropped.js';
 import { askToCreate, askToRename, askToSwap, assertGranted } from './rights.js';
 
@@ -43,9 +44,9 @@ const ENDED_MAX = 20;
 
 export async function undropTables(undo: Undrop, run: UndoRun): Promise<Interception> {
   const server = await own.findServer(run);
-  const wanted =
-    undo.id === null ? await findNamed(undo, server, run) : await findOf(undo.id, undo, run);
-  return undo.explains ? explainUndrop(wanted, undo, run) : bringBack(wanted, undo, run);
+  const choices =
+    undo.id === null ? await findNamed(undo, server, run) : [await findOf(undo.id, undo, run)];
+  return undo.explains ? explainUndrop(choices, undo, run) : bringBack(choices, undo, run);
 }
 
 /** Checks the privileges on all of the names first. */
@@ -53,7 +54,7 @@ async function findNamed(
   undo: Undrop,
   { lowerCaseTableNames }: ServerFacts,
   run: UndoRun,
-): Promise<readonly WantedTable[]> {
+): Promise<readonly Choice[]> {
   const { names, before } = undo;
   const fold = lowerCaseTableNames === 0 ? (name: string) => name : foldName;
   const keyIn = ({ schema, table }: QualifiedTable) =>
@@ -68,22 +69,39 @@ async function findNamed(
   const [one] = names;
   // A hold name that isn't a table's original name means the id in it.
   const isHoldName = one !== undefined && names.length === 1 && parseHoldName(one.table) !== null;
-  if (isHoldName && (await readNewest()).size === 0) return findOf(one.table, undo, run);
+  if (isHoldName && (await readNewest()).size === 0) return [await findOf(one.table, undo, run)];
   for (const name of names) await assertMayRestore(name, undo, run);
   const newest = await readNewest();
-  return names.map((asWritten): WantedTable => {
-    const held = newest.get(keyIn(asWritten)) ?? null;
+  const wanted = names.map((asWritten) => {
+    const held = newest.get(keyIn(asWritten));
     const name = held?.origin ?? asWritten;
-    return { name, held, to: nameFor(name, undo), isNamed: before === null };
+    return { name, held, to: nameFor(name, undo) };
   });
+  // A name means an interrupted restore before an older table. A swap checks for it itself.
+  const isNamed = before === null;
+  const mayBeBegun = wanted.filter(({ held }) => isNamed && (held === undefined || !undo.swap));
+  const places = mayBeBegun.map(({ to }) => to);
+  const begun = await restoring.findBegun(run.service.pool, places, { swaps: undo.swap });
+  const choices: Choice[] = [];
+  for (const { name, held, to } of wanted) {
+    const request = { target: writtenName(name), to };
+    const planned = () => planRestore(held === undefined ? [] : [held], request);
+    const plan = () => begun.get(writtenName(to)) ?? { ...planned(), isExact: !isNamed };
+    choices.push(await restoring.planOrRefuse(quoted(name), plan));
+  }
+  return choices;
 }
 
-async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<readonly WantedTable[]> {
+type Choice = Awaited<ReturnType<typeof restoring.planOrRefuse>>;
+
+async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<Choice> {
   const held = await own.findById(id, run);
   if (held === undefined) throw await fateOfEnded(id, run);
-  const name = held.origin;
+  const name = originOf(held);
   await assertMayRestore(name, undo, run);
-  return [{ name, held, to: nameFor(name, undo), isNamed: false }];
+  const request = { target: writtenName(name), to: nameFor(name, undo) };
+  const plan = () => ({ ...planRestore([held], request), isExact: true });
+  return restoring.planOrRefuse(quoted(name), plan);
 }
 
 function nameFor(name: QualifiedTable, { to }: Pick<Undrop, 'to'>): QualifiedTable {
@@ -121,22 +139,11 @@ async function assertMayRestore(
 const FATES_TOLD = 10;
 
 async function bringBack(
-  wanted: readonly WantedTable[],
+  choices: readonly Choice[],
   { swap, keys }: Undrop,
   run: UndoRun,
 ): Promise<Interception> {
   const { pool } = run.service;
-  // A swap checks for it itself.
-  const mayBeBegun = wanted.filter(({ isNamed, held }) => isNamed && (held === null || !swap));
-  const names = mayBeBegun.map(({ to }) => to);
-  const begun = await restoring.findBegun(pool, names, { swaps: swap });
-  const choices: restoring.Choice[] = [];
-  for (const { name, held, to, isNamed } of wanted) {
-    const request = { target: writtenName(name), to };
-    const planned = () => planRestore(held === null ? [] : [held], request);
-    const plan = () => begun.get(writtenName(to)) ?? { ...planned(), isExact: !isNamed };
-    choices.push(await restoring.choiceOf(quoted(name), plan));
-  }
   const swapBy = (live: QualifiedTable) => swapActor(live, run);
   const work = () =>
     restoring.restoreAll(pool, choices, { anyParent: keys, ...(swap && { swapBy }) });
@@ -154,7 +161,8 @@ async function bringBack(
   if (problem === undefined) {
     return { ...(await answerOk({ text: restoredText(done), note: noteOf(done) }, run)), changes };
   }
-  const error = wanted.length === 1 ? problem.error : someNot(problems, end.untried, wanted.length);
+  const error =
+    choices.length === 1 ? problem.error : someNot(problems, end.untried, choices.length);
   return { ...(await answerRefused(error, run)), changes };
 }
 

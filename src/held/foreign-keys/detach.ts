@@ -15,7 +15,7 @@ import { LockWaitBudget, type TryOptions } from '../../connections/pool/statemen
 import { col, readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import * as parts from '../../ledger/detached/detached.js';
-import type { Failure, LedgerRow } from '../../ledger/entry.js';
+import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import {
@@ -38,12 +38,12 @@ export async function detach(
   pool: ServicePool,
   tables: readonly RelocateTable[],
   how: TryOptions = {},
-): Promise<readonly (Failure | null)[]> {
+): Promise<readonly (PendingWork | null)[]> {
   for (const { id, holdName } of tables) {
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
   }
-  const failures: (Failure | null)[] = [];
-  const failWith = (error: unknown): readonly Failure[] => {
+  const failures: (PendingWork | null)[] = [];
+  const failWith = (error: unknown): readonly PendingWork[] => {
     const failure = undone(error instanceof Error ? error.message : String(error));
     return tables.map((_table, index) => ({ ...(failures[index] ?? failure), binds: 'passing' }));
   };
@@ -63,7 +63,7 @@ export async function detach(
 async function takeOff(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { failures, ...how }: DetachHow & { readonly failures: (Failure | null)[] },
+  { failures, ...how }: DetachHow & { readonly failures: (PendingWork | null)[] },
 ): Promise<void> {
   const context = { ...how, tables };
   const plans = await Promise.all(tables.map((table) => planAndRecord(pool, table, context)));
@@ -87,8 +87,8 @@ async function takeOff(
 async function withBinding(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  known: { readonly server: ServerFacts; readonly failures: readonly (Failure | null)[] },
-): Promise<readonly (Failure | null)[]> {
+  known: { readonly server: ServerFacts; readonly failures: readonly (PendingWork | null)[] },
+): Promise<readonly (PendingWork | null)[]> {
   const places = tables.map(({ fromSchema: schema, holdName: table }) => ({ schema, table }));
   const [keys = []] = await pool.run(foreignKeysOf(places, known.server));
   return tables.map(({ holdName }, index) => {
@@ -118,11 +118,11 @@ interface Plan {
   readonly found: FoundTriggers;
 }
 
-function isPlan(plan: Plan | Failure | null): plan is Plan {
+function isPlan(plan: Plan | PendingWork | null): plan is Plan {
   return plan !== null && 'table' in plan;
 }
 
-function undone(text: string, binds: 'passing' | 'lasting' = 'lasting'): Failure {
+function undone(text: string, binds: 'passing' | 'lasting' = 'lasting'): PendingWork {
   return { todo: 'detach', text, binds };
 }
 
@@ -131,7 +131,7 @@ async function planAndRecord(
   pool: ServicePool,
   table: RelocateTable,
   context: DetachHow & { readonly tables: readonly RelocateTable[] },
-): Promise<Plan | Failure | null> {
+): Promise<Plan | PendingWork | null> {
   const { id, fromSchema: schema, holdName } = table;
   const [look, children, found] = await Promise.all([
     readTable(pool, { id, schema, table: holdName }),
@@ -245,7 +245,11 @@ export async function withOriginalNames(
   return row === undefined ? { ...key, name } : to(row.schema, row.table);
 }
 
-async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<Failure | null> {
+async function dropOwn(
+  pool: ServicePool,
+  plan: Plan,
+  how: TryOptions,
+): Promise<PendingWork | null> {
   const { id, fromSchema: schema, holdName } = plan.table;
   return failureOf('its foreign keys', () =>
     alter(pool, { id, schema, table: holdName }, { ...how, changes: plan.ownKeys.map(dropKey) }),
@@ -256,10 +260,10 @@ async function repointChildren(
   pool: ServicePool,
   plan: Plan,
   { time, ...how }: DetachHow & { readonly time: LockWaitBudget },
-): Promise<Failure | null> {
+): Promise<PendingWork | null> {
   const { id, fromSchema, holdName } = plan.table;
   let { detached } = plan;
-  let failure: Failure | null = null;
+  let failure: PendingWork | null = null;
   for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
     const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
     if (time.isOver) {
@@ -285,7 +289,7 @@ async function repointChildren(
   return failure;
 }
 
-async function failureOf(what: string, work: () => Promise<void>): Promise<Failure | null> {
+async function failureOf(what: string, work: () => Promise<void>): Promise<PendingWork | null> {
   try {
     await work();
     return null;

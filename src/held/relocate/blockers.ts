@@ -7,7 +7,7 @@
  * account can't read, or which it may not drop, stay on their table, and no server renames a table
  * with triggers into another schema. Pure.
  */
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /** A table under its hold name, on its way into a recycle schema. */
@@ -20,11 +20,11 @@ export interface RelocateTable {
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
   /** Why it must stay in its own schema; default null: it is moved. */
-  readonly blocker?: Failure | null;
+  readonly blocker?: PendingWork | null;
 }
 
 /** A reason that lasts as long as the table is held. */
-export interface LastingBlocker extends Failure {
+export interface LastingBlocker extends PendingWork {
   readonly todo: 'blocked_by_file' | 'blocked_by_partitions';
 }
 
@@ -38,15 +38,15 @@ const BLOCKED_BY_PARTITIONS: LastingBlocker = {
   text: 'it has partitions, which this server renames one by one, so it stays in its own schema',
 };
 
-export const BLOCKED_BY_LOCK: Failure = {
+export const BLOCKED_BY_LOCK: PendingWork = {
   todo: 'unlock',
   text: 'the session that dropped it holds LOCK TABLES',
 };
 
-export const NOT_TRIED: Failure = { todo: 'relocate', text: 'undrop has not tried yet' };
+export const NOT_TRIED: PendingWork = { todo: 'relocate', text: 'undrop has not tried yet' };
 
 /** `problem`: why the service account can't record or drop the triggers. */
-export function blockedByTriggers(problem: string): Failure {
+export function blockedByTriggers(problem: string): PendingWork {
   const text = `it stays in its own schema with its triggers: ${problem}`;
   return { todo: 'blocked_by_triggers', text };
 }
@@ -58,7 +58,7 @@ export interface TriggerRights {
   readonly mayMake: boolean;
 }
 
-export const TRIGGERS_STAY: Failure = blockedByTriggers(
+export const TRIGGERS_STAY: PendingWork = blockedByTriggers(
   'with the binary log on and log_bin_trust_function_creators off DROP TRIGGER takes SUPER',
 );
 
@@ -78,7 +78,7 @@ export function lastingBlocker(definition: string, server: Server): LastingBlock
 }
 
 /** The blocker during the drop itself, which moves tables with partitions. */
-export function blockerOfDrop(blocker: Failure | null): Failure | null {
+export function blockerOfDrop(blocker: PendingWork | null): PendingWork | null {
   return blocker?.todo === 'blocked_by_partitions' ? null : blocker;
 }
 
@@ -88,7 +88,7 @@ export function blockerOfDrop(blocker: Failure | null): Failure | null {
  * their schema there on MySQL 5.6, which then ends with an assertion (in dict0dict.cc).
  */
 export function isRenamedOnce(table: {
-  readonly blocker: Failure | null;
+  readonly blocker: PendingWork | null;
   readonly isBound: boolean;
 }): boolean {
   return !table.isBound && blockerOfDrop(table.blocker) === null;

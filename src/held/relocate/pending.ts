@@ -9,7 +9,7 @@
 import type { Clock } from '../../clock.js';
 import { isServerError } from '../../connections/errors.js';
 import { readServerFacts, type ServicePool } from '../../connections/sql.js';
-import type { Failure, LedgerRow } from '../../ledger/entry.js';
+import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
 import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
@@ -52,11 +52,11 @@ export async function retryPending(
       if (elsewhere.has(row.id)) continue;
       if (activeIds.has(row.id) || isNeverRetried(row)) continue;
       tries++;
-      const failure = await retry(pool, row);
-      if (failure === null) relocated.push(row.id);
+      const pendingWork = await retry(pool, row);
+      if (pendingWork === null) relocated.push(row.id);
       // It needs a new privilege first, so there is no hurry, and it was reported before.
-      else if (failure.todo !== 'blocked_by_triggers')
-        left.push({ id: row.id, failure: failure.text });
+      else if (pendingWork.todo !== 'blocked_by_triggers')
+        left.push({ id: row.id, failure: pendingWork.text });
     }
   } while (cursor.after !== null && tries < ROWS_MAX);
   if (left.length > 0)
@@ -64,8 +64,8 @@ export async function retryPending(
   return { relocated, left };
 }
 
-function isNeverRetried({ failure }: LedgerRow): boolean {
-  return failure?.todo === 'blocked_by_file' || failure?.todo === 'blocked_by_partitions';
+function isNeverRetried({ pendingWork }: LedgerRow): boolean {
+  return pendingWork?.todo === 'blocked_by_file' || pendingWork?.todo === 'blocked_by_partitions';
 }
 
 /**
@@ -75,13 +75,13 @@ function isNeverRetried({ failure }: LedgerRow): boolean {
 export async function takeOut(pool: ServicePool, schema: string): Promise<void> {
   const rows = await findRows(pool, { by: 'pending' }, { texts: false });
   for (const row of rows) {
-    if (row.holdSchema !== schema || row.failure?.todo !== 'blocked_by_partitions') continue;
+    if (row.holdSchema !== schema || row.pendingWork?.todo !== 'blocked_by_partitions') continue;
     await retry(pool, row, { leavesForGood: true });
   }
 }
 
-/** Null if it is done, else the failure, which doesn't affect other tables. */
-function retry(...how: Parameters<typeof relocateRow>): Promise<Failure | null> {
+/** Null if it is done. Does not affect other tables. */
+function retry(...how: Parameters<typeof relocateRow>): Promise<PendingWork | null> {
   return relocateRow(...how).catch((error: unknown) => {
     if (!isServerError(error)) throw error;
     return { todo: 'relocate', text: error.message };
@@ -90,9 +90,9 @@ function retry(...how: Parameters<typeof relocateRow>): Promise<Failure | null> 
 
 async function relocateRow(
   pool: ServicePool,
-  { id, holdSchema, holdName, table, rowLogged, sqlLogBin, failure: known }: LedgerRow,
+  { id, holdSchema, holdName, table, rowLogged, sqlLogBin, pendingWork: known }: LedgerRow,
   { leavesForGood = false }: { readonly leavesForGood?: boolean } = {},
-): Promise<Failure | null> {
+): Promise<PendingWork | null> {
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
     return { todo: 'relocate', text: 'the ledger has no hold name for it' };
   }
@@ -111,11 +111,11 @@ async function relocateRow(
     await recordState(pool, { id, state: 'restored', restoredAs, rowLogged });
     return null;
   }
-  const failure = relocation?.failure ?? NOT_TRIED;
-  if (failure.todo !== known?.todo || failure.text !== known?.text) {
-    await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
+  const pendingWork = relocation?.pendingWork ?? NOT_TRIED;
+  if (pendingWork.todo !== known?.todo || pendingWork.text !== known?.text) {
+    await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', pendingWork, rowLogged });
   }
-  return failure;
+  return pendingWork;
 }
 
 /** Further ids are left to the collector. */

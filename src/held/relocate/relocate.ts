@@ -14,7 +14,7 @@ import type { TryOptions } from '../../connections/pool/statement-timeout.js';
 import { LockWaitBudget, runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import { shapeOf } from '../../ledger/write.js';
 import * as names from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
@@ -31,7 +31,7 @@ export type Relocation =
       readonly holdSchema: string;
       readonly holdName: string;
       /** Why it still binds live tables; default null: it doesn't. */
-      readonly failure?: Failure | null;
+      readonly pendingWork?: PendingWork | null;
     }
   /**
    * It has its own name again, and nothing is held: it is a view, or can't be held because of
@@ -43,7 +43,7 @@ export type Relocation =
       readonly id: string;
       readonly outcome: 'failed';
       readonly errno: number | null;
-      readonly failure: Failure;
+      readonly pendingWork: PendingWork;
     };
 
 /**
@@ -100,8 +100,8 @@ export async function detachMoved(
   how: TryOptions = {},
 ): Promise<Relocation> {
   const { holdSchema: fromSchema, holdName } = moved;
-  const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
-  return { ...moved, failure };
+  const [pendingWork = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
+  return { ...moved, pendingWork };
 }
 
 /**
@@ -125,7 +125,7 @@ export async function relocate(
       if (found !== undefined) return found;
       return blocker === null
         ? { id, outcome: 'moved', holdSchema: fromSchema, holdName }
-        : { id, outcome: 'failed', errno: null, failure: blocker };
+        : { id, outcome: 'failed', errno: null, pendingWork: blocker };
     });
   }
   if (tables.length === 0) return [];
@@ -226,15 +226,15 @@ async function explain(
 function failed({ id }: RelocateTable, error: unknown): Relocation {
   if (isKilled(error)) {
     const text = 'another session has it locked';
-    const failure = { todo: 'relocate', text } as const;
-    return { id, outcome: 'failed', errno: ER.LOCK_WAIT_TIMEOUT, failure };
+    const pendingWork = { todo: 'relocate', text } as const;
+    return { id, outcome: 'failed', errno: ER.LOCK_WAIT_TIMEOUT, pendingWork };
   }
   const errno = isServerError(error) ? error.errno : null;
   const text = error instanceof Error ? error.message : String(error);
   // The server returns that also for triggers that this account can't see.
   const hasTriggers = errno === ER.TRG_IN_WRONG_SCHEMA;
-  const failure = hasTriggers ? blockedByTriggers(text) : ({ todo: 'relocate', text } as const);
-  return { id, outcome: 'failed', errno, failure };
+  const pendingWork = hasTriggers ? blockedByTriggers(text) : ({ todo: 'relocate', text } as const);
+  return { id, outcome: 'failed', errno, pendingWork };
 }
 
 /** Why the table, under any name, stays in its own schema as long as it is held; or null. */

@@ -9,7 +9,7 @@
 import { systemClock } from '../../clock.js';
 import { col, readServerFacts, type ServicePool } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import { foreignKeysIn } from '../../ledger/intents/intent-text.js';
 import { foldName, recycleSchemaFor } from '../../names/names.js';
 import { FREEING, pauseBefore } from '../../tries.js';
@@ -17,9 +17,9 @@ import type { RelocateTable } from './blockers.js';
 import { detachAndRelocate, detachMoved, type Relocation } from './relocate.js';
 
 /** The failure of a table that is still bound; null: it is free, or not held. */
-export function bindingOf(relocation: Relocation): Failure | null {
-  const failure = relocation.outcome === 'put-back' ? null : (relocation.failure ?? null);
-  return failure?.binds === undefined ? null : failure;
+export function bindingOf(relocation: Relocation): PendingWork | null {
+  const pendingWork = relocation.outcome === 'put-back' ? null : (relocation.pendingWork ?? null);
+  return pendingWork?.binds === undefined ? null : pendingWork;
 }
 
 /** Tries again, for a while, what the `first` try has left. In order; does not reject. */
@@ -44,7 +44,11 @@ export async function untilFree(
   return all;
 }
 
-const KEY_MADE: Failure = { todo: 'detach', text: 'it has a new foreign key', binds: 'passing' };
+const KEY_MADE: PendingWork = {
+  todo: 'detach',
+  text: 'it has a new foreign key',
+  binds: 'passing',
+};
 
 /**
  * The same for tables that one RENAME took into the recycle schema, because they had no foreign
@@ -60,8 +64,8 @@ export async function freeMoved(
   const ends = rows.flatMap((row) => [col.text(row, 'child'), col.text(row, 'parent')]);
   const names = new Set(ends.map(foldName));
   const first = tables.map(({ id, fromSchema: holdSchema, holdName }) => {
-    const failure = names.has(foldName(holdName)) ? KEY_MADE : null;
-    return { id, outcome: 'moved', holdSchema, holdName, failure } as const;
+    const pendingWork = names.has(foldName(holdName)) ? KEY_MADE : null;
+    return { id, outcome: 'moved', holdSchema, holdName, pendingWork } as const;
   });
   return untilFree(pool, tables, first);
 }

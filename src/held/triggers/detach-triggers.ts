@@ -15,7 +15,7 @@ import type { ServerFacts, ServicePool } from '../../connections/sql.js';
 import { col, ident, note, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
-import type { Failure } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import * as ER from '../../wire/server-errors.js';
 import type { RelocateTable, TriggerRights } from '../relocate/blockers.js';
 import { blockedByTriggers, TRIGGERS_STAY } from '../relocate/blockers.js';
@@ -27,7 +27,7 @@ export interface FoundTriggers {
   /** The triggers that may be detached: all, or none. */
   readonly triggers: readonly HeldTrigger[];
   /** Why they must stay, or null. */
-  readonly problem: Failure | null;
+  readonly problem: PendingWork | null;
 }
 
 /** Rejects if the server can't be reached. */
@@ -52,7 +52,7 @@ export async function findTriggers(
   }
 }
 
-const LOCKED: Failure = {
+const LOCKED: PendingWork = {
   todo: 'detach',
   text: 'its triggers: another session has a table locked',
 };
@@ -109,7 +109,7 @@ export async function dropTriggers(
   pool: ServicePool,
   { id, fromSchema: schema, holdName }: RelocateTable,
   { triggers, lockWaitBudget }: TryOptions & { readonly triggers: readonly HeldTrigger[] },
-): Promise<Failure | null> {
+): Promise<PendingWork | null> {
   for (const { name } of triggers.toReversed()) {
     const there = sql`SELECT ${note('trigger', id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
       FROM information_schema.TRIGGERS

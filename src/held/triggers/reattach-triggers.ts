@@ -8,7 +8,7 @@
 import { unlessRefused } from '../../connections/errors.js';
 import { col, ident, note, type ServicePool, sql, valueList } from '../../connections/sql.js';
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
-import type { Failure, LedgerRow } from '../../ledger/entry.js';
+import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
@@ -105,8 +105,8 @@ export async function findMissing(
   pool: ServicePool,
   row: LedgerRow,
 ): Promise<MissingTriggers | null> {
-  const { id, schema, restoredAs, failure, detached } = row;
-  if (failure?.todo !== 'triggers' || restoredAs === null) return null;
+  const { id, schema, restoredAs, pendingWork, detached } = row;
+  if (pendingWork?.todo !== 'triggers' || restoredAs === null) return null;
   const at = { schema, table: restoredAs.slice(schema.length + 1) };
   const names = valueList(detached.triggers.map(({ name }) => name));
   const [tables = [], found = []] = await pool.run([
@@ -139,7 +139,7 @@ export async function findWithoutTriggers(pool: ServicePool): Promise<readonly s
 export function withoutTriggers(
   id: string,
   triggers: readonly ReattachedTrigger[],
-): Failure | null {
+): PendingWork | null {
   const missing = triggers.filter(({ isMissing }) => isMissing);
   const [first] = missing;
   if (first === undefined) return null;

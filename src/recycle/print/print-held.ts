@@ -6,15 +6,15 @@ import { NOTHING_DETACHED, qualifiedKey } from '../../ledger/detached/detached.j
 import type { Uses } from '../../ledger/history.js';
 import { isPinned, type QualifiedTable, writtenName } from '../../names/names.js';
 import * as printer from '../../printer.js';
-import type { DroppedTable, EndedTable, ListedTable } from '../held-tables.js';
+import type { DroppedTable, EndedTable, KnownTable } from '../held-tables.js';
 import type { HeldRows, ShownTable } from '../show.js';
 
 /** By id: statements that have failed because they use a held table. */
 type AllUses = ReadonlyMap<string, Uses>;
 
 /** A dropped table with its present facts. */
-type Line = DroppedTable &
-  Partial<Pick<ListedTable, 'due' | 'purgedBy' | 'holdSchema' | 'holdName' | 'unseen' | 'torn'>> &
+type Line = KnownTable &
+  Partial<Pick<DroppedTable, 'due' | 'purgedBy' | 'holdSchema' | 'holdName' | 'unseen' | 'torn'>> &
   Partial<Pick<EndedTable, 'endedAt' | 'restoredAs'>> & {
     readonly state?: string | null;
     /** Left out: unknown. */
@@ -46,7 +46,7 @@ const LIST: readonly printer.Field<Line>[] = [
 
 /** The list for `--json`; times are in ISO 8601, UTC. */
 export function heldListJson(
-  rows: readonly (ListedTable | EndedTable)[],
+  rows: readonly (DroppedTable | EndedTable)[],
   uses: AllUses = new Map(),
 ): readonly object[] {
   return rows.map((row) => heldJson({ ...row, used: uses.get(row.id) ?? null }));
@@ -106,8 +106,8 @@ function factsOf({ dropped, held, ended, row, used, script, sameDrop, others }: 
     keysToIt: keysIn,
     triggers: triggers.map(({ name, event, definer }) => ({ name, event, definer })),
     checks,
-    todo: row?.failure?.todo ?? null,
-    failure: row?.failure?.text ?? null,
+    todo: row?.pendingWork?.todo ?? null,
+    failure: row?.pendingWork?.text ?? null,
     restoreScript: script,
     sameDrop: sameDrop.map(({ id }) => id),
     others: others.map(({ id }) => id),

@@ -9,7 +9,7 @@ import type { Uses } from '../../ledger/history.js';
 import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import { isPinned, isRecycleSchema } from '../../names/names.js';
 import * as printer from '../../printer.js';
-import type { Dropped, EndedTable, ListedTable } from '../held-tables.js';
+import { type DroppedTable, type EndedTable, originOf } from '../held-tables.js';
 import type { ListedDrop } from '../list.js';
 import { formatName, formatState, formatUses, HOW_TO_MEND } from './print-held.js';
 
@@ -111,7 +111,7 @@ function whatOf({ how, schema }: Several): string {
   return how === 'DROP DATABASE' ? `${how} ${schema}` : [how ?? [], 'in', schema].flat().join(' ');
 }
 
-function endOf(table: ListedTable | EndedTable, view: ListView): Pick<Line, 'until' | 'notes'> {
+function endOf(table: DroppedTable | EndedTable, view: ListView): Pick<Line, 'until' | 'notes'> {
   if (!('due' in table)) {
     const until = table.endedAt === null ? printer.NOT_KNOWN : timeIn(view, table.endedAt);
     return { until, notes: [table.state] };
@@ -129,7 +129,7 @@ function endOf(table: ListedTable | EndedTable, view: ListView): Pick<Line, 'unt
 }
 
 /** In a PURGE; short, because a screen has few columns left for it. */
-function rowsLeft({ purgedBy, rowEstimate: rows }: ListedTable): readonly string[] {
+function rowsLeft({ purgedBy, rowEstimate: rows }: DroppedTable): readonly string[] {
   if (purgedBy === undefined || rows === null) return [];
   if (rows < 10_000) return [`${printer.formatCount(rows)} left`];
   return [rows < 1e6 ? `${Math.round(rows / 1e3)}k left` : `${(rows / 1e6).toFixed(1)}M left`];
@@ -222,7 +222,7 @@ function timeIn({ now, columns }: ListView, time: Date): string {
 }
 
 /** A note that doesn't fit in the list; empty for nearly all tables. */
-function formatNote(table: ListedTable, { uses }: ListView): string {
+function formatNote(table: DroppedTable, { uses }: ListView): string {
   const name = formatName(table.origin);
   const used = uses?.get(table.id);
   if (used !== undefined) return `${name} is still used: ${formatUses(used)}.\n`;
@@ -235,11 +235,11 @@ function formatNote(table: ListedTable, { uses }: ListView): string {
 // ── the columns of SHOW DROPPED TABLES, and of SHOW DROPPED DATABASES ──────────────────────────
 
 /** The titles are the names of the columns; times are in UTC. */
-export const TABLE_COLUMNS: readonly printer.Field<Dropped>[] = [
+export const TABLE_COLUMNS: readonly printer.Field<DroppedTable>[] = [
   { key: 'id', title: 'Id' },
   { key: 'dropId', title: 'Drop_id' },
-  { title: 'Schema', json: ({ origin }) => origin.schema },
-  { title: 'Table', json: ({ origin }) => origin.table },
+  { title: 'Schema', json: (table) => originOf(table).schema },
+  { title: 'Table', json: (table) => originOf(table).table },
   { key: 'how', title: 'How' },
   { key: 'droppedAt', title: 'Dropped_at' },
   { key: 'user', title: 'User' },
@@ -264,16 +264,16 @@ export const SCHEMA_COLUMNS: readonly printer.Field<DroppedSchema>[] = [
   { key: 'held', title: 'Held', isNumber: true },
 ];
 
-export function stateOf({ torn, state }: Dropped): string {
+export function stateOf({ torn, state }: DroppedTable): string {
   return torn === true ? 'TORN' : state;
 }
 
 /** Null: it is pinned, or its hold is over. */
-export function expiryOf({ state, due }: Dropped): Date | null {
+export function expiryOf({ state, due }: DroppedTable): Date | null {
   return state === 'HOLD' && !isPinned(due) ? due : null;
 }
 
-export function nextOf({ state, due, torn, unseen, purgedBy = null }: Dropped): string {
+export function nextOf({ state, due, torn, unseen, purgedBy = null }: DroppedTable): string {
   if (torn === true) return 'torn: an operator has to repair it';
   if (unseen === true) return 'a privilege is missing, see undrop doctor';
   switch (state) {

@@ -10,8 +10,8 @@ import { keyRowsText } from '../../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
 import { formatCount, printable } from '../../printer.js';
 import type { HoldReport } from '../change-hold.js';
-import type { DroppedTable, ListedTable } from '../held-tables.js';
-import type { RestorePlan } from '../plan-restore.js';
+import type { DroppedTable, KnownTable } from '../held-tables.js';
+import type { Preview } from '../preview.js';
 import type { FailedRestore, ManyReport } from '../restore.js';
 import type { RestoreReport, RowCount } from '../restore-table.js';
 import type { SchemaPreview, SchemaReport } from '../schema/restore-schema.js';
@@ -47,7 +47,7 @@ export function present(...lines: readonly (string | null)[]): readonly string[]
 const NOT_RECORDED = 'The ledger could not be updated; recovery will do that.';
 
 /** `instead`: what to do with them; empty if there are none. */
-export function formatAlsoHeld(others: readonly ListedTable[], instead: string): string {
+export function formatAlsoHeld(others: readonly DroppedTable[], instead: string): string {
   if (others.length === 0) return '';
   const lines = others.map(
     ({ id, state, droppedAt }) => `  ${id}  ${state}  dropped ${formatTime(droppedAt)}\n`,
@@ -249,22 +249,19 @@ function failedJson({ what, error }: FailedRestore): object {
 }
 
 /** The plan of a dry run. */
-export function formatPreview(
-  { done }: ManyReport<RestorePlan>,
-  { swaps }: { readonly swaps: boolean },
-): string {
-  const lines = done.flatMap(({ table, to, wasBack, others }) => [
+export function formatPreview({ done }: ManyReport<Preview>): string {
+  const lines = done.flatMap(({ plan: { table, to, wasBack, others }, notes }) => [
     `Would ${wasBack ? 'finish' : 'restore'} ${nameWithId(table)} as ${formatName(to)}.`,
-    ...(swaps && !wasBack ? ['  A live table of that name would be held.'] : []),
+    ...notes.map((note) => `  ${printable(note)}`),
     ...others.map((other) => `  Also held under that name, and not restored: ${other.id}`),
   ]);
   return [...lines, 'Nothing was done (--dry-run).', ''].join('\n');
 }
 
-export function previewJson({ done, failed }: ManyReport<RestorePlan>): object {
-  const wouldRestore = done.map(({ table, to, others }) => {
+export function previewJson({ done, failed }: ManyReport<Preview>): object {
+  const wouldRestore = done.map(({ plan: { table, to, others }, foreignKeys, triggers, notes }) => {
     const ids = others.map(({ id }) => id);
-    return { id: table.id, from: table.origin, to, others: ids };
+    return { id: table.id, from: table.origin, to, others: ids, foreignKeys, triggers, notes };
   });
   return { dryRun: true, wouldRestore, failed: failed.map(failedJson) };
 }
@@ -282,7 +279,7 @@ export function holdJson({ table, dueBefore, recorded }: HoldReport): object {
 }
 
 /** With its id, as several tables may have had one name. */
-export function nameWithId({ origin, id }: Pick<DroppedTable, 'origin' | 'id'>): string {
+export function nameWithId({ origin, id }: Pick<KnownTable, 'origin' | 'id'>): string {
   return `${formatName(origin)} (${id})`;
 }
 

@@ -95,7 +95,7 @@ export async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable
   const isRelocated = isRecycleSchema(table.schema);
   if (row.state === 'HOLD' && table.state === 'HOLD') {
     const place = { holdSchema: table.schema, holdName: table.name };
-    const why = row.failure === null || isRelocated ? {} : { failure: row.failure };
+    const why = row.pendingWork === null || isRelocated ? {} : { pendingWork: row.pendingWork };
     const outcome = { id: row.id, ...place, relocated: isRelocated || row.relocated, ...why };
     await recordOutcome(pool, { tables: [outcome] });
     return;
@@ -105,7 +105,7 @@ export async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable
     state: table.state,
     holdSchema: table.schema,
     holdName: table.name,
-    ...(isRelocated ? { relocated: true, failure: null } : {}),
+    ...(isRelocated ? { relocated: true, pendingWork: null } : {}),
     rowLogged: row.rowLogged,
     onlyFrom: row.state,
   });
@@ -134,7 +134,7 @@ async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerStat
     id,
     state,
     ...(state === 'restored' ? { restoredAs: `${schema}.${table}` } : {}),
-    ...(now.failure?.todo === 'restoring' ? { failure: null } : {}),
+    ...(now.pendingWork?.todo === 'restoring' ? { pendingWork: null } : {}),
     rowLogged,
     onlyFrom: now.state,
   });

@@ -131,7 +131,7 @@ async function resolveOne(
     log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
     return 'left';
   }
-  if (table === undefined && row.failure?.todo === 'restoring') {
+  if (table === undefined && row.pendingWork?.todo === 'restoring') {
     // Its session had begun to put it back.
     if (!(await finishRestore(pool, id))) return 'left';
     await recordIntentAs(pool, row, { state: 'restored' });
@@ -141,7 +141,7 @@ async function resolveOne(
     );
     return 'completed';
   }
-  if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
+  if (row.pendingWork?.todo === 'restoring') await recordIntentAs(pool, row, { pendingWork: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
   const inLog = pool.logging(rowLogged);
   // Its drop continues on another connection, or another proxy has deleted the intent.
@@ -165,7 +165,7 @@ async function resolveOne(
 async function recordIntentAs(
   pool: ServicePool,
   { id, rowLogged }: LedgerRow,
-  what: { readonly state: 'restored' } | { readonly failure: null },
+  what: { readonly state: 'restored' } | { readonly pendingWork: null },
 ): Promise<void> {
   await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
@@ -194,8 +194,10 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   if (isRelocated) {
     // A table of a TRUNCATE goes there with its foreign keys and triggers, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
-    const [failure = null] = await detach(inLog, [there]);
-    await recordOutcome(pool, { tables: [{ ...place, relocated: failure === null, failure }] });
+    const [pendingWork = null] = await detach(inLog, [there]);
+    await recordOutcome(pool, {
+      tables: [{ ...place, relocated: pendingWork === null, pendingWork }],
+    });
     return true;
   }
   const blocker = await readLastingBlocker(pool, held);
@@ -207,7 +209,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   const table =
     relocation?.outcome === 'moved'
       ? { id, holdName: relocation.holdName, holdSchema: relocation.holdSchema, relocated: true }
-      : { ...place, relocated: false, failure: relocation?.failure ?? NOT_TRIED };
+      : { ...place, relocated: false, pendingWork: relocation?.pendingWork ?? NOT_TRIED };
   await recordOutcome(pool, { tables: [table] });
   return true;
 }
@@ -241,10 +243,16 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
 
 /** Records it in its row, and logs it the first time. */
 export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
-  const { id, schema, table, failure, rowLogged } = row;
-  if (failure?.todo === 'torn' || failure?.todo === 'restoring') return;
+  const { id, schema, table, pendingWork, rowLogged } = row;
+  if (pendingWork?.todo === 'torn' || pendingWork?.todo === 'restoring') return;
   log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN.text }, SAID);
-  await recordState(pool, { id, state: 'intent', onlyFrom: 'intent', failure: TORN, rowLogged });
+  await recordState(pool, {
+    id,
+    state: 'intent',
+    onlyFrom: 'intent',
+    pendingWork: TORN,
+    rowLogged,
+  });
 }
 
 const SAID =

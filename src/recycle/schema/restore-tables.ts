@@ -55,7 +55,8 @@ export async function sortTables(pool: ServicePool, { dropId, to }: Schema) {
     const table = held.get(id);
     const at = { schema: to, table: name };
     if (table?.state === 'HOLD' && !taken.has(name)) {
-      plans.set(id, { wasBack: false, table: describeTable(table, row), to: at, others: [] });
+      const dropped = describeTable(table, row);
+      plans.set(id, { what: id, wasBack: false, table: dropped, to: at, others: [] });
       continue;
     }
     const end =
@@ -63,8 +64,8 @@ export async function sortTables(pool: ServicePool, { dropId, to }: Schema) {
         ? left(`${to}.${name} exists; it stays held as ${id}`)
         : await findEnd(pool, row, { table, to });
     ends.set(id, end);
-    const isUndone = row.state !== 'restored' || row.failure !== null;
-    if (end === BACK && isUndone) plans.set(id, planRest(row, at));
+    const isUndone = row.state !== 'restored' || row.pendingWork !== null;
+    if (end === BACK && isUndone) plans.set(id, { ...planRest(row, at), what: id });
   }
   return { rows, plans, ends };
 }
@@ -80,8 +81,7 @@ export async function restoreTables(
   { onProgress, anyParent = false, ...schema }: Schema & How,
 ): Promise<readonly RestoredTable[]> {
   const { rows, plans, ends } = await sortTables(pool, schema);
-  const choices = [...plans].map(([what, plan]) => ({ what, plan }));
-  const { done, failed } = await restoreAll(pool, choices, {
+  const { done, failed } = await restoreAll(pool, [...plans.values()], {
     ...{ anyParent, wholeSchema: true },
     onResult: (_result, at) => {
       if (at.done % PROGRESS_EVERY === 0) onProgress(`${at.done} of ${at.of} tables are restored.`);
@@ -138,7 +138,7 @@ async function findEnd(
     return left(`it was restored as ${restoredAs ?? 'something else'}`);
   if (state === 'removed') return left('it was removed for good');
   if (state === 'intent')
-    return left(row.failure?.todo === 'torn' ? HOW_TO_MEND : 'its drop is not resolved yet');
+    return left(row.pendingWork?.todo === 'torn' ? HOW_TO_MEND : 'its drop is not resolved yet');
   const again = (await findDropsSince(pool, row, name)).findLast((drop) => !isPlaced(drop));
   if (again !== undefined) return left(`it was dropped again, as ${again.id}`);
   if (await isRestored(pool, row, name)) return BACK;

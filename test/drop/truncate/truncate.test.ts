@@ -43,7 +43,7 @@ test.each(cases)('a TRUNCATE: $comment', async ({ now = [], copy, keys = [], end
     freeHeld: async () => {
       const fingerprint = now[reads++] ?? 'same';
       const seen: SeenTable = { fingerprint, added: fingerprint === 'keyed' ? [FK] : [] };
-      return { now: seen, failure: null };
+      return { now: seen, pendingWork: null };
     },
   };
   const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>

@@ -4,7 +4,7 @@ import type { ServicePool } from '../../../src/connections/sql.js';
 import { inQueue } from '../../../src/faces/sql/find-dropped.js';
 import { PINNED_UNTIL } from '../../../src/names/names.js';
 import { printResultSet } from '../../../src/printer.js';
-import type { Dropped } from '../../../src/recycle/held-tables.js';
+import type { DroppedTable } from '../../../src/recycle/held-tables.js';
 import { TABLE_COLUMNS } from '../../../src/recycle/print/print-list.js';
 
 describe('a row', () => {
@@ -14,9 +14,9 @@ describe('a row', () => {
     ...{ origin: { schema: 'shop', table: 'orders' }, how: 'DROP TABLE', user: 'app' },
     ...{ clientAddress: '10.0.0.7:1', droppedAt: new Date('2026-11-24T21:05:36Z') },
     ...{ rowEstimate: null, byteEstimate: 16_384, statement: 'DROP TABLE orders' },
-  } as unknown as Dropped;
+  } as unknown as DroppedTable;
 
-  const said = (more: Partial<Dropped>) => {
+  const said = (more: Partial<DroppedTable>) => {
     const { columns, rows } = printResultSet(TABLE_COLUMNS, [{ ...dropped, ...more }]);
     return Object.fromEntries(columns.map(({ name }, index) => [name, rows[0]?.[index]]));
   };

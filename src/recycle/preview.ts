@@ -1,0 +1,130 @@
+/**
+ * `previewAll` finds out what a restore would do with each table, by the checks of the restore
+ * itself. EXPLAIN UNDROP, `--dry-run` and the console print it. Changes nothing.
+ */
+
+import type { ServicePool } from '../connections/sql.js';
+import { UndropError } from '../errors.js';
+import { countKeyRows, SEARCH_MS } from '../held/foreign-keys/broken-rows.js';
+import { placeKeys } from '../held/foreign-keys/reattach.js';
+import { NOTHING_DETACHED } from '../ledger/detached/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { writtenName } from '../names/names.js';
+import { formatCount } from '../printer.js';
+import { assertPlaced } from './place-tables.js';
+import type { HeldPlan, RestorePlan } from './plan-restore.js';
+import { isLiveTable } from './rename-back.js';
+import { type FailedRestore, type ManyReport, tryEach } from './restore.js';
+
+export interface Preview {
+  readonly plan: RestorePlan;
+  /** Why it would not be restored, as far as a read can tell; null: it would. */
+  readonly refusal: UndropError | null;
+  readonly foreignKeys: number;
+  readonly triggers: number;
+  /** A live table that would be held; keys that don't come back, or that rows break. */
+  readonly notes: readonly string[];
+}
+
+interface Previewing {
+  /** In exchange for the live tables. */
+  readonly swaps: boolean;
+  /** Keys are added also where another table has the name of the parent. */
+  readonly anyParent: boolean;
+}
+
+/** The failed ones have no plan. */
+export function previewAll(
+  pool: ServicePool,
+  choices: readonly (RestorePlan | FailedRestore)[],
+  how: Previewing,
+): Promise<ManyReport<Preview>> {
+  const given = new Set<string>();
+  const beside = new Set(choices.flatMap((one) => ('error' in one ? [] : writtenName(one.to))));
+  return tryEach(choices, {
+    nameOf: ({ what }) => what,
+    work: async (plan) => {
+      if ('error' in plan) throw plan.error;
+      const [id, table] = [plan.table.id, writtenName(plan.to)];
+      const one = await preview(pool, plan, { ...how, beside });
+      const isGiven = given.has(table);
+      if (one.refusal === null) given.add(table);
+      return isGiven
+        ? { ...one, refusal: new UndropError('UNDROP_NAME_TAKEN', { id, table }) }
+        : one;
+    },
+  });
+}
+
+/** Its refusals are failures, as they would be of the restore. */
+export function withoutRefused({ done, ...others }: ManyReport<Preview>): ManyReport<Preview> {
+  const refused = done.flatMap(({ plan: { what }, refusal: error }) =>
+    error === null ? [] : { what, error },
+  );
+  const failed = [...refused, ...others.failed];
+  return { ...others, done: done.filter(({ refusal }) => refusal === null), failed };
+}
+
+/** `beside`: the names of all that come back. */
+type How = Previewing & { readonly beside: ReadonlySet<string> };
+
+async function preview(pool: ServicePool, plan: RestorePlan, how: How): Promise<Preview> {
+  const { id } = plan.table;
+  const [row] = plan.wasBack ? [plan.row] : await findRows(pool, { by: 'ids', ids: [id] });
+  const { keysOut, triggers } = row?.detached ?? NOTHING_DETACHED;
+  const known = { plan, foreignKeys: keysOut.length, triggers: triggers.length };
+  if (plan.wasBack) return { ...known, refusal: null, notes: ['finishes an earlier restore'] };
+  const isTaken = await isLiveTable(pool, { id, ...plan.to });
+  const swapped = isTaken && how.swaps ? ['the live table of that name is held instead'] : [];
+  const refusal = await refusalOf(pool, plan, isTaken && !how.swaps);
+  const keys =
+    row === undefined || keysOut.length === 0 ? [] : await keyNotes(pool, { plan, row }, how);
+  return { ...known, refusal, notes: [...swapped, ...keys] };
+}
+
+async function refusalOf(
+  pool: ServicePool,
+  plan: HeldPlan,
+  isTaken: boolean,
+): Promise<UndropError | null> {
+  try {
+    await assertPlaced(pool, plan);
+  } catch (error) {
+    if (error instanceof UndropError) return error;
+    throw error;
+  }
+  const params = { id: plan.table.id, table: writtenName(plan.to) };
+  return isTaken ? new UndropError('UNDROP_NAME_TAKEN', params) : null;
+}
+
+async function keyNotes(
+  pool: ServicePool,
+  { plan: { table, to }, row }: { readonly plan: HeldPlan; readonly row: LedgerRow },
+  { anyParent, beside }: How,
+): Promise<readonly string[]> {
+  const { id, detached } = row;
+  const places = await placeKeys(pool, {
+    ...{ id, origin: row, restoredAs: to, detached, dropped: row, anyParent },
+  });
+  const endMs = performance.now() + SEARCH_MS;
+  const notes: string[] = [];
+  for (const { key, isParentMissing, isAwaiting, oldParent } of places) {
+    const parent = writtenName({ schema: key.parentSchema, table: key.parentTable });
+    // It leads to itself, or to one that comes back with it.
+    if (beside.has(parent)) continue;
+    if (isParentMissing) {
+      notes.push(`${key.name} refers to ${parent}, which is missing`);
+      continue;
+    }
+    if (oldParent !== null) notes.push(`${key.name}: ${parent} is another table now; ${oldParent}`);
+    if (isAwaiting) notes.push(`${key.name} is not added without WITH KEYS`);
+    const child = { schema: table.holdSchema, table: table.holdName };
+    const rows = await countKeyRows(pool, child, { key, withinMs: endMs - performance.now() });
+    if (rows === null) notes.push(`not counted: rows that would break ${key.name}`);
+    else if (rows.withoutParent > 0) {
+      notes.push(`${formatCount(rows.withoutParent)} rows would break ${key.name}`);
+    }
+  }
+  return notes;
+}
