@@ -7,6 +7,7 @@ import type { ServicePool } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import { countKeyRows, SEARCH_MS } from '../held/foreign-keys/broken-rows.js';
 import { placeKeys } from '../held/foreign-keys/reattach.js';
+import { isMissing } from '../held/locate.js';
 import { NOTHING_DETACHED } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -14,7 +15,6 @@ import { writtenName } from '../names/names.js';
 import { formatCount } from '../printer.js';
 import { assertPlaced } from './place-tables.js';
 import type { HeldPlan, RestorePlan } from './plan-restore.js';
-import { isLiveTable } from './rename-back.js';
 import { type FailedRestore, type ManyReport, tryEach } from './restore.js';
 
 export interface Preview {
@@ -34,6 +34,9 @@ interface Previewing {
   readonly anyParent: boolean;
 }
 
+/** For all tables of a request together. */
+const COUNT_MS = 4 * SEARCH_MS;
+
 /** The failed ones have no plan. */
 export function previewAll(
   pool: ServicePool,
@@ -42,12 +45,13 @@ export function previewAll(
 ): Promise<ManyReport<Preview>> {
   const given = new Set<string>();
   const beside = new Set(choices.flatMap((one) => ('error' in one ? [] : writtenName(one.to))));
+  const endMs = performance.now() + COUNT_MS;
   return tryEach(choices, {
     nameOf: ({ what }) => what,
     work: async (plan) => {
       if ('error' in plan) throw plan.error;
       const [id, table] = [plan.table.id, writtenName(plan.to)];
-      const one = await preview(pool, plan, { ...how, beside });
+      const one = await preview(pool, plan, { ...how, beside, endMs });
       const isGiven = given.has(table);
       if (one.refusal === null) given.add(table);
       return isGiven
@@ -66,16 +70,16 @@ export function withoutRefused({ done, ...others }: ManyReport<Preview>): ManyRe
   return { ...others, done: done.filter(({ refusal }) => refusal === null), failed };
 }
 
-/** `beside`: the names of all that come back. */
-type How = Previewing & { readonly beside: ReadonlySet<string> };
+/** `beside`: the names of all that come back; `endMs`: no rows are counted after it. */
+type How = Previewing & { readonly beside: ReadonlySet<string>; readonly endMs: number };
 
 async function preview(pool: ServicePool, plan: RestorePlan, how: How): Promise<Preview> {
   const { id } = plan.table;
-  const [row] = plan.wasBack ? [plan.row] : await findRows(pool, { by: 'ids', ids: [id] });
+  const [row] = await findRows(pool, { by: 'ids', ids: [id] });
   const { keysOut, triggers } = row?.detached ?? NOTHING_DETACHED;
   const known = { plan, foreignKeys: keysOut.length, triggers: triggers.length };
   if (plan.wasBack) return { ...known, refusal: null, notes: ['finishes an earlier restore'] };
-  const isTaken = await isLiveTable(pool, { id, ...plan.to });
+  const isTaken = !(await isMissing(pool, id, plan.to));
   const swapped = isTaken && how.swaps ? ['the live table of that name is held instead'] : [];
   const refusal = await refusalOf(pool, plan, isTaken && !how.swaps);
   const keys =
@@ -101,13 +105,12 @@ async function refusalOf(
 async function keyNotes(
   pool: ServicePool,
   { plan: { table, to }, row }: { readonly plan: HeldPlan; readonly row: LedgerRow },
-  { anyParent, beside }: How,
+  { anyParent, beside, endMs }: How,
 ): Promise<readonly string[]> {
   const { id, detached } = row;
   const places = await placeKeys(pool, {
     ...{ id, origin: row, restoredAs: to, detached, dropped: row, anyParent },
   });
-  const endMs = performance.now() + SEARCH_MS;
   const notes: string[] = [];
   for (const { key, isParentMissing, isAwaiting, oldParent } of places) {
     const parent = writtenName({ schema: key.parentSchema, table: key.parentTable });

@@ -267,8 +267,9 @@ async function planOne(
   const to = written === undefined ? null : planning.parseNewName(written);
   try {
     const plan = planning.planRestore(await finder.findDropped(pool, target), { target, to });
-    if (finder.isIdWith(plan.table.id, finder.idDigits(target))) return plan;
-    return (await findBegun(pool, [plan.to], { swaps })).get(writtenName(plan.to)) ?? plan;
+    if (finder.isIdWith(plan.table.id, finder.idDigits(target))) return { ...plan, isExact: true };
+    const begun = (await findBegun(pool, [plan.to], { swaps })).get(writtenName(plan.to));
+    return begun !== undefined && isRestOf(begun, plan) ? begun : plan;
   } catch (error) {
     if (!finder.isAbsent(error)) throw error;
     const { value: rows } = await tolerantly(() => finder.findEndedRows(pool, target));
@@ -277,6 +278,14 @@ async function planOne(
     if (plan !== null && isFor(to, plan)) return plan;
     throw await finder.withFate(pool, { target, error }, rows);
   }
+}
+
+/** Whether an interrupted restore is meant by a name: not if a later drop of that name is held. */
+export function isRestOf(begun: planning.RestorePlan, { table, to }: planning.HeldPlan): boolean {
+  const { origin, droppedAt } = begun.table;
+  const isSame = origin !== null && table.origin !== null && keyOf(origin) === keyOf(table.origin);
+  const isLater = table.droppedAt !== null && droppedAt !== null && table.droppedAt > droppedAt;
+  return isSame && !isLater && keyOf(begun.to) === keyOf(to);
 }
 
 /** Whether the request has no new name, or the present name of the table. */

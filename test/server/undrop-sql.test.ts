@@ -624,6 +624,24 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect(await client.tables()).toEqual(['a']);
   });
 
+  test('a restore that lacks a key is none of a later drop, nor of another table', async () => {
+    await client.run(
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      'CREATE TABLE a (id INT, CONSTRAINT k FOREIGN KEY (id) REFERENCES p (id))',
+      'DROP TABLE a, p',
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      'UNDROP TABLE a TO old',
+    );
+    for (const name of ['a', 'b']) {
+      await client.run(`CREATE TABLE ${name} (id INT)`, `DROP TABLE ${name}`);
+      const said = await client.errorOf(`UNDROP TABLE ${name} TO old`);
+      expect(said).toMatchObject({ errno: 1050 });
+    }
+    expect((await client.tables()).sort()).toEqual(['old', 'p']);
+    await client.query('UNDROP TABLE old WITH KEYS');
+    expect(await client.show('old')).toContain('CONSTRAINT `k`');
+  });
+
   test('UNDROP … BEFORE brings back the newest that was dropped before', async () => {
     await drop('a');
     await query(

@@ -26,7 +26,7 @@ import type { HoldTime } from '../../policy/rules.js';
 import * as finder from '../../recycle/find-dropped.js';
 import { originOf } from '../../recycle/held-tables.js';
 import { makeWhole, problemsOf } from '../../recycle/make-whole.js';
-import { planRestore } from '../../recycle/plan-restore.js';
+import { planRestore, type RestorePlan } from '../../recycle/plan-restore.js';
 import * as print from '../../recycle/print/print-report.js';
 import * as restoring from '../../recycle/restore.js';
 import type { RestoreReport } from '../../recycle/restore-table.js';
@@ -80,16 +80,37 @@ async function findNamed(
   // A name means an interrupted restore before an older table. A swap checks for it itself.
   const isNamed = before === null;
   const mayBeBegun = wanted.filter(({ held }) => isNamed && (held === undefined || !undo.swap));
-  const places = mayBeBegun.map(({ to }) => to);
-  const begun = await restoring.findBegun(run.service.pool, places, { swaps: undo.swap });
+  const begun = await findBegun(undo.explains ? [] : mayBeBegun.map(({ to }) => to), undo, run);
+  const isMeant = ({ table: { origin } }: RestorePlan, name: QualifiedTable) =>
+    undo.to === null || (origin !== null && keyIn(origin) === keyIn(name));
   const choices: Choice[] = [];
   for (const { name, held, to } of wanted) {
     const request = { target: writtenName(name), to };
-    const planned = () => planRestore(held === undefined ? [] : [held], request);
-    const plan = () => begun.get(writtenName(to)) ?? { ...planned(), isExact: !isNamed };
+    const plan = () => {
+      const rest = begun.get(keyOf(to));
+      // By its present name, too.
+      if (held === undefined && rest !== undefined && isMeant(rest, name)) return rest;
+      const planned = planRestore(held === undefined ? [] : [held], request);
+      const isRest = rest !== undefined && restoring.isRestOf(rest, planned);
+      return isRest ? rest : { ...planned, isExact: !isNamed };
+    };
     choices.push(await restoring.planOrRefuse(quoted(name), plan));
   }
   return choices;
+}
+
+/** By `keyOf` of its name: interrupted restores of tables that this user may see. */
+async function findBegun(
+  places: readonly QualifiedTable[],
+  { swap: swaps }: Undrop,
+  run: UndoRun,
+): Promise<ReadonlyMap<string, RestorePlan>> {
+  const found = await restoring.findBegun(run.service.pool, places, { swaps });
+  const plans = [...found.values()];
+  const rows = plans.flatMap((plan) => (plan.wasBack ? plan.row : []));
+  const seen = new Set((await own.askerOf(run).filter()(rows)).map(({ id }) => id));
+  const mine = plans.filter(({ table }) => seen.has(table.id));
+  return new Map(mine.map((plan) => [keyOf(plan.to), plan]));
 }
 
 type Choice = Awaited<ReturnType<typeof restoring.planOrRefuse>>;
