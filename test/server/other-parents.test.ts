@@ -340,6 +340,7 @@ onServers('another parent on $name', (server, on) => {
     for (const table of ['p', 'c']) expect(await brokenKeysOf(table)).toEqual([]);
     const keys = await brokenKeysOf('c', 'DELETE FROM p WHERE a = 2');
     expect(keys).toMatchObject([{ name: 'to p', table: named('c') }]);
+    expect(keys[0]?.query).not.toContain('\n');
     const rows = await direct.rows(keys[0]?.query ?? '');
     expect(rows.map(({ id }) => id)).toEqual([2]);
     // The parent is looked at by the keys of its children.

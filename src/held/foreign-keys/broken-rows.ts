@@ -106,8 +106,9 @@ function queryOf(key: Key): SQLQuery {
   const [first] = key.columns;
   assert(first !== undefined, 'a key has a column');
   const isOrphan = sql`p.${ident(first.parent)} IS NULL`;
-  return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ON ${isParent}
-    WHERE ${isGiven} AND ${isOrphan}`;
+  const isBroken = sql`${isGiven} AND ${isOrphan}`;
+  // On one line, so that it can be copied from a report.
+  return sql`SELECT c.* FROM ${from} AS c LEFT JOIN ${to} AS p ON ${isParent} WHERE ${isBroken}`;
 }
 
 /** In MATCH SIMPLE, which all servers implement, a key with a NULL refers to nothing. */
