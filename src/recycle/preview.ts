@@ -38,20 +38,18 @@ interface Previewing {
 const COUNT_MS = 4 * SEARCH_MS;
 
 /** The failed ones have no plan. */
-export function previewAll(
+export async function previewAll(
   pool: ServicePool,
   choices: readonly (RestorePlan | FailedRestore)[],
   how: Previewing,
 ): Promise<ManyReport<Preview>> {
   const given = new Set<string>();
-  const beside = new Set(choices.flatMap((one) => ('error' in one ? [] : writtenName(one.to))));
-  const endMs = performance.now() + COUNT_MS;
-  return tryEach(choices, {
+  const looked = await tryEach(choices, {
     nameOf: ({ what }) => what,
     work: async (plan) => {
       if ('error' in plan) throw plan.error;
       const [id, table] = [plan.table.id, writtenName(plan.to)];
-      const one = await preview(pool, plan, { ...how, beside, endMs });
+      const one = await look(pool, plan, how);
       const isGiven = given.has(table);
       if (one.refusal === null) given.add(table);
       return isGiven
@@ -59,6 +57,20 @@ export function previewAll(
         : one;
     },
   });
+  const endMs = performance.now() + COUNT_MS;
+  const told = await tryEach(looked.done, {
+    nameOf: ({ plan }) => plan.what,
+    work: async ({ row, ...one }) => {
+      const { plan } = one;
+      const notes =
+        plan.wasBack || !row
+          ? []
+          : await keyNotes(pool, { plan, row }, { ...how, beside: given, endMs });
+      return { ...one, notes: [...one.notes, ...notes] };
+    },
+  });
+  const failed = [...looked.failed, ...told.failed];
+  return { done: told.done, failed, untried: [...looked.untried, ...told.untried] };
 }
 
 /** Its refusals are failures, as they would be of the restore. */
@@ -73,18 +85,15 @@ export function withoutRefused({ done, ...others }: ManyReport<Preview>): ManyRe
 /** `beside`: the names of all that come back; `endMs`: no rows are counted after it. */
 type How = Previewing & { readonly beside: ReadonlySet<string>; readonly endMs: number };
 
-async function preview(pool: ServicePool, plan: RestorePlan, how: How): Promise<Preview> {
+async function look(pool: ServicePool, plan: RestorePlan, { swaps }: Previewing) {
   const { id } = plan.table;
   const [row] = await findRows(pool, { by: 'ids', ids: [id] });
   const { keysOut, triggers } = row?.detached ?? NOTHING_DETACHED;
-  const known = { plan, foreignKeys: keysOut.length, triggers: triggers.length };
+  const known = { plan, row, foreignKeys: keysOut.length, triggers: triggers.length };
   if (plan.wasBack) return { ...known, refusal: null, notes: ['finishes an earlier restore'] };
   const isTaken = !(await isMissing(pool, id, plan.to));
-  const swapped = isTaken && how.swaps ? ['the live table of that name is held instead'] : [];
-  const refusal = await refusalOf(pool, plan, isTaken && !how.swaps);
-  const keys =
-    row === undefined || keysOut.length === 0 ? [] : await keyNotes(pool, { plan, row }, how);
-  return { ...known, refusal, notes: [...swapped, ...keys] };
+  const notes = isTaken && swaps ? ['the live table of that name is held instead'] : [];
+  return { ...known, refusal: await refusalOf(pool, plan, isTaken && !swaps), notes };
 }
 
 async function refusalOf(
@@ -108,6 +117,7 @@ async function keyNotes(
   { anyParent, beside, endMs }: How,
 ): Promise<readonly string[]> {
   const { id, detached } = row;
+  if (detached.keysOut.length === 0) return [];
   const places = await placeKeys(pool, {
     ...{ id, origin: row, restoredAs: to, detached, dropped: row, anyParent },
   });

@@ -19,7 +19,7 @@ import { asRestorer } from '../ledger/table-restores.js';
 import { inGroups, keyOf, type QualifiedTable, writtenName } from '../names/names.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
 import * as finder from './find-dropped.js';
-import { listPage } from './held-tables.js';
+import { listPage, newestFirst } from './held-tables.js';
 import { addWaitingKeys, unfinishedName } from './make-whole.js';
 import { type Placed, Placing } from './place-tables.js';
 import * as planning from './plan-restore.js';
@@ -282,9 +282,9 @@ async function planOne(
 
 /** Whether an interrupted restore is meant by a name: not if a later drop of that name is held. */
 export function isRestOf(begun: planning.RestorePlan, { table, to }: planning.HeldPlan): boolean {
-  const { origin, droppedAt } = begun.table;
+  const { origin } = begun.table;
   const isSame = origin !== null && table.origin !== null && keyOf(origin) === keyOf(table.origin);
-  const isLater = table.droppedAt !== null && droppedAt !== null && table.droppedAt > droppedAt;
+  const isLater = newestFirst(table, begun.table) < 0;
   return isSame && !isLater && keyOf(begun.to) === keyOf(to);
 }
 

@@ -614,6 +614,10 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect((await explained('a'))?.['Notes']).toMatch(/^refused: a table has that name/);
     expect((await explained('a SWAP'))?.['Notes']).toMatch(/^the live table .*; 1 rows would/);
     expect(await explained('a TO b')).toMatchObject({ Becomes: `${schema.name}.b` });
+    await client.run('DROP TABLE parent', 'CREATE TABLE parent (id INT PRIMARY KEY)');
+    // A parent that is refused doesn't come back.
+    expect((await explained('a TO b'))?.['Notes']).toMatch(/WITH KEYS/);
+    expect((await explained('a, parent'))?.['Notes']).toMatch(/WITH KEYS/);
     await client.query('DROP TABLE parent');
     expect((await explained('a TO b'))?.['Notes']).toBe(
       `to_parent refers to ${schema.name}.parent, which is missing`,
