@@ -53,7 +53,8 @@ export function person(
     const anyOf = ({ schema }: QualifiedTable) => ({ schema, table: none });
     return async (rows) => {
       const others = rows.filter((row) => !isOwn(row));
-      if (others.length > 0) await learn([anyOf(OF_SERVER), ...others.map(anyOf)]);
+      if (others.length === 0) return rows;
+      await learn([anyOf(OF_SERVER), ...others.map(anyOf)]);
       await learn([OF_SERVER, ...others].filter((name) => !has(anyOf(name))));
       // A statement may name, or read, objects that this person may not see.
       const seesAll = has(anyOf(OF_SERVER)) || has(OF_SERVER);
