@@ -3,8 +3,9 @@
  * (test/support/global-setup.ts) and its teardown stops. Jest runs what tsc has built.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
-const root = new URL('.', import.meta.url).pathname;
+const root = fileURLToPath(new URL('.', import.meta.url));
 const long = Object.values(JSON.parse(readFileSync(`${root}scripts/long-tests.json`, 'utf8')));
 const isLong = (name) => long.flat().includes(name);
 /** In a long run it tries more (test/support/sample.ts). */
