@@ -15,7 +15,7 @@ import { writtenName } from '../names/names.js';
 import { formatCount } from '../printer.js';
 import { assertPlaced } from './place-tables.js';
 import type { HeldPlan, RestorePlan } from './plan-restore.js';
-import { type FailedRestore, type ManyReport, tryEach } from './restore.js';
+import { type Choice, type ManyReport, tryEach } from './restore.js';
 
 export interface Preview {
   readonly plan: RestorePlan;
@@ -40,7 +40,7 @@ const COUNT_MS = 4 * SEARCH_MS;
 /** The failed ones have no plan. */
 export async function previewAll(
   pool: ServicePool,
-  choices: readonly (RestorePlan | FailedRestore)[],
+  choices: readonly Choice[],
   how: Previewing,
 ): Promise<ManyReport<Preview>> {
   const given = new Set<string>();

@@ -60,17 +60,17 @@ export type ManyRequest =
   | ({ readonly by: 'name'; readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>)
   | ({ readonly by: 'selection' } & SelectionRequest);
 
+/** The plan for one table, or its refusal. */
+export type Choice = planning.RestorePlan | FailedRestore;
+
 /**
  * Plans, and refusals of single tables. Rejects with UNDROP_NO_SUCH_HELD if no held table belongs
  * to a requested drop.
  */
-export async function choose(
-  pool: ServicePool,
-  request: ManyRequest,
-): Promise<readonly (planning.RestorePlan | FailedRestore)[]> {
+export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
   if (request.by === 'selection') return chooseSelected(pool, request);
   const { by: _name, targets, ...how } = request;
-  const choices = new Map<string, planning.RestorePlan | FailedRestore>();
+  const choices = new Map<string, Choice>();
   for (const target of targets) {
     const choice = await planOrRefuse(target, () => planOne(pool, { target, ...how }));
     choices.set('error' in choice ? target : choice.table.id, choice);
@@ -82,7 +82,7 @@ export async function choose(
 export async function planOrRefuse(
   what: string,
   plan: () => planning.RestorePlan | Promise<planning.RestorePlan>,
-): Promise<planning.RestorePlan | FailedRestore> {
+): Promise<Choice> {
   try {
     return { ...(await plan()), what };
   } catch (error) {
@@ -99,7 +99,7 @@ export async function planOrRefuse(
 async function chooseSelected(
   pool: ServicePool,
   { selection, text }: SelectionRequest,
-): ReturnType<typeof choose> {
+): Promise<readonly Choice[]> {
   const read = (isRestoring: boolean) =>
     findRowsIfAny(pool, { by: 'selection', ...selection, isRestoring }, { texts: false });
   const rows = await read(false);
@@ -109,7 +109,7 @@ async function chooseSelected(
   const unfinished = (await read(true)).filter(({ id }) => !isHeld.has(id));
   const drops = new Set([...rows, ...unfinished].map(({ dropId }) => dropId));
   if (selection.drop !== undefined && drops.size > 1) throw finder.ambiguousIds(text, [...drops]);
-  const choices: (planning.RestorePlan | FailedRestore)[] = [];
+  const choices: Choice[] = [];
   for (const row of unfinished) {
     const plan = await resume(pool, row);
     if (plan !== null) choices.push(plan);
@@ -149,7 +149,7 @@ type OnResult<T> = (result: T | FailedRestore, at: { done: number; of: number })
 /** An error of the server about one table does not reject. */
 export function restoreAll(
   pool: ServicePool,
-  choices: readonly (planning.RestorePlan | FailedRestore)[],
+  choices: readonly Choice[],
   { onResult = () => undefined, swapBy, ...how }: RestoreOptions = {},
 ): Promise<ManyReport<RestoreReport>> {
   return asRestorer(pool, async (owner) => {

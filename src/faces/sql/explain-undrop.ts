@@ -9,9 +9,8 @@ import type { Interception } from '../../drop/intercepted.js';
 import { writtenName } from '../../names/names.js';
 import { type Field, printResultSet } from '../../printer.js';
 import { nameOrId, withFate } from '../../recycle/find-dropped.js';
-import type { RestorePlan } from '../../recycle/plan-restore.js';
 import { type Preview, previewAll } from '../../recycle/preview.js';
-import type { FailedRestore } from '../../recycle/restore.js';
+import type { Choice } from '../../recycle/restore.js';
 import { answerRows, type UndoRun } from './answer.js';
 import { inQueue } from './find-dropped.js';
 
@@ -40,7 +39,7 @@ export const NOTHING_EXPLAINED = printResultSet(COLUMNS, []);
 
 /** Throws the error of the UNDROP of the first table that can't come back. */
 export async function explainUndrop(
-  choices: readonly (RestorePlan | FailedRestore)[],
+  choices: readonly Choice[],
   { swap, keys }: { readonly swap: boolean; readonly keys: boolean },
   run: UndoRun,
 ): Promise<Interception> {

@@ -54,7 +54,7 @@ async function findNamed(
   undo: Undrop,
   { lowerCaseTableNames }: ServerFacts,
   run: UndoRun,
-): Promise<readonly Choice[]> {
+): Promise<readonly restoring.Choice[]> {
   const { names, before } = undo;
   const fold = lowerCaseTableNames === 0 ? (name: string) => name : foldName;
   const keyIn = ({ schema, table }: QualifiedTable) =>
@@ -83,7 +83,7 @@ async function findNamed(
   const begun = await findBegun(undo.explains ? [] : mayBeBegun.map(({ to }) => to), undo, run);
   const isMeant = ({ table: { origin } }: RestorePlan, name: QualifiedTable) =>
     undo.to === null || (origin !== null && keyIn(origin) === keyIn(name));
-  const choices: Choice[] = [];
+  const choices: restoring.Choice[] = [];
   for (const { name, held, to } of wanted) {
     const request = { target: writtenName(name), to };
     const plan = () => {
@@ -113,9 +113,7 @@ async function findBegun(
   return new Map(mine.map((plan) => [keyOf(plan.to), plan]));
 }
 
-type Choice = Awaited<ReturnType<typeof restoring.planOrRefuse>>;
-
-async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<Choice> {
+async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<restoring.Choice> {
   const held = await own.findById(id, run);
   if (held === undefined) throw await fateOfEnded(id, run);
   const name = originOf(held);
@@ -160,7 +158,7 @@ async function assertMayRestore(
 const FATES_TOLD = 10;
 
 async function bringBack(
-  choices: readonly Choice[],
+  choices: readonly restoring.Choice[],
   { swap, keys }: Undrop,
   run: UndoRun,
 ): Promise<Interception> {
