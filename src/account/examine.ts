@@ -10,6 +10,7 @@ import { col, note, readServerFacts, sql, valueList } from '../connections/sql.j
 import { assert } from '../errors.js';
 import { findRows } from '../ledger/read.js';
 import { foldName, isUserSchema, RECYCLE_SCHEMA, SERVER_SCHEMAS } from '../names/names.js';
+import { DROPPABLE } from '../sql/destroying.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';
@@ -269,7 +270,7 @@ function classifyTokens(lexer: Lexer): 'drops' | 'may drop' | null {
   let [before, isDynamic] = ['', false];
   for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {
     const word = kind === 'word' ? lexer.token().text : '';
-    if (before === 'DROP' && DROPPED.has(word)) return 'drops';
+    if (before === 'DROP' && DROPPABLE.includes(word)) return 'drops';
     // CREATE OR REPLACE: the statement REPLACE is never followed by TABLE.
     if (before === 'REPLACE' && word === 'TABLE') return 'drops';
     isDynamic ||= word === 'PREPARE' && before !== 'DROP' && before !== 'DEALLOCATE';
@@ -278,8 +279,6 @@ function classifyTokens(lexer: Lexer): 'drops' | 'may drop' | null {
   }
   return isDynamic ? 'may drop' : null;
 }
-
-const DROPPED: ReadonlySet<string> = new Set(['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE']);
 
 // ── replication filters ─────────────────────────────────────────────────────────────────────────
 // Filters by the default schema of a session, as far as the server shows them. The service

@@ -4,13 +4,11 @@
  */
 import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
+import { PROTECTED, PROTECTIONS, type Protection } from '../sql/destroying.js';
 import * as kind from './setting-kinds.js';
 
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
 type LifecycleState = (typeof STATES)[number];
-/** The default of `protect`. */
-export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
-const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition'] as const;
 
 export const SETTINGS = {
   listen: kind.addresses(3307, 'the addresses where clients connect'),
@@ -94,7 +92,7 @@ export const SETTINGS = {
     ['off', 'users'],
     'users lets every user who may drop a table destroy it at once (hints destroy and now), or hold it for less than UNDROP_MIN_HOLD; off refuses such hints',
   ),
-  protect: kind.setting<readonly (typeof PROTECTIONS)[number][]>({
+  protect: kind.setting<readonly Protection[]>({
     default: PROTECTED.join(','),
     expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
     meaning:

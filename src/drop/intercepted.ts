@@ -8,6 +8,7 @@ import { tolerantly } from '../connections/errors.js';
 import { UndropError } from '../errors.js';
 import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/detach-triggers.js';
+import type { Protection } from '../sql/destroying.js';
 import type { CommandOnName } from '../sql/named-statement.js';
 import type * as verdict from '../sql/verdict.js';
 import type { Capabilities } from '../wire/capabilities.js';
@@ -46,7 +47,7 @@ export interface Intercepted {
 
 /** The context of the interception. */
 export interface DropService extends DropSettings {
-  readonly protect: ReadonlySet<verdict.Protection>;
+  readonly protect: ReadonlySet<Protection>;
   /** UNDROP_ALLOW_DESTROY; default: off. */
   readonly allowDestroy?: 'off' | 'users';
   /** UNDROP_MAX_HOLD, in milliseconds; default: no limit. */
@@ -54,7 +55,7 @@ export interface DropService extends DropSettings {
   /** UNDROP_NOTE: how a session gets the note on its drop; default: off. */
   readonly note?: Note;
   /** Kinds that are reported, and passed on; default: none. */
-  readonly observes?: ReadonlySet<verdict.Protection>;
+  readonly observes?: ReadonlySet<Protection>;
   /**
    * Relocates held tables that are still in their own schema, by id; default: left to the
    * collector.

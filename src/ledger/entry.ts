@@ -7,6 +7,7 @@ import { causeText } from '../connections/errors.js';
 import { col, ident, type Row, type SQLQuery, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import type { TableState } from '../names/names.js';
+import { DESTROYING, type HowDropped } from '../sql/destroying.js';
 import { type Detached, parseDetached } from './detached/detached.js';
 
 /**
@@ -189,25 +190,19 @@ export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;
 // Read from the first words of the recorded statement, without comments. A statement that isn't
 // understood gives null, and no decision about rows depends on it.
 
-export type HowDropped = 'DROP TABLE' | 'DROP DATABASE' | 'TRUNCATE' | 'REPLACE' | 'SWAP';
-
-const FORMS: readonly (readonly [RegExp, HowDropped])[] = [
-  [/^DROP (TABLES?|SEQUENCE)\b/, 'DROP TABLE'],
-  [/^DROP (DATABASE|SCHEMA)\b/, 'DROP DATABASE'],
-  [/^TRUNCATE\b/, 'TRUNCATE'],
-  [/^CREATE OR REPLACE\b/, 'REPLACE'],
-  [/^UNDROP\b/, 'SWAP'],
-];
+const UNDROPPING = { words: [['UNDROP']], how: 'SWAP' } as const;
 
 /** Null: the beginning of the text isn't enough. */
 export function howDropped({ statementText }: Pick<LedgerRow, 'statementText'>): HowDropped | null {
-  const words = statementText
+  const text = statementText
     // A version comment is a part of the statement.
     .replaceAll(/\/\*M?!\d*/gi, ' ')
     .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
     .replaceAll(/(?:--\s|#).*|\*\//g, ' ')
-    .replaceAll(/\s+/g, ' ')
-    .trim()
     .toUpperCase();
-  return FORMS.find(([form]) => form.test(words))?.[1] ?? null;
+  const words: readonly string[] = text.match(/\w+/g) ?? [];
+  const found = [...DESTROYING, UNDROPPING].find((one) =>
+    one.words.every((any, at) => any.includes(words[at] ?? '')),
+  );
+  return found?.how ?? null;
 }

@@ -11,9 +11,10 @@ import * as holdTables from '../connections/hold-tables.js';
 import { readNow, readServerFacts, type ServiceConnection } from '../connections/sql.js';
 import { readSizes } from '../connections/true-sizes.js';
 import { isCertainlyAbsent } from '../held/locate.js';
-import { type HowDropped, howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
+import { howDropped, type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { findRowsIfAny } from '../ledger/read.js';
 import * as names from '../names/names.js';
+import type { HowDropped } from '../sql/destroying.js';
 
 /** The known properties of a dropped table, in any state. */
 export interface KnownTable {
@@ -39,6 +40,10 @@ export interface KnownTable {
 /** The fields of a table in an event. */
 export function tableInEvent({ id, dropId, origin }: Pick<KnownTable, 'id' | 'dropId' | 'origin'>) {
   return { id, dropId, schema: origin?.schema ?? null, table: origin?.table ?? null };
+}
+
+export function restoredEvent(table: Parameters<typeof tableInEvent>[0], to: names.QualifiedTable) {
+  return { event: 'restored', ...tableInEvent(table), restoredAs: names.writtenName(to) } as const;
 }
 
 /** A table that is no longer held. */

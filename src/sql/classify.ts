@@ -7,6 +7,7 @@
  * stored program or the like; if it isn't, the verdict is `unclear`.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Protected } from './destroying.js';
 import { alterVerdict, createVerdict, dropVerdict, truncateVerdict } from './grammar/drop-table.js';
 import * as dynamic from './grammar/dynamic-sql.js';
 import { type Source, takeTexts, unescapeLiteral } from './grammar/table-name.js';
@@ -18,7 +19,7 @@ import type { Reading } from './reading.js';
 import * as bounds from './reading.js';
 import { recycleSchemaWriteOf, unread } from './recycle-schema-write.js';
 import { mayBeOurs, mentionsRecycle } from './trigger-scan.js';
-import type { Protected, StatementPart, Verdict } from './verdict.js';
+import type { StatementPart, Verdict } from './verdict.js';
 import * as verdicts from './verdict.js';
 
 /** Statements that never run another statement, whatever words they contain. */

@@ -6,6 +6,7 @@
  * Invariant: a text can't be split up front, because a statement may change the sql_mode by which
  * the rest is read; so this takes an offset and a mode, and keeps nothing between two calls.
  */
+import { DESTROYING, type Protected } from './destroying.js';
 import { CHARSET_TABLES } from './lex/client-charset.js';
 import type { LexedText } from './lex/comments.js';
 import type { LexMode } from './lex/lex-mode.js';
@@ -13,7 +14,6 @@ import type { Token } from './lex/lexer.js';
 import { TokenStream } from './lex/token-stream.js';
 import { OPENERS, readBodyStatement, readProgramHead } from './program.js';
 import { NAMES_MAX, type Reading } from './reading.js';
-import type { Protected } from './verdict.js';
 
 /**
  * `program`: creates or alters a stored program; its body doesn't run now. `compound` and
@@ -54,8 +54,8 @@ export interface ReadOptions {
 const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
 /** Statements that begin with these have a grammar of their own. */
 const READ_WHOLE = [
-  ...['DROP', 'CREATE', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'],
-  ...['UNDROP', 'HOLD', 'PURGE', 'SHOW', 'EXPLAIN'],
+  ...DESTROYING.flatMap(({ words: [first = []], within }) => (within === undefined ? first : [])),
+  ...['PREPARE', 'EXECUTE', 'DEALLOCATE', 'UNDROP', 'HOLD', 'PURGE', 'SHOW', 'EXPLAIN'],
 ];
 
 /** Returns the end of the text for the server, which cuts off `;` and blanks before it reads. */
@@ -98,6 +98,14 @@ function endsInNul({ bytes, start, end, mode }: Required<LexedText>): boolean {
   return at > start && bytes[at - 1] === 0;
 }
 
+/** Whether the words that destroy may stand anywhere in the statement. */
+function isAround(stream: TokenStream, protect: Protected | undefined): boolean {
+  const around = DESTROYING.filter(
+    ({ kind, within }) => within !== undefined && protect?.has(kind),
+  );
+  return stream.isWord(...around.flatMap(({ within = [] }) => within));
+}
+
 /** Reads up to the `;` after the statement, or to the end of the text. */
 function* readStatement(
   stream: TokenStream,
@@ -108,7 +116,7 @@ function* readStatement(
   const mayBeBody = flavour === 'mariadb' && stream.isWord('SET', 'DECLARE', ...OPENERS);
   if (stream.isWord(...READ_WHOLE)) {
     stream.keptMax = LISTED_TOKENS_MAX;
-  } else if (mayBeBody || keepsAll || (stream.isWord('ALTER') && protect?.has('drop-partition'))) {
+  } else if (mayBeBody || keepsAll || isAround(stream, protect)) {
     stream.keptMax = Number.POSITIVE_INFINITY;
   }
   let shape: StatementShape = 'plain';

@@ -5,11 +5,12 @@
  * Invariant: a cut is where all open modes see the end of a statement.
  */
 import { classifyingStatements, underAllModes, type Work } from './classify.js';
+import type { Protected } from './destroying.js';
 import type { Source } from './grammar/table-name.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import type { Reading } from './reading.js';
-import type { Protected, Verdict } from './verdict.js';
+import type { Verdict } from './verdict.js';
 
 export interface OwnPart {
   /** The offset where the server begins to read it: after the `;` before it. */

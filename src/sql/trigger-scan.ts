@@ -13,6 +13,7 @@
  * Statements of undrop itself without these words are found by their first word, after blanks and
  * comments. Others that are overlooked are the server's, which knows none of them.
  */
+import { DESTROYING, destroyingOf, type Protected } from './destroying.js';
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
 
 /** Makes a letter lower case. */
@@ -43,19 +44,14 @@ const DROPPED = wordOf('dropped');
 /** First words of undrop's own statements, by the first letter. */
 const HEADS: readonly (Uint8Array | undefined)[] = headsOf('undrop', 'hold', 'purge', 'explain');
 
-/** The kinds of UNDROP_PROTECT that make words of more statements ours. */
-interface OptionalKinds {
-  has(kind: 'truncate' | 'drop-partition'): boolean;
-}
-
-const NOTHING_MORE: OptionalKinds = new Set();
+const NOTHING_MORE: Protected = new Set();
 
 /** Whether `bytes[start, end)`, the text of one statement packet, must be classified. */
 export function mayBeOurs(
   bytes: Uint8Array,
   start: number,
   end: number,
-  protect: OptionalKinds = NOTHING_MORE,
+  protect: Protected = NOTHING_MORE,
 ): boolean {
   if (beginsLikeOurs(bytes, start, end)) return true;
   let drop = false;
@@ -135,35 +131,35 @@ export function mentionsRecycle(bytes: Uint8Array): boolean {
   return false;
 }
 
-const WORDS = new RegExp(
-  'drop|table|schema|database|sequence|create|replace|prepare|immediate|_undrop|' +
-    'truncate|alter|partition',
-  'gi',
-);
+/** The words of a statement that destroys, without those that nearly any text has in it. */
+function wordsOf({ words, within }: (typeof DESTROYING)[number]) {
+  const all = within === undefined ? words : [...words, [within]];
+  return all.filter((any) => any.some(({ length }) => length > 2));
+}
+
+const ALONE = ['PREPARE', 'IMMEDIATE', '_UNDROP'];
+const WORDS = new RegExp([...ALONE, ...DESTROYING.flatMap(wordsOf).flat()].join('|'), 'gi');
 /** The letters of the longest word but one: a slice may cut one. */
 const CARRIED_BYTES = 8;
 
 /** The same check of a long text, slice by slice; variables don't count. */
-export function* readingMayBeOurs(bytes: Uint8Array, protect: OptionalKinds): Reading<boolean> {
+export function* readingMayBeOurs(bytes: Uint8Array, protect: Protected): Reading<boolean> {
   const seen = new Set<string>();
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - CARRIED_BYTES), at + LONG_SLICE_BYTES);
     const text = Buffer.from(slice).toString('latin1');
-    for (const [word] of text.matchAll(WORDS)) seen.add(word.toLowerCase());
+    for (const [word] of text.matchAll(WORDS)) seen.add(word.toUpperCase());
     if (areOurs(seen, protect)) return true;
     yield;
   }
   return false;
 }
 
-function areOurs(seen: ReadonlySet<string>, protect: OptionalKinds): boolean {
-  if (['prepare', 'immediate', '_undrop'].some((word) => seen.has(word))) return true;
-  const drops = ['table', 'schema', 'database', 'sequence'].some((word) => seen.has(word));
-  if (seen.has('drop') && drops) return true;
-  if (seen.has('create') && seen.has('replace')) return true;
-  if (!seen.has('truncate')) return false;
-  if (protect.has('truncate')) return true;
-  return protect.has('drop-partition') && seen.has('partition') && seen.has('alter');
+function areOurs(seen: ReadonlySet<string>, protect: Protected): boolean {
+  if (ALONE.some((word) => seen.has(word))) return true;
+  return destroyingOf(protect).some((one) =>
+    wordsOf(one).every((any) => any.some((word) => seen.has(word))),
+  );
 }
 
 function hasWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {

@@ -6,6 +6,7 @@
  */
 
 import { assertNever } from '../errors.js';
+import type { Protection } from './destroying.js';
 import type { TableName } from './grammar/table-name.js';
 import { isRecycleName } from './trigger-scan.js';
 
@@ -235,14 +236,6 @@ export function tablesOf(verdict: Verdict): readonly TableName[] {
   if (verdict.kind === 'drop-table') return verdict.statement.names;
   return verdict.kind === 'refused' ? verdict.tables : [];
 }
-
-/** The kinds that undrop protects; statements of other kinds go to the server unchanged. */
-export type Protection =
-  | ('drop-table' | 'drop-database' | 'create-or-replace')
-  | ('truncate' | 'drop-partition');
-
-/** TRUNCATE and DROP PARTITION are undrop's only if they are in it. */
-export type Protected = Pick<ReadonlySet<Protection>, 'has'>;
 
 /** Whether a part of `verdict` is of a kind that UNDROP_PROTECT names, or that never passes. */
 export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>): boolean {

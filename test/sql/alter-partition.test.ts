@@ -2,10 +2,12 @@
  * ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION where they are looked for, however they are
  * written, and not a byte of them where they aren't.
  */
+
+import type { Protection } from '../../src/sql/destroying.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
-import type { Protection, Verdict } from '../../src/sql/verdict.js';
+import type { Verdict } from '../../src/sql/verdict.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
 import { verdictGroups } from './corpus.js';
 import { describeVerdict, lexMode, type ServerKey } from './describe-verdict.js';

@@ -2,8 +2,9 @@
  * The corpus: statements as ORMs, migration and backup tools, people and adversaries send them,
  * each with what it is and the servers on which that holds.
  */
+
+import type { Protection } from '../../src/sql/destroying.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
-import type { Protection } from '../../src/sql/verdict.js';
 import { readText } from '../support/source-file.js';
 import { lexMode, type ServerKey } from './describe-verdict.js';
 

@@ -1,10 +1,10 @@
 /** The hot path’s scan against the same question asked naively. */
 
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../../src/names/names.js';
+import type { Protection } from '../../src/sql/destroying.js';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
 import { LONG_SLICE_BYTES, readAtOnce } from '../../src/sql/reading.js';
 import * as triggers from '../../src/sql/trigger-scan.js';
-import type { Protection } from '../../src/sql/verdict.js';
 import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';

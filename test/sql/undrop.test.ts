@@ -1,6 +1,8 @@
 /** The statements of undrop's own: what they are read as, and where they stop being one. */
+
+import type { Protection } from '../../src/sql/destroying.js';
 import { NAMES_MAX } from '../../src/sql/reading.js';
-import type { Protection, UndoStatement, UndoTarget } from '../../src/sql/verdict.js';
+import type { UndoStatement, UndoTarget } from '../../src/sql/verdict.js';
 import { hasUndo, isProtected } from '../../src/sql/verdict.js';
 import { classify } from '../support/classify.js';
 import { lexMode } from './describe-verdict.js';

@@ -7,11 +7,12 @@ import type { LimitSettings } from '../../collector/limits/choose-early.js';
 import type { LifecycleSettings } from '../../collector/next-step.js';
 import type { ThrottleSettings } from '../../collector/throttle/throttle.js';
 import { loadSettings, readConfigFile, SECRET_KEYS } from '../../config/load.js';
-import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../../config/schema.js';
+import { SETTINGS, type SettingKey, type Settings } from '../../config/schema.js';
 import { formatDuration } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import type { TableState } from '../../names/names.js';
 import { matchesAll } from '../../policy/rules.js';
+import { PROTECTED } from '../../sql/destroying.js';
 
 type ProxySettingKey = Exclude<SettingKey, 'tier' | 'schemas'>;
 

@@ -11,6 +11,7 @@ import { inSlices } from '../../drop/steps/session/in-slices.js';
 import type { UserFacts } from '../../drop/steps/world.js';
 import { UndropError } from '../../errors.js';
 import { classifying, type VerdictUnderAll } from '../../sql/classify.js';
+import type { Protection } from '../../sql/destroying.js';
 import { isFreeByHead } from '../../sql/free-text.js';
 import { dotted } from '../../sql/grammar/table-name.js';
 import { type KnownMode, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
@@ -51,10 +52,7 @@ export interface Observed {
 /**
  * The kinds to look for: those that are held, or only observed. May change while the session lives.
  */
-export function protectedKinds({
-  protect,
-  observes,
-}: DropService): ReadonlySet<verdicts.Protection> {
+export function protectedKinds({ protect, observes }: DropService): ReadonlySet<Protection> {
   return observes !== undefined && observes.size > 0 ? observes : protect;
 }
 
@@ -156,7 +154,7 @@ function* classifyText(
   return null;
 }
 
-const NOTHING: ReadonlySet<verdicts.Protection> = new Set();
+const NOTHING: ReadonlySet<Protection> = new Set();
 
 /** Whether the first bytes of a command show that its text isn't undrop's, whatever follows. */
 export function isFree(

@@ -12,8 +12,8 @@
  * upload at this very moment; then data that begins like a command that can drop ends the session.
  */
 import { UndropError } from '../../errors.js';
+import type { Protected } from '../../sql/destroying.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
-import type { Protected } from '../../sql/verdict.js';
 import * as com from '../../wire/commands.js';
 import {
   encodePacket,

@@ -5,8 +5,8 @@
  * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
  * Below them, ALTER TABLE … PARTITION and CREATE OR REPLACE.
  */
+import { DROPPABLE } from '../destroying.js';
 import type { Token } from '../lex/lexer.js';
-import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
 import { isRecycleName } from '../trigger-scan.js';

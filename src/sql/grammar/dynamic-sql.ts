@@ -4,11 +4,11 @@
  * are in the statement, as one literal without a prefix, counts as a literal here; all else the
  * server must evaluate. Below them, MariaDB's compound statements and SET STATEMENT … FOR.
  */
+import { destroyingOf, type Protected } from '../destroying.js';
 import type { Token } from '../lex/lexer.js';
-import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
 import { mayBeOurs, mentionsRecycle } from '../trigger-scan.js';
-import { NOT_OURS, type Protected, refusedVerdict, type Verdict } from '../verdict.js';
+import { NOT_OURS, refusedVerdict, type Verdict } from '../verdict.js';
 import { type Source, takeIdentifier, takeTexts } from './table-name.js';
 
 export type DynamicText = TextSource & {
@@ -116,21 +116,11 @@ export function bodyVerdict(
 function isOpening(tokens: readonly Token[], at: number, protect: Protected | undefined): boolean {
   const wordAt = (index: number) => (tokens[index]?.kind === 'word' ? tokens[index].text : '');
   const next = wordAt(at + 1);
-  const isPartition = next === 'PARTITION' && protect?.has('drop-partition') === true;
-  switch (wordAt(at)) {
-    case 'DROP':
-      return isPartition || DROPPABLE.includes(next);
-    case 'TRUNCATE':
-      // TRUNCATE(1, 2) is a function.
-      return isPartition || (protect?.has('truncate') === true && tokens[at + 1]?.text !== '(');
-    case 'EXECUTE':
-      return next === 'IMMEDIATE';
-    case 'OR':
-      return next === 'REPLACE' && wordAt(at - 1) === 'CREATE';
-    case 'PREPARE':
-      // After SELECT the word is a column.
-      return wordAt(at + 2) === 'FROM' && wordAt(at - 1) !== 'SELECT';
-    default:
-      return false;
-  }
+  if (wordAt(at) === 'EXECUTE') return next === 'IMMEDIATE';
+  // After SELECT the word is a column.
+  if (wordAt(at) === 'PREPARE') return wordAt(at + 2) === 'FROM' && wordAt(at - 1) !== 'SELECT';
+  // TRUNCATE(1, 2) is a function.
+  const isCall = tokens[at + 1]?.text === '(';
+  const isAt = (one: readonly string[], index: number) => one.includes(wordAt(at + index));
+  return !isCall && destroyingOf(protect).some(({ words }) => words.every(isAt));
 }

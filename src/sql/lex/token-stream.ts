@@ -4,13 +4,11 @@
  * stored program, which knows the meaning of the `;`, goes on.
  */
 
+import { DROPPABLE } from '../destroying.js';
 import type { Reading } from '../reading.js';
 import * as bounds from '../reading.js';
 import type { LexedText } from './comments.js';
 import { Lexer, type Token } from './lexer.js';
-
-/** Words after DROP that mean base tables. */
-export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 /** An operand must follow: `END` and `DO` are the names of columns or variables there. */
 const BEFORE_OPERANDS = [

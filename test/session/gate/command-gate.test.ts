@@ -6,7 +6,7 @@ import { UndropError } from '../../../src/errors.js';
 import type { GateOptions, GateOwner } from '../../../src/session/gate/command-gate.js';
 import { CommandGate, HELD_BYTES_MAX } from '../../../src/session/gate/command-gate.js';
 import { TEXT_BYTES_MAX } from '../../../src/session/gate/text-room.js';
-import type { Protection } from '../../../src/sql/verdict.js';
+import type { Protection } from '../../../src/sql/destroying.js';
 import * as com from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
