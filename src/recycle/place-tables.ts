@@ -34,8 +34,8 @@ export interface Placed {
   readonly isComplete?: boolean;
   /** The id of the live table that it was exchanged for; null: there was none. */
   readonly swapped?: string | null;
-  /** Why a foreign key still binds that one to live tables; null: none does. */
-  readonly bound?: PendingWork | null;
+  /** The work that is left on that one, as for a key of a live table; null: none. */
+  readonly left?: PendingWork | null;
 }
 
 /** The tables of one request, and what the ledger has of them. */

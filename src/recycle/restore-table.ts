@@ -48,7 +48,7 @@ export async function finishRestored(
   done: Placed,
   { waited, broken, ...options }: Finishing,
 ): Promise<RestoreReport> {
-  const { plan, recorded, isComplete = false, swapped, bound = null } = done;
+  const { plan, recorded, isComplete = false, swapped, left = null } = done;
   const { table, to, wasBack } = plan;
   const { id, dropId, origin, droppedAt, how, user, rowEstimate } = table;
   const own = writtenName(to);
@@ -59,15 +59,18 @@ export async function finishRestored(
   const brokenKeys = found.filter(({ table: child, name }) => !broken.has(`${child} ${name}`));
   for (const key of brokenKeys) broken.set(`${key.table} ${key.name}`, key);
   const versions = isOne ? await readVersions(pool, table, to) : NO_VERSIONS;
-  if (bound !== null) {
+  if (left?.binds !== undefined) {
     const tables = `The held table is restored as ${own}, and the one before it (${swapped}) is`;
-    throw new UndropError('UNDROP_KEYS_LEFT', { tables, why: bound.text });
+    throw new UndropError('UNDROP_KEYS_LEFT', { tables, why: left.text });
   }
   const foreignKeys = [...cameBack.foreignKeys, ...waited.filter(({ parent }) => parent === own)];
   const what = { id, dropId, origin, restoredAs: to, droppedAt, how, user, rowEstimate };
+  // A key to it that doesn't fit is off the live table until a swap back.
+  const lost = left?.todo === 'detach' ? left.text : null;
   const report = {
     ...cameBack,
     foreignKeys,
+    foreignKeysProblem: lost ?? cameBack.foreignKeysProblem,
     ...what,
     ...versions,
     brokenKeys,

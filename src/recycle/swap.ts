@@ -81,8 +81,7 @@ export async function exchange(
     await recordOutcome(pool, { tables: [{ ...outcome, pendingWork }] });
     const event = heldEvent(live, outcome, by);
     await reportAndKeep({ connection: pool, log }, [event]);
-    const bound = pendingWork?.binds === undefined ? null : pendingWork;
-    return { plan, recorded: await placing.record(plan), swapped: id, bound };
+    return { plan, recorded: await placing.record(plan), swapped: id, left: pendingWork };
   });
 }
 

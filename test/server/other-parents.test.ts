@@ -211,6 +211,19 @@ onServers('another parent on $name', (server, on) => {
     expect(await keysOf('c')).toEqual(['to_p', 'up']);
   });
 
+  test('a live key that does not fit the old parent is told of; a swap back adds it', async () => {
+    await say('DROP TABLE c, p');
+    await direct.query('CREATE TABLE p (id BIGINT PRIMARY KEY)');
+    await direct.query('CREATE TABLE c (id BIGINT, FOREIGN KEY (id) REFERENCES p (id))');
+    const text = `the foreign key of ${named('c')}: `;
+    expect(await warningsOf('p SWAP')).toEqual([expect.stringContaining(text)]);
+    expect(await keysOf('c')).toEqual([]);
+    await undrop('restore', named('p'), '--swap');
+    expect(await keysOf('c')).toEqual(['c_ibfk_1']);
+    const { code, stderr } = await runUndrop(server, ['restore', named('p'), '--swap']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('foreign keys')]);
+  });
+
   test('a child that was altered meanwhile gets no key', async () => {
     await say('DROP TABLE c', 'DROP TABLE p', ...ANOTHER, 'UNDROP TABLE c');
     await direct.run('ALTER TABLE c ADD COLUMN more INT');
