@@ -167,7 +167,7 @@ export async function findEndedRows(
   return isIdPrefix(digits) ? findRowsIfAny(pool, { by: 'digits', digits }, SHORT) : [];
 }
 
-const SHORT = { texts: false } as const;
+const SHORT = { texts: false, rowsMax: 100 } as const;
 
 export function noSuchHeld(target: string): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate: '' });

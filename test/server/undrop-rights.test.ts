@@ -221,6 +221,17 @@ onServers('rights to undrop on $name', (server, on) => {
     }
   });
 
+  test('the digits of an id in a name tell nothing of a table that a user may not see', async () => {
+    await hold('a');
+    const [held] = await ledgerRows(root, { schema: SCHEMA, table: 'a' });
+    await root.query(`UNDROP TABLE ${SCHEMA}.a`);
+    await makeUser(GRANTS['another schema'] ?? []);
+    await using user = await asUser(proxy);
+    const names = `${OTHER}._vt_hold_${held?.['id']}_20300101000000, ${OTHER}.x`;
+    for (const text of ['UNDROP TABLE', 'EXPLAIN UNDROP TABLE'])
+      expect(await wordsOf(user, `${text} ${names}`)).toMatch(/^(?!.* restored at )UNDROP/);
+  });
+
   test('a connection sees what it has dropped itself, and nobody else’s by that', async () => {
     await makeUser(GRANTS['DROP only'] ?? []);
     await query(server, `CREATE TABLE ${SCHEMA}.own (id INT)`);

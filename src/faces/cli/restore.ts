@@ -4,16 +4,16 @@
  */
 
 import { quoteIdentifier, type ServicePool } from '../../connections/sql.js';
-import { type QualifiedTable, writtenName } from '../../names/names.js';
+import type { QualifiedTable } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
-import { tableInEvent } from '../../recycle/held-tables.js';
+import { restoredEvent } from '../../recycle/held-tables.js';
 import { previewAll, withoutRefused } from '../../recycle/preview.js';
 import * as print from '../../recycle/print/print-report.js';
 import { choose, type ManyRequest, restoreAll } from '../../recycle/restore.js';
-import type { RestoreReport } from '../../recycle/restore-table.js';
 import {
   findSchemaDropsById,
   previewSchema,
+  restoredEvents,
   restoreSchema,
 } from '../../recycle/schema/restore-schema.js';
 import type { SwapBy } from '../../recycle/swap.js';
@@ -58,7 +58,10 @@ export function runRestore(
         if (!isJson && !isNamedAlone) stdout.write(print.formatResult(result, at));
       },
     });
-    await reportEvents({ pool, settings }, report.done.map(restoredEvent));
+    await reportEvents(
+      { pool, settings },
+      report.done.map((one) => restoredEvent(one, one.restoredAs)),
+    );
     const [done] = report.done;
     if (isNamedAlone && done !== undefined) {
       stdout.write(
@@ -111,11 +114,6 @@ function readRequest(flags: Flags) {
 
 // ── one table, one schema ───────────────────────────────────────────────────────────────────────
 
-function restoredEvent({ restoredAs, ...table }: RestoreReport) {
-  const what = { ...tableInEvent(table), restoredAs: writtenName(restoredAs) };
-  return { event: 'restored', ...what } as const;
-}
-
 /** The actor that drops the live table, for the ledger. */
 function swapBy(
   settings: AccountSettings & HoldSettings,
@@ -155,13 +153,7 @@ async function runRestoreSchema(
     ...request,
     onProgress: (line) => (isJson ? undefined : out.write(`${line}\n`)),
   });
-  const { dropId, restoredAs } = report;
-  const restored = report.tables.filter(({ outcome }) => outcome === 'restored');
-  const events = restored.map(({ id, table }) => {
-    const what = { id, dropId, schema: report.schema, table };
-    return { event: 'restored' as const, ...what, restoredAs: `${restoredAs}.${table}` };
-  });
-  await reportEvents({ pool, settings }, events);
+  await reportEvents({ pool, settings }, restoredEvents(report));
   out.write(isJson ? jsonText(report) : print.formatSchemaReport(report));
   return report.isComplete ? 0 : 1;
 }

@@ -4,7 +4,6 @@
  * Invariant: the session's diagnostics afterwards are those of this response, so that SHOW WARNINGS
  * is about it, and not about the queries before it.
  */
-import type { AuditEvent } from '../../audit.js';
 import { type Answered, type InterceptOptions, refused } from '../../drop/intercepted.js';
 import type { Signal } from '../../drop/steps/session/user-session.js';
 import {
@@ -16,8 +15,6 @@ import {
 import { withRestoredInfo } from '../../drop/steps/undo-note.js';
 import type { UserFacts } from '../../drop/steps/world.js';
 import { assert, type UndropError } from '../../errors.js';
-import { type QualifiedTable, writtenName } from '../../names/names.js';
-import { tableInEvent } from '../../recycle/held-tables.js';
 import * as caps from '../../wire/capabilities.js';
 import type { ErrPacket, OkPacket, PreparedResult } from '../../wire/response.js';
 import * as resultSets from '../../wire/result-set.js';
@@ -27,15 +24,6 @@ import type { RightsAsker } from './rights.js';
 /** For the audit and the history. */
 export function whoOf({ facts, session: { clientAddress: client, threadId } }: UndoRun) {
   return { user: facts.user, client, threadId };
-}
-
-export function restoredEvent(
-  table: Parameters<typeof tableInEvent>[0],
-  to: QualifiedTable,
-  run: UndoRun,
-): AuditEvent<'restored'> {
-  const what = { ...tableInEvent(table), restoredAs: writtenName(to) };
-  return { event: 'restored', ...whoOf(run), ...what };
 }
 
 /** The encoding of the response. */

@@ -8,11 +8,11 @@
 import type { Interception } from '../../drop/intercepted.js';
 import { writtenName } from '../../names/names.js';
 import { type Field, printResultSet } from '../../printer.js';
-import { nameOrId, withFate } from '../../recycle/find-dropped.js';
+import { nameOrId } from '../../recycle/find-dropped.js';
 import { type Preview, previewAll } from '../../recycle/preview.js';
 import type { Choice } from '../../recycle/restore.js';
 import { answerRows, type UndoRun } from './answer.js';
-import { inQueue } from './find-dropped.js';
+import { inQueue, withSeenFate } from './find-dropped.js';
 
 const COLUMNS: readonly Field<Preview>[] = [
   { title: 'Id', json: ({ plan }) => plan.table.id },
@@ -48,7 +48,7 @@ export async function explainUndrop(
   const preview = () => previewAll(pool, choices, how);
   const { done, failed } = await inQueue(pool, `read ${run.facts.account}`, preview);
   for (const { what: target, error } of failed) {
-    throw await withFate(pool, { target, error, near: [] });
+    throw await withSeenFate(error, target, run);
   }
   return answerRows(printResultSet(COLUMNS, done), run);
 }

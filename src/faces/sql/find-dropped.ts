@@ -6,7 +6,7 @@
  * not restore a table sees it only if this very connection has dropped it.
  */
 
-import { isServiceError } from '../../connections/errors.js';
+import { isServiceError, tolerantly } from '../../connections/errors.js';
 import { readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { findSession } from '../../drop/drop-database/read-schema.js';
 import { isSameServer } from '../../drop/steps/inspect-names.js';
@@ -18,7 +18,7 @@ import { AT } from '../../ledger/intents/intent-text.js';
 import type { Selection, Sort } from '../../ledger/selection.js';
 import { inBatches, inGroups, type QualifiedTable } from '../../names/names.js';
 import { type Asker, OPERATOR, person } from '../../recycle/asker.js';
-import { ambiguous, idDigits, isIdPrefix } from '../../recycle/find-dropped.js';
+import * as finder from '../../recycle/find-dropped.js';
 import { type DroppedTable, newestFirst, originOf } from '../../recycle/held-tables.js';
 import { findHeldTables, TABLES_MAX } from '../../recycle/list.js';
 import { canComeBack, newestWhole } from '../../recycle/plan-restore.js';
@@ -95,12 +95,24 @@ export async function findById(
   run: UndoRun,
   isMeant: (table: DroppedTable) => boolean = () => true,
 ): Promise<DroppedTable | undefined> {
-  const digits = idDigits(id);
-  if (!isIdPrefix(digits)) return undefined;
+  const digits = finder.idDigits(id);
+  if (!finder.isIdPrefix(digits)) return undefined;
   const { tables } = await findSeen({ digits }, run, { limit: 2 });
   const [table, ...others] = tables.filter(isMeant);
-  if (table !== undefined && others.length > 0) throw ambiguous(id, [table, ...others]);
+  if (table !== undefined && others.length > 0) throw finder.ambiguous(id, [table, ...others]);
   return table;
+}
+
+/** The error with what became of its table, and with near names, as far as this user may see. */
+export async function withSeenFate(error: unknown, target: string, run: UndoRun): Promise<unknown> {
+  const { pool } = run.service;
+  const filter = askerOf(run).filter();
+  // A failure here changes nothing about the error itself.
+  const { value: near } = await tolerantly(async () => filter(await finder.readNear(pool, target)));
+  const { value: ended } = await tolerantly(async () =>
+    filter(await finder.findEndedRows(pool, target)),
+  );
+  return finder.withFate(pool, { target, error, near }, ended);
 }
 
 /** The same without a look at privileges. */

@@ -10,9 +10,13 @@ import { definitionsOfSchema } from '../../drop/steps/definitions-to-make.js';
 import { makeDefinitions } from '../../drop/steps/make-definitions.js';
 import { UndropError } from '../../errors.js';
 import * as print from '../../recycle/print/print-report.js';
-import { restoreSchema, type SchemaReport } from '../../recycle/schema/restore-schema.js';
+import {
+  restoredEvents,
+  restoreSchema,
+  type SchemaReport,
+} from '../../recycle/schema/restore-schema.js';
 import { pauseBefore, SCHEMA_DROP_END } from '../../tries.js';
-import { answerOk, answerRefused, restoredEvent, type UndoRun } from './answer.js';
+import { answerOk, answerRefused, type UndoRun, whoOf } from './answer.js';
 import type { Bound } from './bind.js';
 import { findServer, inRestoreQueue } from './find-dropped.js';
 import { askForSchema, assertGranted } from './rights.js';
@@ -27,13 +31,7 @@ export async function undropDatabase(
   const request = { schema, ...(to !== null && { to }) };
   const bringBack = () => inRestoreQueue(run, () => restoreSchema(run.service.pool, request));
   const report = await whenEnded(bringBack);
-  const { dropId } = report;
-  const changes = report.tables
-    .filter(({ outcome }) => outcome === 'restored')
-    .map(({ id, table }) => {
-      const origin = { schema: report.schema, table };
-      return restoredEvent({ id, dropId, origin }, { schema: as, table }, run);
-    });
+  const changes = restoredEvents(report).map((one) => ({ ...whoOf(run), ...one }));
   let end = report;
   // The same call continues with the parts that were left out, after this user has created some. A
   // CREATE that the server accepts may create nothing: an event whose time has passed.

@@ -24,23 +24,20 @@ import { foldName, keyOf, parseHoldName, writtenName } from '../../names/names.j
 import { decideTable, NO_TRAITS } from '../../policy/decide.js';
 import type { HoldTime } from '../../policy/rules.js';
 import * as finder from '../../recycle/find-dropped.js';
-import { originOf } from '../../recycle/held-tables.js';
+import { originOf, restoredEvent } from '../../recycle/held-tables.js';
 import { makeWhole, problemsOf } from '../../recycle/make-whole.js';
 import { planRestore, type RestorePlan } from '../../recycle/plan-restore.js';
 import * as print from '../../recycle/print/print-report.js';
 import * as restoring from '../../recycle/restore.js';
 import type { RestoreReport } from '../../recycle/restore-table.js';
 import type { SwapBy } from '../../recycle/swap.js';
-import { answerOk, answerRefused, restoredEvent, type UndoRun } from './answer.js';
+import { answerOk, answerRefused, type UndoRun, whoOf } from './answer.js';
 import { type Bound, notUnique } from './bind.js';
 import { explainUndrop } from './explain-undrop.js';
 import * as own from './find-dropped.js';
 import { askToCreate, askToRename, askToSwap, assertGranted } from './rights.js';
 
 type Undrop = Bound<'undrop-table'>;
-
-/** The maximum of rows that are read for the fate of a table. */
-const ENDED_MAX = 20;
 
 export async function undropTables(undo: Undrop, run: UndoRun): Promise<Interception> {
   const server = await own.findServer(run);
@@ -115,7 +112,7 @@ async function findBegun(
 
 async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<restoring.Choice> {
   const held = await own.findById(id, run);
-  if (held === undefined) throw await fateOfEnded(id, run);
+  if (held === undefined) throw await own.withSeenFate(finder.noSuchHeld(id), id, run);
   const name = originOf(held);
   await assertMayRestore(name, undo, run);
   const request = { target: writtenName(name), to: nameFor(name, undo) };
@@ -125,19 +122,6 @@ async function findOf(id: string, undo: Undrop, run: UndoRun): Promise<restoring
 
 function nameFor(name: QualifiedTable, { to }: Pick<Undrop, 'to'>): QualifiedTable {
   return to === null ? name : { schema: to.schema ?? name.schema, table: to.table };
-}
-
-/** The refusal, with the fate of a table that is no longer held, if this user may see it. */
-async function fateOfEnded(target: string, run: UndoRun): Promise<unknown> {
-  const { pool } = run.service;
-  const digits = finder.idDigits(target);
-  const how = { texts: false, rowsMax: ENDED_MAX };
-  const ended = await tolerantly(async () =>
-    finder.isIdPrefix(digits) ? findRows(pool, { by: 'digits', digits }, how) : [],
-  );
-  const seen = await own.askerOf(run).filter()(ended.value);
-  const error = finder.noSuchHeld(target);
-  return finder.withFate(pool, { target, error, near: [] }, seen);
 }
 
 /** Checks all privileges, before anything is read or touched. */
@@ -169,11 +153,11 @@ async function bringBack(
   const end = await (swap ? own.inRestoreQueue(run, work) : work());
   const done: RestoreReport[] = [];
   for (const one of end.done) done.push(await withTriggers(one, run));
-  const changes = done.map((one) => restoredEvent(one, one.restoredAs, run));
+  const changes = done.map((one) => ({ ...whoOf(run), ...restoredEvent(one, one.restoredAs) }));
   const problems: Problem[] = [];
   for (const { what, error } of end.failed) {
     const isTold = finder.isAbsent(error) && problems.length < FATES_TOLD;
-    const told = isTold ? await explained(error, what, run) : error;
+    const told = isTold ? await own.withSeenFate(error, what, run) : error;
     problems.push({ what, error: own.undropErrorOf(told) });
   }
   const [problem] = problems;
@@ -183,18 +167,6 @@ async function bringBack(
   const error =
     choices.length === 1 ? problem.error : someNot(problems, end.untried, choices.length);
   return { ...(await answerRefused(error, run)), changes };
-}
-
-/** With its fate, and the near names that this user may see. */
-async function explained(error: unknown, target: string, run: UndoRun): Promise<unknown> {
-  const { pool } = run.service;
-  const all = await finder.readNear(pool, target);
-  // The other tables are back, whatever is said about names.
-  const near = await own
-    .askerOf(run)
-    .filter()(all)
-    .catch(() => []);
-  return finder.withFate(pool, { target, error, near });
 }
 
 /** In a swap this session's user drops the live table; it is held as long as one of its DROP. */

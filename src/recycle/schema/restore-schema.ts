@@ -21,6 +21,7 @@ import {
 import { asRestorer } from '../../ledger/table-restores.js';
 import { isUserSchema } from '../../names/names.js';
 import { ambiguousIds, idDigits, isIdPrefix, isNameable } from '../find-dropped.js';
+import { restoredEvent } from '../held-tables.js';
 import { schemaExists } from '../rename-back.js';
 import { type RestoredTable, restoreTables, sortTables } from './restore-tables.js';
 import * as schemaParts from './schema-parts.js';
@@ -55,6 +56,15 @@ export interface SchemaReport
   readonly others: readonly OtherDrop[];
   /** Held tables of a schema of that name that were dropped individually. */
   readonly singles: number;
+}
+
+/** For the audit. */
+export function restoredEvents({ dropId, schema, restoredAs, tables }: SchemaReport) {
+  const restored = tables.filter(({ outcome }) => outcome === 'restored');
+  return restored.map(({ id, table }) => {
+    const origin = { schema, table };
+    return restoredEvent({ id, dropId, origin }, { schema: restoredAs, table });
+  });
 }
 
 export type OtherDrop = Pick<DroppedSchema, 'dropId' | 'droppedAt' | 'held'>;
