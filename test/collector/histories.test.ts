@@ -16,7 +16,7 @@ import { rounds } from '../support/sample.js';
 import type { Act, Held, Seed } from './model-server.js';
 import { HOUR_MS, ModelServer, met, STATES } from './model-server.js';
 
-const HISTORIES = rounds(2_500, 600);
+const HISTORIES = rounds(2_500, 150);
 /** At the end: more than any table needs. */
 const LAST_ROUNDS = 40;
 const DAY_MS = 24 * HOUR_MS;

@@ -288,22 +288,6 @@ onServersAtOnce('the collector on $name', (server, on) => {
     await untilGone(server, held);
   });
 
-  test('waits UNDROP_GRACE on a server that is new to the ledger, over a restart too', async () => {
-    const held = await holdTable(server);
-    const graceOf = async (collecting: Collecting) => {
-      await collecting.looked();
-      await stays(held);
-      return collecting.said.find(({ fields }) => fields['event'] === 'grace')?.fields;
-    };
-    const collecting = collect({ graceMs: 20_000 });
-    const first = await graceOf(collecting);
-    expect(first?.['because']).toBe('this server is new to the ledger');
-    await collecting.stop();
-    const second = await graceOf(collect({ graceMs: 20_000, holdMs: 3_600_000 }));
-    expect(second).toMatchObject({ because: 'a wait that began earlier', until: first?.['until'] });
-    await untilGone(server, held);
-  });
-
   test('goes on with the ledger lost, and makes it anew', async () => {
     const held = await holdTable(server);
     await query(server, 'DROP TABLE _undrop.ledger');

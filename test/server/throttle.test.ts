@@ -1,7 +1,7 @@
 /**
- * What the collector waits for, on real servers: a query, and a replica that lags or has stopped.
- * As long as there is a reason nothing is moved on, purged or removed; it is said once, and by
- * `undrop status` and `undrop gc`; after it everything goes on.
+ * What the collector waits for, on real servers: its time on a new server, a query, and a replica
+ * that lags or has stopped. As long as there is a reason nothing is moved on, purged or removed; it
+ * is said once, and by `undrop status` and `undrop gc`; after it everything goes on.
  */
 import { jest } from '@jest/globals';
 import * as rig from '../collector/collecting.js';
@@ -34,6 +34,24 @@ onServersAtOnce('the collector waits, on $name', (server, on) => {
     await query(server, 'CREATE DATABASE IF NOT EXISTS ops', 'CREATE TABLE ops.wait (value INT)');
   });
   afterEach(() => query(server, 'DROP DATABASE ops'));
+
+  test('for UNDROP_GRACE, on a server that is new to the ledger, over a restart too', async () => {
+    const held = await rig.holdTable(server);
+    const graceOf = async (collecting: rig.Collecting) => {
+      await collecting.looked();
+      expect(await rig.whereIs(server, held.id)).toEqual([`${held.schema}.${held.name}`]);
+      return collecting.said.find(({ fields }) => fields['event'] === 'grace')?.fields;
+    };
+    const collect = (more: rig.CollectSettings) =>
+      on.each.keep(rig.startCollecting(server, { graceMs: 20_000, ...more }));
+    const collecting = collect({});
+    const first = await graceOf(collecting);
+    expect(first?.['because']).toBe('this server is new to the ledger');
+    await collecting.stop();
+    const second = await graceOf(collect({ holdMs: 3_600_000 }));
+    expect(second).toMatchObject({ because: 'a wait that began earlier', until: first?.['until'] });
+    await rig.untilGone(server, held);
+  });
 
   test('for its query, amid a purge and before each other step', async () => {
     const throttle = { ...NONE, query: 'SELECT COUNT(*) FROM ops.wait;' };
