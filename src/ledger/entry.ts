@@ -190,19 +190,22 @@ export const STATEMENT_BYTES_MAX = 4 * STATEMENT_CHARACTERS_MAX;
 // Read from the first words of the recorded statement, without comments. A statement that isn't
 // understood gives null, and no decision about rows depends on it.
 
-const UNDROPPING = { words: [['UNDROP']], how: 'SWAP' } as const;
+const FORMS = [...DESTROYING, { words: [['UNDROP']], how: 'SWAP' } as const].map(
+  ({ words, how = null }) => ({
+    form: new RegExp(`^${words.map((any) => `(?:${any.join('|')})`).join(' ')}\\b`),
+    how,
+  }),
+);
 
 /** Null: the beginning of the text isn't enough. */
 export function howDropped({ statementText }: Pick<LedgerRow, 'statementText'>): HowDropped | null {
-  const text = statementText
+  const words = statementText
     // A version comment is a part of the statement.
     .replaceAll(/\/\*M?!\d*/gi, ' ')
     .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
     .replaceAll(/(?:--\s|#).*|\*\//g, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
     .toUpperCase();
-  const words: readonly string[] = text.match(/\w+/g) ?? [];
-  const found = [...DESTROYING, UNDROPPING].find((one) =>
-    one.words.every((any, at) => any.includes(words[at] ?? '')),
-  );
-  return found?.how ?? null;
+  return FORMS.find(({ form }) => form.test(words))?.how ?? null;
 }

@@ -100,10 +100,9 @@ function endsInNul({ bytes, start, end, mode }: Required<LexedText>): boolean {
 
 /** Whether the words that destroy may stand anywhere in the statement. */
 function isAround(stream: TokenStream, protect: Protected | undefined): boolean {
-  const around = DESTROYING.filter(
-    ({ kind, within }) => within !== undefined && protect?.has(kind),
+  return DESTROYING.some(
+    ({ kind, within }) => within !== undefined && protect?.has(kind) && stream.isWord(within),
   );
-  return stream.isWord(...around.flatMap(({ within = [] }) => within));
 }
 
 /** Reads up to the `;` after the statement, or to the end of the text. */

@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from '../../audit.js';
 import { systemClock, withinMs } from '../../clock.js';
 import { rootCause, UndropError } from '../../errors.js';
-import { howDropped, type LedgerRow, STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
+import { type LedgerRow, STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { recordHistory } from '../../ledger/history.js';
 import {
   forgetUnanswered,
@@ -85,10 +85,10 @@ export class Intents {
 
   /** Their audit lines; the names as they are in the ledger. */
   audited(held: readonly steps.HeldTable[]): readonly AuditEvent<'held'>[] {
-    const { session, dropId, how } = this.#request;
+    const { session, dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
     const tags = commentTags(this.#statementText);
-    const kind = howDropped({ statementText: this.#statementText }) ?? 'DROP TABLE';
+    const kind = statement.empties ? 'TRUNCATE' : 'DROP TABLE';
     const recorded = this.#recorded?.intent?.tables ?? [];
     return held.map(({ id, holdSchema, holdName }) => {
       const named = recorded.find((one) => one.id === id) ?? this.#targets.get(id);

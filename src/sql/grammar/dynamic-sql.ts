@@ -103,8 +103,9 @@ export function bodyVerdict(
   { bytes }: Source,
   protect: Protected | undefined,
 ): Verdict {
+  const destroying = destroyingOf(protect);
   const mayHoldOurs =
-    tokens.some((_token, at) => isOpening(tokens, at, protect)) ||
+    tokens.some((_token, at) => isOpening(tokens, at, destroying)) ||
     mayBeOurs(bytes, end, bytes.length, protect);
   if (!mayHoldOurs) return NOT_OURS;
   return mentionsRecycle(bytes.subarray(start))
@@ -113,7 +114,11 @@ export function bodyVerdict(
 }
 
 /** Whether a statement of undrop, or one that may run such a text, may begin at a token. */
-function isOpening(tokens: readonly Token[], at: number, protect: Protected | undefined): boolean {
+function isOpening(
+  tokens: readonly Token[],
+  at: number,
+  destroying: ReturnType<typeof destroyingOf>,
+): boolean {
   const wordAt = (index: number) => (tokens[index]?.kind === 'word' ? tokens[index].text : '');
   const next = wordAt(at + 1);
   if (wordAt(at) === 'EXECUTE') return next === 'IMMEDIATE';
@@ -122,5 +127,5 @@ function isOpening(tokens: readonly Token[], at: number, protect: Protected | un
   // TRUNCATE(1, 2) is a function.
   const isCall = tokens[at + 1]?.text === '(';
   const isAt = (one: readonly string[], index: number) => one.includes(wordAt(at + index));
-  return !isCall && destroyingOf(protect).some(({ words }) => words.every(isAt));
+  return !isCall && destroying.some(({ words }) => words.every(isAt));
 }
