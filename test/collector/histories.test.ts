@@ -12,11 +12,11 @@ import { nextStep } from '../../src/collector/next-step.js';
 import { assertNever } from '../../src/errors.js';
 import { isPinned, PINNED_UNTIL, parseHoldName, type TableState } from '../../src/names/names.js';
 import fc from '../support/properties.js';
-import { rounds } from '../support/sample.js';
+import { rounds, seedFor } from '../support/sample.js';
 import type { Act, Held, Seed } from './model-server.js';
 import { HOUR_MS, ModelServer, met, STATES } from './model-server.js';
 
-const HISTORIES = rounds(2_500, 150);
+const HISTORIES = rounds(2_500, 100);
 /** At the end: more than any table needs. */
 const LAST_ROUNDS = 40;
 const DAY_MS = 24 * HOUR_MS;
@@ -249,7 +249,7 @@ function leftOver(model: ModelServer): string[] {
     .map(({ name }) => name);
 }
 
-/** What is rare, and must not be missing in all histories together. */
+/** What is rare, and is met in all histories together: more are drawn until it is. */
 const TO_BE_MET = [
   ...['HOLD to PURGE', 'HOLD to EVAC', 'HOLD to DROP', 'PURGE to EVAC', 'PURGE to DROP'],
   ...['EVAC to DROP', 'early', 'early, but pinned', 'wait', 'blocked'],
@@ -260,21 +260,22 @@ const TO_BE_MET = [
 
 test('each table ends once, in legal order, never before its time; no other is touched', () => {
   const pair = fc.tuple(settings, settings);
-  fc.assert(
-    fc.property(start, pair, settings, happenings, (from, two, last, history) => {
-      const model = new ModelServer(from);
-      const collectors = two.map((one) => new Collector(one));
-      for (const one of history) {
-        happen(model, collectors, one);
-        assertNone([...model.wrong, ...losses(model)]);
-      }
-      for (const one of collectors) one.crash();
-      finish(model, last);
-      assertNone([...model.wrong, ...losses(model), ...leftOver(model)]);
-    }),
-    { numRuns: HISTORIES },
-  );
-  expect(TO_BE_MET.filter((one) => !met.has(one))).toEqual([]);
+  const ends = fc.property(start, pair, settings, happenings, (from, two, last, history) => {
+    const model = new ModelServer(from);
+    const collectors = two.map((one) => new Collector(one));
+    for (const one of history) {
+      happen(model, collectors, one);
+      assertNone([...model.wrong, ...losses(model)]);
+    }
+    for (const one of collectors) one.crash();
+    finish(model, last);
+    assertNone([...model.wrong, ...losses(model), ...leftOver(model)]);
+  });
+  const missed = () => TO_BE_MET.filter((one) => !met.has(one));
+  for (let time = 0; time === 0 || (time < 20 && missed().length > 0); time++) {
+    fc.assert(ends, { numRuns: HISTORIES, seed: seedFor(`histories ${time}`) | 0 });
+  }
+  expect(missed()).toEqual([]);
 });
 
 /** Not by `expect`, which takes its time, for each moment of each history. */
