@@ -139,11 +139,11 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (version === null || !found.has('ledger')) await create(pool);
     // Without these drops are held all the same; an unlogged one stays in its own schema.
     if (!found.has(RECYCLE_SCHEMA_LOCAL)) await createLocal(pool);
-    if (!found.has(VIEW)) await createView(pool);
     if (!found.has('proxies')) await unlessRefused(pool.run(PROXIES_CREATION), [], ...NOT_ALLOWED);
     else await unlessRefused(addColumns(pool, 'proxies', PROXIES_COLUMNS), null, ...NOT_ALLOWED);
     await addLedgerColumns(pool);
     await addKeys(pool);
+    if (!found.has(VIEW)) await createView(pool);
     await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);
