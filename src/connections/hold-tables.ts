@@ -3,13 +3,16 @@
  * statement has one constant schema, because 5.6 and MariaDB read every folder otherwise.
  */
 import * as names from '../names/names.js';
-import { col, note, type ServiceConnection, type SQLQuery, sql } from './sql.js';
+import { col, note, readServerFacts, type ServiceConnection, type SQLQuery, sql } from './sql.js';
 
 export interface HoldTable extends names.HoldName {
   readonly schema: string;
   /** The name as the server stores it. */
   readonly name: string;
 }
+
+/** Of MySQL: `information_schema.TABLES` is a view on tables with keys. */
+const DICTIONARY_SINCE = 80000;
 
 /** Names of 100,000 held tables are 6 MB. */
 const LIST_DEADLINE_MS = 60_000;
@@ -146,26 +149,31 @@ export async function mapHoldTables(
 }
 
 /**
- * The tables among these that are there. Each look is at one name, so it costs the same among any
- * number of held tables; many looks take longer than one at all names.
+ * The tables among these that are there. Each is looked up by its name, which costs the same among
+ * any number of held tables; many look-ups take longer than one at all names. With a data
+ * dictionary they are one join, in a tenth of the time of a statement for each.
  */
 export async function findNamed(
   connection: ServiceConnection,
   places: readonly Pick<HoldTable, 'schema' | 'name'>[],
 ): Promise<readonly HoldTable[]> {
   if (places.length === 0) return [];
-  const answers = await connection.run(
-    places.map(
-      ({ schema, name }) => sql`SELECT ${note('list')} TABLE_NAME AS name
-        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
-    ),
+  const { flavour, versionId } = await readServerFacts(connection);
+  const named = sql`SELECT ${note('list')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS name`;
+  const ours = places.map(
+    ({ schema, name }) => sql`SELECT ${schema} AS inSchema, ${name} AS named`,
   );
-  return answers.flatMap(([row], at) => {
-    const schema = places[at]?.schema;
-    return row === undefined || schema === undefined
-      ? []
-      : asHoldTable(schema, col.text(row, 'name'));
-  });
+  const joined = sql`${named} FROM (${sql.join(ours, sql` UNION ALL `)}) AS ours
+    STRAIGHT_JOIN information_schema.TABLES ON TABLE_SCHEMA = inSchema AND TABLE_NAME = named`;
+  const each = places.map(
+    ({ schema, name }) => sql`${named} FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
+  );
+  const hasDictionary = flavour === 'mysql' && versionId >= DICTIONARY_SINCE;
+  const answers = await connection.run(hasDictionary ? joined : each);
+  return answers
+    .flat()
+    .flatMap((row) => asHoldTable(col.text(row, 'schemaName'), col.text(row, 'name')));
 }
 
 /** None if it isn't the name of a held table. */
