@@ -230,7 +230,8 @@ describe('MySQL Router', () => {
 
   test('in front of two proxies: the second serves while the first is away', async () => {
     const port = await freePort();
-    await using first = await spawnProxy(server);
+    // Nobody else on the machine gets its port while it is away.
+    await using first = await spawnProxy(server, { LISTEN: '127.0.0.8:0' });
     await using second = await spawnProxy(server);
     const config = readText('deploy/router/in-front.conf')
       .replace('bind_address=0.0.0.0', 'bind_address=127.0.0.1')
