@@ -16,13 +16,16 @@ export const relocationsSettled = settled(
 
 function settled(open: string, what: string) {
   return (connection: Connection, schemas: readonly string[], withinMs?: number) => {
+    let rows: RowDataPacket[] = [];
     const isSettled = async () => {
-      const [rows] = await connection.query<RowDataPacket[]>(
-        `SELECT id FROM _undrop.ledger WHERE schema_name IN (?) AND ${open}`,
+      [rows] = await connection.query<RowDataPacket[]>(
+        `SELECT id, table_name, state, thread_id, state_since, todo, failure, UTC_TIMESTAMP()
+         FROM _undrop.ledger WHERE schema_name IN (?) AND ${open}`,
         [schemas],
       );
       return rows.length === 0;
     };
-    return until(isSettled, what, withinMs);
+    const told = (error: Error) => Promise.reject(new Error(error.message + JSON.stringify(rows)));
+    return until(isSettled, what, withinMs).catch(told);
   };
 }
