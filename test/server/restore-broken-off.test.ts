@@ -308,6 +308,8 @@ onServers('a restore that breaks off on $name', (server, on) => {
       await restoreSchema(faulty, { schema: name }).catch(() => undefined);
       // Whoever says it waits for what the dead one has sent.
       await sayTo(proxy, { schema: schema.name, texts: [`UNDROP DATABASE ${name}`] });
+      const { isComplete, tables } = await restoreSchema(pool, { schema: name });
+      expect([call, isComplete, tables.flatMap((one) => one.problems)]).toEqual([call, true, []]);
       expect([call, ...(await dumpOf(server, name))]).toEqual([call, ...before]);
       return faulty.calls;
     };
