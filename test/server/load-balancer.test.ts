@@ -25,7 +25,7 @@ const { password } = SERVICE_ACCOUNT;
 const CHECKS = 3;
 /** HAProxy has to take a proxy out of service meanwhile, with two checks. */
 const DRAIN = { DRAIN_WAIT: '5s', DRAIN_TIMEOUT: '15s' };
-const RESTARTS = rounds(5, 1);
+const RESTARTS = rounds(3, 1);
 const POOL = { connectionLimit: 8, users: 4 };
 
 /** MySQL 9.7 accepts the old password, from its cache, until the new one has been used. */
