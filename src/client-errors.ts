@@ -83,6 +83,9 @@ export const CLIENT_ERRORS = {
   UNDROP_NAME_TAKEN: `1050 42S01
     Held table {id} was not restored: {table} exists.
     Swap the two (SWAP; --swap), restore under another name (TO; --to), or move the live table.`,
+  UNDROP_NOT_ALL: `1105 HY000
+    Nothing was restored: {count} stand in the way. {why}
+    PARTIAL (--partial) restores the others.{instead}`,
   UNDROP_NOT_SWAPPED: `1105 HY000
     Held table {id} was not swapped with {table}, and nothing was changed: {why}.
     Restore it under another name (--to), and rename both by hand.`,

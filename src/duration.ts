@@ -48,15 +48,16 @@ export const TIME_EXPECTED =
   'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (two hours ago)';
 
 /**
- * ISO 8601 (UTC if it has no zone), `HH:MM` of today in UTC, or a duration before `now`; null for
- * all else.
+ * ISO 8601, `HH:MM` of today, `2 hours ago`, or a duration before `now`; null for all else. `zone`:
+ * `+02:00`, for a time without one; default: UTC.
  */
-export function parseTime(text: string, now: Date): Date | null {
-  const agoMs = parseDuration(text);
+export function parseTime(text: string, now: Date, zone = '+00:00'): Date | null {
+  const agoMs = parseDuration(text) ?? parseAgo(text);
   if (agoMs !== null) return new Date(now.getTime() - agoMs);
-  const whole = CLOCK.test(text) ? `${now.toISOString().slice(0, 10)}T${text}` : text;
-  const [, day, time = '00:00', zone = 'Z'] = DAY_AND_CLOCK.exec(whole) ?? [];
-  const found = new Date(`${day}T${time}${zone}`);
+  const there = new Date(now.getTime() - (Date.parse(`1970-01-01T00:00${zone}`) || 0));
+  const whole = CLOCK.test(text) ? `${there.toISOString().slice(0, 10)}T${text}` : text;
+  const [, day, time = '00:00', at = zone] = DAY_AND_CLOCK.exec(whole) ?? [];
+  const found = new Date(`${day}T${time}${at}`);
   // The 31st of April would be the 1st of May.
   const isDay = new Date(`${day}T00:00Z`).toJSON()?.slice(0, 10) === day;
   // The zone may lead out of the years that servers know.
@@ -67,16 +68,24 @@ export function parseTime(text: string, now: Date): Date | null {
  * The same for the beginning of a span that ends by `now`: a time of day that is still to come is
  * yesterday's.
  */
-export function parseSince(text: string, now: Date): Date | null {
-  const found = parseTime(text, now);
+export function parseSince(text: string, now: Date, zone?: string): Date | null {
+  const found = parseTime(text, now, zone);
   const isAhead = found !== null && found > now && CLOCK.test(text);
   return isAhead ? new Date(found.getTime() - DAY_MS) : found;
 }
 
 /** The same without durations, for a time that may be in the future. */
-export function parseMoment(text: string, now: Date): Date | null {
-  return parseDuration(text) === null ? parseTime(text, now) : null;
+export function parseMoment(text: string, now: Date, zone?: string): Date | null {
+  return parseDuration(text) === null ? parseTime(text, now, zone) : null;
 }
+
+/** Milliseconds of `2 hours ago`; null: it isn't that. */
+function parseAgo(text: string): number | null {
+  const [, count, unit = ''] = AGO.exec(text.trim()) ?? [];
+  return count === undefined ? null : parseDuration(`${count}${unit[0]?.toLowerCase()}`);
+}
+
+const AGO = /^(\d{1,6}) ?(s|m|h|d|w|(?:second|minute|hour|day|week)s?) ago$/i;
 
 const CLOCK = /^\d\d:\d\d(?::\d\d(?:\.\d+)?)?$/;
 const DAY_AND_CLOCK =

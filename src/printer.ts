@@ -123,3 +123,11 @@ export function formatBytes(bytes: number | null): string {
 export function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?');
 }
+
+const NAMES_MAX = 3;
+
+/** The first few, and how many more. */
+export function someOf(whats: readonly string[], shown = NAMES_MAX): string {
+  const more = whats.length - shown;
+  return `${whats.slice(0, shown).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}

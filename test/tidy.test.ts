@@ -58,7 +58,7 @@ const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util'];
 
 /** Files of statements that are, or implement, their ports. */
 const SERVED =
-  /^src\/drop\/(steps\/.*|intercepted|[a-z-]+\/([a-z-]+-port|barrier|read-schema|recover-drop-database|hold-or-pass|replace-table|drop-schema))\.ts$/;
+  /^src\/drop\/(steps\/.*|intercepted|drop-definition|[a-z-]+\/([a-z-]+-port|barrier|read-schema|recover-drop-database|hold-or-pass|replace-table|drop-schema))\.ts$/;
 
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =

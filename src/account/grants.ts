@@ -10,7 +10,7 @@
 
 import { grantClause, renderQuery, type SQLQuery, sql } from '../connections/sql.js';
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
-import type { ServerVersion } from '../wire/connection/handshake-v10.js';
+import { isMysql8, type ServerVersion } from '../wire/connection/handshake-v10.js';
 
 export const TIERS = ['full', 'managed', 'least'] as const;
 export type Tier = (typeof TIERS)[number];
@@ -103,8 +103,8 @@ export function needsOf(server: GrantingServer): readonly Need[] {
 }
 
 /** Whether a session can see the locks of others, which undrop checks before each drop. */
-function showsLocks({ flavour, versionId, performanceSchema = true }: GrantingServer): boolean {
-  return flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
+function showsLocks({ performanceSchema = true, ...server }: GrantingServer): boolean {
+  return isMysql8(server) && performanceSchema;
 }
 
 const UNLOGGED =
@@ -150,8 +150,7 @@ function extrasOf(server: GrantingServer): readonly Need[] {
   for (const right of definerRights(server)) {
     const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
     // MySQL 8 and later: DROP TRIGGER doesn't need SUPER.
-    const isDroppable = server.flavour === 'mysql' && server.versionId >= 80_000;
-    const ofAll = isDroppable ? NO_TRIGGER : WITHOUT_SUPER;
+    const ofAll = isMysql8(server) ? NO_TRIGGER : WITHOUT_SUPER;
     add(right, isForAll ? ofAll : OTHER_DEFINERS);
   }
   const extra = { on: 'server', isEssential: false, withoutThere: null, refuses: false } as const;

@@ -5,12 +5,14 @@
  * Invariant: it only reads, and only where this process collects. It never counts a drop that was
  * sent through undrop: a number of the server is compared with numbers of services that are newer.
  */
+
 import type { Clock } from '../clock.js';
 import { isServiceError, unlessRefused } from '../connections/errors.js';
 import type { ServicePool } from '../connections/sql.js';
 import { col, note, readServerFacts, readStatusVariables, sql } from '../connections/sql.js';
 import { isServiceRunning, readServices } from '../ledger/services.js';
 import type { Log } from '../log.js';
+import { isMysql8 } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
 import type { CollectorFigures } from './figures.js';
 
@@ -109,13 +111,11 @@ export async function watchDropsElsewhere(options: WatchOptions): Promise<void> 
 async function readLook(pool: ServicePool): Promise<Look | null> {
   const server = await readServerFacts(pool);
   if (server.readOnly) return null;
-  const hasDigests = server.flavour === 'mysql' && server.versionId >= DIGESTS_SINCE;
-  const counted = hasDigests && server.performanceSchema ? await countByDigest(pool) : null;
+  // Before, MySQL has a digest only of the first statement of a text.
+  const hasDigests = isMysql8(server) && server.performanceSchema;
+  const counted = hasDigests ? await countByDigest(pool) : null;
   return { at: server.utcNow, counted: counted ?? (await countByStatus(pool)) };
 }
-
-/** Before, MySQL has a digest only of the first statement of a text. */
-const DIGESTS_SINCE = 80_000;
 
 /** MySQL counts drops of temporary tables as well, which can be told apart by their text. */
 async function countByDigest(pool: ServicePool): Promise<number | null> {

@@ -26,7 +26,7 @@ import { addWaitingKeys, finishRestore } from '../recycle/make-whole.js';
 import { detectManualChanges } from '../recycle/recovery/detect-manual-changes.js';
 import { resolveIntents } from '../recycle/recovery/resolve-intents.js';
 import { findRenamed, findRestoring } from '../recycle/rename-back.js';
-import { finishSchemaRestore } from '../recycle/schema/restore-schema.js';
+import { finishSchemaRestore } from '../recycle/undo/undo-many.js';
 import * as ER from '../wire/server-errors.js';
 
 export interface ReconcileOptions {
@@ -175,7 +175,7 @@ export async function finishAll(pool: ServicePool, log: Log): Promise<readonly s
     const { id, dropId, schema, restoredAs } = drop;
     if ((await readServerFacts(pool)).readOnly) continue;
     try {
-      const isComplete = await finishSchemaRestore(pool, drop);
+      const isComplete = (await finishSchemaRestore(pool, drop))?.isComplete;
       const what = { dropId, schema, restoredAs };
       if (isComplete === true) log.info(what, 'finished an interrupted restore of a schema');
       if (isComplete === false)

@@ -11,6 +11,7 @@ import type { Row, ServerFacts, ServiceConnection } from '../connections/sql.js'
 import { col, ident, note, readStatusVariables, sql } from '../connections/sql.js';
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
+import { isMysql8 } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
 import { isDropDear, type RemovalFacts, type TableFacts } from './next-step.js';
 
@@ -79,9 +80,9 @@ async function hasNoFile(connection: ServiceConnection, table: HoldTable, server
 export async function isLostByEngine(
   connection: ServiceConnection,
   { id, schema, name }: HoldTable,
-  { flavour, versionId }: ServerFacts,
+  server: ServerFacts,
 ): Promise<boolean> {
-  if (flavour === 'mysql' && versionId >= 80_000) return false;
+  if (isMysql8(server)) return false;
   try {
     await connection.run(sql`SELECT ${note('look', id)} 1 FROM ${ident(schema, name)} LIMIT 1`);
     return false;
@@ -150,7 +151,7 @@ export async function readCachedPages(
   connection: ServiceConnection,
   server: RemovalFacts,
 ): Promise<ReadonlyMap<string, number>> {
-  if (server.flavour !== 'mysql' || server.versionId < 80000) return new Map();
+  if (!isMysql8(server)) return new Map();
   const [rows] = await connection.run(
     sql`${note('evac')} SELECT LOWER(SUBSTRING_INDEX(t.NAME, '#', 1)) AS name,
       COALESCE(SUM(GREATEST(c.N_CACHED_PAGES, 1) - 1), 0) AS pages

@@ -4,7 +4,7 @@
  */
 import { parseWindow, WINDOW_EXPECTED, type Window } from '../duration.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
-import { PROTECTED, PROTECTIONS, type Protection } from '../sql/destroying.js';
+import { PROTECTED_BY_DEFAULT, PROTECTIONS, type Protection } from '../sql/destroying.js';
 import * as kind from './setting-kinds.js';
 
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
@@ -93,7 +93,7 @@ export const SETTINGS = {
     'users lets every user who may drop a table destroy it at once (hints destroy and now), or hold it for less than UNDROP_MIN_HOLD; off refuses such hints',
   ),
   protect: kind.setting<readonly Protection[]>({
-    default: PROTECTED.join(','),
+    default: PROTECTED_BY_DEFAULT.join(','),
     expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
     meaning:
       'the statements that never destroy a table or its partitions; others go to the server unchanged',

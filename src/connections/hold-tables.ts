@@ -2,7 +2,9 @@
  * Lists the tables that have a hold name, by schema. Names only: no table is opened, and each
  * statement has one constant schema, because 5.6 and MariaDB read every folder otherwise.
  */
+
 import * as names from '../names/names.js';
+import { isMysql8 } from '../wire/connection/handshake-v10.js';
 import { col, note, readServerFacts, type ServiceConnection, type SQLQuery, sql } from './sql.js';
 
 export interface HoldTable extends names.HoldName {
@@ -12,7 +14,6 @@ export interface HoldTable extends names.HoldName {
 }
 
 /** From this version on MySQL has keys for the names in `information_schema.TABLES`. */
-const DICTIONARY_SINCE = 80000;
 
 /** Names of 100,000 held tables are 6 MB. */
 const LIST_DEADLINE_MS = 60_000;
@@ -158,7 +159,6 @@ export async function findNamed(
   places: readonly Pick<HoldTable, 'schema' | 'name'>[],
 ): Promise<readonly HoldTable[]> {
   if (places.length === 0) return [];
-  const { flavour, versionId } = await readServerFacts(connection);
   const named = sql`SELECT ${note('list')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS name`;
   const ours = places.map(
     ({ schema, name }) => sql`SELECT ${schema} AS inSchema, ${name} AS named`,
@@ -169,7 +169,7 @@ export async function findNamed(
     ({ schema, name }) => sql`${named} FROM information_schema.TABLES
       WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
   );
-  const hasDictionary = flavour === 'mysql' && versionId >= DICTIONARY_SINCE;
+  const hasDictionary = isMysql8(await readServerFacts(connection));
   const answers = await connection.run(hasDictionary ? joined : each);
   return answers
     .flat()

@@ -8,7 +8,9 @@ import { tolerantly } from '../connections/errors.js';
 import { UndropError } from '../errors.js';
 import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/detach-triggers.js';
+import { report, silentLog } from '../log.js';
 import type { Protection } from '../sql/destroying.js';
+import { dotted } from '../sql/grammar/table-name.js';
 import type { CommandOnName } from '../sql/named-statement.js';
 import type * as verdict from '../sql/verdict.js';
 import type { Capabilities } from '../wire/capabilities.js';
@@ -23,15 +25,16 @@ import type {
   DropStatement,
   SessionGuess,
 } from './steps/drop-options.js';
-import { notUnderstood, partitionsNotHeld } from './steps/refusals/refusals.js';
+import { loggedText, notUnderstood, partitionsNotHeld } from './steps/refusals/refusals.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from './steps/rules/hints.js';
+import { isEmptyTable } from './steps/rules/rules.js';
 import { type HoldingStatement, runStatement } from './steps/run.js';
 import { factsSql, readFacts } from './steps/session/facts.js';
 import { type Note, type Undoable, withUndoInfo } from './steps/undo-note.js';
 import type { CommandSession, SessionFacts, UserFacts } from './steps/world.js';
 import { askText, refuse } from './steps/world.js';
 import { copyPort } from './truncate/copy-port.js';
-import { truncate } from './truncate/truncate.js';
+import { type Passing, truncate } from './truncate/truncate.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Intercepted {
@@ -147,7 +150,8 @@ export async function dropAndHold(
   const { pool } = service;
   let { run = dropTable } = how;
   const copies = (logged: boolean) => copyPort(pool.logging(logged));
-  if (empties) run = (world, request) => truncate(world, copies, request);
+  const passing = service.protect.has('truncate') ? null : passingOf(options);
+  if (empties) run = (world, request) => truncate(world, { copies, passing }, request);
   const isPlain = run === dropTable;
   const request = { ...drop, server, session };
   const requireIdleMs = isPlain ? (service.requireIdleMs ?? null) : null;
@@ -164,6 +168,21 @@ export async function dropAndHold(
   const undoable = { held: audited, names, what: 'TABLE', swaps: !isPlain } as const;
   const payload = await withNote(result, { ...undoable, facts }, options);
   return { kind: 'answer', payload, refusal, facts, dropped: result };
+}
+
+/** A TRUNCATE that can't be held goes to the server, and leaves a line in the log. */
+function passingOf({ service, session, guess }: InterceptOptions): Passing {
+  const { pool, log = silentLog } = service;
+  const { clientAddress: client, threadId } = session;
+  return {
+    isEmpty: async ({ schema, table }) => (await isEmptyTable(pool, schema, table)) === true,
+    said: ({ text, statement }, why) => {
+      const tables = statement.names.map(dotted);
+      const by = [`not held: a table ${why}`];
+      const what = { tables, statement: loggedText(Buffer.from(text)) };
+      report(log, [{ event: 'native', by, user: guess.user, client, threadId, ...what }]);
+    },
+  };
 }
 
 /** The payload of a drop with the note on its undo. */

@@ -9,6 +9,7 @@ import type { ServiceConnection } from '../connections/sql.js';
 import { col, ident, note, readServerFacts, sql } from '../connections/sql.js';
 import { fileNameOf } from '../ledger/intents/intent-text.js';
 import type { QualifiedTable } from '../names/names.js';
+import { isMysql8 } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
 
 /** No table has that name, as far as this account can see. */
@@ -45,8 +46,8 @@ export async function isCertainlyAbsent(
  * and the table's .frm file the old one; nothing can open the table, and its rows are there.
  */
 async function isHalfRenamed(connection: ServiceConnection, schema: string, name: string) {
-  const { flavour, versionId } = await readServerFacts(connection);
-  if (flavour !== 'mysql' || versionId >= 80_000) return false;
+  const server = await readServerFacts(connection);
+  if (server.flavour !== 'mysql' || isMysql8(server)) return false;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('absent')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
         WHERE CAST(NAME AS BINARY) = CONCAT(${fileNameOf(schema)}, '/', ${fileNameOf(name)})`,

@@ -7,15 +7,15 @@
  * over only from one that is gone, as the restore of a table (table-restores.ts).
  */
 
-import { col, note, type Row, type ServicePool, sql } from '../connections/sql.js';
+import { col, note, type Row, type ServicePool, type SQLQuery, sql } from '../connections/sql.js';
 import { cellsOf, PARTLY, RESTORING, rowColumns } from './entry.js';
 import { readIfAny } from './read.js';
 import { parseSchemaDetails, type SchemaDetails } from './schema-details.js';
 import type { SchemaDropKey } from './schema-drops.js';
 import { isLike, isOfDrop, OF_TABLE, sameName } from './selection.js';
-import { changeRestore } from './table-restores.js';
-import { LEDGER } from './tables.js';
-import { assignPendingWork } from './write.js';
+import { changeRestore, ofOwner } from './table-restores.js';
+import { hostOfSession, LEDGER } from './tables.js';
+import { assignPendingWork, shapeOf } from './write.js';
 
 /** `restoredAs`: the name of the restored schema; null: no restore has begun. */
 const PROPERTIES = [
@@ -76,12 +76,14 @@ function droppedSchemaOf(row: Row) {
   };
 }
 
-/** The number of held tables of that schema that were dropped individually. */
-export async function countSingles(pool: ServicePool, schema: string): Promise<number> {
+/** The number of held tables of a schema of that name that another statement dropped. */
+export async function countOthers(
+  pool: ServicePool,
+  { schema, dropId }: Pick<DroppedSchema, 'schema' | 'dropId'>,
+): Promise<number> {
   const [[row = {}] = []] = await pool.run(
-    sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER} AS t
-        WHERE state = 'HOLD' AND ${sameName(sql`schema_name`, schema)} AND NOT EXISTS (
-          SELECT 1 FROM ${LEDGER} AS s WHERE s.kind = 'schema' AND s.group_id = t.group_id)`,
+    sql`SELECT ${note('read')} COUNT(*) AS found FROM ${LEDGER}
+        WHERE state = 'HOLD' AND ${sameName(sql`schema_name`, schema)} AND group_id <> ${dropId}`,
   );
   return col.number(row, 'found');
 }
@@ -106,6 +108,20 @@ export async function takeSchemaRestore(
   const sets = sql`${assignPendingWork(RESTORING)}, restored_as = ${to}`;
   const where = sql` AND thread_id = ${drop.threadId}`;
   return changeRestore(pool, { ...drop, state: 'removed' }, { sets, owner, where });
+}
+
+/** The same as statements for a text that brings the tables back; `drops` are in the log. */
+export async function schemaMarks(
+  pool: ServicePool,
+  drops: readonly { readonly id: string; readonly to: string }[],
+  owner: number,
+): Promise<readonly SQLQuery[]> {
+  const marks = drops.map(
+    ({ id, to }) => sql`UPDATE ${note('restore', id)} ${LEDGER}
+      SET ${assignPendingWork(RESTORING)}, restored_as = ${to}, ${ofOwner(owner)}
+      WHERE id = ${id} AND state = 'removed'`,
+  );
+  return [sql`SET ${hostOfSession(await shapeOf(pool), owner)}`, ...marks];
 }
 
 /** It has ended. Missing parts are restored only if the request is repeated. */

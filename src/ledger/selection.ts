@@ -32,6 +32,8 @@ export interface Selection {
   /** Any of these; each by the index. */
   readonly names?: readonly QualifiedTable[];
   readonly schema?: string;
+  /** Any of these. */
+  readonly schemas?: readonly string[];
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
   /** In any case. */
@@ -61,7 +63,7 @@ export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
 export function isSelected(selection: Selection): SQLQuery {
   const { target, digits, id, drop, names, schema, like, user, since, until, text } = selection;
-  const { state, isExpiring = false, before } = selection;
+  const { state, isExpiring = false, before, schemas } = selection;
   const is = comparison(selection);
   const named = names?.map((name) => isNamed(name, is));
   const conditions = [
@@ -73,8 +75,9 @@ export function isSelected(selection: Selection): SQLQuery {
     digits !== undefined && hasDigits(sql`id`, digits),
     id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
     drop !== undefined && isOfDrop(drop),
-    named !== undefined && sql`(${sql.join(named, sql` OR `)})`,
+    named !== undefined && sql`(${anyOf(named)})`,
     schema !== undefined && is(sql`schema_name`, schema),
+    schemas !== undefined && sql`(${anyOf(schemas.map((one) => is(sql`schema_name`, one)))})`,
     like !== undefined && isLike(sql`table_name`, like),
     user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
     since !== undefined && sql`dropped_at >= ${since}`,
@@ -108,7 +111,11 @@ function isTarget({ name, digits }: NonNullable<Selection['target']>, is: Compar
     digits === null ? [] : hasDigits(id, digits),
   );
   const named = name === null ? [] : [isNamed(name, is)];
-  return sql`(${sql.join([...named, ...ids, sql`FALSE`], sql` OR `)})`;
+  return sql`(${anyOf([...named, ...ids])})`;
+}
+
+function anyOf(conditions: readonly SQLQuery[]): SQLQuery {
+  return sql.join([...conditions, sql`FALSE`], sql` OR `);
 }
 
 /** A single name may be that of the table or of its schema. */

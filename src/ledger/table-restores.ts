@@ -9,7 +9,7 @@
 
 import { isServerError, tolerantly } from '../connections/errors.js';
 import { note, type ServicePool, type SQLQuery, sql, valueList } from '../connections/sql.js';
-import { type QualifiedTable, writtenName } from '../names/names.js';
+import { inBatches, type QualifiedTable, writtenName } from '../names/names.js';
 import { DEADLOCK_TRIES } from '../tries.js';
 import * as ER from '../wire/server-errors.js';
 import { type Detached, hasDetached } from './detached/detached.js';
@@ -70,14 +70,18 @@ async function changeEach(
 ): Promise<void> {
   const host = sql`SET ${hostOfSession(await shapeOf(pool), owner)}`;
   for (const logged of [true, false]) {
-    const some = targets.filter(({ row }) => row.rowLogged === logged);
-    if (some.length === 0) continue;
-    const ids = valueList(some.map(({ row }) => row.id));
-    const names = valueList(some.map(({ to }) => writtenName(to).slice(0, 255)));
-    const update = sql`UPDATE ${note('restore')} ${LEDGER} ${change(ids, names)}`;
-    await unlessDeadlocked(() => pool.logging(logged).run([host, update]));
+    const all = targets.filter(({ row }) => row.rowLogged === logged);
+    for (const some of inBatches(all, TARGETS_OF_UPDATE)) {
+      const ids = valueList(some.map(({ row }) => row.id));
+      const names = valueList(some.map(({ to }) => writtenName(to).slice(0, 255)));
+      const update = sql`UPDATE ${note('restore')} ${LEDGER} ${change(ids, names)}`;
+      await unlessDeadlocked(() => pool.logging(logged).run([host, update]));
+    }
   }
 }
+
+/** The names are found by their places in a list. */
+const TARGETS_OF_UPDATE = 200;
 
 /** Another writer may change the same rows in another order: the outcomes of their drop. */
 async function unlessDeadlocked(write: () => Promise<unknown>): Promise<void> {
@@ -92,7 +96,7 @@ async function unlessDeadlocked(write: () => Promise<unknown>): Promise<void> {
 }
 
 /** The owner of an intent stays the session that drops the table. */
-function ofOwner(owner: number): SQLQuery {
+export function ofOwner(owner: number): SQLQuery {
   return sql`thread_id = IF(state = 'intent', thread_id, ${owner}),
     upstream_port = IF(state = 'intent', upstream_port, ${PORT_OF_HOST})`;
 }

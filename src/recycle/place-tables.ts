@@ -18,12 +18,10 @@ import { foldName, inBatches, writtenName } from '../names/names.js';
 import { RESTORE_RENAME_TRIES } from '../tries.js';
 import { namesWithLeftOver, takeLeftOver } from './left-over.js';
 import * as planning from './plan-restore.js';
-import { isRenamedBack, renameAllBack, renameBack, schemaExists } from './rename-back.js';
+import { isRenamedBack, renameBack, schemaExists } from './rename-back.js';
 
 /** With their definitions, which may be long. */
 const ROWS_OF_QUERY = 100;
-/** A RENAME of this many tables locks them for milliseconds. */
-const BATCH = 20;
 
 /** How a table of a request has got its name. */
 export interface Placed {
@@ -45,8 +43,8 @@ export class Placing {
   readonly #rows = new Map<string, LedgerRow>();
   /** Parts of an interrupted statement were added to their rows. */
   readonly #taken = new Set<string>();
-  /** Tried together with others. False: it failed, as far as the server said. */
-  readonly #together = new Map<planning.HeldPlan, boolean>();
+  /** Tried together with others. */
+  readonly #together = new Set<planning.HeldPlan>();
   #busyTries = 1;
 
   /** `owner`: the connection that restores. */
@@ -76,28 +74,6 @@ export class Placing {
     }
   }
 
-  /** Several by a few RENAMEs; those that fail are left to `place`, which finds out why. */
-  async renameTogether(plans: readonly planning.HeldPlan[]): Promise<void> {
-    for (const logged of [true, false]) {
-      const some = plans.filter(({ table }) => table.logged === logged && !table.unseen);
-      for (const batch of inBatches(some, BATCH)) {
-        if (batch.length < 2) continue;
-        const isDone = await this.#tryTogether(this.#pool.logging(logged), batch);
-        for (const plan of batch) this.#together.set(plan, isDone);
-      }
-    }
-  }
-
-  async #tryTogether(inLog: ServicePool, plans: readonly planning.HeldPlan[]): Promise<boolean> {
-    const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
-    await ledger.isWritten(() => ledger.markRestoring(this.#pool, targets, this.#owner));
-    const all = plans.map(({ table, to }) => ({ ...table, to }));
-    const { problem } = await tolerantly(() => renameAllBack(inLog, all));
-    if (problem !== null) return false;
-    await ledger.isWritten(() => ledger.recordRestored(this.#pool, targets));
-    return true;
-  }
-
   /**
    * The table by its plan. Rejects with UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN,
    * UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD, UNDROP_BUSY or UNDROP_MISSING_RIGHT; then nothing was
@@ -105,11 +81,11 @@ export class Placing {
    */
   async place(plan: planning.RestorePlan): Promise<Placed> {
     if (plan.wasBack) return this.#goOn(plan);
-    const isDone = this.#together.get(plan) === true;
-    return this.#placed(plan, isDone || (await this.#rename(plan)));
+    return this.placed(plan, await this.#rename(plan));
   }
 
-  #placed(plan: planning.HeldPlan, recorded: Placed['recorded']): Placed {
+  /** It has its name. */
+  placed(plan: planning.HeldPlan, recorded: Placed['recorded']): Placed {
     const row = this.#rows.get(plan.table.id);
     // Until it is in the recycle schema something may still be detached from it.
     const isSettled = row?.state === 'HOLD' && row.relocated && !this.#taken.has(row.id);
@@ -117,22 +93,24 @@ export class Placing {
     return { plan, recorded, isComplete };
   }
 
-  /** Records its target. Resolves to a function that takes this back, if the table stays held. */
-  async mark(plan: planning.HeldPlan): Promise<() => Promise<void>> {
-    const target = this.#targetOf(plan);
-    if (target === null) return async () => undefined;
-    await ledger.isWritten(() => ledger.markRestoring(this.#pool, [target], this.#owner));
+  /** Records their targets. Resolves to a function that takes this back, if they stay held. */
+  async mark(plans: readonly planning.HeldPlan[]): Promise<() => Promise<void>> {
+    if (plans.length > 1) for (const plan of plans) this.#together.add(plan);
+    const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
+    if (targets.length > 0)
+      await ledger.isWritten(() => ledger.markRestoring(this.#pool, targets, this.#owner));
     return async () => {
-      await ledger.isWritten(() => ledger.unmarkRestoring(this.#pool, target));
+      for (const target of targets)
+        await ledger.isWritten(() => ledger.unmarkRestoring(this.#pool, target));
     };
   }
 
-  /** Updates the ledger; the table stays restored even if this fails. */
-  async record(plan: planning.HeldPlan): Promise<Placed['recorded']> {
-    const target = this.#targetOf(plan);
-    return target === null
+  /** Updates the ledger; the tables stay restored even if this fails. Null: it has none of them. */
+  async record(plans: readonly planning.HeldPlan[]): Promise<Placed['recorded']> {
+    const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
+    return targets.length === 0
       ? null
-      : ledger.isWritten(() => ledger.recordRestored(this.#pool, [target]));
+      : ledger.isWritten(() => ledger.recordRestored(this.#pool, targets));
   }
 
   #targetOf({ table: { id }, to }: planning.HeldPlan): ledger.Target | null {
@@ -155,7 +133,7 @@ export class Placing {
     await assertPlaced(this.#pool, plan);
     const { table, to } = plan;
     const { id, holdSchema, holdName, logged } = table;
-    const takeBack = await this.mark(plan);
+    const takeBack = await this.mark([plan]);
     const what = { id, holdSchema, to };
     for (let tries = 1; ; tries++) {
       try {
@@ -173,7 +151,7 @@ export class Placing {
         throw error;
       }
     }
-    return this.record(plan);
+    return this.record([plan]);
   }
 }
 

@@ -27,11 +27,13 @@ export interface Preview {
   readonly notes: readonly string[];
 }
 
-interface Previewing {
+export interface Previewing {
   /** In exchange for the live tables. */
   readonly swaps: boolean;
   /** Keys are added also where another table has the name of the parent. */
   readonly anyParent: boolean;
+  /** Schemas that are created first. */
+  readonly made?: ReadonlySet<string>;
 }
 
 /** For all tables of a request together. */
@@ -85,12 +87,14 @@ export function withoutRefused({ done, ...others }: ManyReport<Preview>): ManyRe
 /** `beside`: the names of all that come back; `endMs`: no rows are counted after it. */
 type How = Previewing & { readonly beside: ReadonlySet<string>; readonly endMs: number };
 
-async function look(pool: ServicePool, plan: RestorePlan, { swaps }: Previewing) {
+async function look(pool: ServicePool, plan: RestorePlan, { swaps, made }: Previewing) {
   const { id } = plan.table;
   const [row] = await findRows(pool, { by: 'ids', ids: [id] });
   const { keysOut, triggers } = row?.detached ?? NOTHING_DETACHED;
   const known = { plan, row, foreignKeys: keysOut.length, triggers: triggers.length };
   if (plan.wasBack) return { ...known, refusal: null, notes: ['finishes an earlier restore'] };
+  if (made?.has(plan.to.schema) && !plan.table.unseen)
+    return { ...known, refusal: null, notes: [] };
   const isTaken = !(await isMissing(pool, id, plan.to));
   const notes = isTaken && swaps ? ['the live table of that name is held instead'] : [];
   return { ...known, refusal: await refusalOf(pool, plan, isTaken && !swaps), notes };

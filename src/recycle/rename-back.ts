@@ -17,6 +17,7 @@ import { definitionLines, FOREIGN_KEY_LINE, ownDefinition } from '../ledger/deta
 import type { LedgerRow } from '../ledger/entry.js';
 import { findDropsSince } from '../ledger/read.js';
 import * as names from '../names/names.js';
+import { isMysql8 } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
 import { ifDenied } from './plan-restore.js';
 
@@ -43,7 +44,8 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
   }
   try {
-    await renameAllBack(pool, [what]);
+    const [from, to] = [ident(holdSchema, holdName), ident(what.to.schema, what.to.table)];
+    await runWithTimeout(pool, sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`);
   } catch (error) {
     // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if (isKilled(error) && (await isRenamedBack(pool, what))) return;
@@ -51,17 +53,6 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
     if (moved !== null) return renameBack(pool, { ...what, ...moved });
     throw await explain(pool, what, error);
   }
-}
-
-/** By one RENAME of all of them; the server's own errors. */
-export function renameAllBack(pool: ServicePool, all: readonly RenamedBack[]) {
-  const [first] = all;
-  const pairs = all.map(
-    ({ holdSchema, holdName, to }) =>
-      sql`${ident(holdSchema, holdName)} TO ${ident(to.schema, to.table)}`,
-  );
-  const rename = sql`RENAME ${note('put-back', first?.id)} TABLE ${sql.join(pairs, ', ')}`;
-  return runWithTimeout(pool, rename);
 }
 
 /**
@@ -216,7 +207,7 @@ export async function isRestored(
     const bornAt = col.dateOrNull(born[0] ?? { bornAt: null }, 'bornAt');
     const { keysOut, checks } = row.detached;
     const isKept = keysOut.length + checks.length === 0;
-    const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
+    const keepsBirth = isKept && isMysql8(server);
     if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
     const definition = ownDefinition(col.text(shown[0] ?? {}, 'Create Table'), at.table, row.table);
     return row.definition === null || hasSameText(definition, row.definition, checks);

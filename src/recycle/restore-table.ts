@@ -11,7 +11,7 @@ import { type BrokenKey, findBrokenRows } from '../held/foreign-keys/broken-rows
 import type { ReattachedKey, ReattachOptions } from '../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../names/names.js';
 import { type DroppedTable, type KnownTable, listWanted } from './held-tables.js';
-import { makeWhole, NOTHING_REATTACHED, type ReattachReport } from './make-whole.js';
+import { makeWhole, NOTHING_REATTACHED, problemsOf, type ReattachReport } from './make-whole.js';
 import type { Placed } from './place-tables.js';
 
 export interface RestoreReport
@@ -29,6 +29,12 @@ export interface RestoreReport
   /** After a swap: the id under which the live table is held; null: no table had the name. */
   readonly swapped?: string | null;
   readonly recorded: Placed['recorded'];
+}
+
+/** The parts that it lacks; another schema gets no triggers. */
+export function lackingOf({ origin, restoredAs, ...report }: RestoreReport): readonly string[] {
+  const isCopy = origin !== null && origin.schema !== restoredAs.schema;
+  return problemsOf(report.id, isCopy ? { ...report, triggers: [] } : report);
 }
 
 /** How the tables of one request are finished. */

@@ -10,21 +10,20 @@
 import { systemClock } from '../clock.js';
 import { isServiceError, tolerantly } from '../connections/errors.js';
 import type { ServicePool } from '../connections/sql.js';
-import { assert } from '../errors.js';
+import { assert, UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { liveOwners } from '../ledger/owner.js';
-import { findRows, findRowsIfAny } from '../ledger/read.js';
-import type { Selection } from '../ledger/selection.js';
+import { findRows } from '../ledger/read.js';
 import { asRestorer } from '../ledger/table-restores.js';
-import { inGroups, keyOf, type QualifiedTable, writtenName } from '../names/names.js';
+import { keyOf, type QualifiedTable, writtenName } from '../names/names.js';
 import { pauseBefore, RESTORE_OWNER } from '../tries.js';
 import * as finder from './find-dropped.js';
-import { listPage, newestFirst } from './held-tables.js';
+import { newestFirst } from './held-tables.js';
 import { addWaitingKeys, unfinishedName } from './make-whole.js';
 import { type Placed, Placing } from './place-tables.js';
 import * as planning from './plan-restore.js';
 import { type Finishing, finishRestored, type RestoreReport } from './restore-table.js';
-import { exchange, type SwapBy } from './swap.js';
+import { type Exchange, exchange, type SwapBy } from './swap.js';
 
 export interface RestoreRequest {
   /** A table, a qualified table, an id or unique digits at one of its ends (4 or more). */
@@ -50,26 +49,16 @@ export async function restore(
 
 // ── the list ─────────────────────────────────────────────────────────────────────────────────────
 
-interface SelectionRequest {
-  readonly selection: Selection;
-  /** The same, as the user typed it. */
-  readonly text: string;
-}
-
-export type ManyRequest =
-  | ({ readonly by: 'name'; readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>)
-  | ({ readonly by: 'selection' } & SelectionRequest);
+export type NamedRequest = { readonly targets: readonly string[] } & Omit<RestoreRequest, 'target'>;
 
 /** The plan for one table, or its refusal. */
 export type Choice = planning.RestorePlan | FailedRestore;
 
-/**
- * Plans, and refusals of single tables. Rejects with UNDROP_NO_SUCH_HELD if no held table belongs
- * to a requested drop.
- */
-export async function choose(pool: ServicePool, request: ManyRequest): Promise<readonly Choice[]> {
-  if (request.by === 'selection') return chooseSelected(pool, request);
-  const { by: _name, targets, ...how } = request;
+/** Plans, and refusals of single tables. */
+export async function choose(
+  pool: ServicePool,
+  { targets, ...how }: NamedRequest,
+): Promise<readonly Choice[]> {
   const choices = new Map<string, Choice>();
   for (const target of targets) {
     const choice = await planOrRefuse(target, () => planOne(pool, { target, ...how }));
@@ -91,40 +80,6 @@ export async function planOrRefuse(
   }
 }
 
-/**
- * The newest of each name, and restores that were interrupted: such tables have their names, but
- * not all their detached parts. Rejects with UNDROP_AMBIGUOUS if these are several drops and one
- * was asked for.
- */
-async function chooseSelected(
-  pool: ServicePool,
-  { selection, text }: SelectionRequest,
-): Promise<readonly Choice[]> {
-  const read = (isRestoring: boolean) =>
-    findRowsIfAny(pool, { by: 'selection', ...selection, isRestoring }, { texts: false });
-  const rows = await read(false);
-  const ids = new Set(rows.map(({ id }) => id));
-  const held = (await listPage(pool, rows)).filter(({ id }) => ids.has(id));
-  const isHeld = new Set(held.map(({ id }) => id));
-  const unfinished = (await read(true)).filter(({ id }) => !isHeld.has(id));
-  const drops = new Set([...rows, ...unfinished].map(({ dropId }) => dropId));
-  if (selection.drop !== undefined && drops.size > 1) throw finder.ambiguousIds(text, [...drops]);
-  const choices: Choice[] = [];
-  for (const row of unfinished) {
-    const plan = await resume(pool, row);
-    if (plan !== null) choices.push(plan);
-  }
-  // Tables without a name separately.
-  for (const same of inGroups(held, ({ id, origin }) => (origin === null ? id : keyOf(origin)))) {
-    const table = planning.newestWhole(same);
-    const what = table === undefined ? '' : planning.namedText(table);
-    const plan = () => planning.planRestore(same, { target: what, to: null });
-    choices.push(await planOrRefuse(what, plan));
-  }
-  if (choices.length > 0) return choices;
-  throw finder.noSuchHeld(text);
-}
-
 export interface FailedRestore {
   readonly what: string;
   readonly error: unknown;
@@ -140,6 +95,11 @@ export interface ManyReport<T> {
 export interface RestoreOptions extends Pick<Finishing, 'anyParent' | 'wholeSchema'> {
   /** Drops the live table of that name, which is held in exchange; default: nobody may. */
   readonly swapBy?: (live: QualifiedTable) => SwapBy;
+  /** All get their names by one RENAME, or none; then the live tables of some are held instead. */
+  readonly atOnce?: Pick<Exchange, 'isTaken' | 'after'> & {
+    /** Otherwise each is tried if the RENAME fails. */
+    readonly isAll: boolean;
+  };
   /** Called after each, with its position among all selected tables. */
   readonly onResult?: OnResult<RestoreReport>;
 }
@@ -150,17 +110,23 @@ type OnResult<T> = (result: T | FailedRestore, at: { done: number; of: number })
 export function restoreAll(
   pool: ServicePool,
   choices: readonly Choice[],
-  { onResult = () => undefined, swapBy, ...how }: RestoreOptions = {},
+  { onResult = () => undefined, swapBy, atOnce, ...how }: RestoreOptions = {},
 ): Promise<ManyReport<RestoreReport>> {
   return asRestorer(pool, async (owner) => {
     const placing = new Placing(pool, owner);
     const plans = choices.flatMap((one) => ('error' in one || one.wasBack ? [] : one));
     await placing.read(plans);
-    if (swapBy === undefined) await placing.renameTogether(plans);
+    const isTogether = atOnce === undefined ? swapBy === undefined && plans.length > 1 : true;
+    const request = { isTaken: () => false, ...atOnce, plans, by: swapBy ?? nobody };
+    const isTried = isTogether && plans.length > 0;
+    const together = isTried
+      ? await tryAtOnce(pool, placing, request, atOnce?.isAll === true)
+      : null;
     const placed = await tryEach(choices, {
       nameOf: ({ what }) => what,
       work: async (plan) => {
         if ('error' in plan) throw plan.error;
+        if (together !== null && !plan.wasBack) return together(plan);
         return plan.wasBack || swapBy === undefined
           ? placing.place(plan)
           : swap(pool, placing, { plan, swapBy });
@@ -183,6 +149,33 @@ export function restoreAll(
       untried: [...placed.untried, ...finished.untried],
     };
   });
+}
+
+function nobody(live: QualifiedTable): never {
+  throw new UndropError('UNDROP_NAME_TAKEN', { id: '', table: writtenName(live) });
+}
+
+/**
+ * Resolves to a function that tells how each was placed; or throws why none was if `isAll`; null:
+ * each has to be tried.
+ */
+async function tryAtOnce(
+  pool: ServicePool,
+  placing: Placing,
+  request: Exchange,
+  isAll: boolean,
+): Promise<((plan: planning.HeldPlan) => Promise<Placed>) | null> {
+  try {
+    const placed = await exchange(pool, placing, request);
+    const found = new Map(placed?.map((one) => [one.plan, one]));
+    return async (plan) => found.get(plan) ?? placing.place(plan);
+  } catch (error) {
+    if (!isServiceError(error)) throw error;
+    if (!isAll) return null;
+    return async () => {
+      throw error;
+    };
+  }
 }
 
 /** Adds keys that have waited for these tables, which are parents from now on. */
@@ -215,7 +208,8 @@ async function swap(
     if (table.how === 'SWAP' && !isExact) return finished;
     await finishRestored(pool, finished, await readNeighbours(pool, [finished]));
   }
-  const exchanged = await exchange(pool, placing, { plan, by: swapBy(to) });
+  const one = { plans: [plan], isTaken: () => true, by: swapBy };
+  const [exchanged] = (await exchange(pool, placing, one)) ?? [];
   return exchanged ?? { ...(await placing.place(plan)), swapped: null };
 }
 
@@ -320,7 +314,10 @@ export async function findBegun(
  * For a table that is no longer held: the rest of an interrupted restore; null if there is none, or
  * it has an owner.
  */
-async function resume(pool: ServicePool, row: LedgerRow): Promise<planning.RestorePlan | null> {
+export async function resume(
+  pool: ServicePool,
+  row: LedgerRow,
+): Promise<planning.RestorePlan | null> {
   const to = await unfinishedName(pool, row);
   if (to === null) return null;
   const pauseMs = pauseBefore(RESTORE_OWNER, 0);

@@ -184,7 +184,9 @@ export const COMMANDS: readonly Command[] = [
     },
     options: {
       to: text('a new name, or schema.name, for the one table'),
-      swap: flag('hold the table that has the name, in the same RENAME'),
+      'to-schema': text('another schema, for all of them'),
+      swap: flag('hold the tables that have the names, in the same RENAME'),
+      partial: flag('restore what can be restored, whatever stands in the way of the rest'),
       keys: flag('add foreign keys also if another table has the name of the parent'),
       drop: DROP,
       ...FILTERS,
@@ -196,6 +198,7 @@ export const COMMANDS: readonly Command[] = [
       ['$0 restore shop.orders', 'under its own name'],
       ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
       ['$0 restore shop.orders --swap', 'in exchange for the live table'],
+      ['$0 restore --schema shop --since 14:00 --swap', 'all of a reset, as it was before'],
       ['$0 restore --dropped-by deploy --since 14:00 --dry-run', 'print what would be restored'],
       ['$0 restore --drop 0193a1', 'all tables of one statement'],
       ['$0 restore --schema shop', 'with views, routines and events'],

@@ -7,13 +7,14 @@
  * stored program or the like; if it isn't, the verdict is `unclear`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Protected } from './destroying.js';
+import { holdsTruncate, type Protected } from './destroying.js';
 import { alterVerdict, createVerdict, dropVerdict, truncateVerdict } from './grammar/drop-table.js';
 import * as dynamic from './grammar/dynamic-sql.js';
 import { type Source, takeTexts, unescapeLiteral } from './grammar/table-name.js';
 import * as undrop from './grammar/undrop.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { hypotheses, isFullyKnown, modeAfter } from './lex/lex-mode.js';
+import type { Token } from './lex/lexer.js';
 import { endOfText, type ReadOptions, readingStatement, type Statement } from './next-statement.js';
 import type { Reading } from './reading.js';
 import * as bounds from './reading.js';
@@ -119,10 +120,9 @@ function* classifyText(source: Source, context: Context): Reading<Verdict> {
   if (!mayBe) return verdicts.NOT_OURS;
   const all = yield* classifyingStatements(source, context);
   const [first] = all;
-  if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
-    return verdicts.NOT_OURS;
-  }
+  if (first === undefined) return verdicts.NOT_OURS;
   if (all.length === 1) return first.verdict;
+  if (all.every(({ verdict }) => verdicts.doesPass(verdict))) return verdicts.NOT_OURS;
   if (options.multiStatements) return verdicts.refusedVerdict('multi-statement', all);
   return unclearOf('a text that may contain one statement contains several', all);
 }
@@ -165,7 +165,7 @@ export function* classifyingStatements(
     const verdict = yield* recycleSchemaVerdict(statement, { bytes, mode }, context);
     found.push({ start, end: statement.end, next, verdict });
     if (found.length > bounds.KEPT_MAX) throw new bounds.Unreadable();
-    isOurs ||= verdict.kind !== 'not-ours';
+    isOurs ||= !verdicts.doesPass(verdict);
     names += verdicts.tablesOf(verdict).length;
     if (names > bounds.NAMES_MAX) return [wholeOf(bytes, verdicts.tooMany('names'))];
     // A text without a statement of undrop may have any number, up to a syntax error.
@@ -252,8 +252,7 @@ function* statementVerdict(
     case 'CREATE':
       return createVerdict(tokens, statement, source);
     case 'TRUNCATE':
-      if (options.protect?.has('truncate') !== true) return verdicts.unexplained(statement);
-      return truncateVerdict(tokens, statement, source);
+      return truncateOrPass(tokens, statement, { source, protect: options.protect });
     case 'ALTER':
       return options.protect?.has('drop-partition') === true
         ? alterVerdict(tokens, statement, source)
@@ -280,6 +279,18 @@ function* statementVerdict(
     default:
       return NEVER_OURS.has(head?.text ?? '') ? verdicts.NOT_OURS : verdicts.unexplained(statement);
   }
+}
+
+/** A text that isn't understood passes, unless each is to be held. */
+function truncateOrPass(
+  tokens: Token[],
+  statement: Statement,
+  { source, protect }: { readonly source: Source; readonly protect: Protected | undefined },
+): Verdict {
+  const verdict = truncateVerdict(tokens, statement, source);
+  const isOurs = protect !== undefined && holdsTruncate(protect);
+  if (isOurs && (verdict.kind !== 'unclear' || protect.has('truncate'))) return verdict;
+  return verdicts.unexplained(statement);
 }
 
 function* executeVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {

@@ -13,7 +13,13 @@
  * Statements of undrop itself without these words are found by their first word, after blanks and
  * comments. Others that are overlooked are the server's, which knows none of them.
  */
-import { DESTROYING, destroyingOf, type Protected } from './destroying.js';
+import {
+  DEFINITIONS,
+  DESTROYING,
+  destroyingOf,
+  holdsTruncate,
+  type Protected,
+} from './destroying.js';
 import { LONG_SLICE_BYTES, type Reading } from './reading.js';
 
 /** Makes a letter lower case. */
@@ -29,6 +35,7 @@ const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
 const DATABASE = wordOf('database');
 const SEQUENCE = wordOf('sequence');
+const DEFINED = DEFINITIONS.map((word) => wordOf(word.toLowerCase()));
 const CREATE = wordOf('create');
 const DROP = wordOf('drop');
 const RECYCLE = wordOf('_undrop');
@@ -83,10 +90,11 @@ export function mayBeOurs(
       (hasWord(bytes, start, end, TABLE) ||
         hasWord(bytes, start, end, SCHEMA) ||
         hasWord(bytes, start, end, DATABASE) ||
-        hasWord(bytes, start, end, SEQUENCE))) ||
+        hasWord(bytes, start, end, SEQUENCE) ||
+        DEFINED.some((word) => hasWord(bytes, start, end, word)))) ||
     (replace && hasWord(bytes, start, end, CREATE)) ||
     (truncate &&
-      (protect.has('truncate') ||
+      (holdsTruncate(protect) ||
         (protect.has('drop-partition') &&
           hasWord(bytes, start, end, PARTITION) &&
           hasWord(bytes, start, end, ALTER))))

@@ -6,7 +6,7 @@
  */
 
 import { assertNever } from '../errors.js';
-import type { Protection } from './destroying.js';
+import { holdsTruncate, type Protection } from './destroying.js';
 import type { TableName } from './grammar/table-name.js';
 import { isRecycleName } from './trigger-scan.js';
 
@@ -116,7 +116,7 @@ export interface RecycleSchemaWrite {
 }
 
 /** Tables with the columns that are asked for most, or with all; or schemas. */
-export type ShownDrops = 'tables' | 'full-tables' | 'databases';
+export type ShownDrops = 'tables' | 'full-tables' | 'databases' | 'objects';
 
 /** SHOW DROPPED; null: all. The backslashes of `like` are still there. */
 export interface ShowDropped<Text> {
@@ -132,21 +132,41 @@ export interface ShowDropped<Text> {
   readonly limit: number | null;
 }
 
+/** Tables as they were at the beginning of a time, of a statement, or of a drop. */
+export interface UndropMany<Text> {
+  readonly kind: 'undrop-many';
+  readonly what: 'all' | 'drop' | 'database';
+  /** FROM these; a `database` is the only one; none: from all. */
+  readonly schemas: readonly Text[];
+  /** The id of a `drop`. */
+  readonly id: Text | null;
+  readonly since: Text | null;
+  readonly until: Text | null;
+  readonly user: Text | null;
+  /** The live tables of these names go into HOLD. */
+  readonly swap: boolean;
+  /** Another schema for all of them. */
+  readonly toSchema: Text | null;
+  /** Does as much as can be done, whatever stands in the way of the rest. */
+  readonly partial: boolean;
+  readonly explains: boolean;
+}
+
 /** Names, or an id. */
-export interface UndoTarget {
-  readonly names: readonly TableName[];
+export interface UndoTarget<Name = TableName> {
+  readonly names: readonly Name[];
   /** The id of a held table, its beginning or its end, as written; null: there is a name. */
   readonly id: string | null;
 }
 
-/** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
-export type UndoStatement =
-  | (UndoTarget & {
+/** With names as they are written, or bound: in UTF-8, each with its schema. */
+export type UndoOf<Text, Name, To = Name> =
+  | (UndoTarget<Name> & {
       readonly kind: 'undrop-table';
       /** The newest that was dropped before that time: then `names` is one. */
-      readonly before: Uint8Array | null;
+      readonly before: Text | null;
       /** The new name: then `names` is one at most. */
-      readonly to: TableName | null;
+      readonly to: To | null;
       /** The live tables of these names go into HOLD. */
       readonly swap: boolean;
       /** WITH KEYS: also foreign keys to another table of the parent's name. */
@@ -154,20 +174,27 @@ export type UndoStatement =
       /** EXPLAIN: it reports what it would do. */
       readonly explains: boolean;
     })
+  | UndropMany<Text>
   | {
-      readonly kind: 'undrop-database';
-      readonly schema: Uint8Array;
-      readonly to: Uint8Array | null;
+      readonly kind: 'undrop-definition';
+      readonly object: string;
+      readonly name: Name;
+      /** A live one of that name is recorded and replaced. */
+      readonly swap: boolean;
     }
-  | ShowDropped<Uint8Array>
+  | ShowDropped<Text>
+  | (UndoTarget<Name> & { readonly kind: 'purge' })
+  /** The tables that a DROP DATABASE of it dropped. */
+  | { readonly kind: 'purge-database'; readonly schema: Text };
+
+/** Names are unescaped bytes in the client's charset; a name without a schema is in the default. */
+export type UndoStatement =
+  | UndoOf<Uint8Array, TableName>
   | (UndoTarget & {
       readonly kind: 'hold';
       readonly how: 'for' | 'until';
       readonly time: Uint8Array;
     })
-  | (UndoTarget & { readonly kind: 'purge' })
-  /** The tables that a DROP DATABASE of it dropped. */
-  | { readonly kind: 'purge-database'; readonly schema: Uint8Array }
   | { readonly kind: 'explain-drop-table'; readonly drop: DropTableStatement }
   | {
       readonly kind: 'explain-drop-database';
@@ -186,7 +213,17 @@ export interface Undo {
   readonly statement: UndoStatement;
 }
 
-export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | RecycleSchemaWrite | Undo;
+/** A DROP of such objects, or a CREATE OR REPLACE of one: it passes once they are recorded. */
+export interface DropDefinition {
+  readonly kind: 'drop-definition';
+  /** `VIEW`, `PROCEDURE` and the like (destroying.ts). */
+  readonly object: string;
+  readonly names: readonly TableName[];
+}
+
+export type Verdict =
+  | (NotOurs | DropTable | DropDefinition | Refused | Dynamic | Unclear)
+  | (RecycleSchemaWrite | Undo);
 
 /** A statement of several. */
 export interface StatementPart {
@@ -231,6 +268,11 @@ export function refusedVerdict(form: StatementForm, statements: readonly Stateme
   return { kind: 'refused', form, tables: verdicts.flatMap(tablesOf), schema, statements };
 }
 
+/** The server gets it as it is; the definitions that several alone drop aren't recorded. */
+export function doesPass(verdict: Verdict): verdict is NotOurs | DropDefinition {
+  return verdict.kind === 'not-ours' || verdict.kind === 'drop-definition';
+}
+
 /** The tables that a verdict names. */
 export function tablesOf(verdict: Verdict): readonly TableName[] {
   if (verdict.kind === 'drop-table') return verdict.statement.names;
@@ -245,7 +287,8 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
     case 'recycle-schema-write':
       return true;
     case 'drop-table':
-      return verdict.isRecycled === true || protect.has(kindOf(verdict));
+      return verdict.isRecycled === true || isHeldKind(kindOf(verdict), protect);
+    case 'drop-definition':
     case 'dynamic':
     case 'unclear':
     case 'undo':
@@ -258,10 +301,19 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
       }
       // The statements in a block, or under SET STATEMENT, aren't parsed.
       if (verdict.statements.length === 0) return protect.size > 0;
+      if (verdict.form === 'execute-immediate' && !protect.has('truncate')) {
+        const isTruncate = ({ verdict: part }: StatementPart) =>
+          part.kind === 'drop-table' && kindOf(part) === 'truncate';
+        if (verdict.statements.every(isTruncate)) return false;
+      }
       return verdict.statements.some((part) => isProtected(part.verdict, protect));
     default:
       return assertNever(verdict);
   }
+}
+
+function isHeldKind(kind: Protection, protect: ReadonlySet<Protection>): boolean {
+  return kind === 'truncate' ? holdsTruncate(protect) : protect.has(kind);
 }
 
 /** Whether a statement of undrop itself is in it, alone or among several. */

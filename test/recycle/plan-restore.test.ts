@@ -8,8 +8,8 @@ import { type HoldChange, planHold } from '../../src/recycle/change-hold.js';
 import { findTarget } from '../../src/recycle/find-dropped.js';
 import type { DroppedTable } from '../../src/recycle/held-tables.js';
 import { type HeldPlan, parseNewName, planRestore } from '../../src/recycle/plan-restore.js';
-import { formatSchemaReport } from '../../src/recycle/print/print-report.js';
-import { chooseDrop, type SchemaReport } from '../../src/recycle/schema/restore-schema.js';
+import { formatCopied, formatLacking } from '../../src/recycle/print/print-report.js';
+import { chooseDrop } from '../../src/recycle/schema/restore-schema.js';
 import { refusal } from '../support/refusal.js';
 import { held } from './held.js';
 
@@ -203,41 +203,23 @@ describe('of several drops of a schema', () => {
 });
 
 describe('the end of a restore', () => {
-  const report: SchemaReport = {
-    ...{ id: '01', dropId: '02', schema: 'shop', restoredAs: 'shop', user: 'app' },
-    ...{ droppedAt: new Date('2026-11-24T20:00:00Z'), wasBack: false, isComplete: true },
-    ...{ tables: [], parts: [], problem: null, others: [], singles: 0 },
-  };
-  const restored = { outcome: 'restored', problems: [], triggersLeft: [] } as const;
-  const table = { id: '03', table: 'orders', ...restored };
-  const statement = 'CREATE VIEW v';
-  const view = { kind: 'VIEW', name: 'v\u001b', statement, problem: null, isMissing: false };
-
-  test('is a line if all is back', () => {
-    expect(formatSchemaReport({ ...report, tables: [table], parts: [view] })).toBe(
-      'Restored shop (dropped 2026-11-24 20:00:00 UTC by app): 1 of 1 tables, 1 of 1 views and programs.\n',
-    );
-  });
+  const schema = { id: '01', dropId: '02', schema: 'shop', restoredAs: 'shop', problem: null };
+  const view = { kind: 'VIEW', name: 'v\u001b', statement: 'CREATE VIEW v', isMissing: false };
 
   test('says what is not back, and where its statement is', () => {
-    const left = { ...table, outcome: 'left', problems: ['shop.orders exists'] } as const;
     const parts = [{ ...view, problem: 'Access denied; you need SUPER' }];
-    const text = formatSchemaReport({ ...report, isComplete: false, tables: [left], parts });
-    expect(text.split('\n')).toEqual([
-      'Restored in part shop (dropped 2026-11-24 20:00:00 UTC by app): 0 of 1 tables, 0 of 1 views and programs.',
-      'Table orders was not restored: shop.orders exists',
-      'VIEW v?: Access denied; you need SUPER',
+    expect(formatLacking({ ...schema, isComplete: false, parts })).toEqual([
+      'VIEW shop.v?: Access denied; you need SUPER.',
       'USE the schema, and UNDROP DATABASE adds them: through undrop, by a user who may create them; with the tier full (`undrop init --tier full`) undrop does.',
       "Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id = '01';",
-      '',
     ]);
   });
 
   test('names what is not made in another schema', () => {
-    const parts = [{ ...view, problem: 'its text names shop' }];
-    const UNMADE = 'Not created, because their texts name shop: VIEW v?.';
-    const copy = { ...report, restoredAs: 'old', tables: [table], parts };
-    expect(formatSchemaReport(copy)).toContain(UNMADE);
+    const parts = [{ ...view, problem: 'not created in another schema' }];
+    const copy = { ...schema, restoredAs: 'old', isComplete: true, parts };
+    expect(formatLacking(copy)).toEqual([]);
+    expect(formatCopied([], [copy])).toContain('texts may name another schema: VIEW v?.');
   });
 });
 

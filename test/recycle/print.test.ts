@@ -170,7 +170,7 @@ describe('the report of a restore', () => {
       { restoredAs: { schema: 'crm', table: 'old' }, others: [table], recorded: false },
       [
         line.replace('shop.orders', 'shop.orders as crm.old'),
-        'The ledger could not be updated; recovery will do that.',
+        'crm.old: the ledger could not be updated; recovery will do that.',
         'Also held under that name; restore them by id:',
         `  ${table.id}  HOLD  dropped 2026-03-01 12:00:02`,
       ],
@@ -203,7 +203,7 @@ describe('the report of a restore', () => {
           { name: 'b', table: 'shop.orders', problem: 'Trigger already exists (1359)' },
         ],
       },
-      [line, 'Trigger b of shop.orders was not restored as it was: Trigger already exists (1359)'],
+      [line, 'shop.orders: trigger b: Trigger already exists (1359)'],
     ],
   ])('%s', (_what, more, lines) => {
     expect(formatRestoreReport({ ...report, ...more }).split('\n')).toEqual([...lines, '']);

@@ -51,7 +51,7 @@ describe('undrop serve --check', () => {
       1,
       [
         'RESULT   CHECK     FINDING',
-        'ok       settings  tables are held on drop-table, drop-database, create-or-replace',
+        'ok       settings  tables are held on drop-table, drop-database, create-or-replace, truncate-where-possible',
         'ok       listen    127.0.0.1:0 is free',
         'ok       TLS       without UNDROP_TLS_CERT, undrop creates a certificate at its start',
         expect.stringMatching(/^warning {2}server {4}127\.0\.0\.1:1: .* Check UNDROP_UPSTREAM and/),

@@ -95,6 +95,22 @@ onServers('the pages of the console on $name', (server, on) => {
     expect((await tables()).length).toBe(120);
   });
 
+  test('undoes statements in a row by one button, in exchange for live tables', async () => {
+    await drop('m1', 'm2', 'm3');
+    await query(server, `CREATE TABLE ${schema.name}.m2 (id INT, newer INT)`);
+    const page = await signIn();
+    await page.goto(at(`/tables?schema=${schema.name}`));
+    await page.getByRole('link', { name: /^[3-9] statements in a row/ }).click();
+    await page.getByRole('button', { name: 'Restore all of these' }).click();
+    await page.getByText('Nothing was restored').first().waitFor();
+    await page.getByRole('link', { name: 'Back' }).click();
+    await page.getByLabel('live tables of these names are held instead').check();
+    await page.getByRole('button', { name: 'Restore all of these' }).click();
+    await page.getByText('Done: 1; failed: 0.').waitFor();
+    expect(await tables()).toEqual(expect.arrayContaining(['m1', 'm2', 'm3']));
+    expect(await query(server, `SHOW COLUMNS FROM ${schema.name}.m2`)).toHaveLength(1);
+  });
+
   test('restores several that are chosen, and says what failed', async () => {
     await drop('a', 'b');
     await query(server, `CREATE TABLE ${schema.name}.b (id INT)`);

@@ -1,7 +1,8 @@
 /**
- * A proxy that is killed (SIGKILL) at a random moment of an UNDROP, a SWAP or an UNDROP DATABASE,
- * on real servers: within a minute all is whole, by the proxy that collects, without a person doing
- * anything. Either it did not happen, and the same statement does it, or it is finished.
+ * A proxy that is killed (SIGKILL) at a random moment of an UNDROP of a table, of all, or of a
+ * schema, with SWAP or without, on real servers: within a minute all is whole, by the proxy that
+ * collects, without a person doing anything. Either it did not happen, and the same statement does
+ * it, or it is finished.
  */
 import { jest } from '@jest/globals';
 import { Dice, seededRandom } from '../support/dice.js';
@@ -40,6 +41,14 @@ const SCENES: Readonly<Record<string, readonly string[]>> = {
   'UNDROP of the newest': ['DROP TABLE c', ...NEWER, 'DROP TABLE c', 'UNDROP TABLE c'],
   SWAP: ['DROP TABLE c', ...NEWER, 'UNDROP TABLE c SWAP'],
   'UNDROP DATABASE': ['DROP DATABASE $', 'UNDROP DATABASE $'],
+  'UNDROP ALL with SWAP': [
+    ...['DROP TABLE c, p', 'CREATE TABLE p (id INT PRIMARY KEY)', ...NEWER],
+    "UNDROP ALL FROM $ SINCE '1 hour ago' SWAP",
+  ],
+  'UNDROP DATABASE with SWAP': [
+    ...['DROP DATABASE $', 'CREATE DATABASE $', 'USE $', 'CREATE TABLE p (id INT PRIMARY KEY)'],
+    ...[...NEWER, 'UNDROP DATABASE $ SWAP'],
+  ],
 };
 
 /** Of a drop, a restore or a swap. */

@@ -5,8 +5,10 @@
 import { inspect } from 'node:util';
 import { definitionsOfSchema } from '../../src/drop/steps/definitions-to-make.js';
 import type { UserFacts } from '../../src/drop/steps/world.js';
+import { assert } from '../../src/errors.js';
 import { restore } from '../../src/recycle/restore.js';
-import { restoreSchema } from '../../src/recycle/schema/restore-schema.js';
+import { findSchemaDrop } from '../../src/recycle/schema/restore-schema.js';
+import { finishSchemaRestore } from '../../src/recycle/undo/undo-many.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { connect, query, type Target } from '../support/servers.js';
@@ -72,7 +74,9 @@ onServers('restores on $name', (server, on) => {
       return seen.flatMap((text) => (text.includes(id) ? [text.slice(0, 200)] : []));
     };
     await restore(tapped, { target: `${name}.plain` });
-    const report = await restoreSchema(tapped, { schema: other.name });
+    const { drop } = await findSchemaDrop(tapped, { schema: other.name });
+    const report = await finishSchemaRestore(tapped, drop);
+    assert(report !== null, 'nobody else restores it');
     const facts = { schema: other.name, logged: true } as UserFacts;
     const made = await definitionsOfSchema(tapped, report, facts);
     expect(made.map(({ create }) => create.toString())).toEqual([expect.stringContaining('of_u')]);

@@ -184,11 +184,11 @@ onServers('a managed account on $name', (server, on) => {
     await run('RENAME TABLE t0 TO t');
     await say(['DROP TABLE t']);
     const { code, stderr } = await runUndrop(server, ['restore', `${name}.t`], own);
-    const lacks = inOrder.replaceAll(/\w+/g, 'trigger $&');
     expect([code, stderr]).toEqual([
       1,
-      expect.stringContaining(`  ${name}.t: ${lacks}; UNDROP TABLE ${name}.t adds them: `),
+      expect.stringContaining(`  ${name}.t: without its triggers ${inOrder} `),
     ]);
+    expect(stderr).toContain(`; UNDROP TABLE ${name}.t adds them: `);
     expect(stderr).toContain('with the tier full (`undrop init --tier full`)');
     expect([await say([`UNDROP TABLE ${name}.t`]), await shown()]).toEqual(['', before]);
     expect((await status()).code).toBe(0);
@@ -306,7 +306,7 @@ onServers('a managed account on $name', (server, on) => {
     await dropShop(session);
     const [ok] = await session.query<ResultSetHeader>(`UNDROP DATABASE ${shop.name}`);
     expect(await say([], session)).toBe('');
-    expect(ok.info).toContain(`Restored ${shop.name}`);
+    expect(ok.info).toContain(` of ${shop.name}, as before`);
     expect([await session.rows(settings), await dumpOf(server, shop.name)]).toEqual([its, before]);
   });
 
@@ -315,10 +315,9 @@ onServers('a managed account on $name', (server, on) => {
     const before = await dumpOf(server, shop.name);
     await using session = await client(OWNER.user, OWNER.password);
     await dropShop(session);
-    const { code, stdout } = await runUndrop(server, ['restore', '--schema', shop.name], own);
-    expect([code, stdout]).toEqual([1, expect.stringContaining(`Restored in part ${shop.name}`)]);
-    expect(stdout).toContain('VIEW z_films: ');
-    expect(stdout).toContain('UNDROP DATABASE adds them: through undrop, by a user who may');
+    const { code, stderr } = await runUndrop(server, ['restore', '--schema', shop.name], own);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`VIEW ${shop.name}.z_films: `)]);
+    expect(stderr).toContain('UNDROP DATABASE adds them: through undrop, by a user who may');
     const lacks = new RegExp(`schema ${shop.name} is not restored whole: without .*VIEW z_films`);
     expect(await status()).toMatchObject({ code: 1, stdout: expect.stringMatching(lacks) });
     expect(await say([`USE ${shop.name}`, `UNDROP DATABASE ${shop.name}`], session)).toBe('');
@@ -342,7 +341,7 @@ onServers('a managed account on $name', (server, on) => {
     await using session = await client('mt_plain', 'plain');
     await dropShop(session);
     const said = await say([`UNDROP DATABASE ${shop.name}`], session);
-    expect(said).toContain('VIEW roots: ');
+    expect(said).toContain('.roots: ');
     // A warning of MySQL has 128 characters.
     if (server.flavour === 'mariadb') expect(said).toContain('UNDROP DATABASE adds them: ');
     expect(said).not.toMatch(/own|above|counts|late/);
@@ -365,7 +364,9 @@ onServers('a managed account on $name', (server, on) => {
     await dropShop(session);
     await run(`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (x INT)`);
     const error = await session.errorOf(`UNDROP DATABASE ${name}`);
-    expect(error?.message).toMatch(/^UNDROP_PARTLY: 1 of 2 tables .*t exists.* VIEW roots: /);
+    expect(error?.message).toMatch(
+      /^UNDROP_PARTLY: 1 of 2 tables .*t'? exists.* VIEW \S+\.roots: /,
+    );
   });
 
   testOnEach('a repeated UNDROP leaves others of those names, and names them', async () => {
@@ -393,12 +394,8 @@ onServers('a managed account on $name', (server, on) => {
     await session.query(`CREATE TABLE ${name}.t (id BIGINT PRIMARY KEY, pid INT, other TEXT)`);
     await run(`DROP TABLE ${name}.past`, `CREATE TABLE ${name}.past (other INT)`);
     await using admin = await client();
-    const error = await admin.errorOf(`UNDROP DATABASE ${name}`);
-    expect(error?.message).toMatch(/^UNDROP_PARTLY: 3 of 4 tables /);
-    for (const table of ['t', 'gone']) {
-      expect(error?.message).toContain(`${table}: it was dropped again, as `);
-    }
-    expect(error?.message).toContain('past: it was restored before, and altered, renamed or');
+    const said = await say([`UNDROP DATABASE ${name}`], admin);
+    expect(said).toContain(`2 other dropped tables of ${name} are held: `);
     expect(await root.show(`${name}.t`)).not.toContain('FOREIGN KEY');
     expect(await root.column(`SHOW TRIGGERS FROM ${name}`)).toEqual(['p_acts']);
   });

@@ -126,7 +126,7 @@ onServers('undo on $name', (server, on) => {
     expect(child).toMatch(/^Would restore .*\n {2}\S+ refers to \S+\.parent, which is missing$/m);
     expect([await live(), (await list()).length]).toEqual([[], 5]);
     const said = await undrop(...args);
-    expect(said).toMatch(/^\[1\/4\] Restored \S+\.parent /);
+    expect(said).toMatch(/^\[1\/4\] Restored /);
     expect(said).toMatch(/\nRestored: 4\.\n$/);
     expect(said).not.toContain('Foreign key');
     expect([await look(NAMES), await tablesOf()]).toEqual([before, ['others']]);
@@ -161,17 +161,18 @@ onServers('undo on $name', (server, on) => {
     expect([await live(), await tablesOf()]).toEqual([['a', 'b', 'c'], ['b']]);
   });
 
-  test('of a name that was dropped twice the newest comes back, and the other is named', async () => {
+  test('of a name that was dropped twice the first comes back, and the other is named', async () => {
     await make('CREATE TABLE a (id INT)');
     await drop('DROP TABLE a');
-    const older = await heldOf('a');
+    const { id } = await heldOf('a');
     await make('CREATE TABLE a (id INT, newer INT)', 'CREATE TABLE b (id INT)');
     await drop('DROP TABLE a; DROP TABLE b');
     const said = await undrop('restore', '--schema', schema.name, '--since', '1h');
-    expect(said).toContain(`  ${older.id}  HOLD`);
+    const [newer, ...others] = await list();
+    expect(said).toContain(`  ${newer?.id}  HOLD`);
     expect(said).toMatch(/Restored: 2\.\n$/);
-    expect((await list()).map(({ id }) => id)).toEqual([older.id]);
-    expect(await query(server, `SHOW COLUMNS FROM ${schema.name}.a`)).toHaveLength(2);
+    expect([newer?.id === id, others]).toEqual([false, []]);
+    expect(await query(server, `SHOW COLUMNS FROM ${schema.name}.a`)).toHaveLength(1);
   });
 
   test('where names are taken the live tables are held instead, and nothing is lost', async () => {

@@ -33,6 +33,8 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'disagree':
     case 'unclear':
       return verdict.kind;
+    case 'drop-definition':
+      return `drop-${verdict.object.toLowerCase()} ${verdict.names.map(nameText).join(' ')}`;
     case 'undo':
       return `undo/${verdict.statement.kind}`;
     case 'recycle-schema-write':

@@ -19,12 +19,22 @@ const READ: readonly (readonly [sql: string, expected: string])[] = [
   ["UNDROP TABLE '0193ab'", 'id 0193ab'],
   ["UNDROP TABLE '0193ab' SWAP", 'id 0193ab swap'],
   ["UNDROP TABLE '0193ab' TO b", 'id 0193ab to b'],
-  ['UNDROP DATABASE d', 'schema d'],
-  ['UNDROP SCHEMA `d` TO d2', 'schema d to d2'],
+  ['UNDROP DATABASE d', 'database d * * * * *'],
+  ['UNDROP SCHEMA `d` TO d2', 'database d * * * * d2'],
   ["UNDROP TABLE a BEFORE '2026-11-26 14:00'", 'undrop a before 2026-11-26 14:00'],
   ["UNDROP TABLE a BEFORE '14:00' TO b", 'undrop a before 14:00 to b'],
   ['UNDROP TABLE a, b WITH KEYS', 'undrop a b keys'],
   ['UNDROP TABLE a SWAP WITH KEYS', 'undrop a swap keys'],
+  ["UNDROP ALL SINCE '14:00'", 'all  * 14:00 * * *'],
+  [
+    "UNDROP ALL FROM a, `b` SINCE '1' UNTIL '2' BY 'u' SWAP PARTIAL",
+    'all a,b * 1 2 u * swap partial',
+  ],
+  ["UNDROP ALL SINCE '2 hours ago' TO SCHEMA c", 'all  * 2 hours ago * * c'],
+  ["UNDROP DROP '0193ab' TO DATABASE c", 'drop  0193ab * * * c'],
+  ['UNDROP DATABASE d SWAP', 'database d * * * * * swap'],
+  ['EXPLAIN UNDROP DATABASE d', 'explain database d * * * * *'],
+  ["EXPLAIN UNDROP ALL SINCE '1' SWAP", 'explain all  * 1 * * * swap'],
   ["HOLD TABLE a FOR '30d'", 'hold a for 30d'],
   ["hold table '0193ab' until '2026-12-31 00:00'", 'hold id 0193ab until 2026-12-31 00:00'],
   ['PURGE TABLE d.a', 'purge d.a'],
@@ -54,6 +64,11 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ['UNDROP', ''],
   ['UNDROP orders', 'orders'],
   ['UNDROP TABLE', ''],
+  ['UNDROP ALL', ''],
+  ["UNDROP ALL UNTIL '14:00'", ''],
+  ["UNDROP ALL SINCE '14:00' TO c", 'TO c'],
+  ['UNDROP DROP a', 'a'],
+  ['UNDROP DATABASE d SWAP x', 'x'],
   ['UNDROP TABLE a BEFORE b', 'b'],
   ['UNDROP TABLE a WITH ROWS', 'WITH ROWS'],
   ["UNDROP TABLE a, b BEFORE '14:00'", "BEFORE '14:00'"],
@@ -100,7 +115,6 @@ const WRONG: readonly (readonly [sql: string, rest: string])[] = [
   ['EXPLAIN DROP TABLE a b', 'b'],
   ['EXPLAIN DROP DATABASE', ''],
   ['EXPLAIN UNDROP', ''],
-  ['EXPLAIN UNDROP DATABASE d', ''],
   ['EXPLAIN UNDROP TABLE a b', 'b'],
 ];
 
@@ -160,8 +174,14 @@ function described(statement: UndoStatement): string {
       const explained = statement.explains ? 'explain ' : '';
       return `${explained}${what}${to === null ? '' : ` to ${name(to)}`}${swap ? ' swap' : ''}${keys ? ' keys' : ''}`;
     }
-    case 'undrop-database':
-      return `schema ${text(statement.schema)}${statement.to ? ` to ${text(statement.to)}` : ''}`;
+    case 'undrop-many': {
+      const { what, schemas, id, since, until, user, swap, toSchema, partial } = statement;
+      const words = [id, since, until, user, toSchema].map(text).join(' ');
+      const how = `${swap ? ' swap' : ''}${partial ? ' partial' : ''}`;
+      return `${statement.explains ? 'explain ' : ''}${what} ${schemas.map(text).join()} ${words}${how}`;
+    }
+    case 'undrop-definition':
+      return `${statement.object} ${name(statement.name)}${statement.swap ? ' swap' : ''}`;
     case 'hold':
       return `hold ${target(statement)} ${statement.how} ${text(statement.time)}`;
     case 'purge':
@@ -184,7 +204,10 @@ function described(statement: UndoStatement): string {
 function shown(statement: UndoStatement & { readonly kind: 'show-dropped' }): string {
   const { what, schema, like, user, since, isBySize, limit } = statement;
   return [
-    ...['show', { tables: '', 'full-tables': 'full', databases: 'databases' }[what]],
+    ...[
+      'show',
+      { tables: '', 'full-tables': 'full', databases: 'databases', objects: 'objects' }[what],
+    ],
     ...[text(schema), text(like)],
     user === null ? '' : `by ${text(user)}`,
     since === null ? '' : `since ${text(since)}`,

@@ -58,7 +58,7 @@ export const UNICODE = 'Grüße, 漢字, Ωμέγα, 😀';
 
 /** The info text of undrop's, as `mysql` prints it and as drivers have it (UNDROP_NOTE). */
 const TOLD =
-  /(?:(?<="info":").)?Held until [\d: -]+ UTC\. Undo: UNDROP TABLE <schema>\.[a-d](?: \(and 1 more\))?(?:\n|(?="))/g;
+  /(?:(?<="info":").)?Held until [\d: -]+ UTC\. Undo: UNDROP (?:TABLE <schema>\.[a-d]|DROP '[0-9a-f]{32}')(?:\n|(?="))/g;
 
 /**
  * Thread ids, times, ports and the names of schemas differ between any two runs. A port is a number

@@ -17,7 +17,7 @@ import {
   recycleSchemaFor,
 } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 import { hasForeignKeys, knownKind, type Seen } from '../steps/inspect-names.js';
 import { hidesDirectories } from '../steps/session/facts.js';
@@ -75,7 +75,7 @@ export function decide(drop: Drop): Decision {
   const others = names.filter(({ kind }) => kind !== 'base');
   const absent = names.filter(({ kind }) => kind === 'missing' || kind === 'view');
   // MySQL 8 and later: if one name can't be dropped, nothing is.
-  const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80_000;
+  const isAtomic = isMysql8(request.server);
   if (isAtomic && !request.statement.ifExists && absent.length > 0) {
     // The session reads them one by one, while natively all of them are dropped at once.
     const isSeenByServiceOnly = absent.some(
@@ -202,7 +202,7 @@ export function parentError(server: ServerVersion, { table, key }: BlockedParent
   if (server.flavour === 'mariadb') {
     return { errno: ER.ROW_IS_REFERENCED_2, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }
-  if (server.versionId < 80_000) {
+  if (!isMysql8(server)) {
     return { errno: ER.ROW_IS_REFERENCED, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }
   const message =

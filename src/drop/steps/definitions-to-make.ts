@@ -18,7 +18,7 @@ import { findRows } from '../../ledger/read.js';
 import { inOrder, type SchemaPart } from '../../ledger/schema-details.js';
 import { findDroppedSchemas, readDetails } from '../../ledger/schema-restores.js';
 import { isRestored } from '../../recycle/rename-back.js';
-import type { SchemaReport } from '../../recycle/schema/restore-schema.js';
+import type { UndoneSchema } from '../../recycle/schema/restore-schema.js';
 import * as schemaParts from '../../recycle/schema/schema-parts.js';
 import type { DefinitionToMake } from './make-definitions.js';
 import type { UserFacts } from './world.js';
@@ -69,7 +69,7 @@ export async function triggersOfDrop(
  */
 export async function definitionsOfSchema(
   pool: ServicePool,
-  { id, dropId, schema, parts }: SchemaReport,
+  { id, dropId, schema, parts }: Pick<UndoneSchema, 'id' | 'dropId' | 'schema' | 'parts'>,
   facts: UserFacts,
 ): Promise<readonly DefinitionToMake[]> {
   const triggers = await triggersOfDrop(pool, { dropId, facts });
@@ -92,10 +92,11 @@ export async function definitionsOfSchema(
   return [...triggers, ...value];
 }
 
-async function definitionOf(
+/** For a session that may create it; none if its name isn't found in the text. */
+export async function definitionOf(
   pool: ServicePool,
   part: SchemaPart,
-  { id, schema, facts }: Pick<SchemaReport, 'id' | 'schema'> & { readonly facts: UserFacts },
+  { id, schema, facts }: Pick<UndoneSchema, 'id' | 'schema'> & { readonly facts: UserFacts },
 ): Promise<readonly DefinitionToMake[]> {
   const { statement, characterSetClient: charset = 'utf8mb4' } = part;
   const text = facts.schema === schema ? statement : schemaParts.qualifiedPart(schema, part);

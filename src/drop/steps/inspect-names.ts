@@ -10,7 +10,7 @@ import type { Ruling } from '../../policy/decide.js';
 import { crossCheck } from '../../sql/cross-check.js';
 import { isRecycleName } from '../../sql/trigger-scan.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import type { ErrPacket, Result } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
@@ -304,11 +304,10 @@ export function whyUnsupported(
  * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped after that.
  */
 export const FILE_NAME_PREFIX = '#mysql50#';
-/** From this version on MySQL finds its tables in a dictionary: the name is ordinary there. */
-const FILE_NAMES_UNTIL = 80_000;
 
 export function isFileName(name: Uint8Array | null, server: ServerVersion): boolean {
-  if (server.flavour === 'mysql' && server.versionId >= FILE_NAMES_UNTIL) return false;
+  // It finds its tables in a dictionary: the name is ordinary there.
+  if (isMysql8(server)) return false;
   const beginning = Buffer.from(name ?? []).toString('latin1', 0, FILE_NAME_PREFIX.length);
   return beginning.toLowerCase() === FILE_NAME_PREFIX;
 }

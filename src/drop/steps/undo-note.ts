@@ -63,12 +63,13 @@ export function undoInfo(undoable: Undoable): readonly string[] {
   const due = first === undefined ? null : firstDue(held, first.id);
   if (first === undefined || due === null) return [];
   const until = isPinned(due) ? 'Held, pinned.' : `Held ${untilText(due)}.`;
-  const more = names.length > 1 ? ` (and ${names.length - 1} more)` : '';
-  const undo = (target: string) => `${until} Undo: UNDROP ${target}${swaps ? ' SWAP' : ''}${more}`;
+  const undo = (target: string) => `${until} Undo: UNDROP ${target}${swaps ? ' SWAP' : ''}`;
+  // The id of a table means its statement, too.
+  const ofAll = names.length > 1 ? undo(`DROP '${first.id}'`) : null;
   const byId =
     what === 'TABLE' ? undo(`TABLE '${first.id}'`) : `${until} SHOW DROPPED TABLES lists it`;
-  const byName = undo(`${what} ${writtenPlainly(names[0] ?? [])}`);
-  return [...(remark === null ? [] : [`${byName} (${remark})`]), byName, byId];
+  const said = ofAll ?? undo(`${what} ${writtenPlainly(names[0] ?? [])}`);
+  return [...(remark === null ? [] : [`${said} (${remark})`]), said, ...(ofAll ? [] : [byId])];
 }
 
 /** A name as it can be typed, with quotes only where it needs them. */

@@ -182,6 +182,8 @@ export interface UserFacts {
   readonly waitsForLocks: boolean;
   /** sql_if_exists of MariaDB: a drop runs as if it had IF EXISTS. */
   readonly addsIfExists: boolean;
+  /** The present offset of its time zone: `+02:00`. */
+  readonly zone: string;
   /** The user variable `@undrop`: a hint for the next drop; null: none. */
   readonly hint: string | null;
 }

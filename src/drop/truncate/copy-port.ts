@@ -17,6 +17,7 @@ import type { KeyedTable } from '../../held/foreign-keys/add-keys.js';
 import {
   addKeys,
   alter,
+  clauseOf,
   dropKey,
   isVersioned,
   readTable,
@@ -39,6 +40,8 @@ export function copyPort(pool: ServicePool) {
     makeCopy: (request: CopyRequest) => makeCopy(pool, request),
     /** For a copy that didn't get the table's name. */
     dropCopy: (copy: Copy) => dropCopy(pool, copy),
+    /** The rest of a child's foreign key, as the server's error has it; empty: it has none. */
+    clauseOf: (child: KeyedTable, name: string) => clauseOf(pool, child, name),
     /** Reads the held table, and takes off it what binds other tables. */
     freeHeld: (table: Held) => freeHeld(pool, table),
   };
@@ -202,6 +205,7 @@ async function tryKeys(
   copy: KeyedTable,
   keys: readonly parts.ForeignKey[],
 ): Promise<void> {
+  if (keys.length === 0) return;
   const tried = keys.map((key, n) => ({ ...key, name: `${copy.table}_ibfk_${n + 1}` }));
   await addKeys(pool, { ...copy, keys: tried }, { server: await readServerFacts(pool) });
   const dropped = tried.map(({ name }) => dropKey(name));
@@ -270,6 +274,8 @@ interface Held {
   readonly own: QualifiedTable;
   /** The keys of the copy. */
   readonly keys: readonly parts.ForeignKey[];
+  /** No foreign key was on it after its RENAME. */
+  readonly isFree: boolean;
 }
 
 interface Freed {
@@ -283,13 +289,14 @@ interface Freed {
  * the rest is left to the pending relocations.
  */
 async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
-  const { place, own } = table;
+  const { place, own, keys, isFree } = table;
   let now: SeenTable | null = null;
   try {
     now = await readHeld(pool, table);
   } catch (error) {
     if (!isServiceError(error)) throw error;
   }
+  if (isFree && keys.length === 0 && now?.added.length === 0) return { now, pendingWork: null };
   const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
   const lockWaitBudget = new LockWaitBudget();
   const [pendingWork = null] = await detach(pool, [held], { lockWaitBudget });

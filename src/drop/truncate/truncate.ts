@@ -34,10 +34,20 @@ const PASSING: readonly number[] = [ER.TRG_IN_WRONG_SCHEMA, ER.FK_DUP_NAME, ER.T
 type End = steps.Answer | 'held' | 'changed';
 type Tried = End | 'busy' | 'timeout';
 
+/** Where a table that can't be held is emptied by the server. */
+export interface Passing {
+  /** Uncommitted rows of others count. */
+  isEmpty(table: QualifiedTable): Promise<boolean>;
+  /** `why`: continues the sentence "a table …". */
+  said(request: steps.DropRequest, why: string): void;
+}
+
 /** A TRUNCATE, over all its tries. */
 interface Truncating {
   readonly world: steps.World;
   readonly copies: CopyPort;
+  /** Null: one that can't be held is refused. */
+  readonly passing: Passing | null;
   readonly table: OneTable;
   /** The tables that got hold names, the oldest first. */
   readonly held: steps.HeldTable[];
@@ -57,11 +67,15 @@ const ITS_TABLES =
 
 export async function truncate(
   world: steps.World,
-  copiesInLog: (logged: boolean) => CopyPort,
+  { copies: copiesInLog, passing }: Ports,
   request: steps.DropRequest,
 ): Promise<steps.Reply> {
   const table = await inspectOneTable(world, request);
-  if ('kind' in table) return table;
+  if ('kind' in table) {
+    const refusal = table.kind === 'again' ? null : table.refusal;
+    const isByNature = passing !== null && refusal !== null && BY_NATURE.includes(refusal.code);
+    return isByNature ? pass(world, request, { passing, why: refusal.message }) : table;
+  }
   const { seenAs, schema } = table;
   const isOfServer =
     OF_THE_SERVER.includes(schema.toLowerCase()) || ITS_TABLES.test(`${schema}.${table.table}`);
@@ -69,7 +83,7 @@ export async function truncate(
     return answerWith(await askText(world, user.truncateOwnSql(table.name, request)));
   }
   const it: Truncating = {
-    ...{ world, copies: copiesInLog(table.facts.logged), table },
+    ...{ world, copies: copiesInLog(table.facts.logged), table, passing },
     held: [],
     liveFingerprint: null,
     keys: null,
@@ -80,6 +94,31 @@ export async function truncate(
     take: (killAfterMs) => tryToSwap(it, killAfterMs),
   });
   return replyTo(it, end);
+}
+
+interface Ports {
+  readonly copies: (logged: boolean) => CopyPort;
+  readonly passing: Passing | null;
+}
+
+/** Refusals for what the session or the name is, not for what happens at the moment. */
+const BY_NATURE: readonly string[] = [
+  ...['UNDROP_NOT_DONE_YET', 'UNDROP_NOT_UNDERSTOOD', 'UNDROP_NAME_CHARSET', 'UNDROP_BAD_NAME'],
+];
+
+/** The server empties the table. */
+async function pass(
+  world: steps.World,
+  request: steps.DropRequest,
+  { passing, why }: { readonly passing: Passing; readonly why: string },
+): Promise<steps.Answer> {
+  const [name] = request.statement.names;
+  assert(name !== undefined, 'it names one table');
+  passing.said(request, why);
+  // A prepared one has its names from its PREPARE.
+  const isBound = request.isSyntaxChecked === true;
+  const text = isBound ? user.truncateOwnSql(name, request) : request.text;
+  return answerWith(await askText(world, Buffer.from(text)));
 }
 
 /** Waits for the table as long as the session's own settings allow. Null: it had its turn. */
@@ -102,7 +141,11 @@ async function waitForMetadataLock(it: Truncating): Promise<steps.Answer | null>
 async function tryToSwap(it: Truncating, killAfterMs: number): Promise<Tried> {
   const { world, table, isLocked } = it;
   const { request, facts } = table;
-  const targets = [{ schema: table.schema, table: table.table }];
+  const own = { schema: table.schema, table: table.table };
+  const { passing } = it;
+  const isEmpty = passing !== null && world.isUnruled && (await passing.isEmpty(own));
+  if (isEmpty) return pass(world, request, { passing, why: 'that is empty' });
+  const targets = [own];
   const recorded = await world.recordTargets(facts, targets);
   const { intent, intentError, rulings } = recorded;
   if (intent === null) return refuse(intentError);
@@ -115,7 +158,11 @@ async function tryToSwap(it: Truncating, killAfterMs: number): Promise<Tried> {
   const { hasBackupLock, utcNow } = intent;
   const { checksForeignKeys } = facts;
   const why = whyNotTruncated(seen, { checksForeignKeys, hasBackupLock, isLocked });
-  if (why instanceof UndropError) return refuse(why);
+  if (why !== null && 'how' in why) return notHeld(it, why);
+  if (why !== null && 'child' in why) {
+    const clause = await it.copies.clauseOf({ ...why.child, id: seen.id }, why.child.name);
+    return user.raise(world, request, parentSignal(why.child, clause));
+  }
   if (why !== null) return user.raise(world, request, why);
   const { id, holdUntil } = seen;
   const held = { id, holdName: formatHoldName({ state: 'HOLD', id, due: holdUntil }) };
@@ -145,14 +192,15 @@ async function swap(
   const { schema: holdSchema } = copy;
   const { holdName } = how.held;
   const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
-  const rename = { tables, logged, checksForeignKeys, killAfterMs };
+  const rename = { tables, logged, checksForeignKeys, killAfterMs, isLast: true };
   const outcome = await world.take(rename);
   if (outcome.kind !== 'renamed') {
     await copies.dropCopy(copy);
     return notSwapped(it, outcome);
   }
   const place = { id, schema: holdSchema, table: holdName };
-  const freed = await copies.freeHeld({ place, own, keys: copy.keys });
+  const isFree = outcome.isFree === true;
+  const freed = await copies.freeHeld({ place, own, keys: copy.keys, isFree });
   const { now, pendingWork } = freed;
   held.push({ id, holdSchema, holdName, relocated: pendingWork === null, pendingWork });
   if (now === null) return 'held';
@@ -167,10 +215,28 @@ async function swap(
   return held.length === 1 ? 'busy' : 'changed';
 }
 
+/** `how`: continues the sentence "a table that is dropped by TRUNCATE …". */
+interface NotHeld {
+  readonly how: string;
+  readonly instead?: string;
+}
+
+async function notHeld(
+  { world, table, passing }: Truncating,
+  { how, instead = INSTEAD }: NotHeld,
+): Promise<steps.Answer> {
+  const { request, schema, table: name } = table;
+  if (passing !== null) return pass(world, request, { passing, why: how });
+  const tables = `Table ${schema}.${name} was not emptied and`;
+  const params = { tables, how: `by TRUNCATE ${how}`, instead };
+  return refuse(new UndropError('UNDROP_NOT_DONE_YET', params));
+}
+
 async function notSwapped(
-  { world, table }: Truncating,
+  it: Truncating,
   why: NotMade | Exclude<steps.ServiceRenameOutcome, { kind: 'renamed' }>,
 ): Promise<Tried> {
+  const { world, table } = it;
   const tables = sentenceStart(table.request);
   switch (why.kind) {
     case 'gone':
@@ -180,7 +246,7 @@ async function notSwapped(
     case 'versioned':
       return user.raise(world, table.request, VERSIONED);
     case 'none':
-      return refuse(notTruncated(table, why.why));
+      return notHeld(it, { how: why.why });
     case 'denied':
       return refuse(new UndropError('UNDROP_PRIVILEGES', { tables, cause: why.cause }));
     case 'unserved': {
@@ -238,7 +304,7 @@ interface Context {
 function whyNotTruncated(
   seen: IntentTable,
   { checksForeignKeys, hasBackupLock, isLocked }: Context,
-): UndropError | user.Signal | null {
+): NotHeld | user.Signal | { readonly child: ForeignKeyName } | null {
   const { engine, triggers, kind } = seen;
   if (kind === 'sequence') {
     const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
@@ -246,23 +312,11 @@ function whyNotTruncated(
   }
   // A held child was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
-  if (child !== undefined && checksForeignKeys) return parentSignal(child);
-  if (engine?.toLowerCase() !== 'innodb') {
-    return notTruncated(seen, 'of another engine than InnoDB');
-  }
-  if (triggers.length > 0) return notTruncated(seen, 'with triggers');
-  if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
-  return isLocked ? notTruncated(seen, 'under LOCK TABLES', 'Run UNLOCK TABLES first.') : null;
-}
-
-/** `how`: continues the sentence "a table that is dropped by TRUNCATE …". */
-function notTruncated(
-  { schema, table }: QualifiedTable,
-  how: string,
-  instead = INSTEAD,
-): UndropError {
-  const tables = `Table ${schema}.${table} was not emptied and`;
-  return new UndropError('UNDROP_NOT_DONE_YET', { tables, how: `by TRUNCATE ${how}`, instead });
+  if (child !== undefined && checksForeignKeys) return { child };
+  if (engine?.toLowerCase() !== 'innodb') return { how: 'of another engine than InnoDB' };
+  if (triggers.length > 0) return { how: 'with triggers' };
+  if (hasBackupLock) return { how: 'beside LOCK INSTANCE FOR BACKUP' };
+  return isLocked ? { how: 'under LOCK TABLES', instead: 'Run UNLOCK TABLES first.' } : null;
 }
 
 const INSTEAD = 'Use DELETE, or a direct connection; neither of them holds the rows.';
@@ -281,8 +335,8 @@ function sayMissing({ schema, table }: QualifiedTable): user.Signal {
   };
 }
 
-function parentSignal({ schema, table, name }: ForeignKeyName): user.Signal {
-  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoteKeyName(name)}`;
+function parentSignal({ schema, table, name }: ForeignKeyName, clause: string): user.Signal {
+  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoteKeyName(name)}${clause}`;
   const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
   return { errno: ER.TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
 }

@@ -4,22 +4,25 @@
  */
 
 import { quoteIdentifier, type ServicePool } from '../../connections/sql.js';
+import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
+import { OPERATOR } from '../../recycle/asker.js';
 import { restoredEvent } from '../../recycle/held-tables.js';
 import { previewAll, withoutRefused } from '../../recycle/preview.js';
 import * as print from '../../recycle/print/print-report.js';
-import { choose, type ManyRequest, restoreAll } from '../../recycle/restore.js';
+import { type Choice, choose, restoreAll } from '../../recycle/restore.js';
 import {
+  findSchemaDrop,
   findSchemaDropsById,
-  previewSchema,
-  restoredEvents,
-  restoreSchema,
+  othersHeld,
 } from '../../recycle/schema/restore-schema.js';
 import type { SwapBy } from '../../recycle/swap.js';
+import { partsOf, planUndo, type UndoPlan } from '../../recycle/undo/plan-undo.js';
+import { inTheWay, type UndoOptions, undoMany } from '../../recycle/undo/undo-many.js';
 import { endWith, readChosen, readSelection } from './list.js';
 import { commandLog, reportEvents, whoIs } from './report-events.js';
-import type { AccountSettings, Flags, HoldSettings, Out, Shell } from './settings.js';
+import type { AccountSettings, Flags, HoldSettings, Shell } from './settings.js';
 import { flagText, holdMsOf, wrongUsage } from './settings.js';
 import { withPool } from './with-pool.js';
 
@@ -29,51 +32,112 @@ export function runRestore(
   flags: Flags,
   shell: Shell,
 ): Promise<number> {
-  const { stdout } = shell;
   const { targets, alone, text } = readRequest(flags);
-  const isJson = flags['json'] === true;
   const to = flagText(flags, 'to') ?? undefined;
   const swaps = flags['swap'] === true;
-  const anyParent = flags['keys'] === true;
   return withPool(settings, async (pool) => {
-    const schema = await schemaMeant(pool, swaps ? null : alone);
-    if (schema !== null) {
-      return runRestoreSchema(pool, settings, { schema, flags, out: stdout });
+    const isDry = flags['dry-run'] === true;
+    const isJson = flags['json'] === true;
+    const meant = alone && (await dropMeant(pool, alone, to ?? flagText(flags, 'to-schema')));
+    const others = meant && !swaps ? await othersHeld(pool, meant.drop) : null;
+    if (meant?.isBack === true && !swaps) {
+      const none = jsonText(print.manyJson({ done: [], failed: [], untried: [] }, []));
+      const text = print.present(print.formatBack(meant.drop, to ?? null), others).join('\n');
+      shell.stdout.write(isJson ? none : `${text}\n`);
+      return 0;
     }
-    const request: ManyRequest =
-      targets.length > 0
-        ? { by: 'name', targets, to, swaps }
-        : { by: 'selection', selection: await readSelection(pool, flags), text };
-    const choices = await choose(pool, request);
-    if (flags['dry-run'] === true) {
-      const preview = withoutRefused(await previewAll(pool, choices, { swaps, anyParent }));
-      stdout.write(isJson ? jsonText(print.previewJson(preview)) : print.formatPreview(preview));
-      return endWith(print.formatFailures(preview, { verb: 'would not be restored' }), shell);
-    }
-    const isNamedAlone = targets.length === 1;
-    const report = await restoreAll(pool, choices, {
-      anyParent,
-      ...(swaps && { swapBy: (live) => swapBy(settings, live) }),
-      onResult: (result, at) => {
-        if (!isJson && !isNamedAlone) stdout.write(print.formatResult(result, at));
-      },
-    });
-    await reportEvents(
-      { pool, settings },
-      report.done.map((one) => restoredEvent(one, one.restoredAs)),
-    );
-    const [done] = report.done;
-    if (isNamedAlone && done !== undefined) {
-      stdout.write(
-        isJson ? jsonText(print.restoreReportJson(done)) : print.formatRestoreReport(done),
-      );
-      return endWith(print.formatMissing(report.done), shell);
-    }
-    for (const { error } of isNamedAlone ? report.failed : []) throw error;
-    stdout.write(isJson ? jsonText(print.manyJson(report)) : `Restored: ${report.done.length}.\n`);
-    const failures = print.formatFailures(report, { verb: 'were not restored' });
-    return endWith(failures + print.formatMissing(report.done), shell);
+    const drop = meant?.drop ?? null;
+    const isMany = targets.length === 0;
+    const plan = isMany ? await planMany(pool, { flags, drop, text, swaps }) : null;
+    const choices = plan?.choices ?? (await choose(pool, { targets, to, swaps }));
+    // All of a schema that can be restored is, unless others make room.
+    const partial = flags['partial'] === true || (drop !== null && !swaps);
+    const restore = { pool, settings, flags, shell, plan, choices, partial };
+    if (isDry) return preview(restore);
+    const code = await restoreMany(restore, targets.length === 1);
+    if (others !== null && !isJson) shell.stdout.write(`${others}\n`);
+    return code;
   });
+}
+
+interface Restore {
+  readonly pool: ServicePool;
+  readonly settings: AccountSettings & HoldSettings;
+  readonly flags: Flags;
+  readonly shell: Shell;
+  /** Null: tables are named. */
+  readonly plan: UndoPlan | null;
+  readonly choices: readonly Choice[];
+  readonly partial: boolean;
+}
+
+async function preview({ pool, flags, shell, plan, choices }: Restore): Promise<number> {
+  const schemas = new Set(plan?.schemas.map(({ schema }) => schema));
+  const how = { swaps: flags['swap'] === true, anyParent: flags['keys'] === true, made: schemas };
+  const found = withoutRefused(await previewAll(pool, choices, how));
+  const made = plan === null ? [] : partsOf(plan);
+  const parts = made.map(({ schema, part: { kind, name } }) => `${kind} ${schema}.${name}`);
+  const isJson = flags['json'] === true;
+  const json = () => jsonText(print.previewJson(found, parts));
+  shell.stdout.write(isJson ? json() : print.formatPreview(found, parts));
+  return endWith(print.formatFailures(found, { verb: 'would not be restored' }), shell);
+}
+
+async function restoreMany(
+  { pool, settings, flags, shell, plan, choices, partial }: Restore,
+  isNamedAlone: boolean,
+): Promise<number> {
+  const { stdout } = shell;
+  const isJson = flags['json'] === true;
+  const wrong = plan === null || partial ? [] : inTheWay(plan);
+  if (wrong.length > 0) {
+    const none = { done: choices.slice(wrong.length), failed: wrong, untried: [] };
+    const verb = 'stand in the way, and nothing was restored; --partial restores the others';
+    return endWith(print.formatFailures(none, { verb }), shell);
+  }
+  const options: UndoOptions = {
+    partial,
+    anyParent: flags['keys'] === true,
+    ...(flags['swap'] === true && { swapBy: (live) => swapBy(settings, live) }),
+    onResult: (result, at) => {
+      if (!isJson && !isNamedAlone) stdout.write(print.formatResult(result, at));
+    },
+  };
+  const undone = plan && (await undoMany(pool, plan, options));
+  const report = undone?.tables ?? (await restoreAll(pool, choices, options));
+  const events = report.done.map((one) => restoredEvent(one, one.restoredAs));
+  await reportEvents({ pool, settings }, events);
+  const [done] = report.done;
+  if (isNamedAlone && done !== undefined) {
+    const json = () => jsonText(print.restoreReportJson(done));
+    stdout.write(isJson ? json() : print.formatRestoreReport(done));
+    return endWith(print.formatMissing(report.done), shell);
+  }
+  for (const { error } of isNamedAlone ? report.failed : []) throw error;
+  const rest = undone?.schemas ?? [];
+  const copied = print.formatCopied(report.done, rest);
+  const text = `Restored: ${report.done.length}.\n${copied === null ? '' : `${copied}\n`}`;
+  stdout.write(isJson ? jsonText(print.manyJson(report, undone?.schemas)) : text);
+  const failures = print.formatFailures(report, { verb: 'were not restored' });
+  const lost = print.present(print.formatLost(plan?.lost ?? []));
+  const lines = [...rest.flatMap(print.formatLacking), ...lost];
+  const lacking = lines.map((line) => `undrop: ${line}\n`).join('');
+  return endWith(failures + print.formatMissing(report.done) + lacking, shell);
+}
+
+interface Many {
+  readonly flags: Flags;
+  readonly drop: DroppedSchema | null;
+  readonly text: string;
+  readonly swaps: boolean;
+}
+
+async function planMany(pool: ServicePool, { flags, drop, text, swaps }: Many): Promise<UndoPlan> {
+  const toSchema = flagText(flags, 'to-schema') ?? flagText(flags, 'to');
+  const selection = drop
+    ? { id: drop.dropId, schemas: [drop.schema] }
+    : await readSelection(pool, flags);
+  return planUndo(pool, { selection, text, swaps, toSchema, asker: OPERATOR });
 }
 
 const SELECTORS = ['drop', 'dropped-by', 'since', 'until', 'schema'] as const;
@@ -83,11 +147,14 @@ interface Alone {
   readonly value: string;
 }
 
-/** The schema to restore if a drop was a DROP DATABASE. Null: tables are restored. */
-async function schemaMeant(pool: ServicePool, alone: Alone | null): Promise<string | null> {
-  if (alone === null || alone.by === 'schema') return alone?.value ?? null;
-  const found = await findSchemaDropsById(pool, alone.value);
-  return found.length > 0 ? alone.value : null;
+/** A schema alone means its last DROP DATABASE; a drop alone may be one. Null: it isn't. */
+async function dropMeant(
+  pool: ServicePool,
+  { by, value: schema }: Alone,
+  to: string | null,
+): Promise<{ readonly drop: DroppedSchema; readonly isBack: boolean } | null> {
+  const isSchema = by === 'schema' || (await findSchemaDropsById(pool, schema)).length > 0;
+  return isSchema ? findSchemaDrop(pool, { schema, mayBeId: true, to }) : null;
 }
 
 /** Either tables, or a selection; `alone`: a schema or drop without other flags. */
@@ -103,16 +170,15 @@ function readRequest(flags: Flags) {
       '--dropped-by: expected --since or --until beside it, or --dry-run; found neither.',
     );
   }
-  if (flags['swap'] === true && (flags['to'] !== undefined || by === 'schema')) {
-    throw wrongUsage('--swap: expected tables that get their own names; found --to or --schema.');
+  const other = ['to', 'to-schema'].find((name) => flags[name] !== undefined);
+  if (flags['swap'] === true && other !== undefined) {
+    throw wrongUsage(`--swap: expected tables that get their own names; found --${other}.`);
   }
   if (targets.length !== 1 && flags['to'] !== undefined && by !== 'schema') {
     throw wrongUsage(`--to: expected one table or id with it, found ${targets.length}.`);
   }
   return { targets, alone, text };
 }
-
-// ── one table, one schema ───────────────────────────────────────────────────────────────────────
 
 /** The actor that drops the live table, for the ledger. */
 function swapBy(
@@ -129,31 +195,4 @@ function swapBy(
     hold: holdMsOf(settings),
     log: commandLog(settings),
   };
-}
-
-/**
- * Restores a dropped schema. Exit code 1 if something is missing, which is printed; then the same
- * command tries that again. `schema`: its name, or the beginning of an id of its drop.
- */
-async function runRestoreSchema(
-  pool: ServicePool,
-  settings: AccountSettings,
-  { schema, flags, out }: { readonly schema: string; readonly flags: Flags; readonly out: Out },
-): Promise<number> {
-  const to = flagText(flags, 'to');
-  const isJson = flags['json'] === true;
-  const anyParent = flags['keys'] === true;
-  const request = { schema, mayBeId: true, anyParent, ...(to === null ? {} : { to }) };
-  if (flags['dry-run'] === true) {
-    const preview = await previewSchema(pool, request);
-    out.write(isJson ? jsonText({ dryRun: true, ...preview }) : print.formatSchemaPreview(preview));
-    return 0;
-  }
-  const report = await restoreSchema(pool, {
-    ...request,
-    onProgress: (line) => (isJson ? undefined : out.write(`${line}\n`)),
-  });
-  await reportEvents({ pool, settings }, restoredEvents(report));
-  out.write(isJson ? jsonText(report) : print.formatSchemaReport(report));
-  return report.isComplete ? 0 : 1;
 }

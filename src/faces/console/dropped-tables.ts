@@ -58,13 +58,14 @@ async function find(
 function selectionIn(params: Params): Selection {
   const names = ['schema', 'user', 'q', 'state', 'cursor'];
   const [schema, user, text, state, before] = names.map((name) => textIn(params, name));
-  const since = sinceIn(params);
+  const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
   if (before != null && !isHoldId(before)) throw wrongParam('cursor', 'a value of "next"', before);
   return {
     ...(schema != null && { schema }),
     ...(user != null && { user }),
     ...(text != null && { text }),
     ...(since !== null && { since }),
+    ...(until !== null && { until }),
     ...(state != null && { state: state.toUpperCase() }),
     ...(before != null && { before }),
   };
@@ -116,6 +117,24 @@ function dropOf(tables: readonly ConsoleTable[]) {
     bytes: sizes.length === 0 ? null : sizes.reduce((sum, bytes) => sum + bytes, 0),
     states: [...new Set(tables.flatMap(({ state }) => state ?? []))],
   };
+}
+
+/** Statements of one user, each at most so long after the one before. */
+const BURST_GAP_MS = 60_000;
+
+/** Bursts of more than one statement, by their first lines; `drops`: newest first. */
+export function burstsIn(drops: readonly ConsoleDrop[]): ReadonlyMap<ConsoleDrop, ConsoleDrop[]> {
+  const bursts: ConsoleDrop[][] = [];
+  for (const drop of drops) {
+    const last = bursts.at(-1);
+    const next = last?.at(-1)?.first;
+    const { droppedAt, user } = drop.first;
+    const gapMs = Date.parse(next?.droppedAt ?? '') - Date.parse(droppedAt ?? '');
+    if (last !== undefined && next?.user === user && gapMs <= BURST_GAP_MS) last.push(drop);
+    else bursts.push([drop]);
+  }
+  const several = bursts.filter(({ length }) => length > 1);
+  return new Map(several.map((burst) => [burst[0] as ConsoleDrop, burst]));
 }
 
 /** The tables of one statement that are still held; at most 10,000. */
@@ -217,6 +236,32 @@ export function undropTable(session: ConsoleSession, id: string, way: RestoreWay
   return session.change(undropText(id, way));
 }
 
+/**
+ * The statement that undoes a drop, or all drops of a span of time by a user, in a schema. Throws
+ * UNDROP_API_REQUEST.
+ */
+export function undropManyText(
+  params: Params,
+  { swap, partial }: { readonly swap: boolean; readonly partial: boolean },
+): string {
+  const [drop, schema, user] = ['drop', 'schema', 'user'].map((name) => textIn(params, name));
+  const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
+  if (drop == null && since === null) throw wrongParam('since', TIME_EXPECTED, null);
+  const time = (date: Date) => literal(date.toISOString());
+  const words =
+    drop != null
+      ? [`DROP ${idLiteral(drop)}`]
+      : [
+          'ALL',
+          schema != null && `FROM ${quoteIdentifier(schema)}`,
+          since && `SINCE ${time(since)}`,
+          until && `UNTIL ${time(until)}`,
+          user != null && `BY ${literal(user)}`,
+        ];
+  const how = [swap && 'SWAP', partial && 'PARTIAL'];
+  return ['UNDROP', ...words, ...how].filter(Boolean).join(' ');
+}
+
 /** `time`: a duration like 30d. */
 export function holdTable(session: ConsoleSession, id: string, time: string) {
   return session.change(`HOLD TABLE ${idLiteral(id)} FOR ${literal(time)}`);
@@ -261,10 +306,10 @@ export function textIn(params: Params, name: string): string | null {
 const TEXT_CHARACTERS_MAX = 256;
 
 /** Throws UNDROP_API_REQUEST. */
-function sinceIn(params: Params): Date | null {
-  const text = textIn(params, 'since');
+function timeIn(params: Params, name: 'since' | 'until'): Date | null {
+  const text = textIn(params, name);
   const time = text === null ? null : parseSince(text, new Date());
-  if (text !== null && time === null) throw wrongParam('since', TIME_EXPECTED, text);
+  if (text !== null && time === null) throw wrongParam(name, TIME_EXPECTED, text);
   return time;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The console's reads by the service account: only for people whom the server has named operators.
- * Exceptions are `find`, by the rights of the person's own session, and `detailsOf`, `rowsOf` and
- * `leftOf`, for tables that `find` has shown.
+ * Exceptions are `find`, by the rights of the person's own session, and `detailsOf` and `rowsOf`,
+ * for tables that `find` has shown.
  *
  * Invariant: nothing that takes long among many tables is waited for: it is read behind the page,
  * at most twice a minute, and only while somebody looks at it.
@@ -15,13 +15,11 @@ import { readControl } from '../../ledger/control.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import * as ledger from '../../ledger/overview.js';
 import { findRowsIfAny } from '../../ledger/read.js';
-import { findDroppedSchemas } from '../../ledger/schema-restores.js';
 import type { Selection } from '../../ledger/selection.js';
 import type { Log } from '../../log.js';
 import { findHeld } from '../../recycle/change-hold.js';
 import { type DroppedTable, tableInEvent } from '../../recycle/held-tables.js';
 import { findHeldTables } from '../../recycle/list.js';
-import { chooseDrop } from '../../recycle/schema/restore-schema.js';
 import { type HeldRows, readHeldRows } from '../../recycle/show.js';
 
 interface OperatorOptions {
@@ -118,17 +116,6 @@ export class Operator {
     const by = { ...tableInEvent(held), user, client, threadId: null };
     await reportAndKeep({ connection, log }, [{ event: 'rows-shown', ...by }]);
     return readHeldRows(connection, held, ROWS_SHOWN);
-  }
-
-  /** The drop that UNDROP DATABASE means; null: none. */
-  async meantDropOf(schema: string): Promise<string | null> {
-    const found = await findDroppedSchemas(this.#options.pool(), { name: schema });
-    return chooseDrop(found, schema)?.dropId ?? null;
-  }
-
-  /** The tables of a drop that are still held. */
-  leftOf(dropId: string): Promise<number> {
-    return ledger.countTables(this.#options.pool(), { id: dropId });
   }
 }
 

@@ -9,7 +9,7 @@ import { decodeName, encodeName } from '../../drop/steps/names/client-names.js';
 import { hintsIn } from '../../drop/steps/rules/hints.js';
 import type { QualifiedName, Signal } from '../../drop/steps/session/user-session.js';
 import type { UserFacts } from '../../drop/steps/world.js';
-import { parseDuration, parseMoment } from '../../duration.js';
+import { parseDuration, parseMoment, parseSince } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX, type QualifiedTable } from '../../names/names.js';
 import type { WrittenName } from '../../recycle/find-dropped.js';
@@ -29,30 +29,9 @@ export class SaidByServer extends Error {
   }
 }
 
-/** Tables by their names, in UTF-8, or one by the beginning or the end of its id. */
-interface BoundTarget {
-  readonly names: readonly QualifiedTable[];
-  readonly id: string | null;
-}
-
 export type BoundUndo =
-  | (BoundTarget & {
-      readonly kind: 'undrop-table';
-      /** The newest that was dropped before that time (`parseMoment`). */
-      readonly before: string | null;
-      readonly to: WrittenName | null;
-      readonly swap: boolean;
-      /** Also foreign keys to another table of the parent's name. */
-      readonly keys: boolean;
-      /** Only reports what it would do. */
-      readonly explains: boolean;
-    })
-  | { readonly kind: 'undrop-database'; readonly schema: string; readonly to: string | null }
-  | verdict.ShowDropped<string>
-  | (BoundTarget & { readonly kind: 'hold'; readonly change: HoldTimes })
-  | (BoundTarget & { readonly kind: 'purge' })
-  /** The tables that a DROP DATABASE of it dropped. */
-  | { readonly kind: 'purge-database'; readonly schema: string }
+  | verdict.UndoOf<string, QualifiedTable, WrittenName>
+  | (verdict.UndoTarget<QualifiedTable> & { readonly kind: 'hold'; readonly change: HoldTimes })
   | {
       readonly kind: 'explain-drop-table';
       readonly names: readonly QualifiedTable[];
@@ -80,12 +59,7 @@ export function bindUndo(
   facts: UserFacts,
   server: ServerVersion,
 ): BoundUndo {
-  const decode = (bytes: Uint8Array) => {
-    const decoded = decodeShort(bytes, NAME_CHARACTERS_MAX, facts);
-    if (decoded !== null) return decoded;
-    const message = `Identifier name '${readable(bytes, facts)}' is too long`;
-    throw saying(ER.TOO_LONG_IDENT, '42000', message);
-  };
+  const decode = (bytes: Uint8Array) => decodeOne(bytes, facts);
   const name = (one: TableName): QualifiedTable => {
     const schema = one.schema === null ? facts.schema : decode(one.schema);
     if (schema === null) throw saying(ER.NO_DB_ERROR, '3D000', 'No database selected');
@@ -114,10 +88,10 @@ export function bindUndo(
       return { ...statement, names: statement.names.map(name) };
     case 'purge-database':
       return { ...statement, schema: decode(statement.schema) };
-    case 'undrop-database': {
-      const { schema, to } = statement;
-      return { ...statement, schema: decode(schema), to: to && decode(to) };
-    }
+    case 'undrop-definition':
+      return { ...statement, name: name(statement.name) };
+    case 'undrop-many':
+      return bindMany(statement, facts);
     case 'show-dropped': {
       const { schema, like, user, since } = statement;
       return {
@@ -137,9 +111,34 @@ export function bindUndo(
   }
 }
 
+function decodeOne(bytes: Uint8Array, facts: UserFacts): string {
+  const decoded = decodeShort(bytes, NAME_CHARACTERS_MAX, facts);
+  if (decoded !== null) return decoded;
+  const message = `Identifier name '${readable(bytes, facts)}' is too long`;
+  throw saying(ER.TOO_LONG_IDENT, '42000', message);
+}
+
+function bindMany(
+  statement: verdict.UndropMany<Uint8Array>,
+  facts: UserFacts,
+): verdict.UndropMany<string> {
+  const { schemas, id, since, until, user, toSchema } = statement;
+  return {
+    ...statement,
+    schemas: schemas.map((schema) => decodeOne(schema, facts)),
+    id: id && readable(id, facts),
+    since: since && timeOf(since, 'SINCE', facts),
+    until: until && timeOf(until, 'UNTIL', facts),
+    user: user && decodeText(user, 'BY', facts),
+    toSchema: toSchema && decodeOne(toSchema, facts),
+  };
+}
+
+/** It is a time by the clock of the session; which one depends on when the statement runs. */
 function timeOf(value: Uint8Array, clause: string, facts: UserFacts): string {
   const text = readable(value, facts);
-  if (parseMoment(text, ANY_DAY) !== null) return text;
+  const parse = clause === 'SINCE' ? parseSince : parseMoment;
+  if (parse(text, ANY_DAY, facts.zone) !== null) return text;
   throw wrongArgument(clause, CLOCK_EXPECTED, text);
 }
 
@@ -182,7 +181,7 @@ export function onSession(
 }
 
 const ANY_DAY = new Date(0);
-const CLOCK_EXPECTED = 'a time like 2026-11-24 14:00 or 14:00 (UTC)';
+const CLOCK_EXPECTED = "a time like 2026-11-24 14:00, 14:00 or '2 hours ago'";
 
 /** The maximum in any character set. */
 const BYTES_OF_CHARACTER = 4;
@@ -200,16 +199,19 @@ function saying(errno: number, sqlState: string, message: string): SaidByServer 
 const FORMS: Readonly<Record<verdict.UndoForm, string>> = {
   undrop:
     "undrop's own: UNDROP TABLE name, ... | 'id' [BEFORE 'time'] [TO name] [SWAP] [WITH KEYS]; " +
-    'UNDROP DATABASE name [TO name]',
+    "UNDROP DATABASE name [TO name | SWAP [PARTIAL]]; UNDROP ALL [FROM name, ...] SINCE 'time' " +
+    "[UNTIL 'time'] [BY 'user'] | UNDROP DROP 'id' [SWAP | TO SCHEMA name] [PARTIAL]; " +
+    'UNDROP VIEW | PROCEDURE | FUNCTION | TRIGGER | EVENT name [SWAP]',
   show:
     "undrop's own: SHOW [FULL] DROPPED TABLES [FROM database] [LIKE 'pattern'] [BY 'user'] " +
     "[SINCE 'time'] [ORDER BY size] [LIMIT n]; operators: SELECT … FROM _undrop.dropped_tables; " +
-    "SHOW DROPPED DATABASES [LIKE 'pattern']",
+    "SHOW DROPPED DATABASES [LIKE 'pattern']; SHOW DROPPED OBJECTS [FROM database] [LIKE 'pattern']",
   hold: "undrop's own: HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'",
   purge: "undrop's own: PURGE TABLE name | 'id'; PURGE DATABASE name",
   explain:
     "undrop's own: EXPLAIN DROP TABLE name, ... | DROP DATABASE name | " +
-    "UNDROP TABLE name, ... | 'id' [TO name] [SWAP]",
+    "UNDROP TABLE name, ... | 'id' [TO name] [SWAP] | UNDROP DATABASE ... | UNDROP ALL ... | " +
+    "UNDROP DROP 'id' ...",
 };
 /** The length of the text that servers quote. */
 const QUOTED_CHARACTERS_MAX = 80;

@@ -9,7 +9,7 @@ import type { Interception } from '../../drop/intercepted.js';
 import { writtenName } from '../../names/names.js';
 import { type Field, printResultSet } from '../../printer.js';
 import { nameOrId } from '../../recycle/find-dropped.js';
-import { type Preview, previewAll } from '../../recycle/preview.js';
+import { type Preview, type Previewing, previewAll } from '../../recycle/preview.js';
 import type { Choice } from '../../recycle/restore.js';
 import { answerRows, type UndoRun } from './answer.js';
 import { inQueue, withSeenFate } from './find-dropped.js';
@@ -40,11 +40,10 @@ export const NOTHING_EXPLAINED = printResultSet(COLUMNS, []);
 /** Throws the error of the UNDROP of the first table that can't come back. */
 export async function explainUndrop(
   choices: readonly Choice[],
-  { swap, keys }: { readonly swap: boolean; readonly keys: boolean },
+  how: Previewing,
   run: UndoRun,
 ): Promise<Interception> {
   const { pool } = run.service;
-  const how = { swaps: swap, anyParent: keys };
   const preview = () => previewAll(pool, choices, how);
   const { done, failed } = await inQueue(pool, `read ${run.facts.account}`, preview);
   for (const { what: target, error } of failed) {

@@ -12,12 +12,11 @@ import type { Interception } from '../../drop/intercepted.js';
 import { parseMoment, timeText } from '../../duration.js';
 import { LEDGER } from '../../ledger/tables.js';
 import { isPinned, shownDue, writtenName } from '../../names/names.js';
-import { formatBytes, formatCount } from '../../printer.js';
+import { formatBytes, formatCount, someOf } from '../../printer.js';
 import * as hold from '../../recycle/change-hold.js';
 import { nameOrId, noSuchHeld } from '../../recycle/find-dropped.js';
 import { type DroppedTable, originOf, tableInEvent } from '../../recycle/held-tables.js';
 import { TABLES_MAX } from '../../recycle/list.js';
-import { someOf } from '../../recycle/print/print-report.js';
 import { tryEach } from '../../recycle/restore.js';
 import { answerOk, type UndoRun, whoOf } from './answer.js';
 import type { Bound } from './bind.js';
@@ -36,7 +35,10 @@ export async function holdBySql(
   const { pool, maxHoldMs = Number.POSITIVE_INFINITY } = run.service;
   const now = await readNow(pool);
   const after = (ms: number) => new Date(now.getTime() + ms);
-  const due = change.kind === 'for' ? after(change.holdMs) : (parseMoment(change.time, now) ?? now);
+  const due =
+    change.kind === 'for'
+      ? after(change.holdMs)
+      : (parseMoment(change.time, now, run.facts.zone) ?? now);
   if (due.getTime() - now.getTime() > maxHoldMs) {
     const latest = timeText(after(maxHoldMs));
     const why = `expected a time until ${latest} (UNDROP_MAX_HOLD), found ${timeText(due)}`;

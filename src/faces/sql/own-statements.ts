@@ -8,7 +8,6 @@
 import type { Interception, InterceptOptions } from '../../drop/intercepted.js';
 import { answeredWith, readUserFacts } from '../../drop/intercepted.js';
 import { newId } from '../../drop/steps/intents.js';
-import type { UserFacts } from '../../drop/steps/world.js';
 import type { UndoStatement } from '../../sql/verdict.js';
 import { type AnswerFormat, answerRefused, answerSignal, type UndoRun } from './answer.js';
 import { type BoundUndo, bindUndo, SaidByServer } from './bind.js';
@@ -17,7 +16,8 @@ import { NOTHING_EXPLAINED } from './explain-undrop.js';
 import { refuseUnder, undropErrorOf } from './find-dropped.js';
 import { holdBySql, purgeBySql, purgeDatabaseBySql } from './hold-by-sql.js';
 import { emptySet, showDropped } from './show-dropped.js';
-import { undropDatabase } from './undrop-database.js';
+import { showObjects, undropDefinition } from './undrop-definition.js';
+import { undropMany } from './undrop-many.js';
 import { undropTables } from './undrop-table.js';
 
 /** A statement of undrop, as received. */
@@ -25,11 +25,11 @@ export interface Undoing {
   readonly text: Buffer;
   readonly statement: UndoStatement;
   /** The facts, if they were read already. */
-  readonly facts: UserFacts | null;
+  readonly facts: UndoRun['facts'] | null;
 }
 
 /** Runs once the names are bound: now, or at the EXECUTE. */
-type WhenBound = (bound: BoundUndo, facts: UserFacts) => Promise<Interception>;
+type WhenBound = (bound: BoundUndo, facts: UndoRun['facts']) => Promise<Interception>;
 
 /** Reads the facts and binds the names; errors of either are the answer. */
 export async function withBound(
@@ -75,9 +75,11 @@ async function answerTo(undo: BoundUndo, run: UndoRun): Promise<Interception> {
     case 'undrop-table':
       return undropTables(undo, run);
     case 'show-dropped':
-      return showDropped(undo, run);
-    case 'undrop-database':
-      return undropDatabase(undo, run);
+      return undo.what === 'objects' ? showObjects(undo, run) : showDropped(undo, run);
+    case 'undrop-definition':
+      return undropDefinition(undo, run);
+    case 'undrop-many':
+      return undropMany(undo, run);
     case 'hold':
       return holdBySql(undo, run);
     case 'purge':

@@ -25,7 +25,11 @@ export async function showDropped(show: Show, run: UndoRun): Promise<Interceptio
   const { isBySize } = show;
   const limit = show.limit ?? TABLES_MAX;
   const wanted = { limit, sort: isBySize ? 'size' : 'dropped' } as const;
-  const found = await findSeen({ lowerCaseTableNames, ...selectionOf(show) }, run, wanted);
+  const found = await findSeen(
+    { lowerCaseTableNames, ...selectionOf(show, run.facts.zone) },
+    run,
+    wanted,
+  );
   const tables = [...found.tables];
   if (isBySize) tables.sort((one, other) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1));
   const shown = tables.slice(0, limit);
@@ -38,8 +42,8 @@ export async function showDropped(show: Show, run: UndoRun): Promise<Interceptio
   return answerRows(set, run, note);
 }
 
-function selectionOf({ schema, like, user, since }: Show): Selection {
-  const time = since === null ? null : parseSince(since, new Date());
+function selectionOf({ schema, like, user, since }: Show, zone: string): Selection {
+  const time = since === null ? null : parseSince(since, new Date(), zone);
   return {
     ...(schema !== null && { schema }),
     // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
@@ -57,6 +61,7 @@ function withShortIds<T extends { readonly id: string }>(tables: readonly T[]): 
 /** Its columns, without a row. */
 export function emptySet({ what }: Show): ResultSet {
   if (what === 'databases') return printResultSet(print.SCHEMA_COLUMNS, []);
+  if (what === 'objects') return printResultSet(print.OBJECT_COLUMNS, []);
   return printResultSet(what === 'tables' ? print.SHORT_COLUMNS : print.TABLE_COLUMNS, []);
 }
 

@@ -23,9 +23,10 @@ import type { QualifiedTable } from '../../names/names.js';
 import { foldName, keyOf, parseHoldName, writtenName } from '../../names/names.js';
 import { decideTable, NO_TRAITS } from '../../policy/decide.js';
 import type { HoldTime } from '../../policy/rules.js';
+import { someOf } from '../../printer.js';
 import * as finder from '../../recycle/find-dropped.js';
 import { originOf, restoredEvent } from '../../recycle/held-tables.js';
-import { makeWhole, problemsOf } from '../../recycle/make-whole.js';
+import { makeWhole } from '../../recycle/make-whole.js';
 import { planRestore, type RestorePlan } from '../../recycle/plan-restore.js';
 import * as print from '../../recycle/print/print-report.js';
 import * as restoring from '../../recycle/restore.js';
@@ -43,7 +44,9 @@ export async function undropTables(undo: Undrop, run: UndoRun): Promise<Intercep
   const server = await own.findServer(run);
   const choices =
     undo.id === null ? await findNamed(undo, server, run) : [await findOf(undo.id, undo, run)];
-  return undo.explains ? explainUndrop(choices, undo, run) : bringBack(choices, undo, run);
+  const { swap: swaps, keys: anyParent } = undo;
+  if (undo.explains) return explainUndrop(choices, { swaps, anyParent }, run);
+  return bringBack(choices, undo, run);
 }
 
 /** Checks the privileges on all of the names first. */
@@ -61,7 +64,7 @@ async function findNamed(
     if (asked.has(keyIn(name))) throw notUnique(name.table);
     asked.add(keyIn(name));
   }
-  const time = before === null ? null : parseMoment(before, new Date());
+  const time = before === null ? null : parseMoment(before, new Date(), run.facts.zone);
   const readNewest = () => own.findNewest({ names, lowerCaseTableNames, keyIn }, time, run);
   const [one] = names;
   // A hold name that isn't a table's original name means the id in it.
@@ -162,7 +165,7 @@ async function bringBack(
   }
   const [problem] = problems;
   if (problem === undefined) {
-    return { ...(await answerOk({ text: restoredText(done), note: noteOf(done) }, run)), changes };
+    return { ...(await answerOk(restoredText(done), run)), changes };
   }
   const error =
     choices.length === 1 ? problem.error : someNot(problems, end.untried, choices.length);
@@ -170,7 +173,10 @@ async function bringBack(
 }
 
 /** In a swap this session's user drops the live table; it is held as long as one of its DROP. */
-function swapActor(live: QualifiedTable, { facts, text, service, session }: UndoRun): SwapBy {
+export function swapActor(
+  live: QualifiedTable,
+  { facts, text, service, session }: UndoRun,
+): SwapBy {
   const { proxyId, log } = service;
   const { user, account } = facts;
   const who = { proxyId, user, accountName: accountNameOf(account) };
@@ -181,7 +187,7 @@ function swapActor(live: QualifiedTable, { facts, text, service, session }: Undo
 }
 
 /** Creates triggers that the service account may not create, but this user may. */
-async function withTriggers(
+export async function withTriggers(
   report: RestoreReport,
   { service: { pool }, userSession, facts }: UndoRun,
 ): Promise<RestoreReport> {
@@ -219,7 +225,7 @@ function someNot(
 ): UndropError {
   const whys = print
     .byCause(problems)
-    .map(([cause, whats]) => (whats.length === 1 ? cause : `${print.someOf(whats)}: ${cause}`));
+    .map(([cause, whats]) => (whats.length === 1 ? cause : `${someOf(whats)}: ${cause}`));
   const why = [...whys, ...untried.map((name) => `${name}: not tried.`)].join(' ');
   return new UndropError('UNDROP_PARTLY', { failed: problems.length + untried.length, count, why });
 }
@@ -234,14 +240,17 @@ function quoted({ schema, table }: QualifiedTable): string {
 
 /**
  * For several tables the first and a count; for all the first that has a larger one of its name.
+ * `note`: what is not as it was.
  */
-function restoredText(reports: readonly RestoreReport[]): string {
+function restoredText(reports: readonly RestoreReport[]) {
   const [first, ...more] = reports;
-  if (first === undefined) return '';
   const also = more.length === 0 ? '' : ` And ${more.length} more.`;
   const larger = reports.find((report) => report.larger !== null)?.larger ?? null;
   const wayBack = larger && `${print.formatLarger(larger)}: UNDROP TABLE '${larger.table.id}' SWAP`;
-  return print.present(print.formatRestored(first) + also, othersOf(first), wayBack).join(' ');
+  const done = first && [print.formatRestored(first) + also, othersOf(first)];
+  const note = print.present(...print.formatLeft(reports), print.formatCopied(reports, []));
+  const text = print.present(...(done ?? []), wayBack).join(' ');
+  return { text, note: note.join(' ') || null };
 }
 
 function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): string | null {
@@ -253,31 +262,4 @@ function othersOf({ swapped, restoredAs, others, larger }: RestoreReport): strin
   return others.length === 1
     ? `Another is held,${dropped}.`
     : `${others.length} others are held, the newest${dropped}.`;
-}
-
-/** The parts that were not restored as they were; null: none. */
-function noteOf(restored: readonly RestoreReport[]): string | null {
-  const back = new Set(restored.map(({ restoredAs }) => writtenName(restoredAs)));
-  const said = restored.flatMap((report) => {
-    const { recorded, restoredAs, brokenKeys } = report;
-    const keys = report.foreignKeys.flatMap((key) => {
-      const { name, parent, oldParent } = key;
-      const isWaiting = key.problem === null && key.isParentMissing && !back.has(parent);
-      const missing = `${parent}, which is missing; restore it, too.`;
-      return print.present(
-        oldParent && `foreign key ${name} refers to another ${parent}; ${oldParent}.`,
-        isWaiting ? `foreign key ${name} refers to ${missing}` : null,
-      );
-    });
-    const broken = brokenKeys.map((key) => {
-      const what = key.isSeen ? 'rows break' : 'did not check whether rows break';
-      const id = print.heldParentOf(report, key);
-      const old = id === null ? '' : `: UNDROP TABLE '${id}' SWAP restores its old parent`;
-      return `${what} foreign key ${key.name}${old}.`;
-    });
-    const isWritten = recorded === false ? ['the ledger could not be updated.'] : [];
-    const all = [...problemsOf(report.id, report), ...keys, ...broken, ...isWritten];
-    return all.map((one) => `${writtenName(restoredAs)}: ${one}`);
-  });
-  return said.length === 0 ? null : said.join(' ');
 }

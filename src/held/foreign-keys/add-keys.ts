@@ -8,7 +8,7 @@
  * May run twice: reads the table first and continues from its present state.
  */
 
-import { isKilled, isServerError } from '../../connections/errors.js';
+import { isKilled, isServerError, tolerantly } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
 import type {
   ServerFacts,
@@ -16,7 +16,15 @@ import type {
   ServicePool,
   SQLQuery,
 } from '../../connections/sql.js';
-import { col, ident, keyIdent, note, sql } from '../../connections/sql.js';
+import {
+  col,
+  ident,
+  keyIdent,
+  note,
+  quoteIdentifier,
+  readServerFacts,
+  sql,
+} from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { ChildKey, ForeignKey, KeyAction } from '../../ledger/detached/detached.js';
 import {
@@ -27,6 +35,7 @@ import {
 } from '../../ledger/detached/detached.js';
 import { isSameName, NAME_CHARACTERS_MAX } from '../../names/names.js';
 import { REPOINT_TRIES, REPOINT_TRIES_BESIDE_CLIENT } from '../../tries.js';
+import { isMysql8 } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 
 export interface KeyedTable {
@@ -379,4 +388,22 @@ function split(names: string): readonly string[] {
 
 function unquote(name: string): string {
   return name.slice(1, -1).replaceAll('``', '`');
+}
+
+/** The rest of a key, as MariaDB and MySQL before 8 print it in errors; empty: not known. */
+export async function clauseOf(
+  pool: ServicePool,
+  child: KeyedTable,
+  name: string,
+): Promise<string> {
+  if (isMysql8(await readServerFacts(pool))) return '';
+  const { value } = await tolerantly(async () => [await readTable(pool, child)]);
+  const [look = 'missing'] = value;
+  const keys = typeof look === 'string' ? [] : (look.keys ?? []);
+  const key = keys.find((one) => one.name === name);
+  if (key === undefined) return '';
+  const list = (columns: readonly string[]) => columns.map(quoteIdentifier).join(', ');
+  const parent = `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`;
+  const [columns, to] = [list(key.columns), list(key.parentColumns)];
+  return ` FOREIGN KEY (${columns}) REFERENCES ${parent} (${to})`;
 }

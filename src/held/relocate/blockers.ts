@@ -8,7 +8,7 @@
  * with triggers into another schema. Pure.
  */
 import type { PendingWork } from '../../ledger/entry.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /** A table under its hold name, on its way into a recycle schema. */
 export interface RelocateTable {
@@ -95,6 +95,6 @@ export function isRenamedOnce(table: {
 }
 
 /** Whether a RENAME of a table with partitions is left half done if the server is killed. */
-export function renamesInPieces({ flavour, versionId }: Server): boolean {
-  return flavour === 'mariadb' || versionId < 80_000;
+export function renamesInPieces(server: Server): boolean {
+  return !isMysql8(server);
 }

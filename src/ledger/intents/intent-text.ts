@@ -13,6 +13,7 @@ import { OWN_BYTES, OWN_ROWS } from '../../connections/true-sizes.js';
 import { assert } from '../../errors.js';
 import { foldName, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
+import { isMysql8 } from '../../wire/connection/handshake-v10.js';
 import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
@@ -91,7 +92,7 @@ function wouldHold({ tables, holdMs }: DropIntent, index: number): SQLQuery {
   return sql`IF(${found('kind', index)} <> 'view', CAST(${holdUntil(hold)} AS DATETIME), NULL)`;
 }
 
-function holdUntil(hold: HoldTime): SQLQuery {
+export function holdUntil(hold: HoldTime): SQLQuery {
   return hold === 'pinned'
     ? sql`${PINNED_UNTIL}`
     : sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
@@ -233,7 +234,7 @@ const MARIADB_11 = 110_000;
  * server ends, mostly at the next SHOW CREATE TABLE. Seen on these versions, without undrop.
  */
 function whyCrash({ schema, table }: QualifiedTable, out: readonly Row[], server: ServerShape) {
-  if (server.versionId >= (server.flavour === 'mysql' ? 80_000 : MARIADB_11)) return null;
+  if (isMysql8(server) || server.versionId >= MARIADB_11) return null;
   const grown = fileNameLengthMax(table) - Buffer.byteLength(table);
   if (grown <= BYTES_GROWN_MAX) return null;
   const names = out.map((row) => col.text(row, 'name'));
@@ -273,10 +274,6 @@ function readKeyName(row: Row): ForeignKeyName {
 
 /** The facts of the server that the query depends on. */
 export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId'>;
-
-function isMysql8({ flavour, versionId }: KeyedServer): boolean {
-  return flavour === 'mysql' && versionId >= 80_000;
-}
 
 /**
  * Columns childSchema, child, name, parentSchema, parent. On MySQL 8 and later those into one table

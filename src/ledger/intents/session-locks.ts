@@ -14,7 +14,7 @@ import type { Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
 import { col, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { type QualifiedTable, RECYCLE_SCHEMA } from '../../names/names.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 
 /**
@@ -75,7 +75,7 @@ export async function readSessionLocks(
   { threadId, server }: { readonly threadId: number; readonly server: ServerVersion },
 ): Promise<readonly QualifiedTable[] | null> {
   try {
-    if (server.flavour === 'mysql' && server.versionId >= 80_000) {
+    if (isMysql8(server)) {
       const [rows] = await pool.run(sessionLocksSql(threadId));
       return rows === undefined ? null : readLocks(rows).lockedTables;
     }
@@ -105,8 +105,8 @@ export async function findLockHolders(
   pool: ServicePool,
   { isCertain }: { readonly isCertain: boolean },
 ): Promise<readonly { readonly id: number; readonly who: string }[]> {
-  const { flavour, versionId, performanceSchema } = await readServerFacts(pool);
-  const knows = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
+  const server = await readServerFacts(pool);
+  const knows = isMysql8(server) && server.performanceSchema;
   if (isCertain && !knows) return [];
   const ids = knows
     ? sql`SELECT PROCESSLIST_ID FROM performance_schema.data_locks

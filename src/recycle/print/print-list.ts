@@ -5,6 +5,7 @@
  * Invariant: the shown digits of an id tell it from all others on the screen.
  */
 import { utcText } from '../../duration.js';
+import type { DroppedDefinition } from '../../ledger/definitions.js';
 import type { Uses } from '../../ledger/history.js';
 import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import { isPinned, isRecycleSchema } from '../../names/names.js';
@@ -262,6 +263,16 @@ export const SCHEMA_COLUMNS: readonly printer.Field<DroppedSchema>[] = [
   { key: 'user', title: 'User' },
   { key: 'tables', title: 'Tables', isNumber: true },
   { key: 'held', title: 'Held', isNumber: true },
+];
+
+export const OBJECT_COLUMNS: readonly printer.Field<DroppedDefinition>[] = [
+  { title: 'Id', json: ({ id }) => id },
+  { title: 'Kind', json: ({ part }) => part.kind },
+  { title: 'Schema', json: ({ schema }) => schema },
+  { title: 'Name', json: ({ part }) => part.name },
+  { title: 'Dropped_at', json: ({ droppedAt }) => droppedAt },
+  { title: 'User', json: ({ user }) => user },
+  { title: 'Expires_at', json: ({ until }) => until },
 ];
 
 export function stateOf({ torn, state }: DroppedTable): string {

@@ -2,49 +2,83 @@
  * The results of a restore, for one table, for several, for a schema, and of a changed hold, as
  * texts and as JSON; and the preview of a dry run. Pure.
  */
-import { utcText } from '../../duration.js';
+import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import type { BrokenKey } from '../../held/foreign-keys/broken-rows.js';
-import type { Reattached, ReattachedKey } from '../../held/foreign-keys/reattach.js';
+import type { ReattachedKey } from '../../held/foreign-keys/reattach.js';
 import { keyRowsText } from '../../held/foreign-keys/reattach.js';
 import { type QualifiedTable, writtenName } from '../../names/names.js';
-import { formatCount, printable } from '../../printer.js';
+import { formatCount, printable, someOf } from '../../printer.js';
 import type { HoldReport } from '../change-hold.js';
 import type { DroppedTable, KnownTable } from '../held-tables.js';
 import type { Preview } from '../preview.js';
 import type { FailedRestore, ManyReport } from '../restore.js';
-import type { RestoreReport, RowCount } from '../restore-table.js';
-import type { SchemaPreview, SchemaReport } from '../schema/restore-schema.js';
+import { lackingOf, type RestoreReport, type RowCount } from '../restore-table.js';
+import type { UndoneSchema } from '../schema/restore-schema.js';
 import { formatName, formatTime, formatUntil, heldJson, heldListJson } from './print-held.js';
 
 /** The result, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
-  const { others, larger, restoredAs, triggersToMake: script } = report;
+  const { others, larger, brokenKeys, triggersToMake: script } = report;
   const lines = present(
     formatRestored(report),
     typeof report.swapped === 'string'
       ? `The table that had the name is held: ${report.swapped}.`
       : null,
-    report.recorded === false ? NOT_RECORDED : null,
-    ...report.checks.map((check) => formatPart('CHECK', check)),
-    ...report.foreignKeys.map((key) => formatForeignKey(key, restoredAs)),
-    formatProblem('foreign keys', report.foreignKeysProblem),
-    ...report.triggers.map((trigger) => formatPart('Trigger', trigger)),
-    formatProblem('triggers', report.triggersProblem),
+    ...formatLeft([report]),
+    formatCopied([report], []),
     // For an administrator.
     script && `An account with the privileges can create the missing triggers:\n${script}`,
-    ...report.brokenKeys.flatMap((key) => formatBrokenKey(key, heldParentOf(report, key))),
+    ...brokenKeys.map(({ query }) => `  ${printable(query)}`),
     larger && `${formatLarger(larger)}: undrop restore ${larger.table.id} --swap`,
   );
   return `${lines.join('\n')}\n${formatAlsoHeld(others, 'restore them by id')}`;
+}
+
+/** Sentences about what is not as it was, of the tables of one request. */
+export function formatLeft(restored: readonly RestoreReport[]): readonly string[] {
+  const back = new Set(restored.map(({ restoredAs }) => writtenName(restoredAs)));
+  return restored.flatMap((report) => {
+    const { recorded, restoredAs } = report;
+    const all = present(
+      ...lackingOf(report),
+      ...report.foreignKeys.map((key) => formatKey(key, restoredAs, back)),
+      ...report.brokenKeys.map((key) => formatBrokenKey(key, report)),
+      recorded === false ? 'the ledger could not be updated; recovery will do that.' : null,
+    );
+    return all.map((one) => printable(`${writtenName(restoredAs)}: ${one}`));
+  });
+}
+
+/** `back`: the tables of the request. Null: the key is as it was. */
+function formatKey(
+  key: ReattachedKey,
+  restoredAs: QualifiedTable,
+  back: ReadonlySet<string>,
+): string | null {
+  const { name, parent, oldParent } = key;
+  if (key.problem !== null) return null;
+  if (oldParent !== null)
+    return `foreign key ${name} refers to another ${parent}; ${oldParent}; ${keyRowsText(key.rows)}.`;
+  if (key.table !== writtenName(restoredAs))
+    return `foreign key ${name} of ${key.table} was added: it had waited for this table.`;
+  if (!key.isParentMissing || back.has(parent)) return null;
+  return `foreign key ${name} refers to ${parent}, which is missing; restore it, too.`;
+}
+
+function formatBrokenKey(broken: BrokenKey, { foreignKeys }: RestoreReport): string {
+  const { name, table, isSeen } = broken;
+  const key = foreignKeys.find((one) => one.name === name && one.table === table);
+  const id = key?.heldParent ?? null;
+  const what = isSeen ? 'rows break' : 'did not check whether rows break';
+  const old = id === null ? '' : `: UNDROP TABLE '${id}' SWAP restores its old parent`;
+  return `${what} foreign key ${name}${old}.`;
 }
 
 /** The lines that there are. */
 export function present(...lines: readonly (string | null)[]): readonly string[] {
   return lines.filter((line) => line !== null);
 }
-
-const NOT_RECORDED = 'The ledger could not be updated; recovery will do that.';
 
 /** `instead`: what to do with them; empty if there are none. */
 export function formatAlsoHeld(others: readonly DroppedTable[], instead: string): string {
@@ -84,51 +118,6 @@ export function formatLarger({ table, count }: NonNullable<RestoreReport['larger
 function formatRowCount({ rows, precision }: RowCount): string {
   const words = `${formatCount(rows)} ${rows === 1 ? 'row' : 'rows'}`;
   return precision === 'exact' ? words : `${precision} ${words}`;
-}
-
-function formatProblem(what: string, problem: string | null): string | null {
-  return problem === null ? null : `Its ${what} could not be restored: ${printable(problem)}`;
-}
-
-/** Null: the key is unchanged. */
-function formatForeignKey(key: ReattachedKey, restoredAs: QualifiedTable): string | null {
-  const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
-  if (key.problem !== null) return `${what} was not restored: ${printable(key.problem)}`;
-  if (key.oldParent !== null) {
-    const rows = keyRowsText(key.rows);
-    return printable(`${what} refers to another table than before; ${key.oldParent}; ${rows}.`);
-  }
-  if (key.table !== writtenName(restoredAs)) {
-    return `${what} was added: it had waited for this table.`;
-  }
-  return key.isParentMissing
-    ? `${what} was restored; its parent table is missing until it is restored or created.`
-    : null;
-}
-
-/** The id of the held table that the rows of a broken key refer to; null: none. */
-export function heldParentOf({ foreignKeys }: RestoreReport, broken: BrokenKey): string | null {
-  const isSame = ({ name, table }: BrokenKey | ReattachedKey) =>
-    name === broken.name && table === broken.table;
-  return foreignKeys.find(isSame)?.heldParent ?? null;
-}
-
-function formatBrokenKey(
-  { name, table, query, isSeen }: BrokenKey,
-  heldParent: string | null,
-): readonly string[] {
-  const what = isSeen ? 'Rows break' : 'Undrop did not check whether rows break';
-  return present(
-    printable(`${what} foreign key ${name} of ${table}; this lists them:`),
-    `  ${printable(query)}`,
-    heldParent && `Its old parent is held: undrop restore ${heldParent} --swap`,
-  );
-}
-
-/** A CHECK or a trigger; null: it is unchanged. */
-function formatPart(kind: string, { name, table, problem }: Reattached): string | null {
-  if (problem === null) return null;
-  return printable(`${kind} ${name} of ${table} was not restored as it was: ${problem}`);
 }
 
 /** The report for `--json`. */
@@ -191,13 +180,6 @@ export function byCause(
   return [...found.values()];
 }
 
-const NAMES_MAX = 3;
-
-export function someOf(whats: readonly string[], shown = NAMES_MAX): string {
-  const more = whats.length - shown;
-  return `${whats.slice(0, shown).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-}
-
 /** With its remedy. */
 function formatCause(error: unknown): string {
   if (error instanceof UndropError) return `${error.code}: ${error.message}`;
@@ -207,7 +189,7 @@ function formatCause(error: unknown): string {
 /** The tables that lack a part, with the way to add it; empty if there are none. */
 export function formatMissing(done: readonly RestoreReport[]): string {
   const lines = done.flatMap((report) => {
-    const missing = missingOf(report);
+    const missing = lackingOf(report);
     if (missing.length === 0) return [];
     const name = formatName(report.restoredAs);
     const more = report.triggersToMake === null ? '' : `; UNDROP TABLE ${name} adds them: ${WHO}`;
@@ -220,23 +202,12 @@ const WHO =
   'through undrop, by a user who may create them; with the tier full (`undrop init --tier full`) ' +
   'undrop does';
 
-function missingOf(report: RestoreReport): readonly string[] {
-  const { origin, restoredAs, checks, foreignKeys, triggers } = report;
-  const lacking = (kind: string, parts: readonly Reattached[]) =>
-    parts.flatMap(({ name, problem }) => (problem === null ? [] : [`${kind} ${name}`]));
-  // Another schema gets no triggers.
-  const isCopy = origin !== null && origin.schema !== restoredAs.schema;
-  return [
-    ...lacking('CHECK', checks),
-    ...(report.foreignKeysProblem === null ? [] : ['foreign keys']),
-    ...lacking('foreign key', foreignKeys),
-    ...(report.triggersProblem === null ? [] : ['triggers']),
-    ...(isCopy ? [] : lacking('trigger', triggers)),
-  ];
-}
-
-export function manyJson({ done, failed, untried }: ManyReport<RestoreReport>): object {
-  return { restored: done.map(restoreReportJson), failed: failed.map(failedJson), untried };
+export function manyJson(
+  { done, failed, untried }: ManyReport<RestoreReport>,
+  schemas: readonly UndoneSchema[] | undefined,
+): object {
+  const restored = done.map(restoreReportJson);
+  return { restored, failed: failed.map(failedJson), untried, ...(schemas && { schemas }) };
 }
 
 export function manyHoldsJson({ done, failed, untried }: ManyReport<HoldReport>): object {
@@ -248,29 +219,35 @@ function failedJson({ what, error }: FailedRestore): object {
   return { what, code, message: error instanceof Error ? error.message : String(error) };
 }
 
-/** The plan of a dry run. */
-export function formatPreview({ done }: ManyReport<Preview>): string {
+/** The plan of a dry run; `parts`: views and programs. */
+export function formatPreview({ done }: ManyReport<Preview>, parts: readonly string[]): string {
   const lines = done.flatMap(({ plan: { table, to, wasBack, others }, notes }) => [
     `Would ${wasBack ? 'finish' : 'restore'} ${nameWithId(table)} as ${formatName(to)}.`,
     ...notes.map((note) => `  ${printable(note)}`),
     ...others.map((other) => `  Also held under that name, and not restored: ${other.id}`),
   ]);
-  return [...lines, 'Nothing was done (--dry-run).', ''].join('\n');
+  const made = parts.map((part) => `Would create ${printable(part)}.`);
+  return [...lines, ...made, 'Nothing was done (--dry-run).', ''].join('\n');
 }
 
-export function previewJson({ done, failed }: ManyReport<Preview>): object {
+export function previewJson(
+  { done, failed }: ManyReport<Preview>,
+  wouldCreate: readonly string[],
+): object {
   const wouldRestore = done.map(({ plan: { table, to, others }, foreignKeys, triggers, notes }) => {
     const ids = others.map(({ id }) => id);
     return { id: table.id, from: table.origin, to, others: ids, foreignKeys, triggers, notes };
   });
-  return { dryRun: true, wouldRestore, failed: failed.map(failedJson) };
+  return { dryRun: true, wouldRestore, wouldCreate, failed: failed.map(failedJson) };
 }
 
 /** Its due time now, and before. */
 export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
   const [now, before] = [table.due, dueBefore].map((due) => formatUntil({ ...table, due }));
   const text = `${nameWithId(table)} is held until (UTC): ${now}; before: ${before}.\n`;
-  return recorded === false ? `${text}${NOT_RECORDED}\n` : text;
+  return recorded === false
+    ? `${text}The ledger could not be updated; recovery will do that.\n`
+    : text;
 }
 
 export function holdJson({ table, dueBefore, recorded }: HoldReport): object {
@@ -285,94 +262,51 @@ export function nameWithId({ origin, id }: Pick<KnownTable, 'origin' | 'id'>): s
 
 // ── a schema ─────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * The result in one line, then the parts that are missing or differ, each with a line or its SQL.
- */
-export function formatSchemaReport(report: SchemaReport): string {
-  const { schema, restoredAs, parts, id } = report;
-  const missing = parts.filter(({ problem }) => problem !== null);
-  const isCopy = restoredAs !== schema;
-  const problems = formatProblems(isCopy ? { ...report, parts: [] } : report);
-  const lines = [formatRestoredSchema(report), ...problems];
-  if (isCopy && missing.length > 0) {
-    const names = missing.map(({ kind, name }) => `${kind} ${name}`).join(', ');
-    lines.push(`Not created, because their texts name ${schema}: ${names}.`);
-  }
-  if (isDenied(report)) lines.push(`${MAKES_PARTS}.`);
-  if (missing.some(({ statement }) => statement !== null)) lines.push(`${WHERE} '${id}';`);
-  return [...lines.map(printable), ...formatOthers(report), ''].join('\n');
+/** Tables that a request has meant, and of which rows are gone; null: none. */
+export function formatLost(lost: readonly string[]): string | null {
+  if (lost.length === 0) return null;
+  return `No longer held whole: ${formatCount(lost.length)} (${someOf(lost)}).`;
 }
 
-/** Each thing that is not back as it was. */
-export function formatProblems(report: SchemaReport): readonly string[] {
-  const { restoredAs, problem, tables, parts } = report;
-  const lacking = parts.filter((part) => part.problem !== null);
-  return present(
+/** Sentences about the parts that a schema lacks beside its tables. */
+export function formatLacking(undone: UndoneSchema): readonly string[] {
+  const { schema, restoredAs, problem, parts, id } = undone;
+  const missing = restoredAs === schema ? parts.filter((part) => part.problem !== null) : [];
+  const isDenied = missing.some((part) => /denied|privilege/i.test(part.problem ?? ''));
+  const lines = present(
     problem && `Schema ${restoredAs}: ${problem}.`,
-    ...tables.flatMap(({ table, outcome, problems }) => {
-      const what = `Table ${table}${outcome === 'left' ? ' was not restored' : ''}`;
-      return problems.map((one) => `${what}: ${one}`);
-    }),
-    ...lacking.map((part) => `${part.kind} ${part.name}: ${part.problem}`),
+    ...missing.map((part) => `${part.kind} ${schema}.${part.name}: ${part.problem}.`),
+    isDenied ? `USE the schema, and UNDROP DATABASE adds them: ${WHO}.` : null,
+    isDenied ? `${WHERE} '${id}';` : null,
   );
+  return lines.map(printable);
 }
 
-/** The restored schema, in a sentence. */
-export function formatRestoredSchema(report: SchemaReport): string {
-  const { schema, restoredAs, droppedAt, user, tables, parts } = report;
-  const isCopy = restoredAs !== schema;
-  const as = isCopy ? ` as ${restoredAs}` : '';
-  const of = `${schema}${as} (dropped ${utcText(droppedAt)} UTC by ${user})`;
-  if (report.wasBack) return printable(`${of} is restored already: nothing to do.`);
-  const there = tables.filter(({ outcome }) => outcome !== 'left').length;
-  const made = parts.filter(({ problem }) => problem === null).length;
-  const hasParts = !isCopy && parts.length > 0;
-  const counts = present(
-    `${there} of ${tables.length} tables`,
-    hasParts ? `${made} of ${parts.length} views and programs` : null,
-  );
-  const done = report.isComplete ? 'Restored' : 'Restored in part';
-  return printable(`${done} ${of}: ${counts.join(', ')}.`);
-}
-
-/** Other held tables of that name, which the report would not show otherwise. */
-export function formatOthers({
-  schema,
-  others,
-  singles,
-}: Pick<SchemaReport, 'schema' | 'others' | 'singles'>): readonly string[] {
-  const drops = others.map(
-    ({ dropId, droppedAt, held }) =>
-      `From another drop of it, at ${utcText(droppedAt)}, ${held} tables are held: ` +
-      `\`undrop restore --schema ${dropId}\`, with --to for another schema.`,
-  );
-  if (singles === 0) return drops;
-  const single =
-    `${singles} of its tables that were dropped individually are held: SHOW DROPPED TABLES ` +
-    `FROM ${schema}, or \`undrop list --schema ${schema}\`.`;
-  return [...drops, single];
-}
-
-/** The plan of a restore, with a line for each part that it would create or leave. */
-export function formatSchemaPreview(preview: SchemaPreview): string {
-  const { plan, dropId, tables, parts } = preview;
-  return [
-    printable(plan),
-    ...tables.map(({ table, problem }) =>
-      printable(problem === null ? `  TABLE ${table}` : `  TABLE ${table}: not, ${problem}`),
-    ),
-    ...parts.map(({ kind, name }) => printable(`  ${kind} ${name}`)),
-    ...formatOthers(preview),
-    `Nothing was done (--dry-run). Drop id: ${dropId}.`,
-    '',
-  ].join('\n');
-}
-
-/** Some are missing because the service account, or the user who asked, may not create them. */
-export function isDenied({ parts }: Pick<SchemaReport, 'parts'>): boolean {
-  return parts.some(({ problem }) => /denied|privilege/i.test(problem ?? ''));
-}
-
-export const MAKES_PARTS = `USE the schema, and UNDROP DATABASE adds them: ${WHO}`;
 const WHERE =
   'Their statements are printed by: SELECT restore_script FROM _undrop.ledger WHERE id =';
+
+/** A sentence about parts that another schema doesn't get; null: there are none. */
+export function formatCopied(
+  done: readonly RestoreReport[],
+  undone: readonly UndoneSchema[],
+): string | null {
+  const triggers = done.flatMap(({ origin, restoredAs, triggers: some }) =>
+    origin?.schema === restoredAs.schema ? [] : some.map(({ name }) => `TRIGGER ${name}`),
+  );
+  const parts = undone.flatMap(({ schema, restoredAs, parts: some }) =>
+    schema === restoredAs ? [] : some.map(({ kind, name }) => `${kind} ${name}`),
+  );
+  const names = [...parts, ...triggers];
+  if (names.length === 0) return null;
+  return printable(`Not created, because their texts may name another schema: ${someOf(names)}.`);
+}
+
+/** It was restored before. `to`: as which other schema; null: none. */
+export function formatBack(
+  { schema, droppedAt, user }: Record<'schema' | 'user', string> & { readonly droppedAt: Date },
+  to: string | null,
+): string {
+  const what = to === null || to === schema ? schema : `${schema} as ${to}`;
+  const when = `dropped ${timeText(droppedAt)} by ${user}`;
+  return printable(`${what} (${when}) is restored already: nothing to do.`);
+}

@@ -16,7 +16,7 @@ import { inOrder, type SchemaDetails, type SchemaPart } from '../../ledger/schem
 import * as ER from '../../wire/server-errors.js';
 import { ifDenied } from '../plan-restore.js';
 
-type PartName = Pick<SchemaPart, 'name' | 'kind'>;
+export type PartName = Pick<SchemaPart, 'name' | 'kind'>;
 
 /** The names of all existing views and programs. */
 export async function listParts(pool: ServicePool, schema: string): Promise<readonly PartName[]> {
@@ -39,6 +39,7 @@ const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
   PROCEDURE: [sql`PROCEDURE`, 'Create Procedure'],
   FUNCTION: [sql`FUNCTION`, 'Create Function'],
   EVENT: [sql`EVENT`, 'Create Event'],
+  TRIGGER: [sql`TRIGGER`, 'SQL Original Statement'],
   PACKAGE: [sql`PACKAGE`, 'Create Package'],
   'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
 };
@@ -76,6 +77,16 @@ export async function showPart(
     if (isServerError(error) && !isServerError(error, ...ER.LOCK_NOT_GRANTED)) return null;
     throw error;
   }
+}
+
+export async function dropPart(
+  pool: ServicePool,
+  schema: string,
+  { name, kind }: PartName,
+): Promise<void> {
+  const [what] = SHOWN[kind] ?? [];
+  assert(what !== undefined, 'it was shown');
+  await pool.run(sql`DROP ${what} ${note('part')} IF EXISTS ${ident(schema, name)}`);
 }
 
 /**
@@ -124,7 +135,7 @@ export function partSettings(part: SchemaPart): SQLQuery {
 
 /** `CREATE DEFINER=… PROCEDURE `, and the name after it, if it has no schema. */
 const NAMED_PART = new RegExp(
-  `^(CREATE (?:ALGORITHM ?= ?\\w+ )?(?:DEFINER ?= ?${QUOTED}(?:@${QUOTED})? )?(?:SQL SECURITY \\w+ )?(?:AGGREGATE )?(?:VIEW|PROCEDURE|FUNCTION|EVENT|PACKAGE BODY|PACKAGE) (?:IF NOT EXISTS )?)(${QUOTED}|\\w+)(\\.?)`,
+  `^(CREATE (?:ALGORITHM ?= ?\\w+ )?(?:DEFINER ?= ?${QUOTED}(?:@${QUOTED})? )?(?:SQL SECURITY \\w+ )?(?:AGGREGATE )?(?:VIEW|PROCEDURE|FUNCTION|TRIGGER|EVENT|PACKAGE BODY|PACKAGE) (?:IF NOT EXISTS )?)(${QUOTED}|\\w+)(\\.?)`,
   'i',
 );
 
@@ -195,7 +206,7 @@ export async function restoreParts(
 }
 
 export function isRoutine({ kind }: PartName): boolean {
-  return kind !== 'VIEW' && kind !== 'EVENT';
+  return !['VIEW', 'EVENT', 'TRIGGER'].includes(kind);
 }
 
 const NO_RIGHTS =

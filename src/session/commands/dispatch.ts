@@ -7,6 +7,7 @@
  */
 import { replaceTable } from '../../drop/create-or-replace/replace-table.js';
 import { dropSchema } from '../../drop/drop-database/drop-schema.js';
+import { dropDefinition } from '../../drop/drop-definition.js';
 import { dropOrPass } from '../../drop/drop-table/hold-or-pass.js';
 import type { Intercepted, Interception } from '../../drop/intercepted.js';
 import {
@@ -93,6 +94,8 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
       return { kind: 'forward', facts };
     case 'drop-table':
       return dropTable(taken, { statement: verdict.statement, facts }, options);
+    case 'drop-definition':
+      return dropDefinition(taken, verdict, facts, options);
     case 'refused':
       return answerRefusedForm(taken, { ...verdict, facts }, options);
     case 'dynamic':
@@ -153,6 +156,8 @@ async function dropTable(
   // A query is checked while the server answers (inspectNames), or before it passes.
   const difference = isPrepared ? await crossCheck(statement, taken.text) : null;
   const unsupported = whyUnsupported(statement, options.server) ?? difference;
+  const isForServer = statement.empties === true && !options.service.protect.has('truncate');
+  if (unsupported !== null && isForServer) return { kind: 'forward', facts };
   if (unsupported !== null) return refuseUnclear(taken, unsupported, options);
   if (isPrepared) return prepareDrop(taken.text, statement, options);
   return dropOrPass(taken, statement, facts, options);

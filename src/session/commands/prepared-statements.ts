@@ -35,7 +35,7 @@ import { columnsOf, runUndo, type Undoing, withBound } from '../../faces/sql/own
 import { clientCharsetOf, isStorable } from '../../sql/lex/client-charset.js';
 import { plainNameOf } from '../../sql/named-statement.js';
 import { mayBeOurs } from '../../sql/trigger-scan.js';
-import { isProtected } from '../../sql/verdict.js';
+import { doesPass, isProtected } from '../../sql/verdict.js';
 import * as ER from '../../wire/server-errors.js';
 import { classifyByFacts } from '../gate/classify-packet.js';
 import { isOnOneNode, notOnOneNode } from './on-one-node.js';
@@ -274,7 +274,7 @@ async function prepareText(
   if (inner.kind === 'disagree' || inner.kind === 'dynamic' || inner.kind === 'unclear') {
     return refuseUnclear({ ...taken, text }, 'the text that it executes', options);
   }
-  if (inner.kind === 'not-ours' || !isProtected(inner, options.service.protect)) {
+  if (doesPass(inner) || !isProtected(inner, options.service.protect)) {
     return { kind: 'forward', facts: made.facts };
   }
   if (inner.kind === 'recycle-schema-write')

@@ -149,6 +149,7 @@ function* classifyText(
     verdict.kind === 'disagree' ? mayWriteRecycleSchema : verdicts.isProtected(verdict, NOTHING);
   const isUndo = verdict.kind !== 'disagree' && verdicts.hasUndo(verdict);
   if (kinds === service.protect || isOwn || isUndo) return { packet, packetKind, text, verdict };
+  if (verdict.kind === 'drop-definition') return null;
   const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
   onObserved({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
   return null;

@@ -5,7 +5,7 @@
  * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
  * Below them, ALTER TABLE … PARTITION and CREATE OR REPLACE.
  */
-import { DROPPABLE } from '../destroying.js';
+import { DEFINITIONS, DROPPABLE } from '../destroying.js';
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
@@ -13,7 +13,7 @@ import { isRecycleName } from '../trigger-scan.js';
 import type { LockWait, Verdict } from '../verdict.js';
 import { NOT_OURS, refusedVerdict, tooMany, unclear, unexplained } from '../verdict.js';
 import type { Source, TableName } from './table-name.js';
-import { takeIdentifier, takeTableName, takeTexts } from './table-name.js';
+import { takeIdentifier, takeList, takeTableName, takeTexts } from './table-name.js';
 
 /** Words after DROP that mean no base table. */
 const DROPPED_ELSE = [
@@ -58,10 +58,19 @@ function otherDropVerdict(tokens: Token[], statement: Statement, source: Source)
       ? { ...refusedVerdict('drop-database', []), schema: schema.value, ifExists }
       : unclear('this DROP DATABASE is not understood');
   }
+  if (DEFINITIONS.includes(tokens[0]?.text ?? '')) return definitionVerdict(tokens, source);
   if (DROPPED_ELSE.includes(tokens[0]?.text ?? '')) return NOT_OURS;
   const mayBeTable = tokens.some(({ text }) => DROPPABLE.includes(text));
   const isUnclear = mayBeTable || statement.isCut;
   return isUnclear ? unclear('this DROP is not understood') : NOT_OURS;
+}
+
+/** `VIEW [IF EXISTS] name, …` and the like, as far as their names. */
+function definitionVerdict(tokens: Token[], source: Source): Verdict {
+  const object = tokens.shift()?.text ?? '';
+  takeTexts(tokens, 'IF', 'EXISTS');
+  const names = takeList(tokens, () => takeTableName(tokens, source));
+  return names === null ? NOT_OURS : { kind: 'drop-definition', object, names };
 }
 
 /** MariaDB's `WAIT n`, `NOWAIT`; null if there is none. */
@@ -119,6 +128,9 @@ function hasPartitionVerb(tokens: readonly Token[]): boolean {
 
 // ── CREATE OR REPLACE ───────────────────────────────────────────────────────────────────────────
 
+/** ALGORITHM, DEFINER and SQL SECURITY before the word VIEW. */
+const HEAD_TOKENS_MAX = 14;
+
 /**
  * The verdict on a CREATE; `tokens` are those after this word. Invariant: MariaDB's CREATE OR
  * REPLACE is only ignored if it certainly replaces no table, no sequence and no database.
@@ -131,6 +143,10 @@ export function createVerdict(tokens: Token[], statement: Statement, source: Sou
   const isSchema = takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA');
   const isTable = !isSchema && (takeTexts(tokens, 'TABLE') || takeTexts(tokens, 'SEQUENCE'));
   if (isTable && isTemporary) return unexplained(statement);
+  const at = tokens.findIndex(({ text }) => DEFINITIONS.includes(text));
+  const isDefinition = !isSchema && !isTable && at >= 0 && at < HEAD_TOKENS_MAX;
+  const verdict = isDefinition ? definitionVerdict(tokens.slice(at), source) : NOT_OURS;
+  if (verdict.kind === 'drop-definition') return { ...verdict, names: verdict.names.slice(0, 1) };
   const isOdd = tokens.slice(0, 3).some(({ text }) => text === 'TABLE');
   if (!isSchema && !isTable && !isOdd) return unexplained(statement);
   if (isOdd || source.mode.flavour === 'mysql') {

@@ -5,6 +5,7 @@
  * not a name here, and the statement becomes unclear. Words that some server reserves are doubtful
  * names.
  */
+
 import { isUtf8 } from 'node:buffer';
 import { CHARSET_TABLES, isStorable } from '../lex/client-charset.js';
 import type { LexMode } from '../lex/lex-mode.js';
@@ -24,6 +25,17 @@ export function takeTexts(tokens: Token[], ...texts: readonly string[]): boolean
   if (!texts.every((text, index) => tokens[index]?.text === text)) return false;
   tokens.splice(0, texts.length);
   return true;
+}
+
+/** Takes several with commas; null: the next token, if any is left, isn't one. */
+export function takeList<T>(tokens: Token[], takeOne: () => T | null): readonly T[] | null {
+  const all: T[] = [];
+  do {
+    const one = takeOne();
+    if (one === null) return null;
+    all.push(one);
+  } while (takeTexts(tokens, ','));
+  return all;
 }
 
 /** A table as the client names it. */
@@ -51,7 +63,7 @@ interface Identifier {
 }
 
 const SPACE = 0x20;
-const DOTLESS_SINCE = 80000;
+const DOTLESS_SINCE = 80_000;
 
 /** Takes one table name from the front; null if there is none. */
 export function takeTableName(tokens: Token[], source: Source): TableName | null {

@@ -4,19 +4,29 @@
  * like one and continues otherwise is a syntax error at the first wrong word; none of them destroys
  * anything at once.
  */
+import { DEFINITIONS } from '../destroying.js';
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
 import type * as verdicts from '../verdict.js';
 import { NOT_OURS, tooMany, type Verdict } from '../verdict.js';
 import { dropVerdict } from './drop-table.js';
-import type { Source, TableName } from './table-name.js';
-import { takeIdentifier, takeLiteral, takeTableName, takeTexts } from './table-name.js';
+import type { Source } from './table-name.js';
+import { takeIdentifier, takeList, takeLiteral, takeTableName, takeTexts } from './table-name.js';
 
 /** The verdict on an UNDROP; `tokens` are those after this word. */
 export function undropVerdict(tokens: Token[], statement: Statement, source: Source): Verdict {
   if (takeTexts(tokens, 'DATABASE') || takeTexts(tokens, 'SCHEMA')) {
     return undropSchema(tokens, statement, source);
+  }
+  const isMany = tokens[0]?.text === 'ALL' || tokens[0]?.text === 'DROP';
+  if (isMany) return undropMany(tokens, statement, source);
+  const object = DEFINITIONS.find((word) => takeTexts(tokens, word));
+  if (object !== undefined) {
+    const name = takeTableName(tokens, source);
+    if (name === null) return wrong(tokens, statement);
+    const swap = takeTexts(tokens, 'SWAP');
+    return ended(tokens, statement, { kind: 'undrop-definition', object, name, swap });
   }
   if (!takeTexts(tokens, 'TABLE') && !takeTexts(tokens, 'TABLES')) return wrong(tokens, statement);
   const target = takeTarget(tokens, source);
@@ -37,10 +47,53 @@ export function undropVerdict(tokens: Token[], statement: Statement, source: Sou
 
 function undropSchema(tokens: Token[], statement: Statement, source: Source): Verdict {
   const schema = takeIdentifier(tokens, source)?.value ?? null;
-  const hasTo = schema !== null && takeTexts(tokens, 'TO');
-  const to = hasTo ? (takeIdentifier(tokens, source)?.value ?? null) : null;
-  if (schema === null || (hasTo && to === null)) return wrong(tokens, statement);
-  return ended(tokens, statement, { kind: 'undrop-database', schema, to });
+  const swap = schema !== null && takeTexts(tokens, 'SWAP');
+  const partial = swap && takeTexts(tokens, 'PARTIAL');
+  const hasTo = schema !== null && !swap && takeTexts(tokens, 'TO');
+  const toSchema = hasTo ? (takeIdentifier(tokens, source)?.value ?? null) : null;
+  if (schema === null || (hasTo && toSchema === null)) return wrong(tokens, statement);
+  const how = { what: 'database', schemas: [schema], swap, partial, toSchema } as const;
+  return ended(tokens, statement, { ...NO_UNDO, ...how });
+}
+
+const NO_UNDO = {
+  ...({
+    kind: 'undrop-many',
+    schemas: [],
+    id: null,
+    since: null,
+    until: null,
+    user: null,
+  } as const),
+  ...{ swap: false, toSchema: null, partial: false, explains: false },
+};
+
+/** `UNDROP ALL [FROM …] SINCE …`, `UNDROP DROP 'id'`. */
+function undropMany(tokens: Token[], statement: Statement, source: Source): Verdict {
+  const what = takeTexts(tokens, 'ALL') ? 'all' : 'drop';
+  const id = takeTexts(tokens, 'DROP') ? takeLiteral(tokens, source) : null;
+  const hasFrom = what === 'all' && takeTexts(tokens, 'FROM');
+  const schemas = hasFrom
+    ? takeList(tokens, () => takeIdentifier(tokens, source)?.value ?? null)
+    : [];
+  if (schemas === null) return wrong(tokens, statement);
+  if (schemas.length > NAMES_MAX) return tooMany('names');
+  let isWrong = false;
+  const take = (word: string) => {
+    if (isWrong || what !== 'all' || !takeTexts(tokens, word)) return null;
+    const value = takeLiteral(tokens, source);
+    isWrong = value === null;
+    return value;
+  };
+  const span = { since: take('SINCE'), until: take('UNTIL'), user: take('BY') };
+  if (isWrong || (id ?? span.since) === null) return wrong(tokens, statement);
+  const swap = takeTexts(tokens, 'SWAP');
+  const hasTo = !swap && (takeTexts(tokens, 'TO', 'SCHEMA') || takeTexts(tokens, 'TO', 'DATABASE'));
+  const toSchema = hasTo ? (takeIdentifier(tokens, source)?.value ?? null) : null;
+  if (hasTo && toSchema === null) return wrong(tokens, statement);
+  const partial = takeTexts(tokens, 'PARTIAL');
+  const how = { what, schemas, id, ...span, swap, toSchema, partial } as const;
+  return ended(tokens, statement, { ...NO_UNDO, ...how });
 }
 
 /** `HOLD TABLE name | 'id' FOR '30d' | UNTIL '2026-12-31 00:00'`. */
@@ -74,8 +127,7 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
   if (takeTexts(tokens, 'UNDROP')) {
     const verdict = undropVerdict(tokens, statement, source);
     const undo = verdict.kind === 'undo' ? verdict.statement : null;
-    if (undo?.kind === 'undrop-database') return wrong([], statement);
-    if (undo?.kind !== 'undrop-table') return verdict;
+    if (undo?.kind !== 'undrop-table' && undo?.kind !== 'undrop-many') return verdict;
     return { kind: 'undo', statement: { ...undo, explains: true } };
   }
   if (!takeTexts(tokens, 'DROP')) return NOT_OURS;
@@ -94,7 +146,7 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
 function takeTarget(tokens: Token[], source: Source): verdicts.UndoTarget | null {
   const id = takeLiteral(tokens, source);
   if (id !== null) return { names: [], id: Buffer.from(id).toString('latin1') };
-  const names = takeNames(tokens, source);
+  const names = takeList(tokens, () => takeTableName(tokens, source));
   return names === null ? null : { names, id: null };
 }
 
@@ -103,17 +155,6 @@ function takeOneTarget(tokens: Token[], source: Source): verdicts.UndoTarget | n
   if (first?.kind === 'string') return takeTarget(tokens, source);
   const name = takeTableName(tokens, source);
   return name === null ? null : { names: [name], id: null };
-}
-
-/** Null: the next token, if any is left, isn't a name. */
-function takeNames(tokens: Token[], source: Source): readonly TableName[] | null {
-  const names: TableName[] = [];
-  do {
-    const name = takeTableName(tokens, source);
-    if (name === null) return null;
-    names.push(name);
-  } while (takeTexts(tokens, ','));
-  return names;
 }
 
 export function ended(
@@ -152,8 +193,7 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
     words: readonly string[],
     takeValue: (tokens: Token[], source: Source) => T | null,
   ): T | null => {
-    // Schemas have one clause.
-    const mayBe = !isWrong && (what !== 'databases' || words[0] === 'LIKE');
+    const mayBe = !isWrong && (CLAUSES_OF[what]?.includes(words[0] ?? '') ?? true);
     if (!mayBe || !takeTexts(tokens, ...words)) return null;
     const value = takeValue(tokens, source);
     isWrong = value === null;
@@ -180,12 +220,19 @@ function takeCount(tokens: Token[], { bytes }: Source): number | null {
   return Number(text);
 }
 
+/** Default: all. */
+const CLAUSES_OF: Partial<Record<verdicts.ShownDrops, readonly string[]>> = {
+  databases: ['LIKE'],
+  objects: ['FROM', 'IN', 'LIKE'],
+};
+
 function takeShown(tokens: Token[]): verdicts.ShownDrops | 'incomplete' | null {
   if (takeTexts(tokens, 'FULL', 'DROPPED')) {
     return takeTexts(tokens, 'TABLES') ? 'full-tables' : 'incomplete';
   }
   if (!takeTexts(tokens, 'DROPPED')) return null;
   if (takeTexts(tokens, 'TABLES')) return 'tables';
+  if (takeTexts(tokens, 'OBJECTS')) return 'objects';
   const isOfSchemas = takeTexts(tokens, 'DATABASES') || takeTexts(tokens, 'SCHEMAS');
   return isOfSchemas ? 'databases' : 'incomplete';
 }

@@ -88,6 +88,14 @@ export interface ServerVersion {
   readonly versionId: number;
 }
 
+/** MySQL 8.0 or later: one dictionary, atomic DDL. */
+export function isMysql8({
+  flavour,
+  versionId,
+}: Pick<ServerVersion, 'flavour' | 'versionId'>): boolean {
+  return flavour === 'mysql' && versionId >= 80_000;
+}
+
 /** Reads `9.7.4`, `5.6.24-log`, `5.5.5-10.11.19-MariaDB-log`, `11.8.9-MariaDB`. */
 export function parseServerVersion(serverVersion: string): ServerVersion {
   const isMariadb = /mariadb/i.test(serverVersion);

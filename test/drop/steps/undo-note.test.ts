@@ -43,12 +43,9 @@ describe('the info text', () => {
     expect(info(names, more)[0]).toBe(`${until} Undo: UNDROP ${expected}`);
   });
 
-  test('of several the first and a count, with its id where its name does not fit', () => {
+  test('of several one statement for all', () => {
     const names = ['a', 'b', 'c'].map((name) => ['d', name]);
-    expect(info(names)).toEqual([
-      `${until} Undo: UNDROP TABLE d.a (and 2 more)`,
-      `${until} Undo: UNDROP TABLE '${idOf('0')}' (and 2 more)`,
-    ]);
+    expect(info(names)).toEqual([`${until} Undo: UNDROP DROP '${idOf('0')}'`]);
   });
 
   test('of what is pinned, and of what goes at once', () => {

@@ -31,6 +31,7 @@ const cases: readonly Case[] = JSON.parse(readFileSync('test/golden/truncate_cas
 test.each(cases)('a TRUNCATE: $comment', async ({ now = [], copy, keys = [], end, ...world }) => {
   let [reads, unused] = [0, 0];
   const copies: CopyPort = {
+    clauseOf: async () => '',
     makeCopy: async () => {
       if (copy !== undefined) return copy;
       unused++;
@@ -47,7 +48,7 @@ test.each(cases)('a TRUNCATE: $comment', async ({ now = [], copy, keys = [], end
     },
   };
   const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>
-    truncate(port, () => copies, request),
+    truncate(port, { copies: () => copies, passing: null }, request),
   );
   const [words, ...counts] = end;
   if (typeof words === 'string') expect(said).toBe(words);

@@ -18,6 +18,7 @@ import { foldName, type QualifiedTable } from '../../../names/names.js';
 import type { Ruling, Traits } from '../../../policy/decide.js';
 import { decideTable, NO_TRAITS, traitsAsked } from '../../../policy/decide.js';
 import type { Hint, Rule } from '../../../policy/rules.js';
+import { isMysql8 } from '../../../wire/connection/handshake-v10.js';
 
 export interface Ruled {
   readonly rules: readonly Rule[];
@@ -46,7 +47,7 @@ export async function ruleTables(
     const asked = traitsAsked(rules, subject, comparing);
     const isAsked = asked.facts || asked.empty;
     // Only MySQL 8 and later keep the creation time in a RENAME.
-    const knowsAge = shape?.flavour === 'mysql' && shape.versionId >= 80_000;
+    const knowsAge = shape !== null && isMysql8(shape);
     const how = { empty: asked.empty, knowsAge };
     const traits = isAsked ? await readTraits(pool, name, how) : NO_TRAITS;
     const ruling = decideTable(subject, traits, { ...ruled, ...comparing });

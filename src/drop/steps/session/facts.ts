@@ -45,6 +45,8 @@ export function factsSql(server: ServerVersion, from = ''): Buffer {
     server.flavour === 'mariadb' ? '@@lock_wait_timeout > 0' : '1',
     // The bearer of an anonymous account chooses the name in USER().
     'CURRENT_USER()',
+    // The offset of its time zone.
+    "TIME_FORMAT(TIMEDIFF(NOW(), UTC_TIMESTAMP()), '%H:%i')",
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
@@ -90,7 +92,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   const values = row.map(factText);
   const [, sqlMode = '', charset = '', logged, gtidNext = ''] = values;
   const [serverIdentity = '', bearer = '', checked, results = '', hint = ''] = values.slice(5);
-  const [addsIfExists, tracked = '', waitS, account = bearer] = values.slice(10);
+  const [addsIfExists, tracked = '', waitS, account = bearer, offset = ''] = values.slice(10);
   if (isWide(results)) return notReadIn(results);
   const user = accountNameOf(bearer);
   // In the server's own UTF-8; MySQL 5.6 reads no further than a NUL in it, so such a name stays.
@@ -114,6 +116,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     waitsForLocks: waitS !== '0',
     addsIfExists: addsIfExists === '1',
     // Blanks that go on behind the part that was read may end with a hint: refused as none.
+    zone: offset.startsWith('-') ? offset : `+${offset || '00:00'}`,
     hint: hint.trim() || (hint.length > HINT_CHARACTERS_MAX ? hint : null),
   };
 }

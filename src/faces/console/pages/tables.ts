@@ -3,14 +3,14 @@
  * one statement, and the progress of what is done with several.
  */
 import { shortId } from '../../../names/names.js';
-import { type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
+import { burstsIn, type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Job, Person } from '../web/people.js';
 import { BASE, count, form, link, list, size, table, when } from './layout.js';
 
 /** The filter as it was asked for. */
 export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
-export const FILTER = ['q', 'schema', 'user', 'state', 'since', 'sort', 'view'] as const;
+export const FILTER = ['q', 'schema', 'user', 'state', 'since', 'until', 'sort', 'view'] as const;
 
 const STATES = ['HOLD', 'PURGE', 'EVAC', 'DROP'];
 
@@ -31,6 +31,7 @@ export function tablesPage({ viewer, filter, drops, tables, next }: TablesView):
     : 'Nothing is held that this account could bring back. Its own drops may be held nevertheless: ask an operator of undrop.';
   return html`${filterForm(filter)}
 ${lines.length === 0 && html`<p class="note">${none}</p>`}
+${tables !== null && mayBeUndone(filter, tables) && undoForm(viewer, filter, link('/tables', filter))}
 ${drops !== null && drops.length > 0 && dropTable(drops)}
 ${tables !== null && tables.length > 0 && selectable(viewer, tables, link('/tables', filter))}
 ${next !== null && html`<p><a href="${link('/tables', { ...filter, cursor: next })}" rel="next">Older ones</a></p>`}`;
@@ -55,6 +56,7 @@ ${field('q', 'Name, id, user or statement', html` type="search" size="28"`)}
 ${field('schema', 'Schema', html` size="12"`)}
 ${field('user', 'Dropped by', html` size="10"`)}
 ${field('since', 'Since (UTC)', html` size="16" placeholder="2026-11-24 14:00"`)}
+${field('until', 'Until', html` size="16"`)}
 ${select('state', 'State', anyOf(STATES))}
 ${select('view', 'A line for each', { '': 'statement', tables: 'table' })}
 ${select('sort', 'Order of tables', ORDERS)}
@@ -62,13 +64,27 @@ ${select('sort', 'Order of tables', ORDERS)}
 }
 
 function dropTable(drops: readonly ConsoleDrop[]): Html {
+  const bursts = burstsIn(drops);
   const rows = drops.map((drop) => {
     const { first, bytes, states, tables } = drop;
-    return html`<tr><td>${when(first.droppedAt)}</td><td class="wide">${whatOf(drop)}</td><td>${first.how ?? '–'}</td><td>${first.user ?? '–'}</td>
+    const burst = bursts.get(drop);
+    return html`${burst !== undefined && burstLine(burst)}
+<tr><td>${when(first.droppedAt)}</td><td class="wide">${whatOf(drop)}</td><td>${first.how ?? '–'}</td><td>${first.user ?? '–'}</td>
 <td class="number">${size(bytes)}</td><td>${states.join(', ')}</td><td>${tables === 1 || states.join() === 'HOLD' ? until(first) : '–'}</td></tr>`;
   });
   const heads = ['when', 'what', 'how', 'by', '#size', 'state', 'held until'];
   return table('Dropped, by statement', heads, rows);
+}
+
+/** Links to their tables, where they can be undone. */
+function burstLine(burst: readonly ConsoleDrop[]): Html {
+  const [last, first] = [burst[0]?.first, burst.at(-1)?.first];
+  const schemas = [...new Set(burst.flatMap((drop) => drop.schemas))];
+  const [schema = ''] = schemas.length === 1 ? schemas : [];
+  const span = { since: first?.droppedAt ?? '', until: last?.droppedAt ?? '' };
+  const path = link('/tables', { view: 'tables', schema, user: last?.user ?? '', ...span });
+  const tables = burst.reduce((sum, drop) => sum + drop.tables, 0);
+  return html`<tr class="burst"><td colspan="7"><a href="${path}">${count(burst.length, 'statement')} in a row, ${count(tables, 'table')}</a>: undo all of them</td></tr>`;
 }
 
 function whatOf({ first, dropId, tables, schemas, isPart }: ConsoleDrop): Html {
@@ -130,17 +146,31 @@ export function dropPage(viewer: Person, dropId: string, tables: readonly Consol
   const sum = `${count(tables.length, 'table')}, ${size(bytes)}, ${count(held)} in HOLD`;
   return html`<p>${when(first.droppedAt, true)} by ${first.user ?? 'somebody'}${from}: ${sum}.</p>
 ${first.statement !== null && html`<pre>${first.statement}</pre>`}
-${held > 0 && form(viewer, `/drops/${dropId}/restore`, restoreAll(first, held))}
+${held > 0 && undoForm(viewer, { drop: dropId }, link(`/drops/${dropId}`), held)}
 ${selectable(viewer, sorted, link(`/drops/${dropId}`))}`;
 }
 
-function restoreAll({ how, schema }: ConsoleTable, held: number): Html {
-  const what =
-    how === 'DROP DATABASE'
-      ? `The schema ${schema} comes back with its tables, their keys and triggers, its views and its routines.`
-      : 'They come back under their names, with their keys and triggers.';
-  const button = held === 1 ? 'Restore the table' : `Restore all ${count(held, 'table')}`;
-  return html`<p>${what}</p><p><button>${button}</button></p>`;
+/** UNDROP ALL knows neither a text nor a state. */
+function mayBeUndone({ q, state, since }: Filter, tables: readonly ConsoleTable[]): boolean {
+  return since !== '' && q === '' && state === '' && tables.length > 0;
+}
+
+/** All that `what` means, as it was at the beginning. `held`: so many tables, if that is known. */
+function undoForm(
+  viewer: Person,
+  what: Readonly<Record<string, string>>,
+  back: string,
+  held: number | null = null,
+): Html {
+  const hidden = Object.entries({ ...what, back, total: `${held ?? 1}` }).map(
+    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
+  );
+  const all = held === null ? 'all of these' : `all ${count(held, 'table')}`;
+  const content = html`${hidden}<p>Tables come back under their names, with their keys and triggers; schemas with their views and routines.</p>
+<p><label class="inline"><input type="checkbox" name="swap"> live tables of these names are held instead</label>
+<label class="inline"><input type="checkbox" name="partial"> even if some can't be restored</label></p>
+<p><button>Restore ${held === 1 ? 'the table' : all}</button></p>`;
+  return form(viewer, '/undo', content);
 }
 
 export function jobPage({ total, done, messages, failed, isOver, back }: Job): Html {

@@ -3,7 +3,6 @@
  * many tables goes on while its page is looked at.
  */
 
-import { quoteIdentifier } from '../../../connections/sql.js';
 import { parseDuration } from '../../../duration.js';
 import type { Log } from '../../../log.js';
 import * as tables from '../dropped-tables.js';
@@ -11,12 +10,10 @@ import { failureOf } from '../failures.js';
 import { BASE, link } from '../pages/layout.js';
 import { shownName } from '../pages/tables.js';
 import type { ConsoleOptions } from '../serve.js';
-import type { ConsoleSession } from '../session.js';
 import { goOn, ownPath, seeOther, type Visit, type WebApp, wordsOf } from './answers.js';
 import { isAtWork, type Job, newSecret, type Person } from './people.js';
 
 const JOBS_KEPT = 5;
-const COUNT_EVERY_MS = 500;
 const AS_IT_WAS: tables.RestoreWay = { to: null, keys: false, swap: false };
 const TITLES: ReadonlyMap<string, string> = new Map([
   ['restore', 'Restore'],
@@ -42,7 +39,7 @@ export function addForms(app: WebApp, options: ConsoleOptions): void {
     const time = form.get('for') ?? '';
     return changeOne(c, { id }, () => tables.holdTable(person.session, id, time));
   });
-  app.post('/drops/:id/restore', (c) => restoreDrop(c, options, c.req.param('id')));
+  app.post('/undo', (c) => undoMany(c, options));
 }
 
 /** Goes on to `next`; by default, and if it fails, to the page of the table. */
@@ -91,49 +88,24 @@ async function changeSelected(visit: Visit, { log }: ConsoleOptions): Promise<Re
   return startJob({ person, log }, about, (job) => changeEach(job, { ids, one, log }));
 }
 
-/** A dropped schema as a whole, with its views and routines; of others each table. */
-async function restoreDrop(
-  visit: Visit,
-  { operator, log }: ConsoleOptions,
-  dropId: string,
-): Promise<Response> {
-  const { person } = visit.var;
-  const { session } = person;
-  const all = await tables.tablesOfDrop(session, dropId);
-  const held = all.filter(({ state }) => state === 'HOLD');
-  const [first] = held;
-  if (first === undefined)
-    return failed(visit, '/tables', 'Nothing of this statement is in HOLD any more.');
-  const here = `/drops/${dropId}`;
-  if (isAtWork(person)) return failed(visit, here, AT_WORK);
-  const { schema } = first;
-  const isDroppedSchema = first.how === 'DROP DATABASE' && schema !== null;
-  const isMeant = isDroppedSchema && (await operator.meantDropOf(schema)) === dropId;
-  if (isDroppedSchema && !isMeant) {
-    const { notes } = await tables.planTable(session, first.id, AS_IT_WAS);
-    if (notes.some((text) => text.startsWith('refused: there is no schema'))) {
-      return failed(visit, here, olderDrop(schema, dropId));
-    }
-  }
-  const about = { title: 'Restore', total: held.length, back: link(here) };
-  const ids = held.map(({ id }) => id);
-  const one = async (id: string) => {
-    const { info, warnings } = await tables.undropTable(session, id, AS_IT_WAS);
-    return [info, ...warnings];
-  };
-  const left = () => operator.leftOf(dropId);
-  return startJob({ person, log }, about, (job) =>
-    isMeant
-      ? restoreSchema(job, { session, schema, left, log })
-      : changeEach(job, { ids, one, log }),
-  );
+/** All of one statement, or of a span of time, by one statement of undrop. */
+function undoMany(visit: Visit, { log }: ConsoleOptions): Response {
+  const { person, form } = visit.var;
+  const back = ownPath(form.get('back'));
+  if (isAtWork(person)) return failed(visit, back.slice(BASE.length), AT_WORK);
+  const params = Object.fromEntries(form);
+  const way = { swap: form.get('swap') === 'on', partial: form.get('partial') === 'on' };
+  const undo = tables.undropManyText(params, way);
+  const total = Math.max(1, Math.trunc(Number(form.get('total'))) || 0);
+  const about = { title: 'Restore', total, back };
+  return startJob({ person, log }, about, async (job) => {
+    const { info, warnings } = await person.session.change(undo);
+    job.messages.push(info, ...warnings);
+    job.done = job.total;
+  });
 }
 
 const AT_WORK = 'Your last work on several tables is not over yet: wait for its end.';
-
-function olderDrop(schema: string, dropId: string): string {
-  return `There is no schema ${schema}, and a newer drop of it is the one that comes back whole: restore that one, or create the schema, first. By command: undrop restore --schema ${dropId}.`;
-}
 
 /** Begins `work`, and goes on to its page. */
 function startJob(
@@ -176,36 +148,4 @@ function reasonOf(error: unknown, log: Log): string {
   if (failureOf(error) !== null) return wordsOf(error);
   log.error({ event: 'admin', err: error }, 'cannot do what the console was asked for');
   return 'a defect of undrop; its log says more';
-}
-
-/** Its progress is counted in the ledger: `left` counts the tables still held. */
-async function restoreSchema(
-  job: Job,
-  drop: {
-    readonly session: ConsoleSession;
-    readonly schema: string;
-    left(): Promise<number>;
-    readonly log: Log;
-  },
-): Promise<void> {
-  const counting = setInterval(() => {
-    drop.left().then(
-      (left) => {
-        job.done = Math.max(job.done, Math.min(job.total, job.total - left));
-      },
-      (err: unknown) =>
-        drop.log.debug({ event: 'admin', err }, 'cannot read the progress of a restore'),
-    );
-  }, COUNT_EVERY_MS);
-  try {
-    const undrop = `UNDROP DATABASE ${quoteIdentifier(drop.schema)}`;
-    const { info, warnings } = await drop.session.change(undrop);
-    job.messages.push(info, ...warnings);
-    // The answer may be of another drop; the ledger knows.
-    const left = await drop.left();
-    job.done = Math.max(job.total - left, 0);
-    if (left > 0) job.failed.push(`still held: ${left}`);
-  } finally {
-    clearInterval(counting);
-  }
 }

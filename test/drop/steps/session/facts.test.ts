@@ -34,7 +34,7 @@ describe('the facts', () => {
       ...{ schema: 'shop', sqlMode: 'ANSI_QUOTES', tracksGtids: false, waitsForLocks: true },
       ...{ inTransaction: false, charset: 'gbk', resultsCharset: '', serverIdentity: 'me' },
       ...{ user: 'a@b', account: 'a@b@host', checksForeignKeys: false, logged: true },
-      ...{ gtidNext: null, addsIfExists: false, hint: null },
+      ...{ gtidNext: null, addsIfExists: false, hint: null, zone: '+00:00' },
     });
   });
 

@@ -1,0 +1,238 @@
+/**
+ * UNDROP ALL, UNDROP DROP and UNDROP DATABASE: finds what is meant among what this user may see,
+ * checks with the server whether the user may restore all of it, and makes the service do it.
+ *
+ * Invariant: nothing is changed unless all of it may be, or PARTIAL is said. An UNDROP DATABASE
+ * without SWAP leaves tables held whose names are taken, and says so.
+ */
+
+import type { Interception } from '../../drop/intercepted.js';
+import { definitionsOfSchema } from '../../drop/steps/definitions-to-make.js';
+import { makeDefinitions } from '../../drop/steps/make-definitions.js';
+import { parseMoment, parseSince, timeText } from '../../duration.js';
+import { UndropError } from '../../errors.js';
+import type { DroppedSchema } from '../../ledger/schema-restores.js';
+import type { Selection } from '../../ledger/selection.js';
+import { inGroups, type QualifiedTable, writtenName } from '../../names/names.js';
+import { someOf } from '../../printer.js';
+import { idDigits, isIdPrefix, noSuchHeld } from '../../recycle/find-dropped.js';
+import { restoredEvent } from '../../recycle/held-tables.js';
+import type { HeldPlan } from '../../recycle/plan-restore.js';
+import * as print from '../../recycle/print/print-report.js';
+import type { FailedRestore } from '../../recycle/restore.js';
+import type { RestoreReport } from '../../recycle/restore-table.js';
+import {
+  findSchemaDrop,
+  othersHeld,
+  type UndoneSchema,
+} from '../../recycle/schema/restore-schema.js';
+import { planUndo, type UndoPlan } from '../../recycle/undo/plan-undo.js';
+import { finishSchemaRestore, inTheWay, undoMany } from '../../recycle/undo/undo-many.js';
+import type { ErrPacket } from '../../wire/response.js';
+import * as ER from '../../wire/server-errors.js';
+import { answerOk, answerRefused, type UndoRun, whoOf } from './answer.js';
+import { type Bound, SaidByServer } from './bind.js';
+import { explainUndrop } from './explain-undrop.js';
+import { askerOf, findServer, inRestoreQueue, undropErrorOf } from './find-dropped.js';
+import * as rights from './rights.js';
+import { swapActor, withTriggers } from './undrop-table.js';
+
+type Undrop = Bound<'undrop-many'>;
+
+export async function undropMany(undo: Undrop, run: UndoRun): Promise<Interception> {
+  const { lowerCaseTableNames } = await findServer(run);
+  const { pool } = run.service;
+  const { swap: swaps, toSchema, what } = undo;
+  const { selection, text: asked, back } = await selectionOf(undo, run);
+  if (back !== null) {
+    const others = await othersHeld(pool, back);
+    return answerOk({ text: print.formatBack(back, toSchema), note: others }, run);
+  }
+  const request = { text: asked, swaps, toSchema, asker: askerOf(run) };
+  const select = { ...request, selection: { ...selection, lowerCaseTableNames } };
+  const plan = await planUndo(pool, select);
+  const denied = await deniedIn(plan, undo, run);
+  const wrong = [...inTheWay(plan), ...denied];
+  const isDenied = new Set(denied.map((one) => one.what));
+  const choices = plan.choices.filter((one) => !isDenied.has(one.what));
+  const schemas = plan.schemas.filter(({ schema }) => !isDenied.has(schema));
+  const definitions = plan.definitions.filter(({ schema }) => !isDenied.has(schema));
+  const seen = plan.choices.length + plan.hidden + schemas.length + definitions.length;
+  if (seen === 0) throw noSuchHeld(asked);
+  const isPlain = what === 'database' && !swaps;
+  const partial = undo.partial || isPlain;
+  if (wrong.length + plan.hidden > 0 && !partial) throw notAll(plan, wrong, undo);
+  if (undo.explains) {
+    const made = new Set(schemas.map(({ to }) => to));
+    const possible = choices.filter((one) => !('error' in one));
+    return explainUndrop(possible, { swaps, anyParent: false, made }, run);
+  }
+  const swapBy = (live: QualifiedTable) => swapActor(live, run);
+  const allowed = { ...plan, choices, schemas, definitions };
+  // The rights to drop programs aren't asked for; UNDROP PROCEDURE and its kin drop them.
+  const how = { ...(swaps && { swapBy }), replaces: ['VIEW'], partial };
+  const { tables, schemas: rest } = await inRestoreQueue(run, () => undoMany(pool, allowed, how));
+  const done: RestoreReport[] = [];
+  for (const one of tables.done) done.push(await withTriggers(one, run));
+  const changes = done.map((one) => ({ ...whoOf(run), ...restoredEvent(one, one.restoredAs) }));
+  const undone: UndoneSchema[] = [];
+  for (const one of rest) undone.push(await withParts(one, run));
+  const left = [...tables.failed, ...denied];
+  const [first] = tables.failed;
+  if (done.length === 0 && first !== undefined && !isPlain)
+    return { ...(await answerRefused(undropErrorOf(first.error), run)), changes };
+  const isTaken = left.some(isNameTaken);
+  const note = print
+    .present(
+      isPlain && isTaken && toSchema === null ? swapInstead(asked, left) : null,
+      left.length > 0 ? whyOf(left) : null,
+      ...print.formatLeft(done),
+      ...undone.flatMap(print.formatLacking),
+      print.formatCopied(done, undone),
+      print.formatLost(plan.lost),
+      isPlain && plan.schemas[0] ? await othersHeld(pool, plan.schemas[0]) : null,
+    )
+    .join(' ');
+  if (isPlain && left.length > 0) {
+    const count = plan.choices.length;
+    const partly = new UndropError('UNDROP_PARTLY', { failed: left.length, count, why: note });
+    return { ...(await answerRefused(partly, run)), changes };
+  }
+  const text = doneText(done, undone);
+  return { ...(await answerOk({ text, note: note || null }, run)), changes };
+}
+
+interface Meant {
+  readonly selection: Selection;
+  readonly text: string;
+  /** The drop of a schema of which all is back. */
+  readonly back: DroppedSchema | null;
+}
+
+async function selectionOf(
+  { what, schemas, id, since, until, user, toSchema, swap }: Undrop,
+  { service: { pool }, asked, facts }: UndoRun,
+): Promise<Meant> {
+  const [schema = ''] = schemas;
+  if (what === 'database') {
+    rights.assertGranted(await rights.askForSchema({ schema, to: toSchema ?? schema }, asked));
+    const { drop, isBack } = await findSchemaDrop(pool, { schema, to: toSchema });
+    const selection = { id: drop.dropId, schemas: [drop.schema] };
+    return { selection, text: drop.schema, back: isBack && !swap ? drop : null };
+  }
+  if (what === 'drop') {
+    const drop = idDigits(id ?? '');
+    if (!isIdPrefix(drop)) throw noSuchHeld(id ?? '');
+    return { selection: { drop }, text: drop, back: null };
+  }
+  const from = since && parseSince(since, new Date(), facts.zone);
+  const to = until && parseMoment(until, new Date(), facts.zone);
+  const selection = {
+    ...(schemas.length > 0 && { schemas }),
+    ...(user !== null && { user }),
+    ...(from && { since: from }),
+    ...(to && { until: to }),
+  };
+  const span = print.present(from && `since ${timeText(from)}`, to && `until ${timeText(to)}`);
+  return { selection, text: span.join(' '), back: null };
+}
+
+// ── what this user may do ────────────────────────────────────────────────────────────────────────
+
+async function deniedIn(
+  { choices, taken, schemas, definitions }: UndoPlan,
+  { what: kind, toSchema, swap }: Undrop,
+  { asked }: UndoRun,
+): Promise<readonly FailedRestore[]> {
+  const denied: FailedRestore[] = [];
+  const none = rights.noneOf(asked);
+  const check = async (what: string, ask: () => Promise<ErrPacket | UndropError | null>) => {
+    const said = await ask();
+    if (said === null) return true;
+    const isRight = said instanceof UndropError || ER.ACCESS_DENIED.includes(said.errno);
+    if (!isRight) throw new SaidByServer(said);
+    denied.push({ what, error: said instanceof UndropError ? said : new SaidByServer(said) });
+    return false;
+  };
+  const plans = choices.flatMap((one): HeldPlan[] => ('error' in one || one.wasBack ? [] : [one]));
+  for (const same of inGroups(plans, ({ to }) => to.schema)) {
+    const schema = same[0]?.to.schema ?? '';
+    const ofAny = await rights.askToCreate({ schema, table: none }, asked);
+    const isOfTables = ofAny !== null && ER.ACCESS_DENIED.includes(ofAny.errno);
+    if (ofAny !== null && !isOfTables) throw new SaidByServer(ofAny);
+    for (const { what, to, table } of same) {
+      if (isOfTables) await check(what, () => rights.askToCreate(to, asked));
+      if (taken.has(writtenName(to))) await check(what, () => rights.askToDropName(to, asked));
+      const { origin } = table;
+      // Any of a database may be.
+      if (toSchema !== null && kind !== 'database' && origin)
+        await check(what, () => rights.askToRename(origin, asked));
+    }
+  }
+  for (const schema of new Set([...schemas, ...definitions].map((one) => one.schema))) {
+    const to = toSchema ?? schema;
+    const mayMake = await check(schema, () => rights.askForSchema({ schema, to }, asked));
+    // Live views may go.
+    const mayDrop = () => rights.askToDropName({ schema, table: none }, asked);
+    if (swap && mayMake) await check(schema, mayDrop);
+  }
+  return denied;
+}
+
+// ── the answer ───────────────────────────────────────────────────────────────────────────────────
+
+function notAll(plan: UndoPlan, wrong: readonly FailedRestore[], { swap }: Undrop): UndropError {
+  const { hidden } = plan;
+  const why = print.present(
+    wrong.length > 0 ? whyOf(wrong) : null,
+    hidden > 0 ? `${hidden} dropped tables of these schemas this user may not restore.` : null,
+  );
+  const instead = !swap && wrong.some(isNameTaken) ? ' SWAP holds the live tables instead.' : '';
+  const count = `${wrong.length + hidden} of ${plan.choices.length + plan.schemas.length + hidden}`;
+  return new UndropError('UNDROP_NOT_ALL', { count, why: why.join(' '), instead });
+}
+
+function isNameTaken({ error }: FailedRestore): boolean {
+  return error instanceof UndropError && error.code === 'UNDROP_NAME_TAKEN';
+}
+
+function swapInstead(schema: string, left: readonly FailedRestore[]): string {
+  const taken = left.filter(isNameTaken).length;
+  return `UNDROP DATABASE ${schema} SWAP brings back ${taken} of which others have the names.`;
+}
+
+function whyOf(wrong: readonly FailedRestore[]): string {
+  const whys = print.byCause(wrong).map(([cause, whats]) => `${someOf(whats)}: ${cause}`);
+  return whys.join(' ');
+}
+
+/**
+ * Creates what only this user may create, and then what that was missing. A CREATE that the server
+ * accepts may create nothing: an event whose time has passed.
+ */
+async function withParts(undone: UndoneSchema, run: UndoRun): Promise<UndoneSchema> {
+  const { service, userSession, facts } = run;
+  const { pool } = service;
+  const lacking = ({ parts }: UndoneSchema) => parts.filter((part) => part.problem !== null).length;
+  let end = undone;
+  for (let before = Infinity; !end.isComplete && lacking(end) < before; ) {
+    before = lacking(end);
+    const definitions = await definitionsOfSchema(pool, end, facts);
+    if (!(await makeDefinitions(userSession, definitions, facts, end.restoredAs))) break;
+    end = (await inRestoreQueue(run, () => finishSchemaRestore(pool, end))) ?? end;
+  }
+  return end;
+}
+
+function doneText(done: readonly RestoreReport[], undone: readonly UndoneSchema[]): string {
+  const places = [...done.map(({ restoredAs: { schema } }) => schema)];
+  const schemas = [...new Set([...places, ...undone.map(({ restoredAs }) => restoredAs)])];
+  const times = done.flatMap(({ droppedAt }) => droppedAt ?? []).sort((a, b) => +a - +b);
+  const [first] = times;
+  const swapped = done.filter((one) => typeof one.swapped === 'string').length;
+  const as = first === undefined ? '' : `, as before ${timeText(first)}`;
+  const tables = done.length === 1 ? '1 table' : `${done.length} tables`;
+  const back = `Restored ${tables} of ${someOf(schemas)}${as}.`;
+  if (swapped === 0) return back;
+  return `${back} ${swapped} live ones are held instead: the same statement turns it round.`;
+}

@@ -1,0 +1,118 @@
+/**
+ * The definitions of single views, routines, triggers and events that were dropped or replaced.
+ * Each has a row of its own, of the kind of a view, so that queries for tables skip it; its end is
+ * that of its hold, from when on it is deleted like the row of an ended table.
+ */
+
+import {
+  col,
+  note,
+  type Row,
+  readServerFacts,
+  type ServiceConnection,
+  type ServicePool,
+  type SQLQuery,
+  sql,
+} from '../connections/sql.js';
+import type { HoldTime } from '../policy/rules.js';
+import { type DroppingStatement, howDropped, STATEMENT_CHARACTERS_MAX } from './entry.js';
+import { holdUntil, proxyAt } from './intents/intent-text.js';
+import { readIfAny } from './read.js';
+import type { SchemaPart } from './schema-details.js';
+import { isLike, type Selection, sameName } from './selection.js';
+import { beforeNextTry, hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from './tables.js';
+
+/** A recorded definition. */
+export interface DroppedDefinition {
+  readonly id: string;
+  readonly schema: string;
+  readonly part: SchemaPart;
+  readonly droppedAt: Date;
+  readonly user: string;
+  /** It was exchanged for a restored one. */
+  readonly isSwapped: boolean;
+  /** UTC: it is kept until then. */
+  readonly until: Date;
+}
+
+interface DefinitionDrop extends DroppingStatement {
+  readonly schema: string;
+  /** Each with the id of its row. */
+  readonly parts: readonly { readonly id: string; readonly part: SchemaPart }[];
+  readonly hold: HoldTime;
+}
+
+/** Rejects with the server's or the pool's error; then they are not recorded. */
+export async function recordDefinitions(pool: ServicePool, drop: DefinitionDrop): Promise<void> {
+  const { dropId, proxyId, threadId, user, clientAddress, schema, parts, hold } = drop;
+  const server = await readServerFacts(pool);
+  const until = holdUntil(hold);
+  const rows = parts.map(
+    ({ id, part }) => sql`(${id}, ${dropId}, @undrop_proxy, ${threadId}, ${PORT_OF_HOST}, ${schema},
+      ${part.name}, 'view', ${part.kind}, UTC_TIMESTAMP(), ${user}, ${clientAddress},
+      ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, ${until}, 'removed',
+      UTC_TIMESTAMP(), ${JSON.stringify(part)}, ${until}, ${pool.isLogged})`,
+  );
+  const texts = [
+    sql`SET ${KNOWN_VERSION}, ${hostOfSession(server, threadId)},
+      @undrop_proxy = ${proxyAt(proxyId, server)}`,
+    sql`INSERT IGNORE ${note('definition', dropId)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
+        upstream_port, schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
+        statement_text, hold_until, state, state_since, definition, ended_at, row_logged)
+      VALUES ${sql.join(rows, ', ')}`,
+  ];
+  const run = () => pool.run(texts);
+  await run().catch(async (error: unknown) => {
+    await beforeNextTry(pool, error);
+    await run();
+  });
+}
+
+const ROWS_MAX = 10_000;
+
+/** Definitions that are still kept, newest first; none if there is no ledger. */
+export async function findDefinitions(
+  connection: ServiceConnection,
+  { object, name, schema, schemas, like, user, since, until, id, drop }: DefinitionFilter,
+): Promise<readonly DroppedDefinition[]> {
+  const within = schemas?.map((one) => sameName(sql`schema_name`, one)) ?? [];
+  const conditions = [
+    object !== undefined && sql`engine = ${object}`,
+    name !== undefined && sql`LOWER(table_name) = LOWER(${name})`,
+    schema !== undefined && sameName(sql`schema_name`, schema),
+    within.length > 0 && sql`(${sql.join(within, sql` OR `)})`,
+    like !== undefined && isLike(sql`table_name`, like),
+    user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
+    since !== undefined && sql`dropped_at >= ${since}`,
+    until !== undefined && sql`dropped_at <= ${until}`,
+    id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
+    drop !== undefined && sql`group_id = ${drop}`,
+  ].filter((one): one is SQLQuery => one !== false);
+  const rows = await readIfAny(
+    connection,
+    sql`SELECT ${note('read')} id, schema_name, definition, dropped_at, user_name, hold_until,
+          statement_text
+        FROM ${LEDGER} WHERE ${sql.join([IS_KEPT, ...conditions], sql` AND `)}
+        ORDER BY id DESC LIMIT ${ROWS_MAX}`,
+  );
+  return rows.map(definitionOf);
+}
+
+type DefinitionFilter = Pick<
+  Selection,
+  'schema' | 'schemas' | 'like' | 'user' | 'since' | 'until' | 'id' | 'drop'
+> & { readonly object?: string; readonly name?: string };
+
+const IS_KEPT = sql`kind = 'view' AND definition IS NOT NULL AND hold_until > UTC_TIMESTAMP()`;
+
+function definitionOf(row: Row): DroppedDefinition {
+  return {
+    id: col.text(row, 'id'),
+    schema: col.text(row, 'schema_name'),
+    part: JSON.parse(col.text(row, 'definition')) as SchemaPart,
+    droppedAt: col.date(row, 'dropped_at'),
+    user: col.text(row, 'user_name'),
+    isSwapped: howDropped({ statementText: col.text(row, 'statement_text') }) === 'SWAP',
+    until: col.date(row, 'hold_until'),
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * A schema that a tool has reset is brought back by one statement, and turned round by the same:
+ * whatever the way in which its tables went, and although the tool has made them anew.
+ */
+import { jest } from '@jest/globals';
+import { asking } from '../support/asking.js';
+import { onServers } from '../support/on-servers.js';
+import { until } from '../support/poll.js';
+import { runUndrop } from '../support/proxy.js';
+import { fillRentalShop } from '../support/rental-shop.js';
+import { schemaState } from '../support/schema-state.js';
+import { connect, freshSchema, type Session } from '../support/servers.js';
+
+jest.setTimeout(600_000);
+
+const OPEN = `SELECT id FROM _undrop.ledger WHERE relocated = 0 AND state = 'HOLD'
+  AND COALESCE(todo, '') NOT LIKE 'blocked%' OR state IN ('intent', 'emptying', 'emptied')`;
+
+const DEFAULT_OF = (schema: string) =>
+  `SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = '${schema}'`;
+
+onServers('a reset on $name', (server, on) => {
+  const { beforeAll, test } = on;
+  on.freshLedger();
+  const proxy = on.proxy({ HOLD: '2d' });
+  const other = on.schema('other').name;
+  const shop = on.each.schema('reset');
+  const client = on.each.session({ to: proxy, schema: shop });
+  const root = on.session();
+  const account = on.each.accounts('a');
+  const { column, cell } = asking(server);
+
+  beforeAll(async () => {
+    const owner = await column("SELECT 1 FROM mysql.user WHERE user = 'shop_owner'");
+    if (owner.length === 0) await root.query("CREATE USER 'shop_owner'@'%' IDENTIFIED BY 'x y z'");
+    await root.run(
+      "GRANT ALL ON *.* TO 'shop_owner'@'%'",
+      `CREATE TABLE ${other}.owner (id INT PRIMARY KEY)`,
+      `INSERT INTO ${other}.owner VALUES (1)`,
+    );
+  });
+
+  const settled = () =>
+    until(async () => (await column(OPEN)).length === 0, 'what came before is settled');
+  const tables = () =>
+    column(`SELECT table_name FROM information_schema.tables
+      WHERE table_schema = '${shop.name}' AND table_type LIKE '%BASE%' OR
+      table_schema = '${shop.name}' AND table_type LIKE 'S%' ORDER BY 1`);
+  const state = () => schemaState(server, shop.name);
+  const quoted = (name: string) => `\`${name.replaceAll('`', '``')}\``;
+  const time = async () => String(await cell("SELECT CONCAT(UTC_TIMESTAMP(), '+00:00')"));
+
+  /** The tables that the tool makes anew, three rows in each. */
+  async function migrate(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await client.query(`CREATE TABLE ${quoted(name)} (id INT PRIMARY KEY, other INT)`);
+      await client.query(`INSERT INTO ${quoted(name)} VALUES (1, 1), (2, NULL), (3, NULL)`);
+    }
+  }
+
+  let collation = '';
+
+  const WAYS: Readonly<Record<string, (names: readonly string[]) => readonly string[]>> = {
+    'one DROP of all': (names) => [`DROP TABLE ${names.map(quoted).join(', ')}`],
+    'a DROP for each': (names) => names.map((name) => `DROP TABLE ${quoted(name)}`),
+    'DROP DATABASE and CREATE': () => [
+      `DROP DATABASE ${shop.name}`,
+      `CREATE DATABASE ${shop.name} CHARACTER SET utf8mb4 COLLATE ${collation}`,
+      `USE ${shop.name}`,
+    ],
+  };
+
+  test.each(Object.entries(WAYS))(
+    'by %s comes back as it was, and goes again',
+    async (_way, go) => {
+      collation = String(await cell(DEFAULT_OF(shop.name)));
+      await fillRentalShop(server, shop.name, other);
+      const names = await tables();
+      const before = await state();
+      const since = await time();
+      await client.query('SET foreign_key_checks = 0');
+      await client.run(...go(names));
+      await settled();
+      await migrate(names);
+      // The tool was run twice.
+      await client.run(...go(names));
+      await settled();
+      await migrate(names);
+      const after = await state();
+      await expect(client.query(`UNDROP ALL FROM ${shop.name} SINCE '${since}'`)).rejects.toThrow(
+        /^UNDROP_NOT_ALL: .*SWAP holds the live tables instead/,
+      );
+      expect(await state()).toEqual(after);
+      const again = `UNDROP ALL FROM ${shop.name} SINCE '${since}' SWAP`;
+      await client.query(again);
+      await settled();
+      expect(await state()).toEqual(before);
+      await client.query(again);
+      await settled();
+      expect((await state()).filter(ofTables)).toEqual(after.filter(ofTables));
+      await client.query(again);
+      await settled();
+      expect(await state()).toEqual(before);
+    },
+  );
+
+  /** Views and programs of a dropped schema stay when its tables are turned round. */
+  function ofTables(line: string): boolean {
+    return /^\{"Table"|^[^{]/.test(line);
+  }
+
+  test('by DROP DATABASE comes back by UNDROP DATABASE with SWAP, and turns round', async () => {
+    collation = String(await cell(DEFAULT_OF(shop.name)));
+    await fillRentalShop(server, shop.name, other);
+    const names = await tables();
+    const before = await state();
+    await client.run(...(WAYS['DROP DATABASE and CREATE']?.(names) ?? []));
+    await migrate(names);
+    const after = await state();
+    await client.query(`UNDROP DATABASE ${shop.name} SWAP`);
+    await settled();
+    expect(await state()).toEqual(before);
+    const { code, stderr } = await runUndrop(server, ['restore', '--schema', shop.name, '--swap']);
+    expect([code, stderr]).toEqual([0, '']);
+    await settled();
+    expect((await state()).filter(ofTables)).toEqual(after.filter(ofTables));
+  });
+
+  test('of which a user may restore some only changes nothing', async () => {
+    const { name } = shop;
+    await client.run('CREATE TABLE a (id INT)', 'CREATE TABLE b (id INT)', 'DROP TABLE a, b');
+    await account('some_only', `CREATE, INSERT ON ${name}.a`);
+    await using some = await connect(proxy, { user: 'some_only', password: 'a' });
+    const since = await time();
+    const all = `UNDROP ALL FROM ${name} SINCE '1 hour ago'`;
+    expect(await messageOf(some, all)).toMatch(/^UNDROP_NOT_ALL: .* 1 dropped tables of these/);
+    expect(await tables()).toEqual([]);
+    await some.query(`${all} PARTIAL`);
+    expect(await tables()).toEqual(['a']);
+    await account('none_at_all', 'CREATE ON mysql.none');
+    await using none = await connect(proxy, { user: 'none_at_all', password: 'a' });
+    expect(await messageOf(none, `UNDROP ALL SINCE '${since}'`)).toMatch(/^UNDROP_NO_SUCH_HELD/);
+  });
+
+  const messageOf = (session: Session, text: string) =>
+    session.query(text).then(
+      () => '',
+      (error: Error) => error.message,
+    );
+
+  test('into another schema, or of one statement by its id', async () => {
+    await using away = await freshSchema(server, 'away');
+    await client.run('CREATE TABLE a (id INT)', 'CREATE TABLE b (id INT)', 'DROP TABLE a, b');
+    const id = await cell(`SELECT group_id FROM _undrop.ledger WHERE schema_name = '${shop.name}'`);
+    await client.query(`UNDROP DROP '${id}' TO SCHEMA ${away.name}`);
+    expect(await tables()).toEqual([]);
+    const there = `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '${away.name}'`;
+    expect(await cell(there)).toBe(2);
+  });
+});
