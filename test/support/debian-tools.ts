@@ -19,15 +19,16 @@ type Program = { readonly argv: readonly string[]; readonly env: Readonly<Record
 
 const TRIPLET = 'x86_64-linux-gnu';
 
-/** A script of test/support/tools, which goes up and down with its project, in an empty schema. */
+/** A script of test/support/tools, which goes up and down with its project; or a phase of it. */
 export async function runProject(
   script: string,
   { host, port, user, password }: Target,
   schema: string,
+  phase: readonly string[] = [],
 ): Promise<CommandResult> {
   const program = await (script.endsWith('.py') ? python() : php());
   const path = join(projectFolder, 'test/support/tools', script);
-  return run(program, [path, host, String(port), user, password, schema]);
+  return run(program, [path, host, String(port), user, password, schema, ...phase]);
 }
 
 /** The script of a client of the matrix: PyMySQL, or PHP's mysqli or PDO. */

@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureCached } from '../../throwaway-servers/cache.js';
-import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
+import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import type { Transcript } from './client-script.js';
 import { laying, projectFolder } from './folders.js';
 import type { Target, TestServer } from './servers.js';
@@ -72,6 +72,18 @@ export async function runNpmTool(tool: NpmTool, job: ToolJob): Promise<Transcrip
     },
   );
   return { code, text: masked(withoutUndoTexts(`${stdout}\n${stderr}`), job) };
+}
+
+/** Makes the tables of a small shop as the tool does, or resets them. */
+export async function runNpmReset(
+  tool: string,
+  { target: { host, port, user, password }, flavour, schema }: ToolJob,
+  phase: 'make' | 'reset',
+): Promise<CommandResult> {
+  const login = [host, String(port), user, password, schema];
+  const argv = [process.execPath, join(SCRIPTS, 'reset.cjs'), ...login, flavour, tool, phase];
+  const env = { NPM_TOOLS: await ensureNpmTools(), NO_COLOR: '1' };
+  return tryCommand(argv, { env, deadlineMs: 120_000 });
 }
 
 function masked(text: string, { schema, target }: ToolJob): string {

@@ -25,7 +25,11 @@ const books = mysqlTable(
   },
   (table) => [index('books_by_title').on(table.title, table.state)],
 );
-const tags = mysqlTable('tags', { tag: varchar({ length: 20 }).primaryKey() });
+const tags = mysqlTable('tags', {
+  tag: varchar({ length: 20 }).primaryKey(),
+  // To add it, drizzle-kit empties the table.
+  ...(process.env.DRIZZLE_ADDS === undefined ? {} : { shelf: int().notNull() }),
+});
 const bookTags = mysqlTable(
   'book_tags',
   { book: int().notNull(), tag: varchar({ length: 20 }).notNull() },

@@ -1,5 +1,6 @@
 """Alembic's commands on a small project, then SQLAlchemy's drop_all and create_all of a cycle of
-foreign keys, and pandas' way to replace a table. Arguments: host port user password schema
+foreign keys, and pandas' way to replace a table. Arguments: host port user password schema; then `make` or
+`reset` for these alone.
 """
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import (
     select, func, text,
 )
 
-host, port, user, password, schema = sys.argv[1:]
+host, port, user, password, schema, *phase = sys.argv[1:]
 url = URL.create("mysql+pymysql", user, password, host, int(port), schema)
 engine = create_engine(url, isolation_level="AUTOCOMMIT")
 config = Config(stdout=sys.stdout)
@@ -47,6 +48,18 @@ def fill():
         connection.execute(insert(tables["author"]), [{"name": "Ann"}, {"name": "Bob"}])
         connection.execute(insert(tables["book"]), [{"author_id": 1, "title": "One"}] * 3)
 
+
+def add(names):
+    with engine.connect() as connection:
+        connection.execute(insert(reflected().tables["author"]), [{"name": one} for one in names])
+
+
+if phase:
+    if phase == ["reset"]:
+        run("downgrade", "base")
+    run("upgrade", "head")
+    fill() if phase == ["make"] else add(["Cid", "Dan", "Eve"])
+    sys.exit()
 
 run("upgrade", "head")
 fill()

@@ -1,5 +1,6 @@
 """Django's own commands on a small project, one after another; what each says, and what Django
-sees of the schema behind it, is printed. Arguments: host port user password schema
+sees of the schema behind it, is printed. Arguments: host port user password schema;
+then `make` or `reset` for these alone.
 """
 import sys
 
@@ -8,7 +9,7 @@ import pymysql
 from django.conf import settings
 
 pymysql.install_as_MySQLdb()
-host, port, user, password, schema = sys.argv[1:]
+host, port, user, password, schema, *phase = sys.argv[1:]
 settings.configure(
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "shop"],
     DATABASES={
@@ -50,6 +51,15 @@ def fill():
     for title in ("One", "Two", "Three"):
         Book.objects.create(title=title, author=ann).readers.add(ann, bob)
 
+
+if phase:
+    if phase == ["make"]:
+        run("migrate")
+        fill()
+    else:
+        run("flush", interactive=False)
+        Author.objects.bulk_create(Author(name=name) for name in ("Cid", "Dan", "Eve"))
+    sys.exit()
 
 run("migrate")
 fill()
