@@ -167,7 +167,6 @@ function demoSettings(
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
     // The server is new, so there is nothing to wait for.
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
-    UNDROP_PROTECT: env['UNDROP_PROTECT'] ?? 'drop-table,drop-database,create-or-replace,truncate',
     UNDROP_LISTEN: `${host}:${port}`,
     // The default may be more than the open files of this machine are enough for.
     UNDROP_MAX_CONNECTIONS: env['UNDROP_MAX_CONNECTIONS'] ?? '1000',

@@ -54,7 +54,7 @@ export const CLIENT_ERRORS = {
     Nothing was brought back: {why}.
     {instead}`,
   UNDROP_PARTLY: `1105 HY000
-    {failed} of {count} tables were not restored; the others were. {why}
+    {failed} of {count} tables were not restored. {why}
     Fix the causes, then restore the tables that are left.`,
   UNDROP_HINT: `1235 42000
     {tables} not dropped: expected the hint {expected}, found {found}.

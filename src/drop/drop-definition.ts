@@ -9,14 +9,15 @@ import { tolerantly } from '../connections/errors.js';
 import type { ServicePool } from '../connections/sql.js';
 import { recordDefinitions } from '../ledger/definitions.js';
 import { STATEMENT_BYTES_MAX } from '../ledger/entry.js';
+import type { SchemaPart } from '../ledger/schema-details.js';
 import { silentLog } from '../log.js';
-import { inGroups, type QualifiedTable } from '../names/names.js';
+import { inGroups, keyOf, type QualifiedTable, writtenName } from '../names/names.js';
 import { showPart } from '../recycle/schema/schema-parts.js';
 import type { DropDefinition } from '../sql/verdict.js';
 import * as drops from './intercepted.js';
 import { newId } from './steps/intents.js';
 import { serviceNames } from './steps/names/client-names.js';
-import { NO_NAMES, type UserFacts } from './steps/world.js';
+import { answerWith, askText, NO_NAMES, type UserFacts } from './steps/world.js';
 
 const UNREAD = 'cannot record the definition of a dropped object; UNDROP will not find it';
 
@@ -26,37 +27,71 @@ const NAMES_MAX = 100;
 /** `known`: the facts of the session, if they were read already. */
 export async function dropDefinition(
   taken: drops.Intercepted,
-  { object, names }: DropDefinition,
+  drop: DropDefinition,
   known: UserFacts | null,
   options: drops.InterceptOptions,
 ): Promise<drops.Interception> {
   const facts = known ?? (await drops.readUserFacts(options));
   if ('errno' in facts) return drops.answeredWith(facts);
-  const { log = silentLog } = options.service;
+  const all: Recording[] = [];
+  for (const one of [drop, ...(drop.more ?? [])]) all.push(await read(one, facts, options));
+  const write = () => record(all, { text: taken.text, facts }, options);
+  // Otherwise the server's answer is not seen.
+  const isAlone = all.length === 1 && options.moreResults !== true;
+  if (taken.packetKind !== 'query' || !isAlone) {
+    write();
+    return { kind: 'forward', facts };
+  }
+  const said = await askText(options.userSession, taken.text);
+  if (said.kind === 'ok') write();
+  return { ...drops.answeredWith(answerWith(said)), facts };
+}
+
+/** The readable ones of a statement. */
+interface Recording {
+  readonly object: string;
+  readonly parts: readonly { readonly schema: string; readonly part: SchemaPart }[];
+}
+
+async function read(
+  { object, names }: DropDefinition,
+  facts: UserFacts,
+  { service }: drops.InterceptOptions,
+): Promise<Recording> {
+  const { log = silentLog, pool } = service;
   const found = serviceNames({ statement: { ...NO_NAMES, names } }, facts);
-  const tables = 'error' in found ? [] : found.tables.slice(0, NAMES_MAX);
-  const pool = options.service.pool.logging(facts.logged);
-  const { value: read } = await tolerantly(() => readAll(pool, object, tables));
-  const unread = tables.filter((name) => !read.some(({ of }) => of === name));
+  const all = 'error' in found ? [] : found.tables.slice(0, NAMES_MAX);
+  const tables = [...new Map(all.map((name) => [keyOf(name), name])).values()];
+  const { value } = await tolerantly(() => readAll(pool, object, tables));
+  const unread = tables.filter((name) => !value.some(({ of }) => of === name));
   if (unread.length > 0 || 'error' in found) {
-    const what = { object, names: unread.map(({ schema, table }) => `${schema}.${table}`) };
+    const what = { object, names: unread.map(writtenName) };
     log.warn({ event: 'unrecorded', ...what }, UNREAD);
   }
-  const { proxyId, holdMs } = options.service;
-  const { threadId, clientAddress } = options.session;
-  const statementText = taken.text.subarray(0, STATEMENT_BYTES_MAX).toString();
-  const statement = { proxyId, threadId, clientAddress, user: facts.user, statementText };
+  return { object, parts: value.map(({ of: { schema }, part }) => ({ schema, part })) };
+}
+
+/** Beside what follows. */
+function record(
+  all: readonly Recording[],
+  { text, facts }: { readonly text: Buffer; readonly facts: UserFacts },
+  { service, session }: drops.InterceptOptions,
+): void {
+  const { proxyId, holdMs, log = silentLog } = service;
+  const { threadId, clientAddress } = session;
+  const statementText = text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const who = { proxyId, threadId, clientAddress, user: facts.user, statementText };
   const dropId = newId();
-  for (const same of inGroups(read, ({ of }) => of.schema)) {
-    const schema = same[0]?.of.schema ?? '';
-    const parts = same.map(({ part }) => ({ id: newId(), part }));
-    const drop = { ...statement, dropId, schema, parts, hold: holdMs };
-    // Beside the statement itself.
+  const pool = service.pool.logging(facts.logged);
+  const parts = all.flatMap((one) => one.parts);
+  for (const same of inGroups(parts, ({ schema }) => schema)) {
+    const schema = same[0]?.schema ?? '';
+    const each = same.map(({ part }) => ({ id: newId(), part }));
+    const drop = { ...who, dropId, schema, parts: each, hold: holdMs };
     recordDefinitions(pool, drop).catch((error: unknown) => {
-      log.warn({ event: 'unrecorded', object, err: error }, UNREAD);
+      log.warn({ event: 'unrecorded', err: error }, UNREAD);
     });
   }
-  return { kind: 'forward', facts };
 }
 
 /** The readable ones. */

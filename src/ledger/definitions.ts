@@ -68,6 +68,11 @@ export async function recordDefinitions(pool: ServicePool, drop: DefinitionDrop)
   });
 }
 
+/** For one that was not dropped. Rejects with the server's error. */
+export async function forgetDefinition(pool: ServicePool, id: string): Promise<void> {
+  await pool.run(sql`DELETE FROM ${LEDGER} WHERE id = ${id} AND kind = 'view'`);
+}
+
 const ROWS_MAX = 10_000;
 
 /** Definitions that are still kept, newest first; none if there is no ledger. */

@@ -52,12 +52,17 @@ export async function unmarkRestoring(pool: ServicePool, { row, to }: Target): P
 }
 
 /** The tables have their names; if nothing was detached, all is done. May run twice. */
-export async function recordRestored(pool: ServicePool, targets: readonly Target[]): Promise<void> {
-  await changeEach(pool, targets, 0, (ids, names) => {
+export async function recordRestored(
+  pool: ServicePool,
+  targets: readonly Target[],
+  owner: number,
+): Promise<void> {
+  await changeEach(pool, targets, owner, (ids, names) => {
     return sql`SET state_since = IF(state = 'restored', state_since, UTC_TIMESTAMP()),
         state = 'restored', ended_at = COALESCE(ended_at, UTC_TIMESTAMP()),
         restored_as = ELT(FIELD(id, ${ids}), ${names}),
-        failure = IF(detached IS NULL, NULL, failure), todo = IF(detached IS NULL, NULL, todo)
+        failure = IF(detached IS NULL, NULL, failure), todo = IF(detached IS NULL, NULL, todo),
+        ${ofOwner(owner)}
       WHERE id IN (${ids})`;
   });
 }

@@ -93,12 +93,18 @@ export class Placing {
     return { plan, recorded, isComplete };
   }
 
-  /** Records their targets. Resolves to a function that takes this back, if they stay held. */
-  async mark(plans: readonly planning.HeldPlan[]): Promise<() => Promise<void>> {
+  /**
+   * Records their targets, and the connection of their RENAME. Resolves to a function that takes
+   * this back, if they stay held.
+   */
+  async mark(
+    plans: readonly planning.HeldPlan[],
+    owner = this.#owner,
+  ): Promise<() => Promise<void>> {
     if (plans.length > 1) for (const plan of plans) this.#together.add(plan);
     const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
     if (targets.length > 0)
-      await ledger.isWritten(() => ledger.markRestoring(this.#pool, targets, this.#owner));
+      await ledger.isWritten(() => ledger.markRestoring(this.#pool, targets, owner));
     return async () => {
       for (const target of targets)
         await ledger.isWritten(() => ledger.unmarkRestoring(this.#pool, target));
@@ -110,7 +116,7 @@ export class Placing {
     const targets = plans.flatMap((plan) => this.#targetOf(plan) ?? []);
     return targets.length === 0
       ? null
-      : ledger.isWritten(() => ledger.recordRestored(this.#pool, targets));
+      : ledger.isWritten(() => ledger.recordRestored(this.#pool, targets, this.#owner));
   }
 
   #targetOf({ table: { id }, to }: planning.HeldPlan): ledger.Target | null {
@@ -125,7 +131,9 @@ export class Placing {
     const busy = () => new UndropError('UNDROP_BUSY', { table: writtenName(to), cause });
     if ((await liveOwners(this.#pool, [row])).size > 0) throw busy();
     if (!(await ledger.takeOverRestore(this.#pool, row, this.#owner))) throw busy();
-    const recorded = await ledger.isWritten(() => ledger.recordRestored(this.#pool, [{ row, to }]));
+    const recorded = await ledger.isWritten(() =>
+      ledger.recordRestored(this.#pool, [{ row, to }], this.#owner),
+    );
     return { plan, recorded };
   }
 

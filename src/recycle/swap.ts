@@ -15,6 +15,7 @@ import type { ServicePool, SQLQuery, TaskConnection } from '../connections/sql.j
 import { ident, note, sql } from '../connections/sql.js';
 import { assert, UndropError } from '../errors.js';
 import type { RelocateTable } from '../held/relocate/blockers.js';
+import { detachChecks } from '../held/relocate/checks.js';
 import { detachAndRelocate, type Relocation } from '../held/relocate/relocate.js';
 import { freeMoved, untilFree } from '../held/relocate/until-free.js';
 import { reportAndKeep } from '../ledger/history.js';
@@ -221,7 +222,7 @@ interface Moving extends Exchange {
  */
 const PASSED_THROUGH = '_undrop_2';
 
-/** A trigger can't leave its schema. */
+/** A trigger can't leave its schema: then the held table goes without its CHECKs for a moment. */
 function mayPass({ triggers }: IntentTable): boolean {
   return triggers.length === 0;
 }
@@ -254,7 +255,8 @@ async function renameAll(
   pool: ServicePool,
   { placing, plans, moves, after = [] }: Moving,
 ): Promise<boolean> {
-  const takeBack = await placing.mark(plans);
+  // A server goes on with a RENAME whose client is gone.
+  const takeBack = await placing.mark(plans, connection.threadId);
   const lives = moves.flatMap(({ live }) => live ?? []);
   const [live] = lives;
   const step = live ? note('swap', live.id) : note('put-back', plans[0]?.table.id);
@@ -266,9 +268,15 @@ async function renameAll(
   let isAway = false;
   try {
     await run(null).catch(async (error: unknown) => {
-      if (!isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME) || !lives.some(mayPass)) throw error;
+      if (!isServerError(error, ER.CHECK_CONSTRAINT_DUP_NAME)) throw error;
       await createSchema(pool, PASSED_THROUGH);
       isAway = true;
+      for (const { plan, live: other } of moves) {
+        if (other === null || mayPass(other)) continue;
+        const { id, holdSchema: fromSchema, holdName } = plan.table;
+        const held = { id, fromSchema, holdName, table: other.table };
+        if ((await detachChecks(pool, held, {})) !== null) throw error;
+      }
       await run(PASSED_THROUGH);
     });
     return isAway;

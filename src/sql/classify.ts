@@ -122,7 +122,8 @@ function* classifyText(source: Source, context: Context): Reading<Verdict> {
   const [first] = all;
   if (first === undefined) return verdicts.NOT_OURS;
   if (all.length === 1) return first.verdict;
-  if (all.every(({ verdict }) => verdicts.doesPass(verdict))) return verdicts.NOT_OURS;
+  if (all.every(({ verdict }) => verdicts.doesPass(verdict)))
+    return verdicts.passingAll(all.map(({ verdict }) => verdict));
   if (options.multiStatements) return verdicts.refusedVerdict('multi-statement', all);
   return unclearOf('a text that may contain one statement contains several', all);
 }
@@ -240,12 +241,13 @@ function* statementVerdict(
   if (shape === 'compound' || shape === 'set-statement') {
     return dynamic.bodyVerdict({ ...statement, shape }, source, options.protect);
   }
-  if (shape === 'program') {
-    return statement.isComplete || !statement.hasDrop
-      ? verdicts.NOT_OURS
-      : verdicts.unclear('the end of the stored program was not found');
-  }
   const [head, ...tokens] = statement.tokens;
+  if (shape === 'program') {
+    if (!statement.isComplete && statement.hasDrop)
+      return verdicts.unclear('the end of the stored program was not found');
+    const verdict = head?.text === 'CREATE' ? createVerdict(tokens, statement, source) : null;
+    return verdict?.kind === 'drop-definition' ? verdict : verdicts.NOT_OURS;
+  }
   switch (head?.text) {
     case 'DROP':
       return dropVerdict(tokens, statement, source);

@@ -219,6 +219,8 @@ export interface DropDefinition {
   /** `VIEW`, `PROCEDURE` and the like (destroying.ts). */
   readonly object: string;
   readonly names: readonly TableName[];
+  /** The drops of the other statements of its text; default: it is alone. */
+  readonly more?: readonly DropDefinition[];
 }
 
 export type Verdict =
@@ -268,9 +270,16 @@ export function refusedVerdict(form: StatementForm, statements: readonly Stateme
   return { kind: 'refused', form, tables: verdicts.flatMap(tablesOf), schema, statements };
 }
 
-/** The server gets it as it is; the definitions that several alone drop aren't recorded. */
+/** The server gets it as it is. */
 export function doesPass(verdict: Verdict): verdict is NotOurs | DropDefinition {
   return verdict.kind === 'not-ours' || verdict.kind === 'drop-definition';
+}
+
+/** A verdict on a text of such statements. */
+export function passingAll(all: readonly Verdict[]): NotOurs | DropDefinition {
+  const drops = all.flatMap((one) => (one.kind === 'drop-definition' ? one : []));
+  const [first, ...more] = drops;
+  return first === undefined ? NOT_OURS : { ...first, ...(more.length > 0 && { more }) };
 }
 
 /** The tables that a verdict names. */

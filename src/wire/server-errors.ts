@@ -76,6 +76,7 @@ export const OPTION_PREVENTS_STATEMENT = 1290;
 export const UNSUPPORTED_PS = 1295;
 export const INVALID_CHARACTER_STRING = 1300;
 export const SP_DOES_NOT_EXIST = 1305;
+export const EVENT_DOES_NOT_EXIST = 1539;
 export const QUERY_INTERRUPTED = 1317;
 export const WRONG_OBJECT = 1347;
 export const VIEW_INVALID = 1356;

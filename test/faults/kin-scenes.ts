@@ -38,6 +38,25 @@ const TRUNCATE: Scene = {
   },
 };
 
+/** The table is renamed within its schema, and its trigger follows to the copy. */
+const TRUNCATE_WATCHED: Scene = {
+  ...TRUNCATE,
+  title: 'TRUNCATE of a table with a trigger',
+  make: async (rig) => {
+    await TRUNCATE.make(rig);
+    await rig.direct.query('CREATE TRIGGER acts BEFORE INSERT ON a FOR EACH ROW SET @x = 1');
+  },
+  end: async (rig) => {
+    const { direct, schema } = rig;
+    const rows = await direct.count('a');
+    await hasKeys(rig, ['a.mine>p', 'c.theirs>a']);
+    expect(await direct.column("SHOW TRIGGERS WHERE `Table` = 'a'")).toEqual(['acts']);
+    expect(await oddGhosts(rig)).toEqual([]);
+    expect(await heldIds(rig, schema)).toHaveLength(rows === 3 ? 0 : 1);
+    return rows === 3 ? 'whole' : 'done';
+  },
+};
+
 const REPLACE: Scene = {
   title: 'CREATE OR REPLACE TABLE',
   on: /mariadb/,
@@ -174,7 +193,10 @@ const DROP_OF_PARTS: Scene = {
   },
 };
 
-export const KIN_SCENES = [TRUNCATE, REPLACE, DROP_DATABASE, DROP_BESIDE_CREATE, DROP_OF_PARTS];
+export const KIN_SCENES = [
+  ...[TRUNCATE, TRUNCATE_WATCHED, REPLACE, DROP_DATABASE, DROP_BESIDE_CREATE],
+  DROP_OF_PARTS,
+];
 
 async function createTables(rig: FaultRig, isOver: () => boolean): Promise<void> {
   const { direct } = rig;

@@ -88,8 +88,7 @@ const REHEARSALS: Readonly<Record<string, Rehearsal>> = {
   },
   'dbmate drop': npm('dbmate'),
   'Alembic downgrade base': { ...python('alembic'), apart: /^\{"Table":"book"|^book:/ },
-  // On MySQL a TRUNCATE of a table with a named CHECK goes to the server.
-  'Django flush': { ...python('django'), on: ['mariadb-11.8'] },
+  'Django flush': { ...python('django'), on: BOTH },
   // Their programs can't be had here; by their sources.
   'Prisma migrate reset': {
     ...SHOP,

@@ -4,6 +4,7 @@
  * table, its schema or its parent at that moment: rows that they commit, columns and keys that they
  * add. The words are the server's own, and no row and no foreign key is lost or leads elsewhere.
  */
+import { isEmptyTable } from '../../src/drop/steps/rules/rules.js';
 import { ledgerRows } from '../support/ledger-rows.js';
 import { NumberTables } from '../support/number-tables.js';
 import { onServers } from '../support/on-servers.js';
@@ -35,6 +36,7 @@ onServers('TRUNCATE on $name', (server, on) => {
   const proxy = on.proxy({ PROTECT, RULES, ALLOW_DESTROY: 'users' });
   const schema = on.schema('empty').name;
   const root = on.session({ schema });
+  const pool = on.pool();
   const client = on.client({ to: proxy, schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
   const open = () => RawClient.open(proxy, { schema });
 
@@ -341,6 +343,17 @@ onServers('TRUNCATE on $name', (server, on) => {
       'CONSTRAINT `kin_c_ibfk_1` FOREIGN KEY (`pid`) REFERENCES `kin_p`',
       'CONSTRAINT `kin_c_ibfk_2` FOREIGN KEY (`other`) REFERENCES `kin_p`',
     ]);
+  });
+
+  test('rows that another session has deleted, and may take back, count', async () => {
+    await make('half', 1, 2);
+    await using other = await connect(server, { database: schema });
+    await other.run('BEGIN', 'DELETE FROM half');
+    expect(await isEmptyTable(pool, schema, 'half')).toBe(false);
+    await other.run('ROLLBACK', 'BEGIN', 'DELETE FROM half', 'INSERT INTO half VALUES (3)');
+    expect(await isEmptyTable(pool, schema, 'half')).toBe(false);
+    await other.run('ROLLBACK', 'DELETE FROM half');
+    expect(await isEmptyTable(pool, schema, 'half')).toBe(true);
   });
 
   /** Says it while the other drops the table, before its keys are added. */

@@ -23,13 +23,17 @@ import {
   readTable,
 } from '../../held/foreign-keys/add-keys.js';
 import { detach, withOriginalNames } from '../../held/foreign-keys/detach.js';
+import { hasOwnNames } from '../../held/relocate/checks.js';
+import { detachAndRelocate } from '../../held/relocate/relocate.js';
 import { untilFree } from '../../held/relocate/until-free.js';
+import { mayFollow } from '../../held/triggers/detach-triggers.js';
 import * as parts from '../../ledger/detached/detached.js';
 import type { PendingWork } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
+import { isMysql8 } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 
 export type CopyPort = ReturnType<typeof copyPort>;
@@ -62,6 +66,8 @@ interface CopyRequest {
   readonly source: QualifiedTable;
   /** The future name of the copy. */
   readonly own: QualifiedTable;
+  /** The copy gets them. */
+  readonly hasTriggers: boolean;
   /** Foreign keys that were detached from the source; null: none were. */
   readonly keys: readonly parts.ForeignKey[] | null;
   /** The server's clock. */
@@ -74,6 +80,8 @@ export interface Copy extends KeyedTable {
   readonly fingerprint: string;
   /** The foreign keys to add once it has the table's name. */
   readonly keys: readonly parts.ForeignKey[];
+  /** The table leaves its schema after the RENAME: its triggers, or names of CHECKs, go first. */
+  readonly isLater: boolean;
 }
 
 /** An unused copy that couldn't be dropped is collected after an hour. */
@@ -112,6 +120,12 @@ async function tryToCopy(
     // The server doesn't empty these either.
     if (isVersioned(look.definition)) return { kind: 'versioned' };
     if (look.keys === null) return { kind: 'none', why: 'with foreign keys that are not read' };
+    if (request.hasTriggers && !(await mayFollow(pool, { id, ...own })))
+      return { kind: 'none', why: 'with triggers that are not the service account’s to create' };
+    const hasNames = isMysql8(await readServerFacts(pool))
+      ? hasOwnNames(look.definition, source.table)
+      : false;
+    if (hasNames === null) return { kind: 'none', why: NO_COPY };
     const found = await keysByOwnNames(pool, look.keys, { own, now: { id, ...source } });
     const keys = [...found, ...keysBesides(found, pending)];
     const fingerprint = fingerprintOf(look.definition, source.table);
@@ -121,15 +135,15 @@ async function tryToCopy(
     assert(typeof made !== 'string', 'what was made a moment ago is there');
     if (fingerprintOf(made.definition, copy.table) === fingerprint) {
       const isRecorded = await recordKeys(pool, request, keys);
-      return isRecorded ? { kind: 'copy', ...copy, fingerprint, keys } : { kind: 'busy' };
+      const isLater = request.hasTriggers || hasNames;
+      return isRecorded ? { kind: 'copy', ...copy, fingerprint, keys, isLater } : { kind: 'busy' };
     }
     // Another session may have altered the source between the check and the copy.
     const now = await readTable(pool, { id, ...source });
     const isSame =
       typeof now !== 'string' && fingerprintOf(now.definition, source.table) === fingerprint;
     if (!isSame) return { kind: 'busy' };
-    const why = 'and has a CHECK with a name, or a file of its own, which a copy of it would lack';
-    return { kind: 'none', why };
+    return { kind: 'none', why: NO_COPY };
   } catch (error) {
     if (!isServiceError(error)) throw error;
     if (isKilled(error) || isServerError(error, ...ER.ABSENT_TABLE, ...ER.ABSENT_TO_RENAME)) {
@@ -138,6 +152,8 @@ async function tryToCopy(
     return { kind: isServerError(error) ? 'failed' : 'unserved', cause: rootCause(error) };
   }
 }
+
+const NO_COPY = 'and has a CHECK, or a file of its own, which a copy of it would lack';
 
 async function createLike(
   pool: ServicePool,
@@ -250,7 +266,7 @@ function fingerprintOf(definition: string, table: string): string {
   const lines = parts
     .definitionLines(parts.ownDefinition(definition, table, 'ghost'))
     .filter((line) => !parts.FOREIGN_KEY_LINE.test(line))
-    .map((line) => lineOfCopy(line.replace(/,$/, ''), table));
+    .map((line) => lineOfCopy(line.replace(/,$/, '')));
   // CREATE TABLE … LIKE reorders indexes that foreign keys have created.
   const isIndex = (line: string) => line.startsWith('  KEY ');
   // While a key is added, the name of its index is in another case for a moment (add-keys.ts).
@@ -259,12 +275,10 @@ function fingerprintOf(definition: string, table: string): string {
   return [...lines.filter((line) => !isIndex(line)), ...indexes].join('\n');
 }
 
-/** Removes the counter; a CHECK that the server named contains the table's name. */
-function lineOfCopy(line: string, table: string): string {
+/** Removes the counter, and the name of a CHECK. */
+function lineOfCopy(line: string): string {
   if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
-  const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();
-  if (!line.toLowerCase().startsWith(check)) return line;
-  return `  CONSTRAINT \`ghost_chk_${line.slice(check.length)}`;
+  return line.replace(/^( {2}CONSTRAINT )`(?:[^`]|``)+`(?= CHECK )/, '$1');
 }
 
 interface Held {
@@ -281,6 +295,9 @@ interface Held {
 interface Freed {
   readonly now: SeenTable | null;
   readonly pendingWork: PendingWork | null;
+  /** Its place now. */
+  readonly holdSchema: string;
+  readonly holdName: string;
 }
 
 /**
@@ -296,12 +313,18 @@ async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
   } catch (error) {
     if (!isServiceError(error)) throw error;
   }
-  if (isFree && keys.length === 0 && now?.added.length === 0) return { now, pendingWork: null };
-  const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table: own.table };
-  const lockWaitBudget = new LockWaitBudget();
-  const [pendingWork = null] = await detach(pool, [held], { lockWaitBudget });
   const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
+  const isLater = place.schema === own.schema;
+  const isBare = isFree && !isLater && keys.length === 0 && now?.added.length === 0;
+  if (isBare) return { now, ...at, pendingWork: null };
+  const held = { ...at, fromSchema: place.schema, table: own.table, isEmptied: true };
+  const lockWaitBudget = new LockWaitBudget();
+  const how = { lockWaitBudget };
+  const [pendingWork = null] = isLater ? [] : await detach(pool, [held], how);
   const first = { ...at, outcome: 'moved', pendingWork } as const;
-  const [last = first] = await untilFree(pool, [held], [first]);
-  return { now, pendingWork: last.outcome === 'put-back' ? null : (last.pendingWork ?? null) };
+  const tried = isLater ? await detachAndRelocate(pool, [held], how) : [first];
+  const [last = first] = await untilFree(pool, [held], tried);
+  if (last.outcome === 'put-back') return { now, ...at, pendingWork: null };
+  const { holdSchema, holdName } = last.outcome === 'moved' ? last : at;
+  return { now, holdSchema, holdName, pendingWork: last.pendingWork ?? null };
 }

@@ -186,10 +186,11 @@ async function swap(
   const last = held.at(-1);
   const own = { schema, table };
   const source = last === undefined ? own : { schema: last.holdSchema, table: last.holdName };
-  const request = { id, source, own, keys: it.keys, utcNow };
+  const hasTriggers = how.seen.triggers.length > 0;
+  const request = { id, source, own, keys: it.keys, utcNow, hasTriggers };
   const copy = await copies.makeCopy(request);
   if (copy.kind !== 'copy') return notSwapped(it, copy);
-  const { schema: holdSchema } = copy;
+  const holdSchema = copy.isLater ? schema : copy.schema;
   const { holdName } = how.held;
   const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
   const rename = { tables, logged, checksForeignKeys, killAfterMs, isLast: true };
@@ -202,7 +203,9 @@ async function swap(
   const isFree = outcome.isFree === true;
   const freed = await copies.freeHeld({ place, own, keys: copy.keys, isFree });
   const { now, pendingWork } = freed;
-  held.push({ id, holdSchema, holdName, relocated: pendingWork === null, pendingWork });
+  const { holdSchema: at, holdName: as } = freed;
+  const relocated = pendingWork === null;
+  held.push({ id, holdSchema: at, holdName: as, relocated, pendingWork });
   if (now === null) return 'held';
   // Keep keys that have disappeared: they are detached briefly while their parent is being held, or
   // while another TRUNCATE adds them.
@@ -305,7 +308,7 @@ function whyNotTruncated(
   seen: IntentTable,
   { checksForeignKeys, hasBackupLock, isLocked }: Context,
 ): NotHeld | user.Signal | { readonly child: ForeignKeyName } | null {
-  const { engine, triggers, kind } = seen;
+  const { engine, kind } = seen;
   if (kind === 'sequence') {
     const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
     return { errno: ER.ILLEGAL_HA, sqlState: 'HY000', message };
@@ -314,7 +317,6 @@ function whyNotTruncated(
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
   if (child !== undefined && checksForeignKeys) return { child };
   if (engine?.toLowerCase() !== 'innodb') return { how: 'of another engine than InnoDB' };
-  if (triggers.length > 0) return { how: 'with triggers' };
   if (hasBackupLock) return { how: 'beside LOCK INSTANCE FOR BACKUP' };
   return isLocked ? { how: 'under LOCK TABLES', instead: 'Run UNLOCK TABLES first.' } : null;
 }

@@ -72,11 +72,12 @@ interface Restore {
 }
 
 async function preview({ pool, flags, shell, plan, choices }: Restore): Promise<number> {
-  const schemas = new Set(plan?.schemas.map(({ schema }) => schema));
+  const schemas = new Set(plan?.schemas.flatMap(({ to, isMissing }) => (isMissing ? to : [])));
   const how = { swaps: flags['swap'] === true, anyParent: flags['keys'] === true, made: schemas };
   const found = withoutRefused(await previewAll(pool, choices, how));
   const made = plan === null ? [] : partsOf(plan);
-  const parts = made.map(({ schema, part: { kind, name } }) => `${kind} ${schema}.${name}`);
+  const each = made.map(({ schema, part: { kind, name } }) => `${kind} ${schema}.${name}`);
+  const parts = [...new Set(each)];
   const isJson = flags['json'] === true;
   const json = () => jsonText(print.previewJson(found, parts));
   shell.stdout.write(isJson ? json() : print.formatPreview(found, parts));

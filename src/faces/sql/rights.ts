@@ -40,6 +40,7 @@ const MAY_ALTER: readonly number[] = [
   ER.WRONG_OBJECT,
 ];
 const MAY_TAKE: readonly number[] = [...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TABLE];
+const ABSENT_PROGRAM: readonly number[] = [ER.SP_DOES_NOT_EXIST, ER.EVENT_DOES_NOT_EXIST];
 const NOT_TO_BE_SEEN: readonly number[] = [...ER.ACCESS_DENIED, ...ER.BAD_NAME];
 
 /** Throws the error of a check. */
@@ -116,6 +117,23 @@ function askForLock(name: QualifiedTable, asked: RightsAsker): Promise<ErrPacket
 
 /** Each needs the privilege, which may be on single columns. */
 const LEDGER_COLUMNS = "state = '', hold_name = '', hold_until = ''";
+
+/** Whether the user may drop any routine and event of each of the schemas; nothing is changed. */
+export async function mayDropPrograms(
+  schemas: readonly string[],
+  asked: RightsAsker,
+): Promise<boolean> {
+  const { charset } = optionsOf(asked);
+  for (const schema of schemas) {
+    const own = ownSql.qualified(onSession({ schema, table: noneOf(asked) }, asked.facts), charset);
+    for (const what of ['PROCEDURE', 'EVENT']) {
+      const alter = `ALTER ${what} /* undrop may-drop ${asked.dropId} */ `;
+      const text = Buffer.concat([Buffer.from(alter), own, Buffer.from(" COMMENT ''")]);
+      if ((await askOne(asked, world.query(text), ABSENT_PROGRAM)) !== null) return false;
+    }
+  }
+  return true;
+}
 
 /** Null: the user is an operator, who may UPDATE the ledger. */
 export function askToOperate(asked: RightsAsker): Promise<ErrPacket | null> {

@@ -11,6 +11,7 @@ import { definitionsOfSchema } from '../../drop/steps/definitions-to-make.js';
 import { makeDefinitions } from '../../drop/steps/make-definitions.js';
 import { parseMoment, parseSince, timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
+import type { DroppedDefinition } from '../../ledger/definitions.js';
 import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import type { Selection } from '../../ledger/selection.js';
 import { inGroups, type QualifiedTable, writtenName } from '../../names/names.js';
@@ -26,6 +27,12 @@ import {
   othersHeld,
   type UndoneSchema,
 } from '../../recycle/schema/restore-schema.js';
+import {
+  type LivePart,
+  type PartName,
+  partKey,
+  showPart,
+} from '../../recycle/schema/schema-parts.js';
 import { planUndo, type UndoPlan } from '../../recycle/undo/plan-undo.js';
 import { finishSchemaRestore, inTheWay, undoMany } from '../../recycle/undo/undo-many.js';
 import type { ErrPacket } from '../../wire/response.js';
@@ -35,6 +42,7 @@ import { type Bound, SaidByServer } from './bind.js';
 import { explainUndrop } from './explain-undrop.js';
 import { askerOf, findServer, inRestoreQueue, undropErrorOf } from './find-dropped.js';
 import * as rights from './rights.js';
+import { bringBack } from './undrop-definition.js';
 import { swapActor, withTriggers } from './undrop-table.js';
 
 type Undrop = Bound<'undrop-many'>;
@@ -48,7 +56,8 @@ export async function undropMany(undo: Undrop, run: UndoRun): Promise<Intercepti
     const others = await othersHeld(pool, back);
     return answerOk({ text: print.formatBack(back, toSchema), note: others }, run);
   }
-  const request = { text: asked, swaps, toSchema, asker: askerOf(run) };
+  const { explains } = undo;
+  const request = { text: asked, swaps, toSchema, explains, asker: askerOf(run) };
   const select = { ...request, selection: { ...selection, lowerCaseTableNames } };
   const plan = await planUndo(pool, select);
   const denied = await deniedIn(plan, undo, run);
@@ -57,49 +66,106 @@ export async function undropMany(undo: Undrop, run: UndoRun): Promise<Intercepti
   const choices = plan.choices.filter((one) => !isDenied.has(one.what));
   const schemas = plan.schemas.filter(({ schema }) => !isDenied.has(schema));
   const definitions = plan.definitions.filter(({ schema }) => !isDenied.has(schema));
-  const seen = plan.choices.length + plan.hidden + schemas.length + definitions.length;
-  if (seen === 0) throw noSuchHeld(asked);
+  const isNone = choices.length + schemas.length + definitions.length === 0;
+  if (isNone && plan.hidden === 0) throw denied[0]?.error ?? noSuchHeld(asked);
   const isPlain = what === 'database' && !swaps;
   const partial = undo.partial || isPlain;
   if (wrong.length + plan.hidden > 0 && !partial) throw notAll(plan, wrong, undo);
-  if (undo.explains) {
-    const made = new Set(schemas.map(({ to }) => to));
+  if (explains) {
+    const made = new Set(schemas.flatMap(({ to, isMissing }) => (isMissing ? to : [])));
     const possible = choices.filter((one) => !('error' in one));
     return explainUndrop(possible, { swaps, anyParent: false, made }, run);
   }
+  return bringAllBack({ ...plan, choices, schemas, definitions }, { undo, denied, partial }, run);
+}
+
+async function bringAllBack(
+  plan: UndoPlan,
+  { undo, denied, partial }: How,
+  run: UndoRun,
+): Promise<Interception> {
+  const { pool } = run.service;
+  const { swap: swaps } = undo;
   const swapBy = (live: QualifiedTable) => swapActor(live, run);
-  const allowed = { ...plan, choices, schemas, definitions };
-  // The rights to drop programs aren't asked for; UNDROP PROCEDURE and its kin drop them.
-  const how = { ...(swaps && { swapBy }), replaces: ['VIEW'], partial };
-  const { tables, schemas: rest } = await inRestoreQueue(run, () => undoMany(pool, allowed, how));
+  const singles = await readLive(plan.definitions, run);
+  const places = plan.schemas.map(({ schema }) => schema);
+  const mayDropAll = swaps && (await rights.mayDropPrograms(places, run.asked));
+  const how = { ...(swaps && { swapBy }), partial, ...(!mayDropAll && { replaces: ['VIEW'] }) };
+  // Single ones are created as UNDROP VIEW does it.
+  const work = () => undoMany(pool, { ...plan, definitions: [] }, how);
+  const { tables, schemas: rest } = await inRestoreQueue(run, work);
+  const [first] = tables.failed;
+  if (first !== undefined && !partial) return answerRefused(undropErrorOf(first.error), run);
   const done: RestoreReport[] = [];
   for (const one of tables.done) done.push(await withTriggers(one, run));
   const changes = done.map((one) => ({ ...whoOf(run), ...restoredEvent(one, one.restoredAs) }));
   const undone: UndoneSchema[] = [];
   for (const one of rest) undone.push(await withParts(one, run));
+  for (const one of singles) undone.push(...(await undoSingle(one, { swaps, undone }, run)));
   const left = [...tables.failed, ...denied];
-  const [first] = tables.failed;
-  if (done.length === 0 && first !== undefined && !isPlain)
-    return { ...(await answerRefused(undropErrorOf(first.error), run)), changes };
-  const isTaken = left.some(isNameTaken);
-  const note = print
-    .present(
-      isPlain && isTaken && toSchema === null ? swapInstead(asked, left) : null,
-      left.length > 0 ? whyOf(left) : null,
-      ...print.formatLeft(done),
-      ...undone.flatMap(print.formatLacking),
-      print.formatCopied(done, undone),
-      print.formatLost(plan.lost),
-      isPlain && plan.schemas[0] ? await othersHeld(pool, plan.schemas[0]) : null,
-    )
-    .join(' ');
+  const isPlain = undo.what === 'database' && !swaps;
+  const isTaken = isPlain && undo.toSchema === null && left.some(isNameTaken);
+  const [drop] = isPlain ? plan.schemas : [];
+  const notes = print.present(
+    isTaken ? swapInstead(drop?.schema ?? '', left) : null,
+    left.length > 0 ? whyOf(left) : null,
+    ...print.formatLeft(done),
+    ...undone.flatMap(print.formatLacking),
+    print.formatCopied(done, undone),
+    print.formatLost(plan.lost),
+    drop ? await othersHeld(pool, drop) : null,
+  );
+  const why = notes.join(' ');
   if (isPlain && left.length > 0) {
     const count = plan.choices.length;
-    const partly = new UndropError('UNDROP_PARTLY', { failed: left.length, count, why: note });
+    const partly = new UndropError('UNDROP_PARTLY', { failed: left.length, count, why });
     return { ...(await answerRefused(partly, run)), changes };
   }
-  const text = doneText(done, undone);
-  return { ...(await answerOk({ text, note: note || null }, run)), changes };
+  const answer = { text: doneText(done, undone), note: why || null };
+  return { ...(await answerOk(answer, run)), changes };
+}
+
+interface How {
+  readonly undo: Undrop;
+  readonly denied: readonly FailedRestore[];
+  readonly partial: boolean;
+}
+
+/** With the live ones of their names, before the tables are others. */
+async function readLive(definitions: UndoPlan['definitions'], { service: { pool } }: UndoRun) {
+  const singles: { readonly dropped: DroppedDefinition; readonly live: LivePart | null }[] = [];
+  for (const dropped of definitions) {
+    singles.push({ dropped, live: await showPart(pool, dropped.schema, dropped.part) });
+  }
+  return singles;
+}
+
+/** Unless a schema has brought it back. */
+async function undoSingle(
+  { dropped, live }: Awaited<ReturnType<typeof readLive>>[number],
+  { swaps, undone }: { readonly swaps: boolean; readonly undone: readonly UndoneSchema[] },
+  run: UndoRun,
+): Promise<readonly UndoneSchema[]> {
+  const { id, schema, part } = dropped;
+  const { kind, name, statement } = part;
+  const isSame = (one: UndoneSchema) => one.schema === schema && one.parts.some(isPart);
+  const isPart = (one: PartName) => partKey(one) === partKey(part);
+  if (live?.statement === statement || undone.some(isSame)) return [];
+  const differs = `it exists, but differs: UNDROP ${kind} ${schema}.${name} SWAP`;
+  const problem = live !== null && !swaps ? differs : await bringBackOrSay(dropped, live, run);
+  const made = { kind, name, statement, problem, isMissing: false };
+  const isComplete = problem === null;
+  const place = { id, dropId: id, schema, restoredAs: schema };
+  return [{ ...place, parts: [made], problem: null, isComplete }];
+}
+
+async function bringBackOrSay(...single: Parameters<typeof bringBack>): Promise<string | null> {
+  try {
+    return await bringBack(...single);
+  } catch (error) {
+    if (!(error instanceof SaidByServer)) throw error;
+    return error.message;
+  }
 }
 
 interface Meant {
@@ -230,9 +296,13 @@ function doneText(done: readonly RestoreReport[], undone: readonly UndoneSchema[
   const times = done.flatMap(({ droppedAt }) => droppedAt ?? []).sort((a, b) => +a - +b);
   const [first] = times;
   const swapped = done.filter((one) => typeof one.swapped === 'string').length;
+  const verb = done.some(({ how }) => how === 'SWAP') ? 'Turned round' : 'Restored';
   const as = first === undefined ? '' : `, as before ${timeText(first)}`;
   const tables = done.length === 1 ? '1 table' : `${done.length} tables`;
-  const back = `Restored ${tables} of ${someOf(schemas)}${as}.`;
+  const made = undone.flatMap(({ parts }) => parts.filter(({ problem }) => problem === null));
+  const beside = made.length === 0 ? '' : `, ${made.length} views and programs`;
+  const back = `${verb} ${tables}${beside} of ${someOf(schemas)}${as}.`;
   if (swapped === 0) return back;
-  return `${back} ${swapped} live ones are held instead: the same statement turns it round.`;
+  const live = swapped === 1 ? '1 live table is' : `${swapped} live tables are`;
+  return `${back} ${live} held instead: the same statement turns it round.`;
 }

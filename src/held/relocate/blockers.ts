@@ -19,6 +19,8 @@ export interface RelocateTable {
   readonly newName?: string;
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
+  /** A copy has its name (TRUNCATE), which gets its triggers and the names of its CHECKs. */
+  readonly isEmptied?: boolean;
   /** Why it must stay in its own schema; default null: it is moved. */
   readonly blocker?: PendingWork | null;
 }

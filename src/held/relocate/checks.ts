@@ -13,11 +13,17 @@ import { isServerError } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
 import { ident, quoteIdentifier, type ServicePool, sql } from '../../connections/sql.js';
 import * as parts from '../../ledger/detached/detached.js';
-import { findRows } from '../../ledger/read.js';
+import { findDropsSince, findRows } from '../../ledger/read.js';
 import * as ER from '../../wire/server-errors.js';
 import { alter, type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, triedAll } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from './blockers.js';
+
+/** Whether a copy of the table would lack the name of one; null: undrop can't give it that. */
+export function hasOwnNames(definition: string, table: string): boolean | null {
+  const checks = parts.checksIn(definition).filter(({ name }) => !isMade(name, table));
+  return checks.every(isPlainCheck) ? checks.length > 0 : null;
+}
 
 /** Null, or why the table keeps them. Rejects with other errors of the server. */
 export async function detachChecks(
@@ -69,6 +75,49 @@ export function isPlainCheck({ clause }: parts.HeldCheck): boolean {
   return charsets.every((name) => /^utf8mb[34]$/.test(name) || (isAscii && !/^u/.test(name)));
 }
 
+/**
+ * CREATE TABLE … LIKE gives CHECKs names of the server's: the copy that has the name of an emptied
+ * table gets those of the held table, which has left its schema.
+ */
+export async function giveCheckNames(
+  pool: ServicePool,
+  { id }: RelocateTable,
+  { holdSchema, holdName }: { readonly holdSchema: string; readonly holdName: string },
+): Promise<void> {
+  const held = await readTable(pool, { id, schema: holdSchema, table: holdName });
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  if (typeof held === 'string' || row === undefined) return;
+  const own = { id, schema: row.schema, table: row.table };
+  const kept = parts.checksIn(held.definition).filter(({ name }) => !isMade(name, holdName));
+  const there = await readTable(pool, own);
+  if (typeof there === 'string' || (await findDropsSince(pool, row, own)).length > 0) return;
+  let left = parts.checksIn(there.definition);
+  const changes: string[] = [];
+  for (const check of [...kept, ...row.detached.checks]) {
+    const made = left.find((one) => isMade(one.name, own.table) && bodyOf(one) === bodyOf(check));
+    if (made === undefined) continue;
+    left = left.filter((one) => one !== made);
+    changes.push(`DROP CHECK ${quoteIdentifier(made.name)}, ADD ${check.clause}`);
+  }
+  if (changes.length > 0) await alterAs(pool, own, changes);
+}
+
+function bodyOf({ name, clause }: parts.HeldCheck): string {
+  return clause.replace(quoteIdentifier(name), '');
+}
+
+/** `changes`: as the server has printed them. */
+async function alterAs(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  changes: readonly string[],
+): Promise<void> {
+  const own = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+  const last = Buffer.from(`ALTER TABLE /* undrop checks ${id} */ ${own} ${changes.join(', ')}`);
+  const unchecked = sql`SET SESSION foreign_key_checks = 0`;
+  await runWithTimeout(pool, unchecked, { last, deadlineMs: DEADLINE_MS });
+}
+
 /** Rows are copied. */
 const DEADLINE_MS = 3_600_000;
 
@@ -91,15 +140,11 @@ async function addMissing(
   table: KeyedTable,
   some: readonly parts.HeldCheck[],
 ): Promise<void> {
-  const { id, schema, table: name } = table;
   const before = await checksOf(pool, table);
   const missing = some.filter((check) => !before.has(check.name));
   if (missing.length > 0) {
-    const own = `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
-    const adds = missing.map(({ clause }) => `ADD ${clause}`).join(', ');
-    const last = Buffer.from(`ALTER TABLE /* undrop checks ${id} */ ${own} ${adds}`);
-    const unchecked = sql`SET SESSION foreign_key_checks = 0`;
-    await runWithTimeout(pool, unchecked, { last, deadlineMs: DEADLINE_MS });
+    const adds = missing.map(({ clause }) => `ADD ${clause}`);
+    await alterAs(pool, table, adds);
   }
   const now = await checksOf(pool, table);
   const other = some.find(({ name: check, clause }) => now.get(check) !== clause);

@@ -9,7 +9,7 @@
 import type { Clock } from '../../clock.js';
 import { isServerError } from '../../connections/errors.js';
 import { readServerFacts, type ServicePool } from '../../connections/sql.js';
-import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
+import { howDropped, type LedgerRow, type PendingWork } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
 import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
@@ -90,15 +90,17 @@ function retry(...how: Parameters<typeof relocateRow>): Promise<PendingWork | nu
 
 async function relocateRow(
   pool: ServicePool,
-  { id, holdSchema, holdName, table, rowLogged, sqlLogBin, pendingWork: known }: LedgerRow,
+  row: LedgerRow,
   { leavesForGood = false }: { readonly leavesForGood?: boolean } = {},
 ): Promise<PendingWork | null> {
+  const { id, holdSchema, holdName, table, rowLogged, sqlLogBin, pendingWork: known } = row;
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
     return { todo: 'relocate', text: 'the ledger has no hold name for it' };
   }
   const lasting = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
   const blocker = leavesForGood && lasting?.todo === 'blocked_by_partitions' ? null : lasting;
-  const from = { id, fromSchema: holdSchema, holdName, table, blocker };
+  const isEmptied = howDropped(row) === 'TRUNCATE';
+  const from = { id, fromSchema: holdSchema, holdName, table, blocker, isEmptied };
   const [relocation] = await detachAndRelocate(pool.logging(sqlLogBin), [from]);
   if (relocation?.outcome === 'moved') {
     const { holdSchema: schema, holdName: name } = relocation;

@@ -8,7 +8,7 @@
  * to move, gets its own name back.
  */
 
-import { isKilled, isServerError, unlessRefused } from '../../connections/errors.js';
+import { isKilled, isServerError, tolerantly, unlessRefused } from '../../connections/errors.js';
 import { findRecycled } from '../../connections/hold-tables.js';
 import type { TryOptions } from '../../connections/pool/statement-timeout.js';
 import { LockWaitBudget, runWithTimeout } from '../../connections/pool/statement-timeout.js';
@@ -20,9 +20,10 @@ import * as names from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 import { readTable } from '../foreign-keys/add-keys.js';
 import { detach, findKeyed } from '../foreign-keys/detach.js';
+import { giveTriggers } from '../triggers/reattach-triggers.js';
 import type { LastingBlocker, RelocateTable } from './blockers.js';
 import { blockedByTriggers, lastingBlocker } from './blockers.js';
-import { detachChecks } from './checks.js';
+import { detachChecks, giveCheckNames } from './checks.js';
 
 export type Relocation =
   | {
@@ -56,10 +57,20 @@ export async function detachAndRelocate(
   how: TryOptions = {},
 ): Promise<readonly Relocation[]> {
   const failures = await detach(pool, tables, how);
-  const detached = tables.map((table, index) => {
-    return { ...table, blocker: failures[index] ?? table.blocker ?? null };
-  });
-  return relocate(pool, detached, how);
+  const detached: RelocateTable[] = [];
+  for (const [index, table] of tables.entries()) {
+    const blocker = failures[index] ?? table.blocker ?? null;
+    const isFree = blocker === null && table.isEmptied === true;
+    detached.push({ ...table, blocker: isFree ? await giveTriggers(pool, table) : blocker });
+  }
+  const relocations = await relocate(pool, detached, how);
+  for (const [index, one] of relocations.entries()) {
+    const table = detached[index];
+    if (one.outcome !== 'moved' || table?.isEmptied !== true) continue;
+    // Without them the copy has names of the server.
+    await tolerantly(async () => [await giveCheckNames(pool, table, one)]);
+  }
+  return relocations;
 }
 
 /**

@@ -12,11 +12,12 @@
 import { isKilled, isServerError } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
 import type { ServerFacts, ServicePool } from '../../connections/sql.js';
-import { col, ident, note, sql } from '../../connections/sql.js';
+import { col, ident, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { PendingWork } from '../../ledger/entry.js';
 import * as ER from '../../wire/server-errors.js';
+import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import type { RelocateTable, TriggerRights } from '../relocate/blockers.js';
 import { blockedByTriggers, TRIGGERS_STAY } from '../relocate/blockers.js';
 import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
@@ -82,6 +83,16 @@ function withoutName(
     shownHead: text.slice(0, end - quoted),
     shownTail: text.slice(end),
   };
+}
+
+/** Whether a copy of a live table can get its triggers. Rejects if the server can't be reached. */
+export async function mayFollow(pool: ServicePool, table: KeyedTable): Promise<boolean> {
+  // The name is searched for in their texts.
+  if (!/^[\w$]+$/.test(table.table)) return false;
+  const server = await readServerFacts(pool);
+  const held = { ...table, fromSchema: table.schema, holdName: table.table };
+  const { problem } = await findTriggers(pool, held, server);
+  return problem === null && (await readTriggerRights(pool, server)).mayMake;
 }
 
 /** Why they must stay; or null. */

@@ -10,8 +10,9 @@ import { col, ident, note, type ServicePool, sql, valueList } from '../../connec
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
 import { findDropsSince, findRows } from '../../ledger/read.js';
-import type { KeyedTable } from '../foreign-keys/add-keys.js';
+import { type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
+import type { RelocateTable } from '../relocate/blockers.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
 
 export interface ReattachedTrigger extends Reattached {
@@ -60,6 +61,25 @@ export async function reattachTriggers(
     if (problem !== null) return { name, table, problem, isMissing: problem !== TAKEN };
     return { name, table, problem: before.has(name) ? null : difference(trigger, now) };
   });
+}
+
+/** To the copy that has the name of an emptied table. Null, or what is left for a later try. */
+export async function giveTriggers(
+  pool: ServicePool,
+  { id }: RelocateTable,
+): Promise<PendingWork | null> {
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  if (row === undefined || row.detached.triggers.length === 0) return null;
+  const { schema, table } = row;
+  const own = { schema, table };
+  const isThere = typeof (await readTable(pool, { id, ...own })) !== 'string';
+  if (!isThere || (await findDropsSince(pool, row, own)).length > 0) return null;
+  const { detached } = row;
+  const how = { id, origin: own, restoredAs: own, detached, dropped: row };
+  const lacking = (await reattachTriggers(pool, how)).find(({ isMissing }) => isMissing === true);
+  if (lacking === undefined) return null;
+  const text = `the emptied table lacks its trigger ${lacking.name}: ${lacking.problem}`;
+  return { todo: 'relocate', text };
 }
 
 /**

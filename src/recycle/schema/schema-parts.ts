@@ -17,6 +17,7 @@ import * as ER from '../../wire/server-errors.js';
 import { ifDenied } from '../plan-restore.js';
 
 export type PartName = Pick<SchemaPart, 'name' | 'kind'>;
+export type LivePart = Omit<SchemaPart, 'name' | 'kind'>;
 
 /** The names of all existing views and programs. */
 export async function listParts(pool: ServicePool, schema: string): Promise<readonly PartName[]> {
@@ -58,7 +59,7 @@ export async function showPart(
   pool: ServicePool,
   schema: string,
   { name, kind }: PartName,
-): Promise<Omit<SchemaPart, 'name' | 'kind'> | null> {
+): Promise<LivePart | null> {
   const [what, column] = SHOWN[kind] ?? [null, ''];
   if (what === null) return null;
   try {

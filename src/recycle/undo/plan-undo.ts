@@ -38,6 +38,8 @@ export interface UndoRequest {
   readonly swaps: boolean;
   /** Another schema for all of them; null: their own. */
   readonly toSchema: string | null;
+  /** Names that are taken are told by a preview; default: they are refused. */
+  readonly explains?: boolean;
   readonly asker: Asker;
 }
 
@@ -50,6 +52,7 @@ export interface UndoPlan {
     readonly details: SchemaDetails;
     /** The name that it gets. */
     readonly to: string;
+    readonly isMissing: boolean;
   })[];
   /** Views, routines, triggers and events that went on their own. */
   readonly definitions: readonly DroppedDefinition[];
@@ -76,20 +79,27 @@ export async function planUndo(pool: ServicePool, request: UndoRequest): Promise
   const known = new Set(seen.map(({ id }) => id));
   // The asker isn't told of tables in a schema in which it sees none.
   const inSight = new Set(seen.map(({ schema }) => schema));
-  const asked = new Set([...(selection.schemas ?? []), ...inSight]);
+  const { schema: only, schemas: named = only === undefined ? undefined : [only] } = selection;
+  const asked = new Set([...(named ?? []), ...inSight]);
   const isHidden = ({ id, schema, state }: LedgerRow) =>
     state === 'HOLD' && !known.has(id) && inSight.has(schema);
-  const isAll = asker === OPERATOR && selection.schemas === undefined;
-  const dropped = await untilFree(pool, async () => {
+  const isAll = asker === OPERATOR && named === undefined;
+  const meantSchemas = await untilFree(pool, async () => {
     const ofSchemas = await findSchemas(pool, selection, drops);
     return ofSchemas.filter(({ schema }) => isAll || asked.has(schema));
   });
-  const schemas: UndoPlan['schemas'][number][] = [];
-  for (const drop of dropped) {
-    const to = toSchema ?? drop.schema;
-    schemas.push({ ...drop, to, details: await readDetails(pool, drop.id) });
-  }
   const rows = await chooseRows(pool, seen, request);
+  const turnsRound = rows.length === 0 ? null : rows.some(isSwapped);
+  const schemas: UndoPlan['schemas'][number][] = [];
+  const names = new Set<string>();
+  for (const drop of meantSchemas) {
+    const to = toSchema ?? drop.schema;
+    const details = await readDetails(pool, drop.id);
+    for (const part of details.parts) names.add(nameOfPart({ schema: drop.schema, part }));
+    // Its parts are turned round like those of single drops.
+    if (!isUndone(drop) || turnsRound === true) continue;
+    schemas.push({ ...drop, to, details, isMissing: !(await schemaExists(pool, to)) });
+  }
   // An exchange may put those aside again that lack triggers or keys.
   const begun = seen.filter(({ pendingWork }) =>
     swaps ? pendingWork?.todo === 'restoring' : isUnfinished({ pendingWork }),
@@ -98,14 +108,18 @@ export async function planUndo(pool: ServicePool, request: UndoRequest): Promise
   for (const row of begun) {
     const plan = await resume(pool, row);
     if (plan !== null) choices.push(plan);
+    else if (swaps && (await liveOwners(pool, [row])).size > 0) {
+      const cause = 'its restore is being finished';
+      throw new UndropError('UNDROP_BUSY', { table: writtenName(row), cause });
+    }
   }
   const { planned, taken } = await planTables(pool, rows, { ...request, schemas });
   const hidden = all.filter(isHidden).length;
   const isCopy = toSchema !== null;
   const within = isAll ? null : asked;
+  const isOne = selection.drop !== undefined || selection.id !== undefined;
   const since = swaps ? (selection.since ?? seen[0]?.droppedAt ?? null) : null;
-  const turnsRound = rows.length === 0 ? null : rows.some(isSwapped);
-  const single = { within, since, turnsRound };
+  const single = { within, since, turnsRound, names: isOne ? names : null };
   const definitions = isCopy ? [] : await findSingle(pool, selection, single);
   const everything = [...choices, ...planned];
   const lost = inGroups(seen, keyOf).flatMap((same) => (same.every(isLost) ? nameOf(same) : []));
@@ -194,7 +208,7 @@ function isBack(row: LedgerRow): boolean {
 async function planTables(
   pool: ServicePool,
   rows: readonly LedgerRow[],
-  { swaps, toSchema, schemas }: UndoRequest & Pick<UndoPlan, 'schemas'>,
+  { swaps, explains = false, toSchema, schemas }: UndoRequest & Pick<UndoPlan, 'schemas'>,
 ): Promise<{ readonly planned: readonly Choice[]; readonly taken: ReadonlySet<string> }> {
   const tables = new Map((await listPage(pool, rows)).map((table) => [table.id, table]));
   const made = new Set(schemas.map(({ to }) => to));
@@ -219,7 +233,7 @@ async function planTables(
       if (inSchema === null && !made.has(schema))
         throw new UndropError('UNDROP_SCHEMA_MISSING', { id, schema });
       const isView = inSchema?.get(name);
-      if (given.has(key) || (isView !== undefined && (isView || !swaps)))
+      if (given.has(key) || (isView !== undefined && (isView || !(swaps || explains))))
         throw new UndropError('UNDROP_NAME_TAKEN', { id, table: key });
       given.add(key);
       if (isView === false) taken.add(key);
@@ -246,26 +260,35 @@ interface Single {
   readonly since: Date | null;
   /** Its tables are those that an exchange has put aside; null: it has none. */
   readonly turnsRound: boolean | null;
+  /** By `nameOfPart`: of a dropped schema; an exchange means others of one statement. Null: any. */
+  readonly names: ReadonlySet<string> | null;
 }
 
 /** The first one of each name that is meant; or, to turn round, the last that was put aside. */
 async function findSingle(
   pool: ServicePool,
   selection: Selection,
-  { within, since, turnsRound }: Single,
+  { within, since, turnsRound, names }: Single,
 ): Promise<readonly DroppedDefinition[]> {
   const find = async (filter: Selection, swapped: boolean) =>
     (await findDefinitions(pool, filter)).filter(
       ({ schema, isSwapped }) => isSwapped === swapped && (within === null || within.has(schema)),
     );
-  const aside = since === null || turnsRound === false ? [] : await find({ since }, true);
-  const isBack = turnsRound ?? aside.length > 0;
-  const meant = isBack ? aside : (await find(selection, false)).toReversed();
-  const keyOfOne = ({ schema, part }: DroppedDefinition) => `${schema} ${partKey(part)}`;
-  return inGroups(meant, keyOfOne).flatMap(([first]) => first ?? []);
+  const own = await find(selection, false);
+  const mine = new Set([...(names ?? []), ...own.map(nameOfPart)]);
+  const isMine = (one: DroppedDefinition) => names === null || mine.has(nameOfPart(one));
+  const isExchange = since !== null && turnsRound !== false;
+  const aside = isExchange ? (await find({ since }, true)).filter(isMine) : [];
+  const isBackwards = turnsRound ?? aside.length > 0;
+  const meant = isBackwards ? aside : own.toReversed();
+  return inGroups(meant, nameOfPart).flatMap(([first]) => first ?? []);
 }
 
-/** The first drop of each schema that is meant, unless it is back. */
+function nameOfPart({ schema, part }: Pick<DroppedDefinition, 'schema' | 'part'>): string {
+  return `${schema}\n${partKey(part)}`;
+}
+
+/** The first drop of each schema that is meant and isn't back; else the first. */
 async function findSchemas(
   pool: ServicePool,
   selection: Selection,
@@ -282,10 +305,12 @@ async function findSchemas(
   const all = await findDroppedSchemas(pool, digits === undefined ? 'all' : { digits });
   const found = all.toReversed().filter(isMeant);
   return inGroups(found, ({ schema }) => schema).flatMap((same) => {
-    const isUndone = ({ restoredAs, isRestoring }: DroppedSchema) =>
-      restoredAs === null || isRestoring;
-    return same.find(isUndone) ?? [];
+    return same.find(isUndone) ?? same[0] ?? [];
   });
+}
+
+function isUndone({ restoredAs, isRestoring }: DroppedSchema): boolean {
+  return restoredAs === null || isRestoring;
 }
 
 /**

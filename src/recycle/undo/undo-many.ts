@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { isServerError } from '../../connections/errors.js';
 import type { ServicePool } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
-import { recordDefinitions } from '../../ledger/definitions.js';
+import { forgetDefinition, recordDefinitions } from '../../ledger/definitions.js';
 import type { SchemaPart } from '../../ledger/schema-details.js';
 import {
   type DroppedSchema,
@@ -19,12 +19,12 @@ import {
 import { asRestorer } from '../../ledger/table-restores.js';
 import { inGroups, newHoldId, type QualifiedTable, writtenName } from '../../names/names.js';
 import { OPERATOR } from '../asker.js';
-import { schemaExists } from '../rename-back.js';
 import type { FailedRestore, ManyReport, RestoreOptions } from '../restore.js';
 import { restoreAll } from '../restore.js';
 import { lackingOf, type RestoreReport } from '../restore-table.js';
 import { restoreRest, type UndoneSchema } from '../schema/restore-schema.js';
 import * as schemaParts from '../schema/schema-parts.js';
+import { partKey, restoreParts, showPart } from '../schema/schema-parts.js';
 import type { SwapBy } from '../swap.js';
 import { partsOf, planUndo, type UndoPlan } from './plan-undo.js';
 
@@ -56,9 +56,8 @@ export function undoMany(
 ): Promise<UndoReport> {
   return asRestorer(pool, async (owner) => {
     const { choices, taken, definitions, schemas, isCopy } = plan;
-    for (const { to, sqlLogBin, details } of schemas) {
-      if (await schemaExists(pool, to)) continue;
-      await schemaParts.createSchemaAs(pool.logging(sqlLogBin), to, details);
+    for (const { to, sqlLogBin, details, isMissing } of schemas) {
+      if (isMissing) await schemaParts.createSchemaAs(pool.logging(sqlLogBin), to, details);
     }
     const { swapBy } = options;
     const room: Room | undefined = swapBy && {
@@ -85,6 +84,13 @@ export function undoMany(
       undone.push(await restoreRest(pool, drop, { to, details, hasAll: areWhole(tables) }));
     }
     undone.push(...(await restoreSingle(pool, definitions, undone)));
+    // Rather the live one than none.
+    for (const { schema, part } of others) {
+      const isLost = ({ parts }: UndoneSchema) =>
+        parts.some((one) => one.isMissing && partKey(one) === partKey(part));
+      if (undone.some((one) => one.schema === schema && isLost(one)))
+        await restoreParts(pool, schema, { id: owner.toString(16), parts: [part] });
+    }
     return { tables, schemas: undone };
   });
 }
@@ -167,6 +173,7 @@ export async function makeRoom(
       await recordDefinitions(pool, { ...who, parts: [{ id, part }] });
       await drop(other);
     } catch (error) {
+      await forgetDefinition(pool, id);
       // It stays, and is reported as one that differs.
       if (!isServerError(error)) throw error;
     }
@@ -179,7 +186,6 @@ async function restoreSingle(
   definitions: UndoPlan['definitions'],
   undone: readonly UndoneSchema[],
 ): Promise<readonly UndoneSchema[]> {
-  const { partKey, restoreParts, showPart } = schemaParts;
   const reports: UndoneSchema[] = [];
   for (const same of inGroups(definitions, ({ schema }) => schema)) {
     const { schema = '', id = '' } = same[0] ?? {};

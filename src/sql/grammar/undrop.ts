@@ -127,6 +127,7 @@ export function explainVerdict(tokens: Token[], statement: Statement, source: So
   if (takeTexts(tokens, 'UNDROP')) {
     const verdict = undropVerdict(tokens, statement, source);
     const undo = verdict.kind === 'undo' ? verdict.statement : null;
+    if (undo?.kind === 'undrop-definition') return wrong([], statement);
     if (undo?.kind !== 'undrop-table' && undo?.kind !== 'undrop-many') return verdict;
     return { kind: 'undo', statement: { ...undo, explains: true } };
   }

@@ -36,15 +36,16 @@ test.each(cases)('a TRUNCATE: $comment', async ({ now = [], copy, keys = [], end
       if (copy !== undefined) return copy;
       unused++;
       const place = { id: '01', schema: '_undrop', table: 'c' };
-      return { kind: 'copy', ...place, fingerprint: 'same', keys };
+      return { kind: 'copy', ...place, fingerprint: 'same', keys, isLater: false };
     },
     dropCopy: async () => {
       unused--;
     },
-    freeHeld: async () => {
+    freeHeld: async ({ place }) => {
       const fingerprint = now[reads++] ?? 'same';
       const seen: SeenTable = { fingerprint, added: fingerprint === 'keyed' ? [FK] : [] };
-      return { now: seen, pendingWork: null };
+      const at = { holdSchema: place.schema, holdName: place.table };
+      return { now: seen, ...at, pendingWork: null };
     },
   };
   const { said, held, turns } = await endIn({ sql: 'TRUNCATE t', ...world }, (port, request) =>

@@ -96,19 +96,25 @@ function isReadable(row: Row): boolean {
 /** Many rows that were deleted and not purged yet take long to be skipped. */
 const CHECK_DEADLINE_MS = 1_000;
 
-/** Uncommitted rows of others count. Null: it can't be determined at once. */
+/**
+ * Uncommitted rows of others count, and those that others have deleted and not committed. Null: it
+ * can't be determined at once.
+ */
 export async function isEmptyTable(
   pool: ServicePool,
   schema: string,
   table: string,
 ): Promise<boolean | null> {
   try {
+    const look = sql`SELECT ${note('rule')} 1 AS one FROM ${ident(schema, table)} LIMIT 1`;
     const texts = [
       sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`,
-      sql`SELECT ${note('rule')} 1 AS one FROM ${ident(schema, table)} LIMIT 1`,
+      look,
+      sql`SET TRANSACTION ISOLATION LEVEL READ COMMITTED`,
+      look,
     ];
-    const [, rows = []] = await runWithTimeout(pool, texts, { deadlineMs: CHECK_DEADLINE_MS });
-    return rows.length === 0;
+    const answers = await runWithTimeout(pool, texts, { deadlineMs: CHECK_DEADLINE_MS });
+    return [answers[1], answers[3]].every((rows) => rows?.length === 0);
   } catch (error) {
     if (isServiceError(error)) return null;
     throw error;
