@@ -174,6 +174,37 @@ onServers('a reset on $name', (server, on) => {
     expect(await messageOf(none, `UNDROP ALL SINCE '${since}'`)).toMatch(/^UNDROP_NO_SUCH_HELD/);
   });
 
+  test('of twelve tables changes nothing for who may not do all of it', async () => {
+    await fillRentalShop(server, shop.name, other);
+    await client.run('CREATE TABLE more (id INT)', 'CREATE TABLE most (id INT)');
+    const names = await tables();
+    const since = await time();
+    await client.query('SET foreign_key_checks = 0');
+    await client.query(`DROP TABLE ${names.map(quoted).join(', ')}`);
+    await settled();
+    await migrate(names);
+    const before = await state();
+    const { name } = shop;
+    const nine = names.slice(0, 9);
+    const rights = 'CREATE, INSERT, DROP, ALTER';
+    await account('nine_only', ...nine.map((table) => `${rights} ON ${name}.${quoted(table)}`));
+    await account('elsewhere', `ALL ON ${other}.*`);
+    await account('no_drop', `CREATE, INSERT, CREATE VIEW ON ${name}.*`);
+    const undo = `UNDROP ALL FROM ${name} SINCE '${since}' SWAP`;
+    const left = `${names.length - 9} dropped tables of these schemas this user may not restore`;
+    const answers = [];
+    for (const user of ['nine_only', 'elsewhere', 'no_drop']) {
+      await using session = await connect(proxy, { user, password: 'a' });
+      answers.push(await messageOf(session, undo));
+    }
+    expect(answers).toEqual([
+      expect.stringContaining(left),
+      expect.stringMatching(/^UNDROP_NO_SUCH_HELD: |command denied to user 'elsewhere'/),
+      expect.stringMatching(/DROP(?:, \w+)* command denied to user 'no_drop'/),
+    ]);
+    expect(await state()).toEqual(before);
+  });
+
   const messageOf = (session: Session, text: string) =>
     session.query(text).then(
       () => '',
