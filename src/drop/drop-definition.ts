@@ -37,7 +37,7 @@ export async function dropDefinition(
   for (const one of [drop, ...(drop.more ?? [])]) all.push(await read(one, facts, options));
   const write = () => record(all, { text: taken.text, facts }, options);
   // Otherwise the server's answer is not seen.
-  const isAlone = all.length === 1 && options.moreResults !== true;
+  const isAlone = drop.more === undefined && options.moreResults !== true;
   if (taken.packetKind !== 'query' || !isAlone) {
     write();
     return { kind: 'forward', facts };

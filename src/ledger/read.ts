@@ -74,6 +74,15 @@ export async function findDropsSince(
   return drops.filter((drop) => drop.id !== id && endedAt !== null && drop.droppedAt > endedAt);
 }
 
+/** Whether the copy that a TRUNCATE has left is gone: a copy of the copy is none the less one. */
+export async function isCopyGone(
+  connection: ServiceConnection,
+  { id, schema, table }: LedgerRow,
+): Promise<boolean> {
+  const drops = await findRows(connection, { by: 'name', schema, table }, { texts: false });
+  return drops.some((drop) => drop.id > id && entry.howDropped(drop) !== 'TRUNCATE');
+}
+
 /** The same as `findRows`; none if there is no ledger. */
 export function findRowsIfAny(...what: Parameters<typeof findRows>): Promise<readonly LedgerRow[]> {
   return unlessRefused(findRows(...what), [], ...ER.ABSENT_TABLE);

@@ -1,8 +1,8 @@
 /**
  * The parts that another statement still had to add to a table when it was dropped again: a
- * TRUNCATE its foreign keys, a restore its keys, CHECKs and triggers. The row of that drop lacks
- * them, and the other statement doesn't find the table any more; so the row gets them before the
- * table comes back, and the restore adds them, or names those that are missing.
+ * TRUNCATE its foreign keys and triggers, a restore its keys, CHECKs and triggers. The row of that
+ * drop lacks them, and the other statement doesn't find the table any more; so the row gets them
+ * before the table comes back, and the restore adds them, or names those that are missing.
  */
 
 import { tolerantly } from '../connections/errors.js';
@@ -50,7 +50,8 @@ export async function namesWithLeftOver(
       sql`SELECT ${note('read')} DISTINCT table_name AS name FROM ${LEDGER}
           WHERE ${sameName(sql`schema_name`, schema)} AND (
             state = 'restored' AND failure IS NOT NULL
-            OR detached LIKE '%"isLost":true%' OR detached LIKE '%"isDone":false%')`,
+            OR detached LIKE '%"isLost":true%' OR detached LIKE '%"isDone":false%'
+            OR detached LIKE '%"triggers":[{%' AND statement_text LIKE '%TRUNCATE%')`,
     );
     return rows.map((row) => foldName(col.text(row, 'name')));
   });
@@ -64,7 +65,9 @@ async function findLeftOver(pool: ServicePool, row: LedgerRow): Promise<Detached
   const rows = await findRows(pool, { by: 'name', schema, table }, { rowsMax: ROWS_MAX });
   const others = rows.filter((other) => other.id !== row.id && isSameDefinition(other, row));
   const isOwn = ({ id, droppedAt }: LedgerRow) => !isAnother(row, { id, since: droppedAt }, rows);
-  const truncated = [row, ...others].filter(isOwn).map((one) => keysOfTruncate(one, row));
+  // Without keys its definition wasn't recorded.
+  const copied = row.definition === null ? rows.filter(({ id }) => id !== row.id) : others;
+  const truncated = [row, ...copied].filter(isOwn).map((one) => leftByTruncate(one, row));
   const left = [...truncated, ...leftByRestores(others, row, rows)];
   const { keysOut, triggers, checks } = left.reduce(mergeDetached, NOTHING_DETACHED);
   // Parts that the table had when it was dropped are newer.
@@ -79,10 +82,10 @@ async function findLeftOver(pool: ServicePool, row: LedgerRow): Promise<Detached
 }
 
 /**
- * The keys that a TRUNCATE should have added to the empty table that took the name; if that one was
- * emptied itself, the keys that it passed on.
+ * The keys and triggers that a TRUNCATE should have added to the empty table that took the name; if
+ * that one was emptied itself, the keys that it passed on.
  */
-function keysOfTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
+function leftByTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
   const apart = Math.abs(apartMs(truncated.droppedAt, row));
   if (apart > BESIDE_MS) return NOTHING_DETACHED;
   const keysOut = truncated.detached.keysIn.flatMap((child) => {
@@ -93,7 +96,11 @@ function keysOfTruncate(truncated: LedgerRow, row: LedgerRow): Detached {
       ? [key]
       : [];
   });
-  return { ...NOTHING_DETACHED, keysOut };
+  const isJustAfter =
+    howDropped(truncated) === 'TRUNCATE' && truncated.id < row.id && apart <= AT_ONCE_MS;
+  const triggers =
+    isJustAfter && row.detached.triggers.length === 0 ? truncated.detached.triggers : [];
+  return { ...NOTHING_DETACHED, keysOut, triggers };
 }
 
 type Restored = LedgerRow & { readonly endedAt: Date };

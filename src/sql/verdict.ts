@@ -219,7 +219,7 @@ export interface DropDefinition {
   /** `VIEW`, `PROCEDURE` and the like (destroying.ts). */
   readonly object: string;
   readonly names: readonly TableName[];
-  /** The drops of the other statements of its text; default: it is alone. */
+  /** The drops among the other statements of its text; default: it is the only statement. */
   readonly more?: readonly DropDefinition[];
 }
 
@@ -279,7 +279,7 @@ export function doesPass(verdict: Verdict): verdict is NotOurs | DropDefinition 
 export function passingAll(all: readonly Verdict[]): NotOurs | DropDefinition {
   const drops = all.flatMap((one) => (one.kind === 'drop-definition' ? one : []));
   const [first, ...more] = drops;
-  return first === undefined ? NOT_OURS : { ...first, ...(more.length > 0 && { more }) };
+  return first === undefined ? NOT_OURS : { ...first, more };
 }
 
 /** The tables that a verdict names. */

@@ -13,7 +13,7 @@ import { isServerError } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
 import { ident, quoteIdentifier, type ServicePool, sql } from '../../connections/sql.js';
 import * as parts from '../../ledger/detached/detached.js';
-import { findDropsSince, findRows } from '../../ledger/read.js';
+import { findRows, isCopyGone } from '../../ledger/read.js';
 import * as ER from '../../wire/server-errors.js';
 import { alter, type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, triedAll } from '../foreign-keys/reattach.js';
@@ -90,7 +90,7 @@ export async function giveCheckNames(
   const own = { id, schema: row.schema, table: row.table };
   const kept = parts.checksIn(held.definition).filter(({ name }) => !isMade(name, holdName));
   const there = await readTable(pool, own);
-  if (typeof there === 'string' || (await findDropsSince(pool, row, own)).length > 0) return;
+  if (typeof there === 'string' || (await isCopyGone(pool, row))) return;
   let left = parts.checksIn(there.definition);
   const changes: string[] = [];
   for (const check of [...kept, ...row.detached.checks]) {

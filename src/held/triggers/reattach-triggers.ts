@@ -9,7 +9,7 @@ import { unlessRefused } from '../../connections/errors.js';
 import { col, ident, note, type ServicePool, sql, valueList } from '../../connections/sql.js';
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
-import { findDropsSince, findRows } from '../../ledger/read.js';
+import { findDropsSince, findRows, isCopyGone } from '../../ledger/read.js';
 import { type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from '../relocate/blockers.js';
@@ -73,7 +73,7 @@ export async function giveTriggers(
   const { schema, table } = row;
   const own = { schema, table };
   const isThere = typeof (await readTable(pool, { id, ...own })) !== 'string';
-  if (!isThere || (await findDropsSince(pool, row, own)).length > 0) return null;
+  if (!isThere || (await isCopyGone(pool, row))) return null;
   const { detached } = row;
   const how = { id, origin: own, restoredAs: own, detached, dropped: row };
   const lacking = (await reattachTriggers(pool, how)).find(({ isMissing }) => isMissing === true);

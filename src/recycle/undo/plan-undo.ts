@@ -97,7 +97,8 @@ export async function planUndo(pool: ServicePool, request: UndoRequest): Promise
     const details = await readDetails(pool, drop.id);
     for (const part of details.parts) names.add(nameOfPart({ schema: drop.schema, part }));
     // Its parts are turned round like those of single drops.
-    if (!isUndone(drop) || turnsRound === true) continue;
+    const isExchanged = rows.some((row) => row.schema === drop.schema && isSwapped(row));
+    if (!isUndone(drop) || isExchanged) continue;
     schemas.push({ ...drop, to, details, isMissing: !(await schemaExists(pool, to)) });
   }
   // An exchange may put those aside again that lack triggers or keys.
@@ -108,7 +109,7 @@ export async function planUndo(pool: ServicePool, request: UndoRequest): Promise
   for (const row of begun) {
     const plan = await resume(pool, row);
     if (plan !== null) choices.push(plan);
-    else if (swaps && (await liveOwners(pool, [row])).size > 0) {
+    else if ((await liveOwners(pool, [row])).size > 0) {
       const cause = 'its restore is being finished';
       throw new UndropError('UNDROP_BUSY', { table: writtenName(row), cause });
     }
