@@ -61,7 +61,9 @@ export async function detachAndRelocate(
   for (const [index, table] of tables.entries()) {
     const blocker = failures[index] ?? table.blocker ?? null;
     const isFree = blocker === null && table.isEmptied === true;
-    detached.push({ ...table, blocker: isFree ? await giveTriggers(pool, table) : blocker });
+    // Without them it stays where it is, and is tried again.
+    const give = () => giveTriggers(pool, table).catch((error: unknown) => whyFailed(error));
+    detached.push({ ...table, blocker: isFree ? await give() : blocker });
   }
   const relocations = await relocate(pool, detached, how);
   for (const [index, one] of relocations.entries()) {
@@ -235,17 +237,18 @@ async function explain(
 }
 
 function failed({ id }: RelocateTable, error: unknown): Relocation {
-  if (isKilled(error)) {
-    const text = 'another session has it locked';
-    const pendingWork = { todo: 'relocate', text } as const;
-    return { id, outcome: 'failed', errno: ER.LOCK_WAIT_TIMEOUT, pendingWork };
-  }
   const errno = isServerError(error) ? error.errno : null;
+  const pendingWork = whyFailed(error);
+  const isLocked = isKilled(error);
+  return { id, outcome: 'failed', errno: isLocked ? ER.LOCK_WAIT_TIMEOUT : errno, pendingWork };
+}
+
+function whyFailed(error: unknown): PendingWork {
+  if (isKilled(error)) return { todo: 'relocate', text: 'another session has it locked' };
   const text = error instanceof Error ? error.message : String(error);
   // The server returns that also for triggers that this account can't see.
-  const hasTriggers = errno === ER.TRG_IN_WRONG_SCHEMA;
-  const pendingWork = hasTriggers ? blockedByTriggers(text) : ({ todo: 'relocate', text } as const);
-  return { id, outcome: 'failed', errno, pendingWork };
+  const hasTriggers = isServerError(error, ER.TRG_IN_WRONG_SCHEMA);
+  return hasTriggers ? blockedByTriggers(text) : { todo: 'relocate', text };
 }
 
 /** Why the table, under any name, stays in its own schema as long as it is held; or null. */

@@ -20,7 +20,7 @@ import { isCertainlyAbsent, isMissing } from '../../held/locate.js';
 import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';
 import { renew } from '../../held/relocate/due-times.js';
 import { detachAndRelocate, readLastingBlocker } from '../../held/relocate/relocate.js';
-import { type LedgerRow, TORN } from '../../ledger/entry.js';
+import { howDropped, type LedgerRow, TORN } from '../../ledger/entry.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import { fileNameOf } from '../../ledger/intents/intent-text.js';
 import { intentsWithLiveSession } from '../../ledger/owner.js';
@@ -201,7 +201,9 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     return true;
   }
   const blocker = await readLastingBlocker(pool, held);
-  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, blocker };
+  const isEmptied = howDropped(row) === 'TRUNCATE';
+  const at = { fromSchema: held.schema, holdName: held.name, table: row.table };
+  const from = { id, ...at, blocker, isEmptied };
   const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
   const renewed = await renew(pool, [from], { holdOf: () => holdMs, lostMsMin: LOST_MS_MIN });
   const [relocation] = await detachAndRelocate(inLog, renewed);
