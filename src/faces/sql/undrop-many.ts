@@ -291,7 +291,7 @@ async function withParts(undone: UndoneSchema, run: UndoRun): Promise<UndoneSche
 }
 
 function doneText(done: readonly RestoreReport[], undone: readonly UndoneSchema[]): string {
-  const places = [...done.map(({ restoredAs: { schema } }) => schema)];
+  const places = done.map(({ restoredAs: { schema } }) => schema);
   const schemas = [...new Set([...places, ...undone.map(({ restoredAs }) => restoredAs)])];
   const times = done.flatMap(({ droppedAt }) => droppedAt ?? []).sort((a, b) => +a - +b);
   const [first] = times;

@@ -143,7 +143,7 @@ interface PartOf {
 }
 
 /** Live views and programs that differ from these; read before their tables are others. */
-export async function findOthers(
+async function findOthers(
   pool: ServicePool,
   wanted: readonly PartOf[],
   { kinds }: Pick<Room, 'kinds'>,
@@ -173,7 +173,9 @@ export async function makeRoom(
       await recordDefinitions(pool, { ...who, parts: [{ id, part }] });
       await drop(other);
     } catch (error) {
-      await forgetDefinition(pool, id);
+      // Without an answer it may be dropped, and this is all that is left of it.
+      const isRefused = isServerError(error) || (error instanceof Error && 'said' in error);
+      if (isRefused) await forgetDefinition(pool, id);
       // It stays, and is reported as one that differs.
       if (!isServerError(error)) throw error;
     }
