@@ -138,20 +138,10 @@ async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
     throw new UndropError('UNDROP_CONFIG', { problems });
   }
   const [, host = '127.0.0.1', port = ''] = given ?? [];
-  const admin = env['UNDROP_ADMIN_LISTEN'] ?? `127.0.0.1:${await freeOr(PREFERRED_ADMIN_PORT)}`;
+  const admin = env['UNDROP_ADMIN_LISTEN'] ?? `127.0.0.1:${await freePort(PREFERRED_ADMIN_PORT)}`;
   if (given !== null && port !== '0') return { host, port: Number(port), takenPort: null, admin };
-  const free = await freeOr(PREFERRED_PORT);
+  const free = await freePort(PREFERRED_PORT);
   return { host, port: free, takenPort: free === PREFERRED_PORT ? null : PREFERRED_PORT, admin };
-}
-
-/** That port, or any other if it is taken. */
-async function freeOr(preferred: number): Promise<number> {
-  try {
-    return await freePort(preferred);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    return freePort();
-  }
 }
 
 /** Short times, so that a newcomer sees the whole lifecycle; the environment takes precedence. */

@@ -4,6 +4,7 @@
  *
  * Invariant: a launch that fails leaves no process.
  */
+import { randomInt } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -70,15 +71,25 @@ export async function launch(
   return { port, socketPath, connect, ended: supervised.ended, stop: () => supervised.stop() };
 }
 
-/** A port of 127.0.0.1 without a listener. */
-export function freePort(wanted = 0): Promise<number> {
+/**
+ * A port of 127.0.0.1 without a listener: the preferred one, or one below those that the system
+ * gives to connections. Until a server listens on it, and while it is down, one could be there.
+ */
+export async function freePort(preferred?: number): Promise<number> {
+  for (let port = preferred; ; port = randomInt(20_000, 32_000)) {
+    if (port !== undefined && (await isFree(port))) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const listener = createServer();
-    listener.on('error', reject);
-    listener.listen({ port: wanted, host: '127.0.0.1', exclusive: true }, () => {
-      const address = listener.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      listener.close(() => resolve(port));
+    listener.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false);
+      else reject(error);
+    });
+    listener.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
+      listener.close(() => resolve(true));
     });
   });
 }

@@ -6,6 +6,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tryToListen } from '../../src/session/listen-addresses.js';
+import { freePort } from '../../throwaway-servers/launch.js';
 import { type Bench, GREETING, openBench } from '../support/session-bench.js';
 
 let folder = '';
@@ -130,11 +131,6 @@ async function listenOn(options: net.ListenOptions): Promise<net.Server> {
   const server = net.createServer().listen(options);
   await once(server, 'listening');
   return server;
-}
-
-async function freePort(): Promise<number> {
-  await using server = await listenOn({ port: 0, host: '127.0.0.1' });
-  return (server.address() as net.AddressInfo).port;
 }
 
 describe('addresses that are tried without keeping any', () => {

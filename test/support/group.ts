@@ -4,7 +4,7 @@
  * back on its own data folder and gets what it missed. Invariant: their folders lie in that of the
  * worker's own server, so they go when that goes, however the test run dies.
  */
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -31,7 +31,7 @@ export async function startGroup({ isMultiPrimary }: { readonly isMultiPrimary: 
   const { dataDir } = testServer(NAME);
   const root = await mkdtemp(join(dataDir === null ? tmpdir() : dirname(dataDir), 'group-'));
   const ports: number[] = [];
-  for (let nr = 0; nr < MEMBERS; nr++) ports.push(await groupPort());
+  for (let nr = 0; nr < MEMBERS; nr++) ports.push(await freePort());
   const common = [
     ...['--gtid-mode=ON', '--enforce-gtid-consistency=ON', '--report-host=127.0.0.1'],
     `--plugin-dir=${join(dirname(dirname(program)), 'lib', 'mysql', 'plugin')}`,
@@ -65,20 +65,6 @@ export async function startGroup({ isMultiPrimary }: { readonly isMultiPrimary: 
   } catch (error) {
     await stop();
     throw error;
-  }
-}
-
-/**
- * Below those that the system gives to connections: until the member listens on it, and while it is
- * killed, one of them could be there.
- */
-async function groupPort(): Promise<number> {
-  for (;;) {
-    try {
-      return await freePort(randomInt(20_000, 32_000));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    }
   }
 }
 

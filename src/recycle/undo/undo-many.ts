@@ -23,8 +23,14 @@ import type { FailedRestore, ManyReport, RestoreOptions } from '../restore.js';
 import { restoreAll } from '../restore.js';
 import { lackingOf, type RestoreReport } from '../restore-table.js';
 import { restoreRest, type UndoneSchema } from '../schema/restore-schema.js';
-import * as schemaParts from '../schema/schema-parts.js';
-import { partKey, restoreParts, showPart } from '../schema/schema-parts.js';
+import {
+  createSchemaAs,
+  dropPart,
+  partKey,
+  type RestoredPart,
+  restoreParts,
+  showPart,
+} from '../schema/schema-parts.js';
 import type { SwapBy } from '../swap.js';
 import { partsOf, planUndo, type UndoPlan } from './plan-undo.js';
 
@@ -57,7 +63,7 @@ export function undoMany(
   return asRestorer(pool, async (owner) => {
     const { choices, taken, definitions, schemas, isCopy } = plan;
     for (const { to, sqlLogBin, details, isMissing } of schemas) {
-      if (isMissing) await schemaParts.createSchemaAs(pool.logging(sqlLogBin), to, details);
+      if (isMissing) await createSchemaAs(pool.logging(sqlLogBin), to, details);
     }
     const { swapBy } = options;
     const room: Room | undefined = swapBy && {
@@ -152,7 +158,7 @@ async function findOthers(
   for (const { schema, part } of wanted) {
     const { kind, name, statement } = part;
     if (statement === null || kinds?.includes(kind) === false) continue;
-    const live = await schemaParts.showPart(pool, schema, part);
+    const live = await showPart(pool, schema, part);
     const isOther = live !== null && live.statement !== null && live.statement !== statement;
     if (isOther) others.push({ schema, part: { kind, name, ...live } });
   }
@@ -163,7 +169,7 @@ async function findOthers(
 export async function makeRoom(
   pool: ServicePool,
   others: readonly PartOf[],
-  { by, drop = ({ schema, part }) => schemaParts.dropPart(pool, schema, part) }: Room,
+  { by, drop = ({ schema, part }) => dropPart(pool, schema, part) }: Room,
 ): Promise<void> {
   for (const other of others) {
     const { schema, part } = other;
@@ -195,7 +201,7 @@ async function restoreSingle(
     const covered = new Set(ofSchema.flatMap(({ parts }) => parts.map(partKey)));
     const parts = same.map(({ part }) => part).filter((part) => !covered.has(partKey(part)));
     const missing: SchemaPart[] = [];
-    const there: schemaParts.RestoredPart[] = [];
+    const there: RestoredPart[] = [];
     for (const part of parts) {
       const { kind, name, statement } = part;
       const live = await showPart(pool, schema, part);
