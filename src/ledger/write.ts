@@ -64,6 +64,12 @@ export interface IntentTable
   readonly triggers: readonly string[];
 }
 
+/** Whether keys have to be detached before it is moved. */
+export function hasForeignKeys(table: IntentTable): boolean {
+  const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
+  return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
+}
+
 export interface IntentFacts extends SessionLocks {
   readonly utcNow: Date;
   /** HOST of the user's session as this server sees it; null if it has no such session. */

@@ -16,12 +16,22 @@ import { ident, note, sql } from '../connections/sql.js';
 import { assert, UndropError } from '../errors.js';
 import type { RelocateTable } from '../held/relocate/blockers.js';
 import { detachChecks } from '../held/relocate/checks.js';
-import { detachAndRelocate, type Relocation } from '../held/relocate/relocate.js';
+import {
+  detachAndRelocate,
+  moveToRecycleSchema,
+  type Relocation,
+} from '../held/relocate/relocate.js';
 import { freeMoved, untilFree } from '../held/relocate/until-free.js';
 import { reportAndKeep } from '../ledger/history.js';
 import { recordIntent } from '../ledger/intents/record-intent.js';
 import { createSchema } from '../ledger/tables.js';
-import { forgetIntents, type IntentTable, recordOutcome } from '../ledger/write.js';
+import {
+  forgetIntents,
+  hasForeignKeys,
+  type IntentTable,
+  recordOutcome,
+  shapeOf,
+} from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import type { QualifiedTable } from '../names/names.js';
 import {
@@ -102,7 +112,10 @@ export async function exchange(
       const fromSchema = isAway && mayPass(live) ? RECYCLE_SCHEMA : live.schema;
       return { id: live.id, fromSchema, holdName, table: live.table };
     });
-    const relocations = await settle(pool, held);
+    const bound = moves.flatMap(({ live }) =>
+      live !== null && (hasForeignKeys(live) || live.triggers.length > 0) ? live.id : [],
+    );
+    const relocations = await settle(pool, held, new Set(bound));
     const outcomes = relocations.map((one, index) => {
       const { id = '', fromSchema: holdSchema = '', holdName = '' } = held[index] ?? {};
       const pendingWork = one.outcome === 'put-back' ? null : (one.pendingWork ?? null);
@@ -122,22 +135,33 @@ export async function exchange(
     const recorded = await placing.record(plans);
     return moves.map(({ plan, live }): Placed => {
       const left = live === null ? null : (outcomeOf.get(live.id)?.pendingWork ?? null);
-      if (first === undefined) return placing.placed(plan, recorded);
-      return { plan, recorded, swapped: live?.id ?? null, left };
+      const placed = placing.placed(plan, recorded);
+      return first === undefined ? placed : { ...placed, swapped: live?.id ?? null, left };
     });
   });
 }
 
-/** In their order. */
+/** The most in one text. */
+const TABLES_OF_MOVE = 50;
+
+/** In their order. `bound`: had foreign keys or triggers when they were recorded. */
 async function settle(
   pool: ServicePool,
   held: readonly RelocateTable[],
+  bound: ReadonlySet<string>,
 ): Promise<readonly Relocation[]> {
   const away = held.filter(({ fromSchema }) => fromSchema === RECYCLE_SCHEMA);
   const here = held.filter((one) => !away.includes(one));
-  const tried = here.length === 0 ? [] : await detachAndRelocate(pool, here);
-  const all = [...(await freeMoved(pool, away)), ...(await untilFree(pool, here, tried))];
-  const byId = new Map(all.map((one) => [one.id, one]));
+  const keyed = here.filter(({ id }) => bound.has(id));
+  const plain = here.filter(({ id }) => !bound.has(id));
+  const server = await shapeOf(pool);
+  const tried: Relocation[] = [];
+  for (const some of inBatches(keyed, TABLES_OF_MOVE))
+    tried.push(...(await detachAndRelocate(pool, some)));
+  for (const some of inBatches(plain, TABLES_OF_MOVE))
+    tried.push(...(await moveToRecycleSchema(pool, some, { server })));
+  const settled = await untilFree(pool, [...keyed, ...plain], tried);
+  const byId = new Map([...(await freeMoved(pool, away)), ...settled].map((one) => [one.id, one]));
   return held.flatMap(({ id }) => byId.get(id) ?? []);
 }
 

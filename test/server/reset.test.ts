@@ -211,6 +211,28 @@ onServers('a reset on $name', (server, on) => {
       (error: Error) => error.message,
     );
 
+  test('of many tables sends no text that grows with them but the RENAME', async () => {
+    const names = Array.from({ length: 250 }, (_, nr) => `t${nr}`);
+    for (const name of names) await client.query(`CREATE TABLE ${name} (id INT)`);
+    for (const some of [names.slice(0, 125), names.slice(125)])
+      await client.query(`DROP TABLE ${some.join(', ')}`);
+    await settled();
+    for (const name of names) await client.query(`CREATE TABLE ${name} (id INT)`);
+    await root.run(
+      'TRUNCATE mysql.general_log',
+      "SET GLOBAL log_output = 'TABLE'",
+      'SET GLOBAL general_log = 1',
+    );
+    try {
+      await client.query(`UNDROP ALL FROM ${shop.name} SINCE '1 hour ago' SWAP`);
+    } finally {
+      await root.run('SET GLOBAL general_log = 0', "SET GLOBAL log_output = 'FILE'");
+    }
+    const long = await column(`SELECT LEFT(CONVERT(argument USING utf8), 100) FROM mysql.general_log
+      WHERE LENGTH(argument) > 125000 AND argument NOT LIKE 'RENAME%swap%'`);
+    expect(long).toEqual([]);
+  });
+
   test('into another schema, or of one statement by its id', async () => {
     await using away = await freshSchema(server, 'away');
     await client.run('CREATE TABLE a (id INT)', 'CREATE TABLE b (id INT)', 'DROP TABLE a, b');

@@ -7,7 +7,12 @@
  */
 import { assert, UndropError } from '../../errors.js';
 import { isRenamedOnce } from '../../held/relocate/blockers.js';
-import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/write.js';
+import {
+  type ForeignKeyName,
+  hasForeignKeys,
+  type IntentFacts,
+  type IntentTable,
+} from '../../ledger/write.js';
 import {
   foldName,
   formatHoldName,
@@ -19,7 +24,7 @@ import {
 import type { Ruling } from '../../policy/decide.js';
 import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
-import { hasForeignKeys, knownKind, type Seen } from '../steps/inspect-names.js';
+import { knownKind, type Seen } from '../steps/inspect-names.js';
 import { hidesDirectories } from '../steps/session/facts.js';
 import type { QualifiedName, Signal } from '../steps/session/user-session.js';
 import type * as steps from '../steps/world.js';

@@ -10,11 +10,12 @@
  * Invariant: a table is renamed only for a user with the right to drop it.
  */
 import { assert, UndropError } from '../../errors.js';
+import { hasForeignKeys } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/names.js';
 import { SERVICE_RENAME_TRIES, SERVICE_RENAME_TRIES_FIRST } from '../../tries.js';
 import { type ErrPacket, type OkPacket, okWithWarnings } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
-import { hasForeignKeys, type Seen } from '../steps/inspect-names.js';
+import type { Seen } from '../steps/inspect-names.js';
 import { takeByService } from '../steps/rename/take-by-service.js';
 import * as user from '../steps/session/user-session.js';
 import * as steps from '../steps/world.js';

@@ -4,7 +4,7 @@
  */
 import { assert, UndropError } from '../../errors.js';
 import { type LastingBlocker, lastingBlocker } from '../../held/relocate/blockers.js';
-import type { IntentFacts, IntentTable } from '../../ledger/write.js';
+import { hasForeignKeys, type IntentFacts, type IntentTable } from '../../ledger/write.js';
 import { parseHoldName, type QualifiedTable, RECYCLE_SCHEMA } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
 import { crossCheck } from '../../sql/cross-check.js';
@@ -244,12 +244,6 @@ export function whyNotHeld(
 function isDiscarded({ engine, byteEstimate }: IntentTable): boolean {
   // The server counts at least one page for every other table of InnoDB.
   return engine === 'InnoDB' && byteEstimate === 0;
-}
-
-/** Whether keys have to be detached before it is moved. */
-export function hasForeignKeys(table: IntentTable): boolean {
-  const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
-  return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
 }
 
 /**

@@ -19,7 +19,7 @@ import {
   recordIntent,
 } from '../../ledger/intents/record-intent.js';
 import { mayUnlog } from '../../ledger/tables.js';
-import { forgetIntents, recordOutcome } from '../../ledger/write.js';
+import { forgetIntents, hasForeignKeys, recordOutcome } from '../../ledger/write.js';
 import { silentLog } from '../../log.js';
 import { newHoldId, type QualifiedTable, shownDue } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
@@ -29,7 +29,7 @@ import { resolveEnded } from '../../recycle/recovery/resolve-intents.js';
 import { commentTags } from '../../sql/comment-tags.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../../tries.js';
 import type { DropOptions } from './drop-options.js';
-import { hasForeignKeys, whyNotHeld } from './inspect-names.js';
+import { whyNotHeld } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
 import { insists, notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
