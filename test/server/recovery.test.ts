@@ -9,6 +9,7 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReconcileReport } from '../../src/collector/reconcile.js';
 import { findRows } from '../../src/ledger/read.js';
+import { asRestorer, markRestoring } from '../../src/ledger/table-restores.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { parseHoldName } from '../../src/names/names.js';
 import { serverTime } from '../collector/collecting.js';
@@ -227,6 +228,23 @@ onServersAtOnce('recovery on $name', (server, on) => {
     const [row] = await findRows(own.pool, { by: 'id', prefix: firstOf(drop) });
     expect(row).toMatchObject({ state: 'restored', restoredAs: `${own.schema.name}.${table}` });
     expect(await live()).toEqual({ [table]: 3 });
+  });
+
+  test('leaves a table whose restore is under way, and may be taken back', async () => {
+    const drop = await held('a');
+    const [name = ''] = drop.holdNames;
+    const rows = await findRows(own.pool, { by: 'id', prefix: firstOf(drop) });
+    const to = { schema: own.schema.name, table: 'a' };
+    await asRestorer(own.pool, async (owner) => {
+      const targets = rows.map((row) => ({ row, to }));
+      await markRestoring(own.pool, targets, owner);
+      await root.query(`RENAME TABLE _undrop.${name} TO ${own.schema.name}.a`);
+      expect(await recover()).toMatchObject({ gone: [], restoredByHand: [] });
+      // As a server does that was killed amid it.
+      await root.query(`RENAME TABLE ${own.schema.name}.a TO _undrop.${name}`);
+    });
+    await recover();
+    expect([await stateOf(firstOf(drop)), await recycled()]).toEqual(['HOLD', { [name]: 3 }]);
   });
 
   test('notices a held table that somebody has removed, also behind a new one of its name', async () => {

@@ -17,6 +17,7 @@ import {
 import type { ServicePool } from '../../connections/sql.js';
 import { isCertainlyAbsent } from '../../held/locate.js';
 import type { LedgerRow, LedgerState } from '../../ledger/entry.js';
+import { isRenaming, liveOwners } from '../../ledger/owner.js';
 import { findPage, findRows, type LedgerCursor } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
 import type { Log } from '../../log.js';
@@ -111,10 +112,16 @@ export async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable
   });
 }
 
+/** Until a RENAME of several is over, some have their names, and all may be taken back. */
+async function isUnderWay(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  return (await liveOwners(pool, [row])).size > 0 || isRenaming(pool, row.id);
+}
+
 /** The end state of a row whose table wasn't found; null if it hasn't ended. */
 async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
   const [now] = await findRows(pool, { by: 'id', prefix: row.id });
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
+  if (now.pendingWork?.todo === 'restoring' && (await isUnderWay(pool, now))) return null;
   const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
   if (await isHeldAnywhere(pool, [...schemas], row.id)) return null;
   const { id, schema, table, rowLogged, holdSchema, holdName } = now;
