@@ -109,7 +109,7 @@ export const SETTINGS = {
   ),
   note: kind.choice(
     ['info', 'off'],
-    'whether the OK packet of a drop says how to undo it, and until when',
+    'whether the OK packet of a drop, and the error 1146 of who uses a held table, say how to undo it, and until when',
   ),
   lifecycle: kind.setting<readonly LifecycleState[]>({
     default: STATES.join(','),

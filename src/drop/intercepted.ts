@@ -25,6 +25,7 @@ import type {
   DropStatement,
   SessionGuess,
 } from './steps/drop-options.js';
+import type { HeldNames } from './steps/held-names.js';
 import { loggedText, notUnderstood, partitionsNotHeld } from './steps/refusals/refusals.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from './steps/rules/hints.js';
 import { isEmptyTable } from './steps/rules/rules.js';
@@ -64,6 +65,8 @@ export interface DropService extends DropSettings {
    * collector.
    */
   relocateLater?(ids: readonly string[]): void;
+  /** The names of held tables, for the note on ERR 1146; default: there is none. */
+  readonly heldNames?: HeldNames;
   /** A statement of the client itself failed with ERR 1146; default: not counted. */
   onNoSuchTable?(payload: Buffer, by: ClientWho): void;
 }

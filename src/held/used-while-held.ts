@@ -103,7 +103,7 @@ export class UsedWhileHeld {
  * The first quoted `schema.table` of an error's text, which all languages of the server have; null
  * if there is none. A name with a quote in it is cut, and found nowhere.
  */
-function quotedName(payload: Buffer): string | null {
+export function quotedName(payload: Buffer): string | null {
   return /'([^']+\.[^']+)'/.exec(decodeErr(payload).message.toString())?.[1] ?? null;
 }
 

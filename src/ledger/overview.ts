@@ -69,6 +69,31 @@ export async function readOverdue(connection: ServiceConnection) {
   }));
 }
 
+/** A held table by the name that it had. */
+export interface HeldName {
+  readonly id: string;
+  readonly schema: string;
+  readonly table: string;
+  /** ISO 8601; null: it is pinned. */
+  readonly until: string | null;
+}
+
+/** The newest 500 in HOLD, newest first. */
+export async function readHeldNames(connection: ServiceConnection): Promise<readonly HeldName[]> {
+  const rows = await read(
+    connection,
+    sql`SELECT ${note('read')} id, schema_name, table_name, hold_until, pinned FROM ${LEDGER}
+        WHERE state = 'HOLD' AND ${OF_TABLE} ORDER BY id DESC LIMIT ${HELD_NAMES_MAX}`,
+  );
+  return rows.map((row) => ({
+    id: col.text(row, 'id'),
+    schema: col.text(row, 'schema_name'),
+    table: col.text(row, 'table_name'),
+    until: col.number(row, 'pinned') === 1 ? null : col.date(row, 'hold_until').toISOString(),
+  }));
+}
+
+const HELD_NAMES_MAX = 500;
 const OVERDUE_MAX = 1_000;
 const DAYS_MAX = 90;
 

@@ -255,6 +255,7 @@ export class Session {
     const onUnfinished = (error: unknown) => this.#report.onUnfinished(error, { isHeld });
     const finished = dropped.finish(onUnfinished).catch(onUnfinished);
     if (!isHeld) return background(finished);
+    service.heldNames?.add(dropped.audited);
     const inPlace = dropped.held.filter(({ relocated }) => !relocated).map(({ id }) => id);
     background(finished.then(onHeld));
     if (inPlace.length > 0) background(finished.then(() => service.relocateLater?.(inPlace)));

@@ -39,6 +39,7 @@ export async function startProxy(settings: ProxySettings, lines: Log) {
         ...{ serviceId: proxyId, processes: 1 },
         counters: () => counters,
         onTakenOver: () => undefined,
+        onHeldNames: (names) => front.heldNames.replace(names),
       },
       settings,
     );

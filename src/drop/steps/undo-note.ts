@@ -101,6 +101,6 @@ function firstDue(held: Undoable['held'], id: string): Date | null {
   return first;
 }
 
-function untilText(due: Date): string {
+export function untilText(due: Date): string {
   return `until ${due.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }

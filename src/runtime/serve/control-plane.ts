@@ -18,6 +18,7 @@ import { limitSettings, versionOfPackage, whatIsNotHeld } from '../../faces/cli/
 import { readStatusView } from '../../faces/cli/status.js';
 import { type OpenConsole, openConsole } from '../../faces/console/console.js';
 import { Operator } from '../../faces/console/operator.js';
+import type { HeldName } from '../../ledger/overview.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { type BoundSocket, listenOn } from '../../session/bound-sockets.js';
@@ -30,6 +31,7 @@ import { CHECK_WITHIN_MS, Health } from './health.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './plan.js';
 import { Presence } from './presence.js';
+import { HeldNamesTeller } from './tell-held-names.js';
 
 interface ControlPlaneOptions {
   readonly proxyId: string;
@@ -51,6 +53,8 @@ interface ControlPlaneOptions {
   readonly own?: Pick<Counters, 'dropsSent'>;
   /** Another server has that address: for the pools of other processes. */
   onTakenOver(address: ServerAddress): void;
+  /** The names of held tables, for the proxies. */
+  onHeldNames(names: readonly HeldName[]): void;
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
@@ -71,6 +75,7 @@ export class ControlPlane {
   #disk: Promise<Snapshot['disk']> | null = null;
   #isAway = false;
   #presence: Presence | null = null;
+  #teller: HeldNamesTeller | null = null;
   #said: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
 
@@ -187,11 +192,15 @@ export class ControlPlane {
     const shared = { ...this.#options, pool: () => this.#keeper.pool, figures: this.#figures };
     const dropsSent = () => this.#options.counters().dropsSent;
     this.#presence = new Presence({ ...shared, dropsSent });
+    this.#teller = new HeldNamesTeller(shared);
     const { signal } = this.#ending;
     this.#watching = watchDropsElsewhere({ ...shared, clock: systemClock, signal });
   }
 
-  readonly onHeld = (): void => this.#keeper.onHeld();
+  readonly onHeld = (): void => {
+    this.#keeper.onHeld();
+    this.#teller?.wake();
+  };
 
   /** The service is about to end: clients are to go elsewhere. */
   keepAway(): void {
@@ -203,6 +212,7 @@ export class ControlPlane {
     this.#ending.abort();
     this.#console?.close();
     const closing = Promise.all(this.#closeListeners.map((close) => close()));
+    await this.#teller?.stop();
     await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd })]);
     await this.#pools.dispose();
     await this.#watching;

@@ -8,6 +8,7 @@ import { systemClock } from '../../clock.js';
 import type { PoolSet } from '../../connections/pool/pool-set.js';
 import type { ServicePool } from '../../connections/sql.js';
 import type { DropService } from '../../drop/intercepted.js';
+import { HeldNames } from '../../drop/steps/held-names.js';
 import {
   hintMsMinOf,
   holdMsOf,
@@ -67,6 +68,8 @@ export class Front {
   readonly #unblocker: HostErrorReset;
   readonly #relocatorAt = forEachPool((pool) => new PendingRelocator(this.#workAt(pool)));
   readonly #usesAt = forEachPool((pool) => new UsedWhileHeld(this.#workAt(pool)));
+  /** By the control process, and by the drops of this one. */
+  readonly heldNames = new HeldNames();
   /** By the settings of now. */
   #serviceAt: (pool: ServicePool) => DropService;
 
@@ -125,6 +128,7 @@ export class Front {
       onUnsettled: onHeld,
       relocateLater: (ids) => this.#background(this.#relocatorAt(pool).add(ids)),
       onNoSuchTable: (payload, by) => this.#usesAt(pool).add(payload, by),
+      ...(note === 'info' && { heldNames: this.heldNames }),
       stopping: this.#stopping.signal,
       log,
       protect: new Set(mode === 'hold' ? protect : []),

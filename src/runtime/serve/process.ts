@@ -36,8 +36,9 @@ const GAUGES: readonly (keyof Counters)[] = ['sessionsOpen', 'loopDelayMsMax'];
 
 /** The sockets that the supervisor has sent. */
 const sockets: BoundSocket[] = [];
-let onOrder: OnOrder = () => {
-  throw new Error('an order came before the start');
+let onOrder: OnOrder = ({ kind }) => {
+  // News are for those that have begun.
+  if (kind !== 'told') throw new Error('an order came before the start');
 };
 
 takeSignals(() => undefined);
@@ -143,6 +144,7 @@ async function openControl(start: Start): Promise<OnOrder> {
       counters: () => ofAll,
       own: common.counters,
       onTakenOver: (address) => tell({ kind: 'tell', message: { kind: 'renew', address } }),
+      onHeldNames: (names) => tell({ kind: 'tell', message: { kind: 'held-names', names } }),
     },
     settings,
   );
@@ -215,6 +217,7 @@ async function openProxy(start: Start): Promise<OnOrder> {
         return front.change(policyOf(order.policy) ?? withoutDestroying(settings));
       case 'told':
         if (order.message.kind === 'renew') pools.renew(order.message.address);
+        if (order.message.kind === 'held-names') front.heldNames.replace(order.message.names);
         return;
       case 'retire':
         return closing.retire(order);

@@ -8,6 +8,7 @@
  */
 import type { ServerAddress } from '../../connections/server-address.js';
 import type { Flags } from '../../faces/cli/settings.js';
+import type { HeldName } from '../../ledger/overview.js';
 import type { WantedSocket } from '../../session/bound-sockets.js';
 
 export const PROTOCOL = 1;
@@ -99,7 +100,8 @@ export type Told =
   /** Tables were held. */
   | { readonly kind: 'held' }
   /** Another server has that address. */
-  | { readonly kind: 'renew'; readonly address: ServerAddress };
+  | { readonly kind: 'renew'; readonly address: ServerAddress }
+  | { readonly kind: 'held-names'; readonly names: readonly HeldName[] };
 
 export type FromProcess =
   | { readonly kind: 'hello'; readonly version: string }

@@ -62,6 +62,15 @@ type State =
   | { readonly name: 'change-user'; readonly run: ChangeUser }
   | { readonly name: 'ended' };
 
+interface Noted {
+  /** With the note. */
+  readonly payload: Buffer;
+  /** Without it. */
+  readonly length: number;
+  /** The responses before it. */
+  readonly response: number;
+}
+
 /** In these the gate has stopped: bytes from the client wait. */
 const STOPPED: readonly State['name'][] = ['reading', 'user-session', 'multi-statement'];
 
@@ -90,6 +99,8 @@ export class CommandPhase implements GateOwner {
   /** The time for the command that is measured, so far; null: none is. */
   #measuredMs: number | null = null;
   isClientGone = false;
+  /** The note on an ERR 1146 that has just come, and which one. */
+  #noted: Noted | null = null;
   /** A text that might be several statements counts as several. */
   #several: 'no' | 'maybe' | 'yes';
   /** The user and state of the session as of the login or the last drop. */
@@ -159,7 +170,8 @@ export class CommandPhase implements GateOwner {
     }
     if (state.name === 'change-user') return state.run.feedServer(chunk);
     this.tracker.feed(chunk);
-    this.connections.toClient(this.#after === null ? chunk : this.#after.corrected(chunk));
+    const passed = this.#after === null ? chunk : this.#after.corrected(chunk);
+    this.connections.toClient(this.#noted === null ? passed : this.#withNote(passed));
     const { longBytes } = this.#gate;
     if (longBytes === 0 || this.#place !== null || !this.#isAnswered) return;
     this.connections.clientPump.release();
@@ -169,7 +181,23 @@ export class CommandPhase implements GateOwner {
   #onNoSuchTable(payload: Buffer): void {
     const { service, session } = this.#options;
     const { clientAddress: client, threadId } = session;
-    service().onNoSuchTable?.(payload, { user: this.lastSeen.guess.user, client, threadId });
+    const { onNoSuchTable, heldNames } = service();
+    onNoSuchTable?.(payload, { user: this.lastSeen.guess.user, client, threadId });
+    const noted = this.#state.name === 'relaying' ? heldNames?.noteOn(payload) : undefined;
+    if (noted !== undefined && noted !== null)
+      this.#noted = { payload: noted, length: payload.length, response: this.tracker.responses };
+  }
+
+  /** If that ERR is the last packet of the chunk, and whole in it. */
+  #withNote(chunk: Buffer): Buffer {
+    const noted = this.#noted;
+    this.#noted = null;
+    const { responses, place, atPacketEdge } = this.tracker;
+    if (noted === null || noted.response + 1 !== responses) return chunk;
+    const at = chunk.length - noted.length - HEADER_BYTES;
+    if (!atPacketEdge || place !== 'start' || at < 0) return chunk;
+    const sequenceId = chunk[at + HEADER_BYTES - 1] ?? 0;
+    return Buffer.concat([chunk.subarray(0, at), encodePacket(noted.payload, sequenceId)]);
   }
 
   feedClient(chunk: Buffer): void {
