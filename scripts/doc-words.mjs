@@ -16,6 +16,7 @@ export const BUDGETS = {
   'docs/start.md': 400,
   'docs/install.md': 1_500,
   'docs/undo.md': 1_400,
+  'docs/agents.md': 400,
   'docs/protect.md': 1_500,
   'docs/runbook.md': 3_500,
   'docs/topologies.md': 1_200,

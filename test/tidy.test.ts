@@ -34,7 +34,8 @@ const ROOMS = [
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/connections/'],
   // The demo and its tour talk to the throwaway server as any client does.
-  mysql2: ['src/connections/', 'src/faces/console/', DEMO, SERVERS],
+  '@modelcontextprotocol/sdk': ['src/faces/console/mcp/', 'src/runtime/mcp.ts'],
+  mysql2: ['src/connections/', 'src/faces/console/', 'src/runtime/mcp.ts', DEMO, SERVERS],
   hono: ['src/faces/console/'],
   'jsonc-parser': ['src/config/load.ts'],
   'node-forge': ['src/session/login/certificates.ts'],
@@ -43,6 +44,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['src/log.ts'],
   'prom-client': ['src/runtime/admin/metrics.ts'],
   yargs: ['src/runtime/', 'src/faces/cli/'],
+  zod: ['src/faces/console/mcp/'],
 };
 
 /**
@@ -51,6 +53,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 const VARIABLES_OF_DEMO_AND_CLI = [
   ...['UNDROP_CONFIG', 'UNDROP_PROCESS_PROTOCOL', 'UNDROP_PROCESS_ROLE', 'UNDROP_SERVER_CACHE'],
   ...['UNDROP_SUPERVISOR_ORDER', 'UNDROP_TEST_SERVERS', 'UNDROP_TEST_SETS'],
+  ...['UNDROP_MCP_URL', 'UNDROP_MCP_URL_FILE'],
 ];
 
 /** Parts of Node that give the same for the same. */

@@ -28,7 +28,7 @@ const linkedFiles = new Set();
 export const PAGES = {
   Start: { Start: 'start.md' },
   Install: { Install: 'install.md' },
-  Undo: { Undo: 'undo.md' },
+  Undo: { Undo: 'undo.md', Agents: 'agents.md' },
   Protect: { Protect: 'protect.md' },
   Run: {
     Runbook: 'runbook.md',

@@ -30,9 +30,11 @@ const SECRET_FILES = ['passwordFile', 'tlsKey', 'upstreamKey'];
 /** Settings whose values are in no log and no message. */
 export const SECRET_KEYS: ReadonlySet<string> = new Set(['password']);
 
-/** Variables that aren't settings of a proxy: the file, and those of the demo and the tests. */
+/** Variables that aren't settings of a proxy. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'UNDROP_CONFIG',
+  'UNDROP_MCP_URL',
+  'UNDROP_MCP_URL_FILE',
   'UNDROP_SERVER_CACHE',
   'UNDROP_TEST_SERVERS',
   'UNDROP_TEST_SETS',

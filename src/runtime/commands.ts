@@ -244,6 +244,18 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('../faces/cli/change-holds.js')).runRemove,
   }),
   {
+    usage: 'mcp',
+    describe:
+      'on standard input and output: tools for an agent (MCP), by the account of UNDROP_MCP_URL or UNDROP_MCP_URL_FILE',
+    examples: [
+      [
+        'UNDROP_MCP_URL=mysql://agent:secret@127.0.0.1:3307/shop $0 mcp',
+        'as an agent starts it; the address is that of undrop',
+      ],
+    ],
+    run: async (flags, shell) => (await import('./mcp.js')).runMcp(flags, shell),
+  },
+  {
     usage: 'start',
     describe:
       'run the proxy as `npm start` does: in front of a throwaway server if none is configured',

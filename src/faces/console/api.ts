@@ -13,16 +13,16 @@ import { UndropError } from '../../errors.js';
 import { isHoldId } from '../../names/names.js';
 import { OPENAPI } from './assets.js';
 import * as tables from './dropped-tables.js';
-import { type Params, textIn, wrongParam } from './dropped-tables.js';
 import { failureBy, failureOf, type HttpFailure } from './failures.js';
 import type { Gate } from './gate.js';
+import { answerMcp } from './mcp/http.js';
 import type { Operator } from './operator.js';
 import { type Bindings, type ConsoleOptions, readBody, type Serve, serverOf } from './serve.js';
 import type { ConsoleSession, SignIn } from './session.js';
 
 interface ApiEnv {
   Bindings: Bindings;
-  Variables: { readonly session: ConsoleSession; readonly body: Params };
+  Variables: { readonly session: ConsoleSession; readonly body: tables.Params };
 }
 
 const BODY_BYTES_MAX = 65_536;
@@ -31,14 +31,15 @@ const REQUESTS_MAX = 32;
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 export function newApi({ gate, operator, version, log, problems }: ConsoleOptions): Serve {
-  const api = new Hono<ApiEnv>().basePath('/api/v1');
-  api.use(({ env: { incoming } }, next) => {
+  const root = new Hono<ApiEnv>();
+  const api = root.basePath('/api/v1');
+  root.use(({ env: { incoming } }, next) => {
     const foreign = gate.whyForeign(incoming);
-    if (foreign !== null) throw wrongParam(...foreign);
+    if (foreign !== null) throw tables.wrongParam(...foreign);
     return next();
   });
   api.get('/openapi.json', () => json(OPENAPI));
-  api.use(withSession(gate));
+  root.use(withSession(gate));
   api.get('/status', async () => {
     const found = await problems();
     return json({ version, isReady: found.length === 0, problems: found });
@@ -62,17 +63,25 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
     const cause = 'this needs UPDATE on `_undrop`.`ledger`';
     throw new UndropError('UNDROP_API_DENIED', { cause });
   });
-  api.notFound(({ env: { incoming }, req, var: { session } }) => {
-    if (session === undefined) throw wrongParam('the URL', '/api/v1/…', incoming.url);
+  root.post('/mcp', ({ env: { incoming }, var: { session, body } }) =>
+    answerMcp(incoming, { body, session, version, log }),
+  );
+  root.all('/mcp', ({ env: { incoming } }) => {
+    const wrong = new UndropError('UNDROP_API_ROUTE', { route: `${incoming.method} /mcp` });
+    return refuse({ ...failureBy(wrong), status: 405, headers: { allow: 'POST' } });
+  });
+  root.notFound(({ env: { incoming }, req, var: { session } }) => {
+    if (session === undefined)
+      throw tables.wrongParam('the URL', '/api/v1/… or /mcp', incoming.url);
     throw new UndropError('UNDROP_API_ROUTE', { route: `${incoming.method} ${req.path}` });
   });
-  api.onError((error) => {
+  root.onError((error) => {
     const known = failureOf(error);
     if (known !== null) return refuse(known);
     log.error({ event: 'admin', err: error }, 'cannot answer an API request');
     return refuse(failureBy(new UndropError('UNDROP_INTERNAL', { reference: 'its log' })));
   });
-  return serverOf(api, { methods: ['GET', 'POST'], headers: HEADERS });
+  return serverOf(root, { methods: ['GET', 'POST'], headers: HEADERS });
 }
 
 function json(body: object, status = 200, headers: HttpFailure['headers'] = {}): Response {
@@ -85,11 +94,11 @@ function refuse({ status, headers, code, message, remedy }: HttpFailure): Respon
 }
 
 /** Throws UNDROP_API_REQUEST, also for a misspelt `to`: the name would be another one. */
-function wayOf({ to, keys = false, ...others }: Params): tables.RestoreWay {
+function wayOf({ to, keys = false, ...others }: tables.Params): tables.RestoreWay {
   const [other] = Object.entries(others);
-  if (other !== undefined) throw wrongParam('parameter', 'to or keys', other[0]);
-  if (typeof keys !== 'boolean') throw wrongParam('keys', 'true or false', keys);
-  return { to: textIn({ to }, 'to'), keys, swap: false };
+  if (other !== undefined) throw tables.wrongParam('parameter', 'to or keys', other[0]);
+  if (typeof keys !== 'boolean') throw tables.wrongParam('keys', 'true or false', keys);
+  return { to: tables.textIn({ to }, 'to'), keys, swap: false };
 }
 
 /** The kinds of events that the history has. */
@@ -98,14 +107,15 @@ const HISTORY_EVENTS: readonly string[] = Object.entries(AUDIT_EVENTS).flatMap(
 );
 
 /** A page, newest first; `next`: the cursor of the next one. Rejects with UNDROP_API_REQUEST. */
-async function readEvents(operator: Operator, params: Params) {
+async function readEvents(operator: Operator, params: tables.Params) {
   const limit = tables.readLimit(params['limit']);
-  const [event, cursor] = [textIn(params, 'event'), textIn(params, 'cursor')];
+  const [event, cursor] = [tables.textIn(params, 'event'), tables.textIn(params, 'cursor')];
   if (event !== null && !HISTORY_EVENTS.includes(event)) {
-    throw wrongParam('event', HISTORY_EVENTS.join(', '), event);
+    throw tables.wrongParam('event', HISTORY_EVENTS.join(', '), event);
   }
-  if (cursor !== null && !isHoldId(cursor)) throw wrongParam('cursor', 'a value of "next"', cursor);
-  const [who, table] = [textIn(params, 'who'), textIn(params, 'table')];
+  if (cursor !== null && !isHoldId(cursor))
+    throw tables.wrongParam('cursor', 'a value of "next"', cursor);
+  const [who, table] = [tables.textIn(params, 'who'), tables.textIn(params, 'table')];
   const lines = await operator.history({ event, who, table, cursor, limit: limit + 1 });
   const events = lines.slice(0, limit);
   return { events, next: lines.length > limit ? (events.at(-1)?.seq ?? null) : null };
@@ -147,7 +157,7 @@ function accountOf({ headers }: http.IncomingMessage): SignIn | null {
  * Rejects with UNDROP_API_REQUEST. A form of another page can send neither this type nor an
  * Authorization.
  */
-async function readJson(request: http.IncomingMessage): Promise<Params> {
+async function readJson(request: http.IncomingMessage): Promise<tables.Params> {
   const text = await readBody(request, { type: 'application/json', bytesMax: BODY_BYTES_MAX });
   if (text === '') return {};
   try {
@@ -156,5 +166,5 @@ async function readJson(request: http.IncomingMessage): Promise<Params> {
   } catch {
     // It is none, either.
   }
-  throw wrongParam('body', 'an object in JSON', text);
+  throw tables.wrongParam('body', 'an object in JSON', text);
 }

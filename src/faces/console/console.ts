@@ -5,6 +5,8 @@ import type { ConsoleOptions, Serve } from './serve.js';
 import { People } from './web/people.js';
 import { newWeb } from './web/web.js';
 
+const OF_PROGRAMS = /^\/(?:api\/|mcp(?:[/?]|$))/;
+
 export interface OpenConsole {
   readonly serve: Serve;
   /** Signs everybody out. */
@@ -26,7 +28,7 @@ export function openConsole({
   return {
     serve: async (request, response) => {
       if (request.url === '/') response.writeHead(303, { location: '/console' }).end();
-      else await (request.url?.startsWith('/api/') ? api : web)(request, response);
+      else await (OF_PROGRAMS.test(request.url ?? '') ? api : web)(request, response);
     },
     close: () => people.stop(),
   };

@@ -314,7 +314,7 @@ function timeIn(params: Params, name: 'since' | 'until'): Date | null {
 }
 
 /** `[schema.]name`, as the command line takes it. */
-function nameOf(text: string): string {
+export function nameOf(text: string): string {
   const name = parseTableName(text);
   if (name === null) throw wrongParam('to', 'a name like orders_old or shop.orders_old', text);
   const parts = name.schema === null ? [name.table] : [name.schema, name.table];
@@ -328,7 +328,7 @@ function idLiteral(id: string): string {
 }
 
 /** For a session without a sql_mode. */
-function literal(text: string): string {
+export function literal(text: string): string {
   return `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
 }
 

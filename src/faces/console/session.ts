@@ -5,7 +5,8 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
+import type { ConnectionOptions, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+import { createConnection } from 'mysql2/promise';
 import type { ServerAddress } from '../../connections/server-address.js';
 import { quoteIdentifier } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
@@ -24,20 +25,31 @@ export interface SignIn {
 }
 
 export type ConsoleSession = Awaited<ReturnType<typeof openSession>>;
+export type SqlSession = Awaited<ReturnType<typeof openSqlSession>>;
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Rejects with an error of the driver: of the server, with its `errno`, or of the network. */
+/** Rejects as `openSqlSession` does. */
 export async function openSession(
   { door, operator }: { readonly door: ProxyAddress; readonly operator: Pick<Operator, 'find'> },
   account: SignIn,
 ) {
   const { offersTls, ...address } = door;
+  // The other end is this very program, on this machine.
+  const ssl = offersTls ? { ssl: { rejectUnauthorized: false } } : {};
+  const session = await openSqlSession({ ...address, ...account, ...ssl });
+  const asker = askerOf(session.prepare);
+  return Object.assign(session, {
+    /** The tables that this account may see, which are those that it may restore. */
+    find: (selection: Selection, wanted: { readonly sort: Sort; readonly limit: number }) =>
+      operator.find(selection, { ...wanted, asker }),
+  });
+}
+
+/** Rejects with an error of the driver: of the server, with its `errno`, or of the network. */
+export async function openSqlSession(options: ConnectionOptions) {
   const connection = await createConnection({
-    ...address,
-    ...account,
-    // The other end is this very program, on this machine.
-    ...(offersTls && { ssl: { rejectUnauthorized: false } }),
+    ...options,
     connectTimeout: CONNECT_TIMEOUT_MS,
     charset: 'utf8mb4',
     dateStrings: true,
@@ -63,18 +75,16 @@ export async function openSession(
   };
   const rows = (sql: string): Promise<readonly Readonly<Record<string, unknown>>[]> =>
     query<RowDataPacket[]>(sql);
-  const asker = askerOf((sql) => whileOpen(() => connection.prepare(sql)));
   const session = {
-    /** The tables that this account may see, which are those that it may restore. */
-    find: (selection: Selection, wanted: { readonly sort: Sort; readonly limit: number }) =>
-      operator.find(selection, { ...wanted, asker }),
     rows,
+    prepare: (sql: string): Promise<unknown> => whileOpen(() => connection.prepare(sql)),
     /** The info text of its OK, and the warnings. Rejects with the error of the server. */
     change: async (sql: string) => {
       const { info, warningStatus } = await query<ResultSetHeader>(sql);
       const found = warningStatus > 0 ? await rows('SHOW WARNINGS') : [];
       // Without session tracking, the driver takes the length for a letter.
-      const text = info.replace(/^[^\x20-\x7e]/, '');
+      const isLength = info.charCodeAt(0) === Buffer.byteLength(info) - 1;
+      const text = info.replace(isLength ? /^./s : /^[^\x20-\x7e]/, '');
       return { info: text, warnings: found.map((row) => String(row['Message'])) };
     },
     /** False: it has ended, from either side. */

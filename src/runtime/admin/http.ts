@@ -37,7 +37,7 @@ const ANSWERS_END_MS = 1_000;
 
 /** The first byte of TLS: a record with a handshake. */
 const TLS_HANDSHAKE = 0x16;
-const OF_CONSOLE = /^\/(?:$|api\/|console(?:[/?]|$))/;
+const OF_CONSOLE = /^\/(?:$|api\/|(?:console|mcp)(?:[/?]|$))/;
 
 /**
  * Resolves to a function that closes it. `listen`: makes the server listen. `accept`: null for a

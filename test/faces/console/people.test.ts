@@ -18,6 +18,7 @@ function signIn(user = 'anna'): string {
   const session = {
     find: async () => [],
     rows: async () => [],
+    prepare: async () => undefined,
     change: async () => ({ info: '', warnings: [] }),
     get isOpen() {
       return isOpen;
