@@ -1,6 +1,6 @@
 /**
- * Who uses a held table reads where it is: ERR 1146 ends with its undo, for every client, and
- * nothing else of any answer changes.
+ * ERR 1146 of a held table ends with its undo, for every client, and nothing else of any answer
+ * changes.
  */
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -45,7 +45,7 @@ onServers('a statement on a held table on $name', (server, on) => {
     expect(await failure(client, 'SELECT * FROM t')).toBe('');
   });
 
-  test('says it to other sessions and processes, of what a command has held, too', async () => {
+  test('says it to other sessions, in each process', async () => {
     await gone('t');
     for (let nr = 0; nr < 6; nr++) {
       await until(async () => {
@@ -55,7 +55,7 @@ onServers('a statement on a held table on $name', (server, on) => {
     }
   });
 
-  test('says no more with UNDROP_NOTE=off, and after the hold', async () => {
+  test('says nothing with UNDROP_NOTE=off', async () => {
     await gone('t');
     await using quiet = await connect(off, { database: schema.name });
     expect(await failure(quiet, 'SELECT * FROM t')).toBe(native('t'));

@@ -3,7 +3,7 @@
  * undo. The server gives this error only to who has a privilege on that name; others get 1142.
  *
  * Invariant: errno, SQLSTATE and the native text stay. A name that isn't known gets no note, so
- * what is known may be late, and is bounded (ledger/overview.ts).
+ * the names may be late, and are bounded.
  */
 import type { AuditEvent } from '../../audit.js';
 import { quotedName } from '../../held/used-while-held.js';
@@ -12,6 +12,8 @@ import { untilText, writtenPlainly } from './undo-note.js';
 
 /** Clients keep 511 bytes of a text (MYSQL_ERRMSG_SIZE); before it are errno and SQLSTATE. */
 const ERR_BYTES_MAX = 9 + 511;
+/** Twice those that the control process tells: the drops of this one come in between. */
+const NAMES_MAX = 1_000;
 
 export class HeldNames {
   #all = new Map<string, HeldName>();
@@ -26,6 +28,8 @@ export class HeldNames {
     for (const { id, schema, table, until } of held) {
       if (schema !== null && table !== null)
         this.#all.set(`${schema}.${table}`, { id, schema, table, until });
+      const [oldest = ''] = this.#all.keys();
+      if (this.#all.size > NAMES_MAX) this.#all.delete(oldest);
     }
   }
 

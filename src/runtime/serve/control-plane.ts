@@ -212,8 +212,8 @@ export class ControlPlane {
     this.#ending.abort();
     this.#console?.close();
     const closing = Promise.all(this.#closeListeners.map((close) => close()));
-    await this.#teller?.stop();
-    await Promise.all([this.#keeper.stop(), this.#presence?.stop({ isEnd })]);
+    const presence = this.#presence?.stop({ isEnd });
+    await Promise.all([this.#keeper.stop(), presence, this.#teller?.stop()]);
     await this.#pools.dispose();
     await this.#watching;
     await closing;

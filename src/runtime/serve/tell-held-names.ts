@@ -1,6 +1,8 @@
 /**
  * Tells the proxies the names of held tables (drop/steps/held-names.ts): after a drop, and each
  * half minute, because other services and commands hold and restore, too.
+ *
+ * Invariant: nothing depends on it; whatever fails is tried again.
  */
 import { systemClock, withinMs } from '../../clock.js';
 import { isServiceError } from '../../connections/errors.js';
@@ -48,8 +50,8 @@ export class HeldNamesTeller {
       try {
         onHeldNames(await readHeldNames(pool()));
       } catch (err) {
-        if (!isServiceError(err)) throw err;
-        log.debug({ err }, 'cannot read the names of held tables; errors on them have no note');
+        const level = isServiceError(err) ? 'debug' : 'error';
+        log[level]({ err }, 'cannot read the names of held tables; errors on them have no note');
       }
       await systemClock.sleep(LEAST_MS, signal);
       await systemClock.sleep(EVERY_MS, woken);

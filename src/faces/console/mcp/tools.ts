@@ -38,8 +38,8 @@ back from their recorded definitions.
 After a reset by a migration tool the tables often exist again, empty. Then use swap: what is there
 now is held instead, in the same step, and the same call turns it round.
 
-- One table: undrop with table. All of one statement: drop. A dropped schema: schema. All that went
-  in a span of time: since, and until, by or schema to narrow it.
+- undrop takes a table, a drop (all tables of that statement), a schema that was dropped, or since:
+  all that went from then on, and until, by or schema to narrow it.
 - explain_undrop tells what would happen, and changes nothing.
 - hold keeps a table for longer.
 
