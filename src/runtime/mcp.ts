@@ -34,7 +34,11 @@ export async function runMcp(_flags: Flags, { env, stderr }: Shell): Promise<num
   const ended = new Promise<void>((resolve) => {
     stdin.once('end', resolve).once('close', resolve);
     stdout.once('error', () => resolve());
+    // After more bytes without the end of a line than it takes.
+    server.server.onclose = resolve;
   });
+  // Each answer that waits for a slow reader has one.
+  stdout.setMaxListeners(0);
   await server.connect(new StdioServerTransport(stdin, stdout));
   await ended;
   // The last messages of a pipe begin their calls, and get their answers.

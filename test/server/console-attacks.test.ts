@@ -8,7 +8,17 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import type { AskedOfConsole } from '../support/console.js';
-import { askConsole, consoleOn, OPERATOR, OWNER, PASSWORD, tablesIn } from '../support/console.js';
+import {
+  askConsole,
+  basic,
+  callOf,
+  consoleOn,
+  MCP_TYPES,
+  OPERATOR,
+  OWNER,
+  PASSWORD,
+  tablesIn,
+} from '../support/console.js';
 import { temporaryFolder } from '../support/folders.js';
 import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
@@ -22,15 +32,11 @@ interface Asked extends AskedOfConsole {
 
 onServers('attacks on the console on $name', (server, on) => {
   const { beforeEach, test } = on;
-  const { schema, account, spawn, proxy, drop, tables } = consoleOn(server, on);
+  const { schema, account, spawn, proxy, drop, tables, newestId } = consoleOn(server, on);
   let id = '';
   beforeEach(async () => {
     await drop('a');
-    const [row] = await query<{ readonly id: string }>(
-      server,
-      'SELECT id FROM _undrop.ledger ORDER BY id DESC LIMIT 1',
-    );
-    id = row?.id ?? '';
+    id = await newestId();
   });
 
   function ask(path: string, { form, of = proxy, headers, ...asked }: Asked = {}) {
@@ -214,9 +220,16 @@ onServers('attacks on the console on $name', (server, on) => {
     const { cookie } = await signIn();
     const root = await connect(server);
     await root.query('LOCK TABLES _undrop.ledger WRITE');
-    const hanging = Array.from({ length: 90 }, () =>
-      ask('/console/tables', { headers: { cookie } }).catch(() => null),
-    );
+    const types = { ...MCP_TYPES, 'content-type': 'application/json' };
+    const call = {
+      headers: { ...types, authorization: basic(OWNER) },
+      body: callOf('list_dropped'),
+    };
+    const hanging = Array.from({ length: 90 }, (_, nr) => {
+      const asked =
+        nr % 3 === 0 ? ask('/mcp', call) : ask('/console/tables', { headers: { cookie } });
+      return asked.catch(() => null);
+    });
     expect((await ask('/healthz')).text).toBe('ok\n');
     await root.query('UNLOCK TABLES');
     await root.end();
@@ -334,9 +347,9 @@ onServers('attacks on the console on $name', (server, on) => {
   test('100 requests whose bodies come slowly keep nobody away', async () => {
     const { cookie } = await signIn();
     const [host = '', port] = adminOf(proxy).split(':');
-    for (const path of ['/console/sign-in', '/api/v1/tables/x/restore']) {
-      const isApi = path.startsWith('/api');
-      const type = isApi ? 'application/json' : 'application/x-www-form-urlencoded';
+    for (const path of ['/console/sign-in', '/api/v1/tables/x/restore', '/mcp']) {
+      const isPage = path.startsWith('/console');
+      const type = isPage ? 'application/x-www-form-urlencoded' : 'application/json';
       const slow = Array.from({ length: 100 }, async () => {
         const socket = net.connect(Number(port), host);
         socket.on('error', () => undefined);
@@ -350,9 +363,10 @@ onServers('attacks on the console on $name', (server, on) => {
       });
       const sockets = await Promise.all(slow);
       expect((await ask('/console/tables', { headers: { cookie } })).status).toBe(200);
-      const authorization = `Basic ${Buffer.from(`${OWNER}:${PASSWORD}`).toString('base64')}`;
-      const api = await ask('/api/v1/tables', { headers: { authorization } });
-      expect(api.status).toBe(200);
+      const headers = { authorization: basic(OWNER), 'content-type': 'application/json' };
+      expect((await ask('/api/v1/tables', { headers })).status).toBe(200);
+      const tools = { headers: { ...headers, ...MCP_TYPES }, body: callOf('list_dropped') };
+      expect((await ask('/mcp', tools)).status).toBe(200);
       expect((await ask('/healthz')).text).toBe('ok\n');
       for (const socket of sockets) socket.destroy();
     }

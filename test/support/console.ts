@@ -1,5 +1,6 @@
 /** The console as tests use it: plain requests, as no browser sends them, and tables to drop. */
 import http from 'node:http';
+import https from 'node:https';
 import type { OnServer } from './on-servers.js';
 import { adminOf, type ProxyProcess, spawnProxy, type Variables } from './proxy.js';
 import { query, type Target, type TestServer } from './servers.js';
@@ -10,6 +11,8 @@ export interface AskedOfConsole {
   readonly body?: string | undefined;
   /** `user:password`, for HTTP Basic. */
   readonly auth?: string | undefined;
+  /** Default: without TLS. */
+  readonly tls?: boolean;
 }
 
 export interface ToldByConsole {
@@ -22,14 +25,15 @@ export interface ToldByConsole {
 export function askConsole(
   proxy: ProxyProcess,
   path: string,
-  { headers = {}, body, auth, ...asked }: AskedOfConsole,
+  { headers = {}, body, auth, tls = false, ...asked }: AskedOfConsole,
 ): Promise<ToldByConsole> {
   const [host = '', port] = adminOf(proxy).split(':');
   const { method = body === undefined ? 'GET' : 'POST' } = asked;
   const login = auth === undefined ? {} : { auth };
-  const how = { host, port: Number(port), method, path, headers, agent: false, ...login };
+  const at = { host, port: Number(port), agent: false, rejectUnauthorized: false };
+  const how = { ...at, method, path, headers, ...login };
   return new Promise((resolve, reject) => {
-    const request = http.request(how, (response) => {
+    const request = (tls ? https : http).request(how, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
@@ -68,8 +72,30 @@ export function consoleOn(server: TestServer, on: OnServer, variables: Variables
     }
   };
   const tables = () => tablesIn(server, schema.name);
-  return { schema, account, spawn, proxy, drop, tables };
+  /** Of the table that was dropped last. */
+  const newestId = async () => {
+    const [row] = await query<{ readonly id: string }>(
+      server,
+      'SELECT id FROM _undrop.ledger ORDER BY id DESC LIMIT 1',
+    );
+    return row?.id ?? '';
+  };
+  return { schema, account, spawn, proxy, drop, tables, newestId };
 }
+
+/** Basic of HTTP. */
+export function basic(user: string, password = PASSWORD): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
+/** A call of a tool, as a message of MCP. */
+export function callOf(name: string, given: object = {}): string {
+  const params = { name, arguments: given };
+  return JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+}
+
+/** Both of `/mcp`: it answers in one of them. */
+export const MCP_TYPES = { accept: 'application/json, text/event-stream' };
 
 /** The names of the tables that are there. */
 export async function tablesIn(server: Target, schema: string): Promise<readonly string[]> {

@@ -28,6 +28,8 @@ const LOCAL_NAMES = ['localhost', '127.0.0.1', '[::1]'];
 const SHOWN_CHARACTERS_MAX = 100;
 /** Errors of a login that say nothing of the account; 0: the network. */
 const NOT_THE_ACCOUNT = new Set([0, ER.CON_COUNT_ERROR, ER.UNKNOWN_ERROR]);
+/** Without TLS the driver encrypts a password by RSA, and no longer one than 213 bytes. */
+const PASSWORD_TOO_LONG = 'ERR_OSSL_RSA_DATA_TOO_LARGE_FOR_KEY_SIZE';
 
 export class Gate {
   readonly #options: ConsoleGateOptions;
@@ -74,7 +76,8 @@ export class Gate {
       one.end('let in');
       return session;
     } catch (error) {
-      const isRefused = !NOT_THE_ACCOUNT.has(errnoOf(error));
+      const isTooLong = (error as { readonly code?: unknown }).code === PASSWORD_TOO_LONG;
+      const isRefused = isTooLong || !NOT_THE_ACCOUNT.has(errnoOf(error));
       one.end(isRefused ? 'refused' : 'unknown');
       if (!isRefused) throw error;
       refuse('the server refuses the account');
