@@ -307,12 +307,8 @@ interface Freed {
  */
 async function freeHeld(pool: ServicePool, table: Held): Promise<Freed> {
   const { place, own, keys, isFree } = table;
-  let now: SeenTable | null = null;
-  try {
-    now = await readHeld(pool, table);
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-  }
+  const seen = await tolerantly(async () => [await readHeld(pool, table)]);
+  const [now = null] = seen.value;
   const at = { id: place.id, holdSchema: place.schema, holdName: place.table };
   const isLater = place.schema === own.schema;
   const isBare = isFree && !isLater && keys.length === 0 && now?.added.length === 0;

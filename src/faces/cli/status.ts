@@ -12,7 +12,7 @@ import { readRoom } from '../../collector/limits/limits.js';
 import { whyResting } from '../../collector/once.js';
 import { findUnfinishedRestores, type Unfinished } from '../../collector/reconcile.js';
 import type { Replica } from '../../collector/throttle/throttle.js';
-import { isServiceError, isSystemError } from '../../connections/errors.js';
+import { isServiceError, isSystemError, tolerantly } from '../../connections/errors.js';
 import { readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { readSizes } from '../../connections/true-sizes.js';
 import { timeText } from '../../duration.js';
@@ -32,7 +32,7 @@ import { type DroppedTable, listAll } from '../../recycle/held-tables.js';
 import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import { type Finding, findingsOf, replicationFindings } from './findings.js';
 import type { Flags, GcSettings, Shell } from './settings.js';
-import { limitSettings, throttleSettings } from './settings.js';
+import { limitSettings, requestedLifecycle } from './settings.js';
 import { withServers } from './with-pool.js';
 
 export function runStatus(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
@@ -272,15 +272,11 @@ async function readResting(
   how: HeldNow & { readonly server: ServerFacts; readonly leader: string | null },
 ): Promise<string | null> {
   const { tables, replicas, server, leader } = how;
-  const { collect, hold: holdMs, grace: graceMs } = settings;
-  const asked = {
-    collect: collect === 'on' ? ('on' as const) : ('auto' as const),
-    throttle: throttleSettings(settings),
-  };
-  const why = await whyResting(pool, server, { settings: asked, replicas });
+  const lifecycle = requestedLifecycle(settings);
+  const why = await whyResting(pool, server, { settings: lifecycle, replicas });
   if (why !== null || leader === null) return why;
   const seen = { heldCount: tables.length, wallClockMs: Date.now(), server };
-  return peekGrace(pool, seen, { holdMs, graceMs });
+  return peekGrace(pool, seen, lifecycle);
 }
 
 // ── the limits ──────────────────────────────────────────────────────────────────────────────────
@@ -360,14 +356,12 @@ type Ledger = Awaited<ReturnType<typeof readOpen>> & {
 };
 
 async function readLedger(pool: ServicePool): Promise<Ledger> {
-  try {
-    const version = await assertLedgerKnown(pool);
-    if (version === null) return { ...NOTHING, problem: 'there is none on this server' };
-    return { ...(await readOpen(pool)), problem: null };
-  } catch (error) {
-    if (!isServiceError(error)) throw error;
-    return { ...NOTHING, problem: error.message };
-  }
+  const { value, problem } = await tolerantly(async () =>
+    (await assertLedgerKnown(pool)) === null ? [] : [await readOpen(pool)],
+  );
+  const [open] = value;
+  if (open !== undefined) return { ...open, problem: null };
+  return { ...NOTHING, problem: problem ?? 'there is none on this server' };
 }
 
 async function readOpen(pool: ServicePool) {

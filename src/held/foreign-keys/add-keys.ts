@@ -33,15 +33,14 @@ import {
   KEY_ACTIONS,
   nameToAdd,
 } from '../../ledger/detached/detached.js';
-import { isSameName, NAME_CHARACTERS_MAX } from '../../names/names.js';
+import { findRows, isCopyGone } from '../../ledger/read.js';
+import { isSameName, NAME_CHARACTERS_MAX, type QualifiedTable } from '../../names/names.js';
 import { REPOINT_TRIES, REPOINT_TRIES_BESIDE_CLIENT } from '../../tries.js';
 import { isMysql8 } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 
-export interface KeyedTable {
+export interface KeyedTable extends QualifiedTable {
   readonly id: string;
-  readonly schema: string;
-  readonly table: string;
 }
 
 /** Keys of one table. */
@@ -187,7 +186,7 @@ export function dropKey(name: string): SQLQuery {
 export interface RepointOptions extends TryOptions {
   readonly id: string;
   /** The table that the key leads to now. */
-  readonly away: { readonly schema: string; readonly table: string };
+  readonly away: QualifiedTable;
   readonly server: ServerFacts;
 }
 
@@ -291,7 +290,7 @@ interface TableDefinition {
 /** `missing` only if the server itself reports that; `view` for all that isn't a table. */
 export async function readTable(
   pool: ServiceConnection,
-  { id, schema, table }: { readonly id: string; readonly schema: string; readonly table: string },
+  { id, schema, table }: KeyedTable,
 ): Promise<TableDefinition | 'missing' | 'view'> {
   try {
     const [shown = [], named = []] = await pool.run([
@@ -309,6 +308,16 @@ export async function readTable(
     if (isServerError(error, ...ER.ABSENT_TABLE)) return 'missing';
     throw error;
   }
+}
+
+/** The copy that has the name of an emptied table, and the row of that; null: there is none. */
+export async function findCopy(pool: ServicePool, id: string) {
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  if (row === undefined) return null;
+  const own = { id, schema: row.schema, table: row.table };
+  const look = await readTable(pool, own);
+  if (typeof look === 'string' || (await isCopyGone(pool, row))) return null;
+  return { row, own, definition: look.definition };
 }
 
 const NAME = '`(?:[^`]|``)+`';

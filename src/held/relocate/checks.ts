@@ -13,9 +13,9 @@ import { isServerError } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
 import { ident, quoteIdentifier, type ServicePool, sql } from '../../connections/sql.js';
 import * as parts from '../../ledger/detached/detached.js';
-import { findRows, isCopyGone } from '../../ledger/read.js';
+import { findRows } from '../../ledger/read.js';
 import * as ER from '../../wire/server-errors.js';
-import { alter, type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
+import { alter, findCopy, type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, triedAll } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from './blockers.js';
 
@@ -85,13 +85,11 @@ export async function giveCheckNames(
   { holdSchema, holdName }: { readonly holdSchema: string; readonly holdName: string },
 ): Promise<void> {
   const held = await readTable(pool, { id, schema: holdSchema, table: holdName });
-  const [row] = await findRows(pool, { by: 'id', prefix: id });
-  if (typeof held === 'string' || row === undefined) return;
-  const own = { id, schema: row.schema, table: row.table };
+  const copy = await findCopy(pool, id);
+  if (typeof held === 'string' || copy === null) return;
+  const { row, own, definition } = copy;
   const kept = parts.checksIn(held.definition).filter(({ name }) => !isMade(name, holdName));
-  const there = await readTable(pool, own);
-  if (typeof there === 'string' || (await isCopyGone(pool, row))) return;
-  let left = parts.checksIn(there.definition);
+  let left = parts.checksIn(definition);
   const changes: string[] = [];
   for (const check of [...kept, ...row.detached.checks]) {
     const made = left.find((one) => isMade(one.name, own.table) && bodyOf(one) === bodyOf(check));

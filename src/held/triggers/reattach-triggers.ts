@@ -9,8 +9,8 @@ import { unlessRefused } from '../../connections/errors.js';
 import { col, ident, note, type ServicePool, sql, valueList } from '../../connections/sql.js';
 import { type HeldTrigger, triggerLines } from '../../ledger/detached/detached.js';
 import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
-import { findDropsSince, findRows, isCopyGone } from '../../ledger/read.js';
-import { type KeyedTable, readTable } from '../foreign-keys/add-keys.js';
+import { findDropsSince, findRows } from '../../ledger/read.js';
+import { findCopy, type KeyedTable } from '../foreign-keys/add-keys.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
@@ -68,14 +68,10 @@ export async function giveTriggers(
   pool: ServicePool,
   { id }: RelocateTable,
 ): Promise<PendingWork | null> {
-  const [row] = await findRows(pool, { by: 'id', prefix: id });
-  if (row === undefined || row.detached.triggers.length === 0) return null;
-  const { schema, table } = row;
-  const own = { schema, table };
-  const isThere = typeof (await readTable(pool, { id, ...own })) !== 'string';
-  if (!isThere || (await isCopyGone(pool, row))) return null;
-  const { detached } = row;
-  const how = { id, origin: own, restoredAs: own, detached, dropped: row };
+  const copy = await findCopy(pool, id);
+  if (copy === null) return null;
+  const { row, own } = copy;
+  const how = { id, origin: own, restoredAs: own, detached: row.detached, dropped: row };
   const lacking = (await reattachTriggers(pool, how)).find(({ isMissing }) => isMissing === true);
   if (lacking === undefined) return null;
   const text = `the emptied table lacks its trigger ${lacking.name}: ${lacking.problem}`;

@@ -153,9 +153,9 @@ async function resolveOne(
     );
     return 'forgotten';
   }
-  const { user, clientAddress: client, dropId } = row;
+  const { user, clientAddress: client, program, dropId } = row;
   const { schema: holdSchema, name: holdName } = table;
-  const who = { user, client, threadId };
+  const who = { user, client, threadId, program };
   const what = { id, dropId, schema, table: name, holdSchema, holdName };
   const event = { event: 'recovered', ...who, ...what } as const;
   await reportAndKeep({ connection: pool, log }, [event], { rowLogged });

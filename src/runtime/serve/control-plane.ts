@@ -31,7 +31,7 @@ import { CHECK_WITHIN_MS, Health } from './health.js';
 import { LedgerServerKeeper } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './plan.js';
 import { Presence } from './presence.js';
-import { HeldNamesTeller } from './tell-held-names.js';
+import { tellHeldNames } from './tell-held-names.js';
 
 interface ControlPlaneOptions {
   readonly proxyId: string;
@@ -58,6 +58,8 @@ interface ControlPlaneOptions {
 }
 
 const UPSTREAM_RETRY_MS = 1_000;
+/** How long the end of a service waits for it. */
+const TELLER_ENDS_MS = 1_000;
 /** A check gives up sooner. */
 const GREETING = { connectTimeoutMs: 5_000, greetingTimeoutMs: 5_000 };
 
@@ -75,7 +77,7 @@ export class ControlPlane {
   #disk: Promise<Snapshot['disk']> | null = null;
   #isAway = false;
   #presence: Presence | null = null;
-  #teller: HeldNamesTeller | null = null;
+  #teller: ReturnType<typeof tellHeldNames> | null = null;
   #said: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
 
@@ -192,8 +194,8 @@ export class ControlPlane {
     const shared = { ...this.#options, pool: () => this.#keeper.pool, figures: this.#figures };
     const dropsSent = () => this.#options.counters().dropsSent;
     this.#presence = new Presence({ ...shared, dropsSent });
-    this.#teller = new HeldNamesTeller(shared);
     const { signal } = this.#ending;
+    this.#teller = tellHeldNames({ ...shared, signal });
     this.#watching = watchDropsElsewhere({ ...shared, clock: systemClock, signal });
   }
 
@@ -213,7 +215,8 @@ export class ControlPlane {
     this.#console?.close();
     const closing = Promise.all(this.#closeListeners.map((close) => close()));
     const presence = this.#presence?.stop({ isEnd });
-    await Promise.all([this.#keeper.stop(), presence, this.#teller?.stop()]);
+    const told = withinMs(TELLER_ENDS_MS, this.#teller?.ended ?? Promise.resolve());
+    await Promise.all([this.#keeper.stop(), presence, told]);
     await this.#pools.dispose();
     await this.#watching;
     await closing;

@@ -4,7 +4,8 @@
  *
  * Invariant: nothing depends on it; whatever fails is tried again.
  */
-import { systemClock, withinMs } from '../../clock.js';
+import { systemClock } from '../../clock.js';
+import { Wakeup } from '../../collector/leader/leader.js';
 import { isServiceError } from '../../connections/errors.js';
 import type { ServicePool } from '../../connections/sql.js';
 import { type HeldName, readHeldNames } from '../../ledger/overview.js';
@@ -19,34 +20,15 @@ interface TellerOptions {
   pool(): ServicePool;
   onHeldNames(names: readonly HeldName[]): void;
   readonly log: Log;
+  readonly signal: AbortSignal;
 }
 
-export class HeldNamesTeller {
-  readonly #options: TellerOptions;
-  readonly #stopping = new AbortController();
-  readonly #running: Promise<void>;
-  #waking = new AbortController();
-
-  constructor(options: TellerOptions) {
-    this.#options = options;
-    this.#running = this.#run();
-  }
-
-  wake(): void {
-    this.#waking.abort();
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await withinMs(LEAST_MS, this.#running);
-  }
-
-  async #run(): Promise<void> {
-    const { pool, onHeldNames, log } = this.#options;
-    const { signal } = this.#stopping;
+/** `wake`: something was dropped. `ended`: resolves after the signal. */
+export function tellHeldNames({ pool, onHeldNames, log, signal }: TellerOptions) {
+  const bell = new Wakeup();
+  const run = async () => {
     while (!signal.aborted) {
-      this.#waking = new AbortController();
-      const woken = AbortSignal.any([signal, this.#waking.signal]);
+      bell.take();
       try {
         onHeldNames(await readHeldNames(pool()));
       } catch (err) {
@@ -54,7 +36,8 @@ export class HeldNamesTeller {
         log[level]({ err }, 'cannot read the names of held tables; errors on them have no note');
       }
       await systemClock.sleep(LEAST_MS, signal);
-      await systemClock.sleep(EVERY_MS, woken);
+      await systemClock.sleep(EVERY_MS, AbortSignal.any([signal, bell.signal]));
     }
-  }
+  };
+  return { wake: () => bell.wake(), ended: run() };
 }
