@@ -1,9 +1,17 @@
 /**
- * `undrop start`, which `npm start` runs, is `serve` if UNDROP_UPSTREAM or a settings file is
- * given, and else the demo on a throwaway server. `undrop demo --tour` demonstrates a running demo.
+ * `undrop start`, which `npm start` runs, is `serve` if a URL, UNDROP_UPSTREAM or a settings file
+ * is given, and else the demo on a throwaway server. `undrop demo --tour` demonstrates a running
+ * demo.
  */
 
-import { type Flags, PROXY_KEYS, type Shell, settingsOf } from '../faces/cli/settings.js';
+import {
+  type Flags,
+  flagText,
+  PROXY_KEYS,
+  type Shell,
+  settingsOf,
+  wrongUsage,
+} from '../faces/cli/settings.js';
 import { openLog } from '../log.js';
 
 /**
@@ -15,8 +23,14 @@ const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE']
 const SILENT = { write: () => undefined };
 
 /** `undrop start`: resolves to the exit code when it ends. */
-export async function runStart(shell: Shell): Promise<number> {
+export async function runStart(flags: Flags, shell: Shell): Promise<number> {
   const { env, stdout } = shell;
+  const server = flagText(flags, 'server');
+  if (server !== null) {
+    const given = flagsOf(server);
+    stdout.write(`undrop: in front of ${given.upstream}\n`);
+    return (await import('./serve.js')).runServe(given, shell);
+  }
   // A settings file has the upstream, or `serve` reports that it is missing.
   if (!env['UNDROP_UPSTREAM'] && !env['UNDROP_CONFIG']) {
     const meant = OF_PRODUCTION.find((name) => env[name]);
@@ -30,6 +44,17 @@ export async function runStart(shell: Shell): Promise<number> {
   stdout.write(`undrop: in front of ${env['UNDROP_UPSTREAM'] ?? 'the upstream given'}\n`);
   const { runServe } = await import('./serve.js');
   return runServe({}, shell);
+}
+
+/** Throws UNDROP_CONFIG. The account of the URL is the service account. */
+function flagsOf(text: string) {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol !== 'mysql:' || url.username === '' || !/^\/?$/.test(url.pathname)) {
+    const found = text.replace(/:[^:@]*@/, ':…@');
+    throw wrongUsage(`start: expected mysql://user:password@host:port, found ${found}.`);
+  }
+  const [user, password] = [url.username, url.password].map(decodeURIComponent);
+  return { upstream: url.host, user, password };
 }
 
 /** `undrop demo`. */
