@@ -17,7 +17,7 @@ export const BUDGETS = {
   'docs/install.md': 1_500,
   'docs/undo.md': 1_400,
   'docs/agents.md': 400,
-  'docs/protect.md': 1_500,
+  'docs/protect.md': 1_600,
   'docs/runbook.md': 3_500,
   'docs/topologies.md': 1_200,
   'docs/console.md': 600,

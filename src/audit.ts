@@ -10,6 +10,8 @@ export interface Who {
   readonly user: string;
   readonly client: string;
   readonly threadId: number | null;
+  /** The name that the client gives itself; null: it gives none. */
+  readonly program: string | null;
   readonly osUser: string;
   readonly host: string;
   readonly account: string;
@@ -17,7 +19,7 @@ export interface Who {
 }
 
 /** A client of the proxy. */
-export type ClientWho = Pick<Who, 'user' | 'client' | 'threadId'>;
+export type ClientWho = Pick<Who, 'user' | 'client' | 'threadId' | 'program'>;
 
 /** The table and its change; times are in ISO 8601, UTC. */
 interface What {
@@ -30,6 +32,8 @@ interface What {
   readonly how: string | null;
   readonly bytes: number | null;
   readonly tags: Readonly<Record<string, string>> | null;
+  /** The attributes that its connection came with. */
+  readonly attributes: Readonly<Record<string, string>>;
   readonly until: string | null;
   readonly because: string | null;
   readonly from: string;
@@ -38,6 +42,8 @@ interface What {
   readonly hints: readonly string[];
   readonly code: string | null;
   readonly statement: string;
+  /** The id of a refused statement. */
+  readonly request: string;
   readonly tables: readonly string[];
   readonly by: readonly (string | null)[];
   readonly count: number;
@@ -61,6 +67,7 @@ function logOnly<const F extends keyof What>(level: Level, message: string, fiel
 
 const TABLE = ['id', 'dropId', 'schema', 'table'] as const;
 const HELD = [...TABLE, 'holdSchema', 'holdName'] as const;
+const REQUEST = ['request', 'tables', 'statement'] as const;
 const PASSED = ['tables', 'by', 'statement'] as const;
 
 const NATIVE = 'passed a drop to the server; the table is not held';
@@ -73,6 +80,7 @@ export const AUDIT_EVENTS = {
     'until',
     'because',
     'tags',
+    'attributes',
   ]),
   recovered: inHistory('info', 'completed an interrupted drop; the table is held', HELD),
   transition: inHistory('info', 'moved a held table to its next state', [
@@ -86,6 +94,11 @@ export const AUDIT_EVENTS = {
   restored: inHistory('info', 'restored a table', [...TABLE, 'restoredAs']),
   'hold-changed': inHistory('info', 'changed the hold of a table', [...TABLE, 'until']),
   'remove-asked': inHistory('info', 'ended the hold of a table', TABLE),
+  asked: inHistory('warn', 'refused a statement until an operator allows it', [
+    ...REQUEST,
+    'because',
+  ]),
+  allowed: inHistory('info', 'allowed a refused statement once', REQUEST),
   paused: inHistory('info', 'paused the collector', ['until', 'because']),
   resumed: inHistory('info', 'ended the pause of the collector', []),
   'rows-shown': inHistory('info', 'showed rows of a held table in the console', TABLE),

@@ -40,13 +40,13 @@ export const CLIENT_ERRORS = {
     Answer sooner; the server itself waits for its connect_timeout at most.`,
   UNDROP_LONG_TEXT: `1235 42000
     The query was not executed, and the connection is closed: undrop must hold a query above 256 KiB that might drop a table in memory, and {why} in time.
-    Send its statements one by one, try again later, or use a direct connection.`,
+    Send its statements one by one, or try again later.`,
   UNDROP_NOT_UNDERSTOOD: `1235 42000
     Nothing was dropped: the statement might drop a table or its rows, and undrop does not understand it ({why}).
-    Write it in its plainest form (DROP TABLE [IF EXISTS] name [, name …]; TRUNCATE TABLE name), alone in its statement, or use a direct connection.`,
+    Write it in its plainest form (DROP TABLE [IF EXISTS] name [, name …]; TRUNCATE TABLE name), alone in its statement, or ask an operator of undrop.`,
   UNDROP_TOO_MANY: `1235 42000
     Nothing was dropped: the query may drop tables, and has more than {max} {what}.
-    Split it into smaller queries, or use a direct connection.`,
+    Split it into smaller queries.`,
   UNDROP_TOO_MANY_PREPARED: `1461 42000
     {tables} not prepared: the prepared drops of this session have used up the memory for them.
     Close prepared drops, or send this one as a query.`,
@@ -67,7 +67,7 @@ export const CLIENT_ERRORS = {
     See \`undrop list\`; \`undrop restore\` brings a table back.`,
   UNDROP_RECYCLE_SCHEMA_WRITE: `1142 42000
     The statement was not executed: {why}.
-    {instead} \`undrop list\` shows what is held, \`undrop restore\` brings it back; for anything else use a direct connection.`,
+    {instead} \`undrop list\` shows what is held, \`undrop restore\` brings it back.`,
   UNDROP_RECYCLE_SCHEMA_USE: `1044 42000
     A schema of undrop itself cannot be the default schema.
     Name it in each statement (SHOW TABLES FROM _undrop, SELECT * FROM _undrop.name); leave it out of dumps.`,

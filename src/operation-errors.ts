@@ -38,7 +38,10 @@ export const OPERATOR_ERRORS = {
     Raise max_prepared_stmt_count, or close prepared statements.`,
   UNDROP_RULE: `1142 42000
     {tables} not dropped: a rule of UNDROP_RULES refuses {table}: {rule}.
-    Ask the operator of undrop to change the rule, or to drop it on a direct connection.`,
+    If it has to go, ask the operator of undrop.`,
+  UNDROP_ASK: `1142 42000
+    {tables} not dropped, still there: a rule of UNDROP_RULES asks an operator first: {rule}.
+    {instead}`,
   UNDROP_RULE_NOT_EVALUATED: `1142 42000
     {tables} not dropped, still there: the hint destroy is not allowed where a rule of UNDROP_RULES may refuse it, and undrop cannot read enough to evaluate the rule: {rule}.
     Drop it without the hint; or grant the service account the privileges that \`undrop doctor\` lists as missing. Only MySQL 8 and later report the age of a table.`,
@@ -47,7 +50,7 @@ export const OPERATOR_ERRORS = {
     {instead}`,
   UNDROP_HINT_TOO_SHORT: `1142 42000
     {tables} not dropped, still there: the hint {hint} is shorter than {min}, the shortest hold that a hint may ask for here.
-    Drop it without the hint, or with a longer hold; or set UNDROP_MIN_HOLD, UNDROP_ALLOW_DESTROY to users, or a rule for such tables.`,
+    Drop it without the hint, or with a longer hold.`,
   UNDROP_LOCKED_TABLES: `1235 42000
     {tables} not dropped, still there: the session has LOCK TABLES, under which undrop cannot hold it: {why}.
     Run UNLOCK TABLES first.`,
@@ -128,7 +131,7 @@ export const UPSTREAM_ERRORS = {
     The server could not be reached; the log of undrop says why (reference {reference}).`,
   UNDROP_HOLD_FAILED: `1105 HY000
     {tables} not dropped, still there: undrop could not hold it: {cause}.
-    Repair the cause (a trigger with an error: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE); if a session has a table locked, try again; if the rows are not needed, drop it on a direct connection.`,
+    Repair the cause (a trigger with an error: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE); if a session has a table locked, try again; otherwise ask the operator of undrop.`,
   UNDROP_KEYS_LEFT: `1105 HY000
     {tables} held, but a foreign key still binds it to a live table and may change its rows: {why}.
     End the session that has one of the tables locked: undrop keeps trying to detach the key. \`undrop restore\` brings the table back.`,

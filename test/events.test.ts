@@ -8,7 +8,7 @@ import { rowsOf } from './support/page.js';
 import { listFiles, readSource } from './support/source-file.js';
 
 const ACTOR: Readonly<Record<keyof Who, true>> = {
-  ...{ user: true, client: true, threadId: true },
+  ...{ user: true, client: true, threadId: true, program: true },
   ...{ osUser: true, host: true, account: true, proxyId: true },
 };
 
@@ -60,6 +60,7 @@ test('every event that the code has a name for is in one table', () => {
 
 test.each([
   [{ user: 'app', client: '10.0.0.1:5', threadId: 7 }, 'app from 10.0.0.1:5'],
+  [{ user: 'app', client: '10.0.0.1:5', program: 'dbt' }, 'app from 10.0.0.1:5 (dbt)'],
   [{ osUser: 'ann', host: 'db1', account: 'undrop' }, 'ann@db1 as undrop'],
   [{ proxyId: '0193' }, 'undrop 0193'],
 ])('who it was, in words: %j', (who, words) => {

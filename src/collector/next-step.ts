@@ -4,7 +4,8 @@
  * lifecycle, or that this server does not need, ignores its due time and ends at once.
  *
  * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD, or where
- * limits have chosen it; that one goes straight to DROP. A pinned one never does. A table whose
+ * limits have chosen it; that one goes straight to DROP. A pinned one never does, and a locked one
+ * not before its time, whatever its name or the settings say. A table whose
  * removal would reach into live rows (by a trigger, a foreign key from outside) is never purged or
  * dropped; a table that may not be purged is dropped with its rows.
  */
@@ -35,6 +36,8 @@ export interface TableFacts {
   readonly isMuchDirty?: boolean;
   /** Its pages lie among those of other tables; default: no, or not reported. */
   readonly isInSharedTablespace?: boolean;
+  /** Nobody ends its hold before, by the ledger; null: it isn't locked. Default: null. */
+  readonly lockedUntil?: Date | null;
   /** Its engine has lost it (table-facts.ts); default: it hasn't. */
   readonly isLost?: boolean;
   /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
@@ -81,6 +84,10 @@ export function nextStep(table: StepTable, { server, settings, now }: StepFacts)
     return { kind: 'wait', until: table.due, because: 'held until then' };
   }
   if (facts === null) return { kind: 'look' };
+  const { lockedUntil = null } = facts;
+  if (table.state === 'HOLD' && lockedUntil !== null && now < lockedUntil) {
+    return { kind: 'wait', until: lockedUntil, because: 'locked until then' };
+  }
   if (facts.obstacles.length > 0) return { kind: 'blocked', because: facts.obstacles.join('; ') };
   if (early !== undefined && table.state !== 'DROP') {
     return { kind: 'move', to: 'DROP', due: now, because: early };

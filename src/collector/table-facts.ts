@@ -10,6 +10,7 @@ import type { HoldTable } from '../connections/hold-tables.js';
 import type { Row, ServerFacts, ServiceConnection } from '../connections/sql.js';
 import { col, ident, note, readStatusVariables, sql } from '../connections/sql.js';
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
+import { LEDGER } from '../ledger/tables.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
 import { isMysql8 } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
@@ -25,6 +26,7 @@ export async function readTableFacts(
   server: ServerFacts,
 ): Promise<Omit<TableFacts, 'empty' | 'cachedPages'> | null> {
   const { schema, name } = table;
+  const lockedUntil = table.state === 'HOLD' ? await readLock(connection, table.id) : null;
   const [tables, triggers, foreignKeys] = await connection.run([
     sql`${note('look', table.id)} SELECT TABLE_TYPE AS kind, ENGINE AS engine
       FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
@@ -51,7 +53,17 @@ export async function readTableFacts(
   const mayPurge = table.state === 'HOLD' || table.state === 'PURGE';
   const matters = mayPurge && purgeable && obstacles.length === 0 && !isDropDear(server);
   const isInSharedTablespace = matters && (await hasNoFile(connection, table, server));
-  return { purgeable, isInSharedTablespace, obstacles };
+  return { purgeable, isInSharedTablespace, obstacles, lockedUntil };
+}
+
+/** Null: it isn't locked, or there is no ledger that knows. Rejects if the ledger can't be read. */
+async function readLock(connection: ServiceConnection, id: string): Promise<Date | null> {
+  const look = connection.run(
+    sql`SELECT ${note('look', id)} locked_until FROM ${LEDGER} WHERE id = ${id}`,
+  );
+  const absent = [...ER.ABSENT_TABLE, ER.BAD_FIELD_ERROR];
+  const [[row] = []] = await unlessRefused(look, [], ...absent);
+  return row === undefined ? null : col.dateOrNull(row, 'locked_until');
 }
 
 /**

@@ -17,7 +17,7 @@ import type { DropDefinition } from '../sql/verdict.js';
 import * as drops from './intercepted.js';
 import { newId } from './steps/intents.js';
 import { serviceNames } from './steps/names/client-names.js';
-import { answerWith, askText, NO_NAMES, type UserFacts } from './steps/world.js';
+import { answerWith, askText, claimsIn, NO_NAMES, type UserFacts } from './steps/world.js';
 
 const UNREAD = 'cannot record the definition of a dropped object; UNDROP will not find it';
 
@@ -80,7 +80,8 @@ function record(
   const { proxyId, holdMs, log = silentLog } = service;
   const { threadId, clientAddress } = session;
   const statementText = text.subarray(0, STATEMENT_BYTES_MAX).toString();
-  const who = { proxyId, threadId, clientAddress, user: facts.user, statementText };
+  const claims = claimsIn(text, session);
+  const who = { proxyId, threadId, clientAddress, user: facts.user, statementText, claims };
   const dropId = newId();
   const pool = service.pool.logging(facts.logged);
   const parts = all.flatMap((one) => one.parts);

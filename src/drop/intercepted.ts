@@ -9,6 +9,9 @@ import { UndropError } from '../errors.js';
 import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/detach-triggers.js';
 import { report, silentLog } from '../log.js';
+import type { QualifiedTable } from '../names/names.js';
+import { mayBar } from '../policy/decide.js';
+import { programOf } from '../sql/comment-tags.js';
 import type { Protection } from '../sql/destroying.js';
 import { dotted } from '../sql/grammar/table-name.js';
 import type { CommandOnName } from '../sql/named-statement.js';
@@ -26,6 +29,7 @@ import type {
   SessionGuess,
 } from './steps/drop-options.js';
 import type { HeldNames } from './steps/held-names.js';
+import { serviceNames } from './steps/names/client-names.js';
 import { loggedText, notUnderstood, partitionsNotHeld } from './steps/refusals/refusals.js';
 import { areForDestroying, DestroyHinted, notDestroyed } from './steps/rules/hints.js';
 import { isEmptyTable } from './steps/rules/rules.js';
@@ -153,7 +157,7 @@ export async function dropAndHold(
   const { pool } = service;
   let { run = dropTable } = how;
   const copies = (logged: boolean) => copyPort(pool.logging(logged));
-  const passing = service.protect.has('truncate') ? null : passingOf(options);
+  const passing = isStrict(drop, options) ? null : passingOf(options);
   if (empties) run = (world, request) => truncate(world, { copies, passing }, request);
   const isPlain = run === dropTable;
   const request = { ...drop, server, session };
@@ -173,17 +177,32 @@ export async function dropAndHold(
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 
+/**
+ * A TRUNCATE that can't be held is refused: by UNDROP_PROTECT, or where a rule may refuse or lock
+ * what it empties.
+ */
+function isStrict(
+  { statement }: Pick<DropStatement, 'statement'>,
+  { service: { protect, rules = [] }, guess }: InterceptOptions,
+): boolean {
+  const names = serviceNames({ statement }, guess);
+  const isAny = (name: QualifiedTable) => mayBar(rules, name, { foldsCase: true });
+  return (
+    protect.has('truncate') || ('error' in names ? rules.length > 0 : names.tables.some(isAny))
+  );
+}
+
 /** A TRUNCATE that can't be held goes to the server, and leaves a line in the log. */
 function passingOf({ service, session, guess }: InterceptOptions): Passing {
   const { pool, log = silentLog } = service;
-  const { clientAddress: client, threadId } = session;
+  const { clientAddress: client, threadId, attributes } = session;
+  const by = { user: guess.user, client, threadId, program: programOf(attributes) };
   return {
     isEmpty: async ({ schema, table }) => (await isEmptyTable(pool, schema, table)) === true,
     said: ({ text, statement }, why) => {
       const tables = statement.names.map(dotted);
-      const by = [`not held: a table ${why}`];
       const what = { tables, statement: loggedText(Buffer.from(text)) };
-      report(log, [{ event: 'native', by, user: guess.user, client, threadId, ...what }]);
+      report(log, [{ event: 'native', by: [`not held: a table ${why}`], ...by, ...what }]);
     },
   };
 }

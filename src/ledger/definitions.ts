@@ -15,11 +15,16 @@ import {
   sql,
 } from '../connections/sql.js';
 import type { HoldTime } from '../policy/rules.js';
-import { type DroppingStatement, howDropped, STATEMENT_CHARACTERS_MAX } from './entry.js';
+import {
+  claimCells,
+  type DroppingStatement,
+  howDropped,
+  STATEMENT_CHARACTERS_MAX,
+} from './entry.js';
 import { holdUntil, proxyAt } from './intents/intent-text.js';
 import { readIfAny } from './read.js';
 import type { SchemaPart } from './schema-details.js';
-import { isLike, type Selection, sameName } from './selection.js';
+import { isBy, isLike, type Selection, sameName } from './selection.js';
 import { beforeNextTry, hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from './tables.js';
 
 /** A recorded definition. */
@@ -47,18 +52,21 @@ export async function recordDefinitions(pool: ServicePool, drop: DefinitionDrop)
   const { dropId, proxyId, threadId, user, clientAddress, schema, parts, hold } = drop;
   const server = await readServerFacts(pool);
   const until = holdUntil(hold);
+  const { program, details } = claimCells(drop.claims);
   const rows = parts.map(
     ({ id, part }) => sql`(${id}, ${dropId}, @undrop_proxy, ${threadId}, ${PORT_OF_HOST}, ${schema},
       ${part.name}, 'view', ${part.kind}, UTC_TIMESTAMP(), ${user}, ${clientAddress},
       ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, ${until}, 'removed',
-      UTC_TIMESTAMP(), ${JSON.stringify(part)}, ${until}, ${pool.isLogged})`,
+      UTC_TIMESTAMP(), ${JSON.stringify(part)}, ${until}, ${pool.isLogged}, ${program},
+      ${details})`,
   );
   const texts = [
     sql`SET ${KNOWN_VERSION}, ${hostOfSession(server, threadId)},
       @undrop_proxy = ${proxyAt(proxyId, server)}`,
     sql`INSERT IGNORE ${note('definition', dropId)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
         upstream_port, schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
-        statement_text, hold_until, state, state_since, definition, ended_at, row_logged)
+        statement_text, hold_until, state, state_since, definition, ended_at, row_logged, program,
+        client_details)
       VALUES ${sql.join(rows, ', ')}`,
   ];
   const run = () => pool.run(texts);
@@ -78,7 +86,7 @@ const ROWS_MAX = 10_000;
 /** Definitions that are still kept, newest first; none if there is no ledger. */
 export async function findDefinitions(
   connection: ServiceConnection,
-  { object, name, schema, schemas, like, user, since, until, id, drop }: DefinitionFilter,
+  { object, name, schema, schemas, like, since, until, id, drop, ...by }: DefinitionFilter,
 ): Promise<readonly DroppedDefinition[]> {
   const within = schemas?.map((one) => sameName(sql`schema_name`, one)) ?? [];
   const conditions = [
@@ -87,7 +95,7 @@ export async function findDefinitions(
     schema !== undefined && sameName(sql`schema_name`, schema),
     within.length > 0 && sql`(${sql.join(within, sql` OR `)})`,
     like !== undefined && isLike(sql`table_name`, like),
-    user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
+    ...isBy(by),
     since !== undefined && sql`dropped_at >= ${since}`,
     until !== undefined && sql`dropped_at <= ${until}`,
     id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
@@ -105,7 +113,7 @@ export async function findDefinitions(
 
 type DefinitionFilter = Pick<
   Selection,
-  'schema' | 'schemas' | 'like' | 'user' | 'since' | 'until' | 'id' | 'drop'
+  'schema' | 'schemas' | 'like' | 'user' | 'program' | 'since' | 'until' | 'id' | 'drop'
 > & { readonly object?: string; readonly name?: string };
 
 const IS_KEPT = sql`kind = 'view' AND definition IS NOT NULL AND hold_until > UTC_TIMESTAMP()`;

@@ -7,6 +7,7 @@ import { causeText } from '../connections/errors.js';
 import { col, ident, type Row, type SQLQuery, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
 import type { TableState } from '../names/names.js';
+import type { Claims } from '../sql/comment-tags.js';
 import { DESTROYING, type HowDropped } from '../sql/destroying.js';
 import { type Detached, parseDetached } from './detached/detached.js';
 
@@ -38,11 +39,16 @@ const COLUMNS = {
   droppedAt: ['dropped_at', col.date],
   user: ['user_name', col.text],
   clientAddress: ['client_address', col.text],
+  /** The client's own word for itself; null: none, or undrop was older. */
+  program: ['program', col.textOrNull],
+  clientDetails: ['client_details', clientDetailsOf],
   /** Cut at 4,096 characters; to its beginning in a row that was read without texts. */
   statementText: ['statement_text', col.text],
   rowEstimate: ['row_estimate', col.numberOrNull],
   byteEstimate: ['byte_estimate', col.numberOrNull],
   holdUntil: ['hold_until', col.date],
+  /** Nobody ends its hold before; null: operators may. */
+  lockedUntil: ['locked_until', col.dateOrNull],
   state: ['state', stateOf],
   /** Recorded after the change itself, which a DROP DATABASE makes long after `droppedAt`. */
   stateSince: ['state_since', col.date],
@@ -77,7 +83,21 @@ export interface LedgerRow extends Cells {
 export type DroppingStatement = Pick<
   LedgerRow,
   'dropId' | 'proxyId' | 'threadId' | 'user' | 'clientAddress' | 'statementText'
->;
+> & { readonly claims?: Claims };
+
+const DETAILS_CHARACTERS_MAX = 4_096;
+
+/** For the columns `program` and `client_details`; a longer text is without the tags. */
+export function claimCells({ program = null, attributes = {}, tags = null }: Partial<Claims> = {}) {
+  const whole = JSON.stringify({ attributes, tags });
+  const short = JSON.stringify({ attributes, tags: null });
+  return { program, details: whole.length > DETAILS_CHARACTERS_MAX ? short : whole };
+}
+
+function clientDetailsOf(row: Row, column: string): Omit<Claims, 'program'> {
+  const text = col.textOrNull(row, column);
+  return text === null ? { attributes: {}, tags: null } : JSON.parse(text);
+}
 
 export const PROPERTIES = Object.keys(COLUMNS) as readonly Property[];
 

@@ -85,9 +85,9 @@ function insertion(events: readonly HistoryEvent[], logged: boolean): SQLQuery {
 
 /** The actor, in words. */
 export function describeWho(who: Partial<Who>): string {
-  const { user, client, osUser, host, account, proxyId } = who;
+  const { user, client, program, osUser, host, account, proxyId } = who;
   if (osUser !== undefined) return `${osUser}@${host ?? '?'} as ${account ?? '?'}`;
-  if (user !== undefined) return `${user} from ${client ?? '?'}`;
+  if (user !== undefined) return `${user} from ${client ?? '?'}${program ? ` (${program})` : ''}`;
   return proxyId === undefined ? 'undrop' : `undrop ${proxyId}`;
 }
 

@@ -11,7 +11,7 @@ import type { LedgerRow } from './entry.js';
 import * as entry from './entry.js';
 import type { Selection, Sort } from './selection.js';
 import { hasDigits, isSelected, OF_TABLE, ORDER_BY, sameName } from './selection.js';
-import { LEDGER, LIVE } from './tables.js';
+import { LEDGER, LIVE, ledgerUnavailable } from './tables.js';
 
 /** Tables of any of these names in any of these schemas. */
 export interface KeyParents {
@@ -43,7 +43,7 @@ export async function findRows(
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
   const statement = texts ? entry.STATEMENT_CHARACTERS_MAX : entry.STATEMENT_HEAD_CHARACTERS;
-  const [rows = []] = await connection.run(
+  const found = connection.run(
     sql`SELECT ${note('read')} ${entry.rowColumns(SHORT)},
           LEFT(statement_text, ${statement}) AS statement_text, ${long}
         FROM ${LEDGER} ${keyFor(filter)} WHERE ${condition(filter)}${isAfter}
@@ -51,7 +51,12 @@ export async function findRows(
         LIMIT ${rowsMax} OFFSET ${offset}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
+  const [rows = []] = (await unlessRefused(found, null, ER.BAD_FIELD_ERROR)) ?? olderLedger();
   return rows.map((row) => entry.cellsOf(row, entry.PROPERTIES));
+}
+
+function olderLedger(): never {
+  throw ledgerUnavailable(new Error('it is of an older undrop: reload the service first'));
 }
 
 /** The rows of a query; none if there is no ledger. */

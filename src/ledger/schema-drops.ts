@@ -76,6 +76,7 @@ export async function recordSchemaDrop(
   try {
     const rowLogged = sqlLogBin || !(await mayUnlog(pool));
     const server = await readServerFacts(pool);
+    const claims = entry.claimCells(drop.claims);
     const texts = [
       sql`SET ${KNOWN_VERSION},
           ${hostOfSession(server, threadId)},
@@ -83,12 +84,12 @@ export async function recordSchemaDrop(
       sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
           upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
           statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
-          row_logged)
+          row_logged, program, client_details)
         VALUES (${id}, ${dropId}, @undrop_proxy, ${threadId},
           ${PORT_OF_HOST}, ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
           ${drop.statementText.slice(0, entry.STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
           UTC_TIMESTAMP(), ${JSON.stringify(details)}, ${schemaScript(schema, details)},
-          ${sqlLogBin}, ${rowLogged})`,
+          ${sqlLogBin}, ${rowLogged}, ${claims.program}, ${claims.details})`,
     ];
     const run = () => pool.logging(rowLogged).run(texts, { deadlineMs: DEADLINE_MS });
     await run().catch(async (error: unknown) => {

@@ -19,7 +19,16 @@ import { assignPendingWork, shapeOf } from './write.js';
 
 /** `restoredAs`: the name of the restored schema; null: no restore has begun. */
 const PROPERTIES = [
-  ...(['id', 'dropId', 'schema', 'droppedAt', 'user', 'sqlLogBin', 'rowLogged'] as const),
+  ...([
+    'id',
+    'dropId',
+    'schema',
+    'droppedAt',
+    'user',
+    'program',
+    'sqlLogBin',
+    'rowLogged',
+  ] as const),
   ...(['proxyId', 'threadId', 'upstreamPort', 'restoredAs'] as const),
 ];
 

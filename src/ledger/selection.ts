@@ -36,8 +36,9 @@ export interface Selection {
   readonly schemas?: readonly string[];
   /** A pattern for the table's name, as in the server's own SHOW TABLES LIKE. */
   readonly like?: string;
-  /** In any case. */
+  /** In any case; so is `program`. */
   readonly user?: string;
+  readonly program?: string;
   /** Dropped then or later. */
   readonly since?: Date;
   /** Dropped then or before. */
@@ -62,7 +63,7 @@ export const ORDER_BY: Readonly<Record<Sort, SQLQuery>> = {
 export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
 export function isSelected(selection: Selection): SQLQuery {
-  const { target, digits, id, drop, names, schema, like, user, since, until, text } = selection;
+  const { target, digits, id, drop, names, schema, like, since, until, text } = selection;
   const { state, isExpiring = false, before, schemas } = selection;
   const is = comparison(selection);
   const named = names?.map((name) => isNamed(name, is));
@@ -79,7 +80,7 @@ export function isSelected(selection: Selection): SQLQuery {
     schema !== undefined && is(sql`schema_name`, schema),
     schemas !== undefined && sql`(${anyOf(schemas.map((one) => is(sql`schema_name`, one)))})`,
     like !== undefined && isLike(sql`table_name`, like),
-    user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
+    ...isBy(selection),
     since !== undefined && sql`dropped_at >= ${since}`,
     until !== undefined && sql`dropped_at <= ${until}`,
     text !== undefined && isLike(SEARCHED, `%${asLike(text)}%`),
@@ -88,6 +89,14 @@ export function isSelected(selection: Selection): SQLQuery {
     conditions.filter((one) => one !== false),
     sql` AND `,
   );
+}
+
+/** The conditions on who has dropped it. */
+export function isBy({ user, program }: Pick<Selection, 'user' | 'program'>) {
+  return [
+    user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
+    program !== undefined && sql`LOWER(program) = LOWER(${program})`,
+  ];
 }
 
 function statesOf({ withEnded = false, isRestoring }: Selection): SQLQuery {
@@ -129,7 +138,7 @@ function isNamed(
 }
 
 const SEARCHED = sql`CONCAT_WS(' ', id, group_id, CONCAT(schema_name, '.', table_name), user_name,
-  LEFT(statement_text, ${STATEMENT_HEAD_CHARACTERS}))`;
+  program, LEFT(statement_text, ${STATEMENT_HEAD_CHARACTERS}))`;
 
 /** Compares names as the server does. */
 export function sameName(column: SQLQuery, name: string): SQLQuery {

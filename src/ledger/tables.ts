@@ -240,6 +240,9 @@ const OPTIONAL_COLUMNS: ReadonlyMap<string, SQLQuery> = new Map([
   ['created_at', sql`DATETIME NULL`],
   ['lengthened', sql`TINYINT NOT NULL DEFAULT 0`],
   ['account_name', sql`VARCHAR(128) NULL`],
+  ['program', sql`VARCHAR(128) NULL`],
+  ['client_details', sql`TEXT NULL`],
+  ['locked_until', sql`DATETIME NULL`],
 ]);
 
 /** A ledger that lacks one of these gets it at the start of a proxy: without it, lists are slow. */

@@ -40,6 +40,8 @@ export interface DropIntent extends DroppingStatement {
     readonly table: string;
     /** Default: `holdMs` of the intent. */
     readonly hold?: HoldTime;
+    /** Nobody ends the hold sooner; default, and null: operators may. */
+    readonly lockMs?: number | null;
   }[];
 }
 

@@ -7,6 +7,7 @@
  * hold.
  */
 import { foldName } from '../names/names.js';
+import type { Claims } from '../sql/comment-tags.js';
 import { hasPattern } from '../wildcards.js';
 import type { Condition, Glob, Hint, HoldTime, Rule } from './rules.js';
 
@@ -19,6 +20,8 @@ export interface Subject {
    * host isn't known.
    */
   readonly account: string;
+  /** The client's own words; default: none. */
+  readonly claims?: Claims;
 }
 
 /** Properties that have to be read from the server; null: not known. */
@@ -41,7 +44,14 @@ export interface Ruling {
   readonly hold: HoldTime;
   /** The rule that refuses the drop. */
   readonly refusedBy: string | null;
-  /** The first rule that may refuse it; too little is known of the table to evaluate the rule. */
+  /** An operator may allow what that rule refuses. */
+  readonly asks: boolean;
+  /** Nobody ends the hold sooner than so long after the drop; null: operators may. */
+  readonly lockMs: number | null;
+  /**
+   * The first rule that may refuse it, or lock it; too little is known of the table to evaluate the
+   * rule.
+   */
   readonly mayRefuse: string | null;
   /** The server itself drops the table. */
   readonly isNative: boolean;
@@ -72,10 +82,12 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   const rule = firstRule(deciding, subject, traits);
   const earlier = rule === null ? rules : rules.slice(0, rules.indexOf(rule));
   const open = openRules({ ...deciding, rules: earlier }, subject, traits);
-  const mayRefuse = open.find(refuses)?.text ?? null;
+  const mayRefuse = open.find(bars)?.text ?? null;
   const held: Ruling = {
     hold: holdMs,
     refusedBy: null,
+    asks: false,
+    lockMs: rule === null ? null : lockOf(rule),
     mayRefuse,
     isNative: false,
     holdIfEmpty: null,
@@ -83,7 +95,8 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
     by: null,
   };
   if (hint !== null && (rule === null || !refuses(rule))) {
-    const { hold, text } = hint;
+    const { text } = hint;
+    const hold = hint.hold === 'pinned' ? hint.hold : Math.max(hint.hold, held.lockMs ?? 0);
     const by = `hint ${text}`;
     if (mayRefuse === null || hold === 'pinned' || hold >= holdMs) return { ...held, hold, by };
     return { ...held, by: `${by}, not applied, because a rule could not be evaluated` };
@@ -91,7 +104,10 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   if (rule === null) return held;
   const { text, action, conditions } = rule;
   const by = `rule ${text}`;
-  if (refuses(rule)) return { ...held, refusedBy: text, by };
+  if (refuses(rule)) {
+    const asks = action.do === 'ask';
+    return { ...held, hold: (asks && hint?.hold) || holdMs, refusedBy: text, asks, by };
+  }
   const ms = timeOf(rule, holdMs);
   const isSooner = ms < holdMs;
   // An earlier rule that holds for longer might match, but depends on an unknown trait.
@@ -117,7 +133,25 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
 /** The hold of a rule; a rule that refuses counts as forever. */
 function timeOf({ action }: Rule, holdMs: number): number {
   if (action.do === 'hold') return action.ms ?? holdMs;
-  return action.do === 'refuse' ? Number.POSITIVE_INFINITY : 0;
+  return action.do === 'native' ? 0 : Number.POSITIVE_INFINITY;
+}
+
+function lockOf({ action }: Rule): number | null {
+  return action.do === 'hold' && action.locks === true ? action.ms : null;
+}
+
+/** It refuses, asks or locks: nothing that would destroy the table passes. */
+function bars(rule: Rule): boolean {
+  return refuses(rule) || lockOf(rule) !== null;
+}
+
+/** Whether such a rule may be about the table, whatever else is known of it. */
+export function mayBar(
+  rules: readonly Rule[],
+  name: Pick<Subject, 'schema' | 'table'>,
+  comparing: Comparing,
+): boolean {
+  return rules.some((rule) => bars(rule) && isNamed(rule, name, comparing));
 }
 
 /** The rules that no known trait of the table contradicts. */
@@ -130,7 +164,7 @@ function openRules(set: RuleSet, subject: Subject, traits: Traits): readonly Rul
 }
 
 function refuses({ action }: Rule): boolean {
-  return action.do === 'refuse';
+  return action.do === 'refuse' || action.do === 'ask';
 }
 
 /** The first rule that matches; null: none. */
@@ -148,7 +182,7 @@ export function traitsAsked(
 ): { readonly facts: boolean; readonly empty: boolean } {
   const asked = { facts: false, empty: false };
   for (const { conditions } of openRules({ rules, ...comparing }, subject, NO_TRAITS)) {
-    const open = conditions.filter(({ kind }) => kind !== 'user');
+    const open = conditions.filter(({ kind }) => !KNOWN_AT_ONCE.has(kind));
     if (open.length === 0) break;
     asked.facts ||= open.some(({ kind }) => kind !== 'empty');
     asked.empty ||= open.some(({ kind }) => kind === 'empty');
@@ -156,21 +190,35 @@ export function traitsAsked(
   return asked;
 }
 
-/** Whether the server itself might drop the table, whatever its traits are. */
+const KNOWN_AT_ONCE: ReadonlySet<Condition['kind']> = new Set(['user', 'program', 'tag']);
+
+/**
+ * Whether the server itself might drop the table, whatever its traits are: by a rule, or where an
+ * operator allows it.
+ */
 export function mayBeNative(
   rules: readonly Rule[],
   subject: Subject,
   comparing: Comparing,
 ): boolean {
-  return rules.some((rule) => rule.action.do === 'native' && isNamed(rule, subject, comparing));
+  const mayPass = ({ action }: Rule) => action.do === 'native' || action.do === 'ask';
+  return rules.some((rule) => mayPass(rule) && isNamed(rule, subject, comparing));
 }
 
-function isNamed(rule: Rule, { schema, table }: Subject, { foldsCase }: Comparing): boolean {
+function isNamed(
+  rule: Rule,
+  { schema, table }: Pick<Subject, 'schema' | 'table'>,
+  { foldsCase }: Comparing,
+): boolean {
   return isLike(schema, rule.schema, foldsCase) && isLike(table, rule.table, foldsCase);
 }
 
 /** Null: too little is known of the table. */
-function isTrue(condition: Condition, { account }: Subject, traits: Traits): boolean | null {
+function isTrue(
+  condition: Condition,
+  { account, claims }: Subject,
+  traits: Traits,
+): boolean | null {
   switch (condition.kind) {
     case 'user': {
       const at = account.lastIndexOf('@');
@@ -188,6 +236,13 @@ function isTrue(condition: Condition, { account }: Subject, traits: Traits): boo
       return isBeyond(traits.ageMs, condition);
     case 'empty':
       return traits.isEmpty;
+    case 'program':
+      return isLike(claims?.program ?? '', condition.name, true);
+    case 'tag':
+      return Object.entries(claims?.tags ?? {}).some(([key, found]) => {
+        const { name, value } = condition;
+        return isLike(key, name, true) && (value === null || isLike(found, value, true));
+      });
   }
 }
 

@@ -28,19 +28,25 @@ export type Condition =
   | { readonly kind: 'user'; readonly name: Glob; readonly host: Glob | null }
   /** Bytes or milliseconds. An unknown value is neither above nor below. */
   | { readonly kind: 'size' | 'age'; readonly is: 'above' | 'below'; readonly limit: number }
-  | { readonly kind: 'empty' };
+  | { readonly kind: 'empty' }
+  /** The client's own words for its program, and in its statement; a `value` of null: any. */
+  | { readonly kind: 'program'; readonly name: Glob }
+  | { readonly kind: 'tag'; readonly name: Glob; readonly value: Glob | null };
 
-/** `ms` null: UNDROP_HOLD. `native`: the server itself drops the table at once. */
+/**
+ * `ms` null: UNDROP_HOLD; `locks`: nobody ends the hold before. `native`: the server itself drops
+ * the table at once. `ask`: an operator has to allow it each time.
+ */
 type RuleAction =
-  | { readonly do: 'hold'; readonly ms: number | null }
-  | { readonly do: 'native' }
-  | { readonly do: 'refuse' };
+  | { readonly do: 'hold'; readonly ms: number | null; readonly locks?: true }
+  | { readonly do: 'native' | 'refuse' | 'ask' };
 
 const ACTIONS: ReadonlyMap<string, RuleAction> = new Map([
   ['hold', { do: 'hold', ms: null }],
   ['now', { do: 'hold', ms: 0 }],
   ['native', { do: 'native' }],
   ['refuse', { do: 'refuse' }],
+  ['ask', { do: 'ask' }],
 ]);
 
 /** Describes the values of UNDROP_RULES. */
@@ -49,8 +55,11 @@ export const RULES_EXPECTED =
 
 const RULES_MAX = 500;
 
-const ACTION = 'hold, hold=30d (up to 3650d), now, native or refuse';
-const CONDITION = 'user=name, user=name@host, size<1G, size>1G, age<1h, age>1h or empty';
+const ACTION = 'hold, hold=30d (up to 3650d), lock=30d, now, native, ask or refuse';
+const CONDITION =
+  'user=name, user=name@host, program=name, tag=key, tag=key=value, size<1G, size>1G, age<1h, age>1h or empty';
+const NOT_BY_CLAIMS =
+  'expected hold, hold=30d, lock=30d, ask or refuse with program= or tag=, because clients choose these';
 const PATTERN = 'a pattern schema.table, where * matches any characters and ? matches one';
 
 /** A name in a pattern, with or without backticks. */
@@ -100,12 +109,18 @@ function parseRule(text: string): Rule | string {
     if (condition === null) return `expected ${CONDITION}, found ${quote(word)}`;
     conditions.push(condition);
   }
+  const isClaimed = conditions.some(({ kind }) => kind === 'program' || kind === 'tag');
+  if (isClaimed && (action.do === 'native' || (action.do === 'hold' && action.ms === 0))) {
+    return `${NOT_BY_CLAIMS}; found ${quote(last.trim())}`;
+  }
   return { text, schema: globOf(schema), table: globOf(table), conditions, action };
 }
 
 function parseAction(text: string): RuleAction | null {
-  const hold = parseHold(text);
-  return hold === null ? (ACTIONS.get(text.toLowerCase()) ?? null) : { do: 'hold', ms: hold.ms };
+  const [, locked] = /^lock\s*=\s*(.+)$/i.exec(text) ?? [];
+  const hold = parseHold(locked === undefined ? text : `hold=${locked}`);
+  if (hold === null) return ACTIONS.get(text.toLowerCase()) ?? null;
+  return { do: 'hold', ms: hold.ms, ...(locked !== undefined && { locks: true }) };
 }
 
 function parseCondition(word: string): Condition | null {
@@ -113,6 +128,8 @@ function parseCondition(word: string): Condition | null {
   const [, key = '', sign = '', value = ''] = /^(\w+)([=<>])(.+)$/.exec(word) ?? [];
   const kind = key.toLowerCase();
   if (kind === 'user' && sign === '=') return parseUser(value);
+  if (kind === 'program' && sign === '=') return { kind, name: openGlob(value) };
+  if (kind === 'tag' && sign === '=') return parseTag(value);
   if ((kind !== 'size' && kind !== 'age') || sign === '=') return null;
   const limit = kind === 'size' ? parseBytes(value) : parseDuration(value);
   return limit === null ? null : { kind, is: sign === '>' ? 'above' : 'below', limit };
@@ -122,8 +139,18 @@ function parseCondition(word: string): Condition | null {
 function parseUser(value: string): Condition {
   const at = value.lastIndexOf('@');
   const [name, host] = at < 0 ? [value, null] : [value.slice(0, at), value.slice(at + 1)];
-  const glob = (text: string): Glob => ({ text, isExact: false });
-  return { kind: 'user', name: glob(name), host: host === null ? null : glob(host) };
+  return { kind: 'user', name: openGlob(name), host: host === null ? null : openGlob(host) };
+}
+
+/** `key`, or `key=value`. */
+function parseTag(text: string): Condition {
+  const [name = '', ...value] = text.split('=');
+  const rest = value.length === 0 ? null : openGlob(value.join('='));
+  return { kind: 'tag', name: openGlob(name), value: rest };
+}
+
+function openGlob(text: string): Glob {
+  return { text, isExact: false };
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 0, B: 0, K: 1, M: 2, G: 3, T: 4 };

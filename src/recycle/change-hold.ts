@@ -4,12 +4,14 @@
  *
  * Invariants: renames a hold name to a hold name of the same id, in the same schema. The loser of a
  * race (against the collector, a restore, another change) changes nothing. Only an explicit `end`
- * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended.
+ * makes a hold shorter than `holdMsMin` from the drop; a pinned table can't be ended, nor can a
+ * locked one before its time. A lock is in the ledger before the name changes.
  */
 
 import { isKilled } from '../connections/errors.js';
 import { findHoldTables } from '../connections/hold-tables.js';
 import { runWithTimeout } from '../connections/pool/statement-timeout.js';
+import type { ServiceConnection } from '../connections/sql.js';
 import { ident, note, readNow, type ServicePool, sql } from '../connections/sql.js';
 import { formatDuration, timeText } from '../duration.js';
 import { UndropError } from '../errors.js';
@@ -17,6 +19,7 @@ import { wakeCollectors } from '../ledger/control.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRowsIfAny } from '../ledger/read.js';
 import { isWritten } from '../ledger/table-restores.js';
+import { LEDGER } from '../ledger/tables.js';
 import { recordOutcome } from '../ledger/write.js';
 import { formatHoldName, isPinned, isSameName, PINNED_UNTIL } from '../names/names.js';
 import { findDropped, nameOrId, noSuchHeld, withFate } from './find-dropped.js';
@@ -72,9 +75,17 @@ export async function changeHold(
   if (row?.state === 'intent') {
     throw notChanged(table, 'the statement that dropped it is not over yet', 'Try again.');
   }
-  const due = planHold(table, change, { now: await readNow(pool), holdMsMin });
+  const lockedUntil = row?.lockedUntil ?? null;
+  const now = await readNow(pool);
+  const locks = change.kind === 'until' && change.locks === true;
+  const planned = planHold({ ...table, lockedUntil }, change, { now, holdMsMin });
+  // A lock always changes the name, so that nobody ends the hold meanwhile by the old one.
+  const isNew = !locks || planned.getTime() !== dueBefore.getTime();
+  const due = isNew ? planned : new Date(planned.getTime() + 1_000);
   const newName = formatHoldName({ state: 'HOLD', id, due });
-  const changed = { ...table, holdName: newName, due };
+  const changed = { ...table, holdName: newName, due, lockedUntil: locks ? due : lockedUntil };
+  if (locks && row === undefined) throw notChanged(table, 'the ledger has no row for it', PIN_IT);
+  if (locks) await lock(pool.logging(row?.rowLogged !== false), { id, due });
   if (isSameName(newName, holdName)) return { table, dueBefore, recorded: row ? true : null };
   const from = ident(holdSchema, holdName);
   const rename = sql`RENAME ${note('hold', id)} TABLE ${from} TO ${ident(holdSchema, newName)}`;
@@ -90,6 +101,18 @@ export async function changeHold(
   const recorded = row === undefined ? null : await record(pool, row, { changed, dueBefore });
   await isWritten(() => wakeCollectors(pool));
   return { table: changed, dueBefore, recorded };
+}
+
+const PIN_IT = 'Pin it: `undrop hold --pin`.';
+
+async function lock(
+  connection: ServiceConnection,
+  { id, due }: { readonly id: string; readonly due: Date },
+): Promise<void> {
+  await connection.run(
+    sql`UPDATE ${note('hold', id)} ${LEDGER}
+        SET locked_until = GREATEST(COALESCE(locked_until, ${due}), ${due}) WHERE id = ${id}`,
+  );
 }
 
 /** The new due time stays even if this fails. */
@@ -114,7 +137,8 @@ async function isNamed(pool: ServicePool, table: DroppedTable): Promise<boolean>
 export type HoldChange =
   /** This long from now on, in milliseconds. */
   | { readonly kind: 'for'; readonly holdMs: number }
-  | { readonly kind: 'until'; readonly due: Date }
+  /** `locks`: nobody can end it before; then it is no sooner than now. */
+  | { readonly kind: 'until'; readonly due: Date; readonly locks?: boolean }
   | { readonly kind: 'pin' }
   /** It may be removed at once. */
   | { readonly kind: 'end' };
@@ -134,8 +158,14 @@ export function planHold(
     const why = `it is in state ${state}, so its hold is over and some of its rows may be gone`;
     throw notChanged(table, why, '`undrop list --all` shows its state.');
   }
+  const { lockedUntil } = table;
+  const isLocked = (until: Date) =>
+    lockedUntil !== null && lockedUntil > now && until < lockedUntil;
+  const locked = () =>
+    notChanged(table, `it is locked until ${timeText(lockedUntil ?? due)}`, LOCKED);
   if (change.kind === 'end') {
     if (isPinned(due)) throw notChanged(table, 'it is pinned', UNPIN);
+    if (isLocked(now)) throw locked();
     return new Date(Math.min(due.getTime(), now.getTime()));
   }
   const next = dueAfter(change, now);
@@ -143,6 +173,7 @@ export function planHold(
     const why = `expected a time in the future, found ${timeText(next)}`;
     throw notChanged(table, why, 'To end its hold, use `undrop remove`.');
   }
+  if (isLocked(next)) throw locked();
   if (next >= due) return next;
   const { droppedAt } = table;
   const earliest = droppedAt === null ? due : new Date(droppedAt.getTime() + holdMsMin);
@@ -155,6 +186,7 @@ export function planHold(
   throw notChanged(table, why, 'Give it a longer time; `undrop remove` ends its hold at once.');
 }
 
+export const LOCKED = 'Nobody ends its hold before; it can be restored, and held for longer.';
 const UNPIN = 'Unpin it first, by `undrop hold <id> --for 1h`, then remove it.';
 
 function dueAfter(change: Exclude<HoldChange, { kind: 'end' }>, now: Date): Date {

@@ -28,6 +28,10 @@ export interface KnownTable {
   readonly how: HowDropped | null;
   readonly user: string | null;
   readonly clientAddress: string | null;
+  /** The client's own word for itself. */
+  readonly program: string | null;
+  /** Nobody ends its hold before; null: operators may. */
+  readonly lockedUntil: Date | null;
   /** The statement that dropped it. */
   readonly dropId: string | null;
   /** The beginning of its text; null: not known, or not for the asker. */
@@ -265,6 +269,8 @@ export function describeRow(id: string, row: LedgerRow | undefined): KnownTable 
     how: row === undefined ? null : howDropped(row),
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
+    program: row?.program ?? null,
+    lockedUntil: row?.lockedUntil ?? null,
     dropId: row?.dropId ?? null,
     statement: row === undefined || row.isStatementHidden ? null : row.statementText,
     // Statistics have 0 also for a table that was filled a moment ago.

@@ -176,9 +176,9 @@ async function look(
 /** The text is in what the asker sees of a row, in any case: the ledger also reads statements. */
 function searchFor({ text }: Selection): (row: LedgerRow) => boolean {
   if (text === undefined) return () => true;
-  return ({ id, dropId, schema, table, user, statementText, isStatementHidden }) => {
+  return ({ id, dropId, schema, table, user, program, statementText, isStatementHidden }) => {
     const statement = isStatementHidden ? '' : statementText;
-    const fields = [id, dropId, `${schema}.${table}`, user, statement].join(' ');
+    const fields = [id, dropId, `${schema}.${table}`, user, program, statement].join(' ');
     return fields.toLowerCase().includes(text.toLowerCase());
   };
 }

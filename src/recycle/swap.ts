@@ -43,7 +43,7 @@ import {
 } from '../names/names.js';
 import type { HoldTime } from '../policy/rules.js';
 import { someOf } from '../printer.js';
-import { commentTags } from '../sql/comment-tags.js';
+import type { Claims } from '../sql/comment-tags.js';
 import * as ER from '../wire/server-errors.js';
 import type { Placed, Placing } from './place-tables.js';
 import type { HeldPlan } from './plan-restore.js';
@@ -57,6 +57,8 @@ export interface SwapBy {
   readonly accountName?: string;
   readonly clientAddress: string;
   readonly statementText: string;
+  /** Default: none. */
+  readonly claims?: Claims;
   /** How long the live table is held. */
   readonly hold: HoldTime;
   /** Gets the audit line for the live table; default: none. */
@@ -218,20 +220,19 @@ function heldEvent(
   { holdSchema, holdName }: { readonly holdSchema: string; readonly holdName: string },
   by: SwapBy,
 ) {
-  const { user, clientAddress: client } = by;
+  const {
+    user,
+    clientAddress: client,
+    claims: { program = null, attributes = {}, tags = null } = {},
+  } = by;
   const where = { id, schema, table, holdSchema, holdName };
   const until = holdUntil?.toISOString() ?? null;
-  const tags = commentTags(by.statementText);
   return {
     event: 'held' as const,
-    user,
-    client,
+    ...{ user, client, program },
     ...where,
     how: 'SWAP',
-    bytes,
-    until,
-    because: null,
-    tags,
+    ...{ bytes, until, because: null, tags, attributes },
   };
 }
 

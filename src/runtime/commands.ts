@@ -53,6 +53,7 @@ const TIME = 'ISO 8601 (UTC), HH:MM of today in UTC, or a duration like 2h for t
 const SINCE = {
   schema: text('only tables dropped from this schema'),
   'dropped-by': text('only tables dropped by this user'),
+  program: text('only tables dropped by a program of this name, as it says itself'),
   since: text(`only tables dropped since this time: ${TIME}`),
 } as const;
 const FILTERS = {
@@ -116,6 +117,15 @@ export const COMMANDS: readonly Command[] = [
     keys: settings.ACCOUNT_KEYS,
     options: { json: JSON_FLAG },
     load: async () => (await import('../faces/cli/operate.js')).runResume,
+  }),
+  onServer({
+    usage: 'allow [request]',
+    describe: 'let a statement that a rule `ask` has refused through once; alone: list them',
+    keys: settings.ACCOUNT_KEYS,
+    positionals: { request: text('the id in the refusal, or 4 or more digits of it') },
+    options: { json: JSON_FLAG },
+    examples: [['$0 allow 3f0c9a17', 'it may be sent again within ten minutes']],
+    load: async () => (await import('../faces/cli/operate.js')).runAllow,
   }),
   onServer({
     usage: 'gc',
@@ -216,11 +226,13 @@ export const COMMANDS: readonly Command[] = [
       for: text('this long from now on, like 30d'),
       until: text('until this time: ISO 8601 (UTC), or HH:MM of today in UTC'),
       pin: flag('until its hold is changed'),
+      lock: flag('with --for or --until: nobody, not even an operator, ends the hold before'),
       json: JSON_FLAG,
     },
     examples: [
       ['$0 hold shop.orders --for 30d', '30 days from now on'],
       ['$0 hold 0193a1 --pin', 'without an end; --for unpins it'],
+      ['$0 hold shop.orders --for 90d --lock', 'and nobody can end it before'],
       ['$0 hold --dropped-by deploy --since 14:00 --for 30d', 'all that deploy dropped'],
     ],
     load: async () => (await import('../faces/cli/change-holds.js')).runHold,
@@ -256,11 +268,13 @@ export const COMMANDS: readonly Command[] = [
     run: async (flags, shell) => (await import('./mcp.js')).runMcp(flags, shell),
   },
   {
-    usage: 'start',
+    usage: 'start [server]',
     describe:
       'run the proxy as `npm start` does: in front of a throwaway server if none is configured',
+    positionals: { server: text('a server to try it with: its URL, with an account for undrop') },
+    examples: [['$0 start mysql://root:secret@127.0.0.1:3306', 'on a laptop; then use port 3307']],
     takesSignals: true,
-    run: async (_, shell) => (await import('./start.js')).runStart(shell),
+    run: async (flags, shell) => (await import('./start.js')).runStart(flags, shell),
   },
   {
     usage: 'init',

@@ -30,9 +30,10 @@ export async function runServe(flags: Flags, shell: Shell): Promise<number> {
     // No client was served, and a cancelled start leaves no more behind than a killed one.
     if (!(await Promise.race([started, signals.ending.then(() => false)]))) process.exit(0);
   } catch (error) {
-    if (!(error instanceof ProcessFailedError) || error.text === null) throw error;
-    shell.stderr.write(error.text);
-    return error.exitCode;
+    const { text, exitCode = 1 } = error instanceof ProcessFailedError ? error.about : {};
+    if (text === undefined) throw error;
+    shell.stderr.write(text);
+    return exitCode;
   }
   notifySystemd('READY=1');
   answerWatchdog();

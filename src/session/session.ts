@@ -6,6 +6,7 @@
  * other gets all bytes sent to it and then the end, in bounded time. An error in one session ends
  * that session and no other.
  */
+
 import type { Socket } from 'node:net';
 import type { ClientWho } from '../audit.js';
 import type { ServerAddress } from '../connections/server-address.js';
@@ -15,6 +16,7 @@ import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';
 import { type ByteStream, catching } from '../relay/byte-stream.js';
+import { programOf } from '../sql/comment-tags.js';
 import * as com from '../wire/commands.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
@@ -185,11 +187,11 @@ export class Session {
 
   #enterCommands(dialled: Dialled, login: Login, { fromServer, fromClient }: Rests): void {
     const { serviceFor, counters } = this.#shared;
-    const { threadId } = login;
+    const { threadId, attributes } = login;
     const { clientAddress } = this.#options;
     const commands = new CommandPhase(this, login, {
       service: serviceFor(dialled),
-      session: { threadId, upstreamLocalPort: dialled.localPort, clientAddress },
+      session: { threadId, upstreamLocalPort: dialled.localPort, clientAddress, attributes },
       connections: this.#connections,
       report: this.#report,
       counters,
@@ -410,9 +412,10 @@ export class Session {
   #who(): ClientWho {
     const phase = this.#phase;
     const client = this.#options.clientAddress;
-    if (phase.name !== 'commands') return { client, user: '', threadId: null };
+    if (phase.name !== 'commands') return { client, user: '', threadId: null, program: null };
     const { lastSeen, login } = phase.commands;
-    return { client, user: lastSeen.guess.user, threadId: login.threadId };
+    const program = programOf(login.attributes);
+    return { client, user: lastSeen.guess.user, threadId: login.threadId, program };
   }
 }
 

@@ -1,8 +1,26 @@
 /**
- * The key-value comment that tracing libraries add to a statement, in the form of sqlcommenter:
- * comment with `controller='orders',traceparent='00-…-01'`, keys and values URL-encoded
- * (https://google.github.io/sqlcommenter/spec/). It tells which request a drop came from. Pure.
+ * The words of a client about itself: the attributes of its connection, and the key-value comment
+ * that tracing libraries add to a statement, in the form of sqlcommenter: comment with
+ * `controller='orders',traceparent='00-…-01'`, keys and values URL-encoded
+ * (https://google.github.io/sqlcommenter/spec/). They tell which program, and which request, a drop
+ * came from. Pure.
  */
+
+/** Which program has sent a statement, as it says itself. */
+export interface Claims {
+  /** Its name, or that of its client library; null: it has given none. */
+  readonly program: string | null;
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly tags: Readonly<Record<string, string>> | null;
+}
+
+export function claimsOf(attributes: Claims['attributes'] = {}, text: string): Claims {
+  return { program: programOf(attributes), attributes, tags: commentTags(text) };
+}
+
+export function programOf(attributes: Claims['attributes'] = {}): Claims['program'] {
+  return attributes['program_name'] || attributes['_client_name'] || null;
+}
 
 const TAGS_MAX = 32;
 const CHARACTERS_MAX = 256;

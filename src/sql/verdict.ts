@@ -125,6 +125,7 @@ export interface ShowDropped<Text> {
   readonly schema: Text | null;
   readonly like: Text | null;
   readonly user: Text | null;
+  readonly program: Text | null;
   /** Dropped then or later (`parseSince`). */
   readonly since: Text | null;
   /** Largest first; else newest first. */
@@ -143,6 +144,7 @@ export interface UndropMany<Text> {
   readonly since: Text | null;
   readonly until: Text | null;
   readonly user: Text | null;
+  readonly program: Text | null;
   /** The live tables of these names go into HOLD. */
   readonly swap: boolean;
   /** Another schema for all of them. */

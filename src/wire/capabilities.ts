@@ -15,7 +15,6 @@ export interface Capabilities {
 /** Bit 0. MariaDB calls it CLIENT_MYSQL and clears it if the extended word counts. */
 export const CLIENT_LONG_PASSWORD = 1;
 export const CLIENT_FOUND_ROWS = 1 << 1;
-export const CLIENT_LONG_FLAG = 1 << 2;
 export const CLIENT_CONNECT_WITH_DB = 1 << 3;
 export const CLIENT_COMPRESS = 1 << 5;
 export const CLIENT_LOCAL_FILES = 1 << 7;
@@ -23,12 +22,8 @@ export const CLIENT_IGNORE_SPACE = 1 << 8;
 export const CLIENT_PROTOCOL_41 = 1 << 9;
 export const CLIENT_INTERACTIVE = 1 << 10;
 export const CLIENT_SSL = 1 << 11;
-export const CLIENT_TRANSACTIONS = 1 << 13;
-export const CLIENT_RESERVED = 1 << 14;
 export const CLIENT_SECURE_CONNECTION = 1 << 15;
 export const CLIENT_MULTI_STATEMENTS = 1 << 16;
-export const CLIENT_MULTI_RESULTS = 1 << 17;
-export const CLIENT_PS_MULTI_RESULTS = 1 << 18;
 export const CLIENT_PLUGIN_AUTH = 1 << 19;
 export const CLIENT_CONNECT_ATTRS = 1 << 20;
 export const CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA = 1 << 21;

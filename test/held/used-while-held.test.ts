@@ -9,7 +9,7 @@ import { encodeErr } from '../../src/wire/response.js';
 import { until } from '../support/poll.js';
 import { fakePool } from '../support/tapped-pool.js';
 
-const BY = { user: 'app', client: '10.0.0.1:5', threadId: 7 };
+const BY = { user: 'app', client: '10.0.0.1:5', threadId: 7, program: null };
 const ID = '0193'.padEnd(32, '0');
 
 /** A ledger in which `d.t` is held, on a server that can't be asked for more. */

@@ -9,6 +9,8 @@ interface Decision {
   readonly hint?: string;
   readonly table: string | readonly [string, string];
   readonly account?: string;
+  readonly program?: string;
+  readonly tags?: Readonly<Record<string, string>>;
   readonly bytes?: number;
   readonly ageMs?: number;
   readonly isEmpty?: boolean;
@@ -36,16 +38,17 @@ test.each(golden.decisions)('of a table: $name', (one) => {
   const [schema = '', table = ''] =
     typeof one.table === 'string' ? one.table.split('.') : one.table;
   const { bytes = null, ageMs = null, isEmpty = null, account = 'app@web', foldsCase } = one;
+  const { program = null, tags = null } = one;
   const hint = one.hint === undefined ? null : parseHint(one.hint);
   const ruling = decideTable(
-    { schema, table, account },
+    { schema, table, account, claims: { program, tags, attributes: {} } },
     { bytes, ageMs, isEmpty },
     { rules, hint, holdMs: 168 * HOUR_MS, foldsCase: foldsCase === true },
   );
   const { hold } = one.expect;
   expect(ruling).toEqual({
     ...{ refusedBy: null, mayRefuse: null, isNative: false, holdIfEmpty: null, holdIfLate: null },
-    by: null,
+    ...{ asks: false, lockMs: null, by: null },
     ...one.expect,
     hold: hold === 'pinned' ? hold : hold * HOUR_MS,
   });

@@ -11,6 +11,7 @@ export function held(count: number, name: string | null, more: Partial<DroppedTa
     ...{ origin: name === null ? null : { schema, table }, dropId: null, how: 'DROP TABLE' },
     ...{ droppedAt: new Date(Date.UTC(2026, 2, 1, 12, 0, count)), statement: null },
     ...{ user: 'app', clientAddress: '10.0.0.1:50000', logged: true, rowLogged: true },
+    ...{ program: null, lockedUntil: null },
     ...{ rowEstimate: 1000, byteEstimate: 1_600_000, ...more },
   };
   return made;

@@ -177,7 +177,7 @@ test.each<readonly [string, HoldChange, string, Partial<DroppedTable>?, Date?]>(
 
 const drop = (id: string, more: Partial<DroppedSchema>): DroppedSchema => ({
   ...{ id, dropId: id, schema: 'shop', user: 'app', droppedAt: new Date(0) },
-  ...{ proxyId: 'p', threadId: 0, upstreamPort: null },
+  ...{ proxyId: 'p', threadId: 0, upstreamPort: null, program: null },
   ...{ sqlLogBin: true, rowLogged: true, isOpen: false, isRestoring: false, restoredAs: null },
   ...{ tables: 2, kept: 0, held: 0, ...more },
 });

@@ -138,6 +138,7 @@ describe('the list of held tables', () => {
       ...{ id, schema: 'shop', table: 'orders', how: 'DROP TABLE', dropId: null },
       ...{ state: 'PURGE', until: '2026-03-08T12:00:00.000Z', usedWhileHeld: 0, seen: true },
       ...{ droppedAt: '2026-03-01T12:00:01.000Z', user: 'app', clientAddress: '10.0.0.1:50000' },
+      ...{ program: null, lockedUntil: null },
       ...{ rowEstimate: 1000, byteEstimate: 16_384, holdSchema: '_undrop', holdName },
     });
   });

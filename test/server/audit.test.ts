@@ -20,7 +20,7 @@ import { Peer } from '../support/session-bench.js';
 type Line = Readonly<Record<string, unknown>>;
 
 /** Beside the fields of its event. */
-const OF_ALL = ['event', 'at', 'message', 'user', 'client', 'threadId', 'proxyId'];
+const OF_ALL = ['event', 'at', 'message', 'user', 'client', 'threadId', 'program', 'proxyId'];
 
 onServers('the audit on $name', (server, on) => {
   const { afterAll, beforeEach, test } = on;

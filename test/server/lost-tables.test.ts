@@ -12,8 +12,7 @@ import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { query } from '../support/servers.js';
 
-const REFUSED =
-  /^1105 UNDROP_HOLD_FAILED: .* is discarded, .* IMPORT TABLESPACE.*direct connection/;
+const REFUSED = /^1105 UNDROP_HOLD_FAILED: .* is discarded, .* IMPORT TABLESPACE.*ask the operator/;
 
 onServers('tables that lack a file on $name', (server, on) => {
   const { test, testOnEach } = on;

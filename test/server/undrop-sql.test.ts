@@ -248,7 +248,9 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     const name = String((await ledgerRows(client, { id }))[0]?.['hold_name']);
     await client.query('UNDROP TABLE a TO b');
     const as = `${schema.name}\\.b`;
-    const fate = new RegExp(`It was restored at ${TIME} as ${as} by root from [\\d.]+:\\d+\\.`);
+    const fate = new RegExp(
+      `It was restored at ${TIME} as ${as} by root from [\\d.]+:\\d+ \\(Node-MySQL-2\\)\\.`,
+    );
     const says = async (target: string) =>
       (await errorOf(client.query(`UNDROP TABLE ${target}`))).sqlMessage;
     // The history is written after the answer.
@@ -485,7 +487,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     expect(new Set(ids).size).toBe(3);
     expect(ids.every((id) => id.length >= 6 && id.length < 32)).toBe(true);
     const whole = await show();
-    expect(Object.keys(whole[0] ?? {})).toHaveLength(14);
+    expect(Object.keys(whole[0] ?? {})).toHaveLength(15);
     expect(whole.map(({ Id }) => String(Id).slice(-(ids[0]?.length ?? 0)))).toEqual(ids);
     await client.query(`UNDROP TABLE '${ids[2]}'`);
     expect(await client.tables()).toEqual(['a']);
@@ -721,7 +723,7 @@ onServers('statements of undrop’s own on $name', (server, on) => {
     await client.query(`HOLD TABLE ${schema.name}.a FOR '3d'`);
     const all = await infoOf(`PURGE DATABASE ${schema.name}`);
     expect(all).toMatch(/^2 tables: removed from /);
-    expect(await warningOf()).toMatch(/^Not, pinned or held longer: \S+\.a\.$/);
+    expect(await warningOf()).toMatch(/^Not, pinned, locked or held longer: \S+\.a\.$/);
     const dues = ['single', 'a', 'b', 'c'].map(dueOf);
     expect(await Promise.all(dues)).toEqual([48, 72, 1, 1]);
     await client.query('PURGE DATABASE of_no_drop');

@@ -3,10 +3,11 @@
  * limits allow, or the disk is nearly full: from the user that holds most, and of that user from
  * the schema that holds most. Pure.
  *
- * Invariants: a pinned table is never removed early, nor is one before UNDROP_MIN_HOLD from its
- * drop, by the server's clock, nor one without a ledger row; none of these counts against the
- * others, so no table is removed because of them. A user who holds no more than the limit divided
- * by the number of users loses no table. No more is removed than is needed, by the known sizes.
+ * Invariants: a pinned table is never removed early, nor is a locked one, nor is one before
+ * UNDROP_MIN_HOLD from its drop, by the server's clock, nor one without a ledger row; none of these
+ * counts against the others, so no table is removed because of them. A user who holds no more than
+ * the limit divided by the number of users loses no table. No more is removed than is needed, by
+ * the known sizes.
  */
 import { type HoldName, isPinned } from '../../names/names.js';
 
@@ -35,6 +36,8 @@ export interface Weight {
   readonly createdAt: Date | null;
   /** An operator has lengthened its hold. */
   readonly isLengthened: boolean;
+  /** Nobody ends its hold before; default, and null: it isn't locked. */
+  readonly lockedUntil?: Date | null;
 }
 
 export interface Room {
@@ -77,7 +80,8 @@ export function chooseEarly(
     const weight = weights.get(id);
     const isRestorable = state === 'HOLD' && due > now;
     if (!isRestorable || isPinned(due) || weight === undefined) return [];
-    const from = new Date(weight.droppedAt.getTime() + minHoldMs);
+    const minMs = weight.droppedAt.getTime() + minHoldMs;
+    const from = new Date(Math.max(minMs, weight.lockedUntil?.getTime() ?? 0));
     return from > now ? [] : [{ ...weight, id, from }];
   });
   const early = new Map<string, Early>();

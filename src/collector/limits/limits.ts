@@ -169,7 +169,7 @@ async function readWeights(
 ): Promise<ReadonlyMap<string, choice.Weight>> {
   const [rows = []] = await connection.run(
     sql`SELECT ${note('limits')} id, COALESCE(account_name, user_name) AS account, schema_name, row_estimate, byte_estimate,
-          dropped_at, created_at, lengthened FROM ${LEDGER} WHERE state IN (${valueList(LIVE_STATES)})`,
+          dropped_at, created_at, lengthened, locked_until FROM ${LEDGER} WHERE state IN (${valueList(LIVE_STATES)})`,
     { deadlineMs: 60_000 },
   );
   const entries = rows.map((row): [string, choice.Weight] => [
@@ -182,6 +182,7 @@ async function readWeights(
       droppedAt: col.date(row, 'dropped_at'),
       createdAt: col.dateOrNull(row, 'created_at'),
       isLengthened: col.number(row, 'lengthened') !== 0,
+      lockedUntil: col.dateOrNull(row, 'locked_until'),
     },
   ]);
   return new Map(entries);

@@ -200,7 +200,7 @@ async function findAlone({
 const WAIT_FOR_LOCK =
   'Run the statement again when the session that has it locked is done; that may be your own (LOCK INSTANCE FOR BACKUP).';
 const GRANT_ALL =
-  'Grant it ALL on the schema (and the tier full if your session has switched sql_log_bin off), or use a direct connection.';
+  'Grant it ALL on the schema (and the tier full if your session has switched sql_log_bin off).';
 
 /** Its name; an answer: it can't be created, or the session can't see it. */
 async function makeBarrierTable(drop: Drop): Promise<string | steps.Answer | schemas.Gone> {

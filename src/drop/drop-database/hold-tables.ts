@@ -247,8 +247,7 @@ async function relocate(
 }
 
 const GRANT = 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.';
-const MEND =
-  'Fix the error of that table, or drop it on a direct connection; then drop the schema.';
+const MEND = 'Fix the error of that table, or ask an operator of undrop; then drop the schema.';
 const ALONE =
   'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
 

@@ -194,7 +194,7 @@ export async function checkRights(
   }
   if (!ER.ABSENT_TO_DROP_VIEW.includes(right.errno)) {
     const cause = `undrop cannot check the privilege to drop it: ${right.message.toString()}`;
-    return refuse(notDropped(name, cause, 'Use a direct connection.'));
+    return refuse(notDropped(name, cause, 'Ask an operator of undrop.'));
   }
   if (isAbsent) return sayAbsent(session, request, facts);
   return right.errno === ER.BAD_DB_ERROR ? { kind: 'gone' } : findSchema(port, request, facts);
@@ -224,7 +224,7 @@ async function findSchema(
   }
   // The name as stored, because MYSQL is a user's under lower_case_table_names=0.
   if (SERVER_SCHEMAS.includes(schema)) {
-    const instead = 'Use a direct connection to drop it.';
+    const instead = 'Ask an operator of undrop to drop it.';
     return refuse(notDropped(name, 'it is a schema of the server itself', instead));
   }
   return { kind: 'there', schema, lockWaitS };

@@ -6,7 +6,7 @@
  * records the end of the drop.
  */
 import { systemClock } from '../../clock.js';
-import { isServiceError, type ServerError, unlessRefused } from '../../connections/errors.js';
+import { type ServerError, tolerantly, unlessRefused } from '../../connections/errors.js';
 import type { ServiceConnection, ServicePool } from '../../connections/sql.js';
 import { readServerFacts } from '../../connections/sql.js';
 import { rootCause, UndropError } from '../../errors.js';
@@ -27,7 +27,7 @@ import { isSameServer } from '../steps/inspect-names.js';
 import { newId, retryUntilWritten } from '../steps/intents.js';
 import type { DefinitionToMake } from '../steps/make-definitions.js';
 import type { ServerWorld } from '../steps/run.js';
-import type { HeldTable } from '../steps/world.js';
+import { claimsIn, type HeldTable } from '../steps/world.js';
 import { type ClosedBarrier, closeBarrier, dropAtBarrier, makeBarrierTable } from './barrier.js';
 import * as read from './read-schema.js';
 import { putSchemaBack } from './recover-drop-database.js';
@@ -138,6 +138,7 @@ export class SchemaServer {
       const key = await ledger.recordSchemaDrop(pool, {
         ...{ id: newId(), dropId, proxyId, threadId, clientAddress, schema, details },
         ...{ user: facts.user, statementText, sqlLogBin: facts.logged },
+        claims: claimsIn(text, session),
       });
       return { schema, key, details };
     } catch (error) {
@@ -221,13 +222,9 @@ export class SchemaServer {
     };
     const areMoved = held.every(({ relocated, pendingWork }) => relocated && pendingWork === null);
     if (!areMoved || held.some(isRenewed)) return false;
-    try {
-      await ledger.settleSchemaDrop(this.#options.pool, key, held);
-      return true;
-    } catch (error) {
-      if (!isServiceError(error)) throw error;
-      return false;
-    }
+    const { pool } = this.#options;
+    const settled = await tolerantly(async () => [await ledger.settleSchemaDrop(pool, key, held)]);
+    return settled.problem === null;
   }
 
   /** After the answer: all is held, for the whole time if the client waited, and it is over. */

@@ -1,12 +1,13 @@
 /**
  * Decides about a DROP TABLE, a TRUNCATE or a drop of partitions that came as a query: it is held,
  * or refused if it drops partitions, unless an operator allows it to pass to the server (a rule
- * `native` for all its tables) or its user hints `destroy` and may.
+ * `native` for all its tables, or `ask`, for partitions) or its user hints `destroy` and may.
  *
  * Invariant: a statement passes only by the facts of the session at that moment, not by a guess,
  * and the log has a line for it before it goes. A rule that refuses wins over any hint, and one
  * that may refuse wins over `destroy`.
  */
+
 import { assert, rootCause, UndropError } from '../../errors.js';
 import { report, silentLog } from '../../log.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
@@ -17,6 +18,7 @@ import * as drops from '../intercepted.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../steps/inspect-names.js';
 import { serviceNames } from '../steps/names/client-names.js';
 import { loggedText, notUnderstood } from '../steps/refusals/refusals.js';
+import { askFor, operatorOf } from '../steps/rules/ask.js';
 import {
   allHints,
   FORGET_HINT,
@@ -27,7 +29,7 @@ import {
   readHints,
 } from '../steps/rules/hints.js';
 import { type Ruled, ruleTables } from '../steps/rules/rules.js';
-import { sentenceStart, type UserFacts } from '../steps/world.js';
+import { claimsIn, sentenceStart, type UserFacts } from '../steps/world.js';
 
 /** `known`: the facts of the session, if they were read already. */
 export async function dropOrPass(
@@ -73,7 +75,7 @@ function mayBePassed(
   guess: drops.InterceptOptions['guess'],
   { service: { rules = [] } }: drops.InterceptOptions,
 ): boolean {
-  if (statement.isDoubtful || !rules.some(({ action }) => action.do === 'native')) return false;
+  if (statement.isDoubtful || rules.length === 0) return false;
   const names = serviceNames({ statement }, guess);
   if ('error' in names) return false;
   // A user is the account of that name, but for anonymous ones, which only the facts show.
@@ -83,7 +85,7 @@ function mayBePassed(
   );
 }
 
-/** Null: it is held. */
+/** Null: it is held, or refused as what can't be held. */
 async function passByRule(
   drop: Drop,
   facts: UserFacts,
@@ -91,8 +93,31 @@ async function passByRule(
 ): Promise<drops.Interception | null> {
   if (!mayBePassed(drop.statement, facts, options)) return null;
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs: null });
-  if (ruled instanceof UndropError || !ruled.every(({ isNative }) => isNative)) return null;
-  return pass(drop, facts, { event: 'native', by: ruled.map(({ by }) => by) }, options);
+  if (ruled instanceof UndropError) return null;
+  const { partitions = false } = drop.statement;
+  const isAsked = partitions && ruled.every(({ isNative, asks }) => isNative || asks);
+  if (!isAsked && !ruled.every(({ isNative }) => isNative)) return null;
+  const now = isAsked ? await askAbout(drop, { facts, hints: [], rulings: ruled }, options) : ruled;
+  if (now instanceof UndropError) return drops.refused(now, options);
+  return pass(drop, facts, { event: 'native', by: now.map(({ by }) => by) }, options);
+}
+
+/** The rulings once an operator has allowed the statement, or its refusal. */
+async function askAbout(
+  { taken: { text }, statement }: Drop,
+  asked: Pick<Parameters<typeof askFor>[0], 'facts' | 'hints' | 'rulings'>,
+  { service, session }: drops.InterceptOptions,
+): Promise<readonly Ruling[] | UndropError> {
+  const subject = sentenceStart({ statement });
+  const names = serviceNames({ statement }, asked.facts);
+  const tables = 'error' in names ? [] : names.tables;
+  try {
+    const about = { ...asked, subject, tables, text, session };
+    return await askFor(about, operatorOf(service));
+  } catch (error) {
+    const params = { tables: subject, cause: rootCause(error) };
+    return new UndropError('UNDROP_NOT_RECORDED', params, error);
+  }
 }
 
 /** The hint `destroy`; `facts` were read, because there is a hint. */
@@ -110,19 +135,25 @@ async function destroy(
   const mayBeUsed = insists(allHints(hints, facts)) || empties || partitions;
   const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
-  const refusal = ruled instanceof UndropError ? ruled : refusalOfDestroying(drop, ruled);
+  const asked = { facts, hints: allHints(hints, facts) };
+  const now =
+    ruled instanceof UndropError
+      ? ruled
+      : await askAbout(drop, { ...asked, rulings: ruled }, options);
+  const refusal = now instanceof UndropError ? now : refusalOfDestroying(drop, now);
   if (refusal !== null) return drops.refused(refusal, options);
   return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
 }
 
 /** The rulings by rules alone; an error if the tables can't be named, or are undrop's. */
 async function rulingsOf(
-  { statement }: Drop,
+  { statement, taken: { text } }: Drop,
   facts: UserFacts,
   {
     service,
+    session,
     requireIdleMs,
-  }: Pick<drops.InterceptOptions, 'service'> & Pick<Ruled, 'requireIdleMs'>,
+  }: Pick<drops.InterceptOptions, 'service' | 'session'> & Pick<Ruled, 'requireIdleMs'>,
 ): Promise<readonly Ruling[] | UndropError> {
   const { pool, holdMs, rules = [] } = service;
   const names = serviceNames({ statement }, facts);
@@ -131,7 +162,8 @@ async function rulingsOf(
   if (recycled !== null) return recycled;
   const { account } = facts;
   try {
-    const ruled = { rules, hint: null, holdMs, account, requireIdleMs };
+    const claims = claimsIn(text, session);
+    const ruled = { rules, hint: null, holdMs, account, claims, requireIdleMs };
     return await ruleTables(pool, names.tables, ruled);
   } catch (error) {
     const params = { tables: sentenceStart({ statement }), cause: rootCause(error) };
@@ -156,6 +188,7 @@ async function pass(
     user: facts.user,
     client: session.clientAddress,
     threadId: session.threadId,
+    program: claimsIn(taken.text, session).program,
     tables: tables.map(({ schema, table }) => `${schema}.${table}`),
     statement: loggedText(taken.text),
   };

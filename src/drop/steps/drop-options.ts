@@ -6,6 +6,7 @@ import type { ServicePool } from '../../connections/sql.js';
 import type { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Rule } from '../../policy/rules.js';
+import type { AskOperator } from './rules/ask.js';
 import type { DropRequest, HeldTable, UserFacts, UserSession } from './world.js';
 
 /** The service that works for the drops of its sessions, and its settings. */
@@ -34,6 +35,12 @@ export interface DropOptions extends DropSettings {
   readonly userSession: UserSession;
   /** The hints in the statement's comments; default: none. */
   readonly hints?: readonly string[];
+}
+
+/** The options of each try. */
+export interface OptionsOfTry extends DropOptions {
+  /** The same answer for all tries. */
+  readonly ask: AskOperator;
 }
 
 /** The last known state of a session: default schema, charset, and user. */

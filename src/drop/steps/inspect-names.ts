@@ -14,7 +14,7 @@ import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v1
 import type { ErrPacket, Result } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 import { qualify, serviceNames } from './names/client-names.js';
-import { notDone, notUnderstood, SET_IF_EXISTS } from './refusals/refusals.js';
+import { notDone, notUnderstood, SET_IF_EXISTS, untilAllowed } from './refusals/refusals.js';
 import { definitionIn, factsSql, type NameKind, readFacts, readKinds } from './session/facts.js';
 import { probeSql, type QualifiedName, showCreateSql } from './session/user-session.js';
 import type * as steps from './world.js';
@@ -185,8 +185,10 @@ export function refusalByRuling(
   words: { readonly tables: string; readonly table: string },
 ): UndropError | null {
   const { refusedBy: rule = null, inUse = null } = ruling ?? {};
-  if (rule !== null) return new UndropError('UNDROP_RULE', { ...words, rule });
-  return inUse === null ? null : new UndropError('UNDROP_IN_USE', { ...words, seen: inUse });
+  const asks = ruling?.asks === true;
+  if (rule !== null && !asks) return new UndropError('UNDROP_RULE', { ...words, rule });
+  if (inUse !== null) return new UndropError('UNDROP_IN_USE', { ...words, seen: inUse });
+  return rule === null ? null : untilAllowed({ subject: words.tables, rule });
 }
 
 /** The refusal of the hint destroy: a rule that refuses or may refuse, or a table in use. */
@@ -196,8 +198,11 @@ export function refusalOfDestroying(
 ): UndropError | null {
   const tables = sentenceStart(drop);
   for (const ruling of rulings) {
-    const refusal = refusalByRuling(ruling, { tables, table: 'one of them' });
+    const words = { tables, table: 'one of them' };
+    const refusal = refusalByRuling(ruling, words);
     if (refusal !== null) return refusal;
+    if (ruling.lockMs !== null)
+      return new UndropError('UNDROP_RULE', { ...words, rule: ruling.by ?? '' });
   }
   const [open] = rulings.flatMap(({ mayRefuse }) => mayRefuse ?? []);
   if (open === undefined) return null;

@@ -19,6 +19,7 @@ import {
   recordIntent,
 } from '../../ledger/intents/record-intent.js';
 import { mayUnlog } from '../../ledger/tables.js';
+import type { IntentTable } from '../../ledger/write.js';
 import { forgetIntents, hasForeignKeys, recordOutcome } from '../../ledger/write.js';
 import { silentLog } from '../../log.js';
 import { newHoldId, type QualifiedTable, shownDue } from '../../names/names.js';
@@ -26,16 +27,17 @@ import type { Ruling } from '../../policy/decide.js';
 import type { HoldTime } from '../../policy/rules.js';
 import { finishRestore } from '../../recycle/make-whole.js';
 import { resolveEnded } from '../../recycle/recovery/resolve-intents.js';
-import { commentTags } from '../../sql/comment-tags.js';
+import type { Claims } from '../../sql/comment-tags.js';
 import { FORGET_TRIES, OUTCOME_PAUSES_MS, pauseBefore } from '../../tries.js';
-import type { DropOptions } from './drop-options.js';
+import type { OptionsOfTry } from './drop-options.js';
 import { whyNotHeld } from './inspect-names.js';
 import { type ServiceNames, serviceNames } from './names/client-names.js';
+import { askFor } from './rules/ask.js';
 import { insists, notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
 import { accountNameOf } from './session/facts.js';
 import type * as steps from './world.js';
-import { sentenceStart } from './world.js';
+import { claimsIn, sentenceStart } from './world.js';
 
 /** The id of a drop, or of a statement. */
 export function newId(): string {
@@ -58,8 +60,11 @@ interface Target extends QualifiedTable {
 
 export class Intents {
   readonly #request: steps.DropRequest;
-  readonly #options: DropOptions;
+  readonly #options: OptionsOfTry;
   readonly #hints: ReadonlySet<string>;
+  /** The text that the ledger has. */
+  readonly #statementText: string;
+  readonly #claims: Claims;
   /** The last try; null: none was begun. */
   #recording: Promise<steps.RecordedIntent> | null = null;
   /** Targets whose intents are in the ledger, or may be, by their ids. */
@@ -76,10 +81,13 @@ export class Intents {
   /** A RENAME was sent, or work of the service that may send one, whatever its result. */
   mayBeRenamed = false;
 
-  constructor(request: steps.DropRequest, options: DropOptions, hints: ReadonlySet<string>) {
+  constructor(request: steps.DropRequest, options: OptionsOfTry, hints: ReadonlySet<string>) {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;
+    const { text, session } = request;
+    this.#statementText = Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString();
+    this.#claims = claimsIn(text, session);
     for (const id of [request.dropId, ...request.ids]) options.activeIds.add(id);
   }
 
@@ -87,27 +95,22 @@ export class Intents {
   audited(held: readonly steps.HeldTable[]): readonly AuditEvent<'held'>[] {
     const { session, dropId, statement, how } = this.#request;
     const { threadId, clientAddress: client } = session;
-    const tags = commentTags(this.#statementText);
+    const { program, tags, attributes } = this.#claims;
     const kind = statement.empties ? 'TRUNCATE' : 'DROP TABLE';
     const recorded = this.#recorded?.intent?.tables ?? [];
     return held.map(({ id, holdSchema, holdName }) => {
       const named = recorded.find((one) => one.id === id) ?? this.#targets.get(id);
       return {
         event: 'held',
-        ...{ user: this.#user, client, threadId, id, dropId },
+        ...{ user: this.#user, client, threadId, program, id, dropId },
         schema: named?.schema ?? null,
         table: named?.table ?? null,
         ...{ holdSchema, holdName, how: how ?? kind, bytes: named?.byteEstimate ?? null },
         until: shownDue(holdName),
         because: this.rulingOf(id)?.by ?? null,
-        tags,
+        ...{ tags, attributes },
       };
     });
-  }
-
-  /** The text that the ledger has. */
-  get #statementText(): string {
-    return Buffer.from(this.#request.text.subarray(0, STATEMENT_BYTES_MAX)).toString();
   }
 
   /** How long each is held; `isLate`: the client had to wait for its response. */
@@ -189,8 +192,9 @@ export class Intents {
   async #record(
     names: ServiceNames,
     ids: readonly string[],
-    { logged, user, account, isDryRun = false }: steps.UserFacts & { readonly isDryRun?: boolean },
+    facts: steps.UserFacts & { readonly isDryRun?: boolean },
   ): Promise<steps.RecordedIntent> {
+    const { logged, user, account, isDryRun = false } = facts;
     const { session, dropId } = this.#request;
     const { pool, proxyId, holdMs, rules = [] } = this.#options;
     this.#user = user;
@@ -202,27 +206,37 @@ export class Intents {
     if (hint?.destroys === true) return notRecorded(notDestroyed(this.#request));
     try {
       const isRuled = rules.length > 0 || this.#hints.size > 0 || requireIdleMs !== null;
-      const ruled = { rules, hint, holdMs, account, requireIdleMs };
+      const claims = this.#claims;
+      const ruled = { rules, hint, holdMs, account, claims, requireIdleMs };
       const found = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
       const by = isInsisted ? 'hint insist' : null;
       const rulings = found.map((ruling) => ({ ...ruling, by: ruling.by ?? by }));
       const tables = names.tables.map((name, index) => {
-        return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
+        const { hold = holdMs, lockMs = null } = rulings[index] ?? {};
+        return { id: ids[index] ?? '', ...name, hold, lockMs };
       });
       const { threadId, clientAddress } = session;
       const statementText = this.#statementText;
       const accountName = accountNameOf(account);
       const who = { threadId, user, accountName, clientAddress, dropId, proxyId, statementText };
-      const how = { holdMs, sqlLogBin: logged, isDryRun };
-      const intent = await recordIntent(pool, { ...who, ...how, tables });
+      const written = { holdMs, sqlLogBin: logged, isDryRun, claims };
+      const intent = await recordIntent(pool, { ...who, ...written, tables });
       this.#sessionHost = intent.sessionHost;
       const isKeyed = intent.tables.some(hasForeignKeys);
       const mayDetach = logged || !isKeyed || (await mayUnlog(pool));
       const { flavour } = this.#request.server;
       const why = whyNotHeld(intent, { flavour, mayDetach });
-      if (why === null) return { intent, intentError: null, rulings };
-      const params = { tables: sentenceStart(this.#request), cause: why };
-      return notRecorded(new UndropError('UNDROP_HOLD_FAILED', params));
+      if (why !== null) {
+        const params = { tables: sentenceStart(this.#request), cause: why };
+        return notRecorded(new UndropError('UNDROP_HOLD_FAILED', params));
+      }
+      const about = rulings.map((ruling, index) => ofBase(ruling, intent.tables[index]));
+      const subject = sentenceStart(this.#request);
+      const what = { text: this.#request.text, session, tables: names.tables };
+      const how = { ...what, subject, rulings: about, facts, hints: this.#hints };
+      const asked = isDryRun ? about : await askFor(how, this.#options.ask);
+      if (asked instanceof UndropError) return notRecorded(asked);
+      return { intent, intentError: null, rulings: asked };
     } catch (error) {
       const params = { tables: sentenceStart(this.#request), cause: rootCause(error) };
       return notRecorded(new UndropError('UNDROP_NOT_RECORDED', params, error));
@@ -321,6 +335,12 @@ export class Intents {
       this.#options.activeIds.delete(id);
     }
   }
+}
+
+/** A rule doesn't apply to a name that doesn't exist, or isn't a base table. */
+function ofBase(ruling: Ruling, table: IntentTable | undefined): Ruling {
+  const isBase = table?.kind === 'base' || table?.kind === 'sequence';
+  return isBase ? ruling : { ...ruling, refusedBy: null, asks: false };
 }
 
 interface RetryOptions {

@@ -20,9 +20,10 @@ import { problemsOf } from '../../recycle/make-whole.js';
 import { restore } from '../../recycle/restore.js';
 import { LATE_MS, PUT_BACK, pauseBefore, STATEMENT_TRIES } from '../../tries.js';
 import type { Result } from '../../wire/response.js';
-import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
+import type { DropOptions, DropResult, DropStatement, OptionsOfTry } from './drop-options.js';
 import { Intents, newId } from './intents.js';
 import { releaseIntents, renameByService } from './rename/rename-by-service.js';
+import { type AskOperator, operatorOf } from './rules/ask.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import { isEmptyTable } from './rules/rules.js';
 import { hidesDirectories } from './session/facts.js';
@@ -46,13 +47,18 @@ export async function runStatement(
 ): Promise<DropResult> {
   // The first try uses up a hint of the session, which counts for later tries.
   const hints = new Set(options.hints);
+  let said: ReturnType<AskOperator> | null = null;
+  const ask: AskOperator = (asking) => {
+    said ??= operatorOf(options)(asking);
+    return said;
+  };
   for (let tries = 1; ; tries++) {
     const request: steps.DropRequest = {
       ...drop,
       dropId: newId(),
       ids: drop.statement.names.map(newId),
     };
-    const world = new ServerWorld(request, options, hints);
+    const world = new ServerWorld(request, { ...options, ask }, hints);
     const reply = await world.attempt(statement, { isFirst: tries === 1 });
     if (reply.kind === 'again' && tries < STATEMENT_TRIES) continue;
     const answer = reply.kind === 'again' ? gaveUp(reply, drop, tries) : reply;
@@ -80,7 +86,7 @@ export class ServerWorld implements steps.World {
   facts: steps.UserFacts | null = null;
   isBroken = false;
   readonly #request: steps.DropRequest;
-  readonly #options: DropOptions;
+  readonly #options: OptionsOfTry;
   readonly #hints: Set<string>;
   /**
    * Handles of the client's text, prepared to check its syntax: a DROP that any statement with its
@@ -90,7 +96,7 @@ export class ServerWorld implements steps.World {
   /** Intents that a service connection owns until the outcome. */
   readonly #owned: (() => Promise<void>)[] = [];
 
-  constructor(request: steps.DropRequest, options: DropOptions, hints: Set<string>) {
+  constructor(request: steps.DropRequest, options: OptionsOfTry, hints: Set<string>) {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;

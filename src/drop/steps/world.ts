@@ -11,10 +11,11 @@
 import { assert, UndropError } from '../../errors.js';
 import type { RelocateTable } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
-import type { PendingWork } from '../../ledger/entry.js';
+import { type PendingWork, STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import type { QualifiedTable } from '../../names/names.js';
 import type { Ruling } from '../../policy/decide.js';
+import { type Claims, claimsOf } from '../../sql/comment-tags.js';
 import { dotted, type TableName } from '../../sql/grammar/table-name.js';
 import type { ClientCharset } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
@@ -334,4 +335,11 @@ export interface SessionFacts {
   /** The local port that the session was dialled from; null over a unix socket. */
   readonly upstreamLocalPort: number | null;
   readonly clientAddress: string;
+  /** The attributes of its connection; default: none. */
+  readonly attributes?: Claims['attributes'];
+}
+
+/** The words of the client about itself, those in its statement among them. */
+export function claimsIn(text: Uint8Array, { attributes }: SessionFacts): Claims {
+  return claimsOf(attributes, Buffer.from(text.subarray(0, STATEMENT_BYTES_MAX)).toString());
 }

@@ -321,7 +321,7 @@ function whyNotTruncated(
   return isLocked ? { how: 'under LOCK TABLES', instead: 'Run UNLOCK TABLES first.' } : null;
 }
 
-const INSTEAD = 'Use DELETE, or a direct connection; neither of them holds the rows.';
+const INSTEAD = 'Drop the table, which is held, and create it anew; or ask an operator of undrop.';
 
 export const VERSIONED: user.Signal = {
   errno: ER.VERS_NOT_SUPPORTED,

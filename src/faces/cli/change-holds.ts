@@ -40,7 +40,8 @@ export function runHold(
   const holdMs = length === null ? 0 : parseDuration(length);
   if (holdMs === null) throw wrongFlag('for', 'a duration like 12h or 30d', JSON.stringify(length));
   return withPool(settings, async (pool) => {
-    const change = readChange(flags, holdMs, await readNow(pool));
+    const now = await readNow(pool);
+    const change = asLock(readChange(flags, holdMs, now), flags, now);
     // Its --until is the end of the hold.
     const chosen = await chooseHeld(pool, { ...flags, until: undefined });
     if (!chosen.isOne && flags['json'] !== true) shell.stdout.write(formatChosen(chosen.tables));
@@ -72,6 +73,14 @@ function readChange(flags: Flags, holdMs: number, now: Date): HoldChange {
   if (due !== null) return { kind: 'until', due };
   const expected = 'a time like 2026-12-24T14:00 or 14:00 (UTC); --for takes a duration';
   throw wrongFlag('until', expected, JSON.stringify(until));
+}
+
+/** With --lock the same until a time, before which nobody can end the hold. */
+function asLock(change: HoldChange, flags: Flags, now: Date): HoldChange {
+  if (flags['lock'] !== true) return change;
+  if (change.kind === 'until') return { ...change, locks: true };
+  if (change.kind !== 'for') throw wrongFlag('lock', '--for or --until with it', '--pin');
+  return { kind: 'until', due: new Date(now.getTime() + change.holdMs), locks: true };
 }
 
 const END = { kind: 'end' } as const satisfies HoldChange;

@@ -184,6 +184,7 @@ export async function readSelection(pool: ServicePool, flags: Flags): Promise<Se
   const now = isTimed ? await readNow(pool) : new Date(0);
   const [name, drop, like] = ['name', 'drop', 'like'].map((flag) => flagText(flags, flag));
   const [schema, user] = ['schema', 'dropped-by'].map((flag) => flagText(flags, flag));
+  const program = flagText(flags, 'program');
   const since = readTime(flags, 'since', (text) => parseSince(text, now));
   const until = readTime(flags, 'until', (text) => parseTime(text, now));
   return {
@@ -193,6 +194,7 @@ export async function readSelection(pool: ServicePool, flags: Flags): Promise<Se
     ...(typeof like === 'string' && { like }),
     ...(typeof schema === 'string' && { schema }),
     ...(typeof user === 'string' && { user }),
+    ...(program !== null && { program }),
     ...(since !== null && { since }),
     ...(until !== null && { until }),
   };

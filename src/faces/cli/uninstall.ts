@@ -15,6 +15,7 @@ import { unlessRefused } from '../../connections/errors.js';
 import { readRecycleSchemas } from '../../connections/hold-tables.js';
 import type { ServicePool } from '../../connections/sql.js';
 import { col, ident, note, readServerFacts, sql, valueList } from '../../connections/sql.js';
+import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
 import { readControl } from '../../ledger/control.js';
@@ -24,6 +25,7 @@ import { isServiceRunning, readServices } from '../../ledger/services.js';
 import * as ledger from '../../ledger/tables.js';
 import { isLocalSchema, RECYCLE_SCHEMA } from '../../names/names.js';
 import { listAll } from '../../recycle/held-tables.js';
+import { nameWithId } from '../../recycle/print/print-report.js';
 import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import * as ER from '../../wire/server-errors.js';
 import { formatChosen, runRemove } from './change-holds.js';
@@ -49,6 +51,7 @@ export async function runUninstall(
   const { left, isHeld } = await withPool(settings, async (pool) => {
     await ledger.reopenLedger(pool);
     await assertAlone(pool);
+    await assertUnlocked(pool);
     return readLeft(pool);
   });
   shell.stdout.write(lines(left));
@@ -101,6 +104,22 @@ async function assertAlone(pool: ServicePool): Promise<void> {
   if (problems.length > 0) {
     throw new UndropError('UNDROP_NOT_UNINSTALLED', { cause: problems.join('; ') });
   }
+}
+
+/** Rejects while a table is locked: not even --remove ends its hold. */
+async function assertUnlocked(pool: ServicePool): Promise<void> {
+  const { utcNow } = await readServerFacts(pool);
+  const held = (await listAll(pool)).flatMap((table) => {
+    const { state, lockedUntil } = table;
+    return state === 'HOLD' && lockedUntil !== null && lockedUntil > utcNow
+      ? [{ table, lockedUntil }]
+      : [];
+  });
+  const [first] = held.toSorted((one, other) => +other.lockedUntil - +one.lockedUntil);
+  if (first === undefined) return;
+  const name = nameWithId(first.table);
+  const cause = `${held.length} held tables are locked, the last, ${name}, until ${timeText(first.lockedUntil)}`;
+  throw new UndropError('UNDROP_NOT_UNINSTALLED', { cause });
 }
 
 /** The services that run, or a proxy that collects without a row of its own. */

@@ -56,13 +56,14 @@ async function find(
 }
 
 function selectionIn(params: Params): Selection {
-  const names = ['schema', 'user', 'q', 'state', 'cursor'];
-  const [schema, user, text, state, before] = names.map((name) => textIn(params, name));
+  const names = ['schema', 'user', 'program', 'q', 'state', 'cursor'];
+  const [schema, user, program, text, state, before] = names.map((name) => textIn(params, name));
   const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
   if (before != null && !isHoldId(before)) throw wrongParam('cursor', 'a value of "next"', before);
   return {
     ...(schema != null && { schema }),
     ...(user != null && { user }),
+    ...(program != null && { program }),
     ...(text != null && { text }),
     ...(since !== null && { since }),
     ...(until !== null && { until }),
@@ -244,7 +245,8 @@ export function undropManyText(
   params: Params,
   { swap, partial }: { readonly swap: boolean; readonly partial: boolean },
 ): string {
-  const [drop, schema, user] = ['drop', 'schema', 'user'].map((name) => textIn(params, name));
+  const names = ['drop', 'schema', 'user', 'program'];
+  const [drop, schema, user, program] = names.map((name) => textIn(params, name));
   const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
   if (drop == null && since === null) throw wrongParam('since', TIME_EXPECTED, null);
   const time = (date: Date) => literal(date.toISOString());
@@ -256,6 +258,7 @@ export function undropManyText(
           schema != null && `FROM ${quoteIdentifier(schema)}`,
           since && `SINCE ${time(since)}`,
           until && `UNTIL ${time(until)}`,
+          program != null && `BY PROGRAM ${literal(program)}`,
           user != null && `BY ${literal(user)}`,
         ];
   const how = [swap && 'SWAP', partial && 'PARTIAL'];
@@ -279,6 +282,8 @@ function tableOf(table: DroppedTable) {
     droppedAt: time(table.droppedAt),
     user: table.user,
     client: table.clientAddress,
+    program: table.program,
+    lockedUntil: time(table.lockedUntil),
     rows: table.rowEstimate,
     bytes: table.byteEstimate,
     state: stateOf(table),
@@ -333,7 +338,10 @@ export function literal(text: string): string {
 }
 
 export function wrongParam(name: string, expected: string, found: unknown): UndropError {
-  const shown = (JSON.stringify(found) ?? 'nothing').slice(0, SHOWN_CHARACTERS_MAX);
+  // Values within it may be too deep for JSON.stringify.
+  const flat = (_name: string, value: unknown) =>
+    typeof value === 'object' && value !== null && value !== found ? '…' : value;
+  const shown = (JSON.stringify(found, flat) ?? 'nothing').slice(0, SHOWN_CHARACTERS_MAX);
   return new UndropError('UNDROP_API_REQUEST', { name, expected, found: shown });
 }
 

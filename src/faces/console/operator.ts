@@ -6,11 +6,14 @@
  * Invariant: nothing that takes long among many tables is waited for: it is read behind the page,
  * at most twice a minute, and only while somebody looks at it.
  */
+
+import type { Who } from '../../audit.js';
 import { withinMs } from '../../clock.js';
 import type { CollectorFigures } from '../../collector/figures.js';
 import type { LimitSettings } from '../../collector/limits/choose-early.js';
 import { isServiceError } from '../../connections/errors.js';
 import { readServerFacts, type ServicePool } from '../../connections/sql.js';
+import { allowRequest, type Request, readRequests } from '../../drop/steps/rules/ask.js';
 import { readControl } from '../../ledger/control.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import * as ledger from '../../ledger/overview.js';
@@ -89,6 +92,17 @@ export class Operator {
     };
   }
 
+  /** Statements that wait for an operator. */
+  requests(): Promise<readonly Request[]> {
+    return readRequests(this.#options.pool());
+  }
+
+  /** It may be sent again, once. */
+  async allow({ user, client }: Pick<Who, 'user' | 'client'>, request: Request): Promise<void> {
+    const to = { connection: this.#options.pool(), log: this.#options.log };
+    await allowRequest(to, request, { user, client });
+  }
+
   history(fit: ledger.HistoryFit): Promise<readonly ledger.HistoryLine[]> {
     return ledger.readHistory(this.#options.pool(), fit);
   }
@@ -98,12 +112,8 @@ export class Operator {
     const pool = this.#options.pool();
     const [row] = await findRowsIfAny(pool, { by: 'ids', ids: [id] }, { texts: true });
     const history = await ledger.readHistory(pool, { id, limit: EVENTS_OF_TABLE });
-    const tags = history.find(({ event }) => event === 'held')?.details['tags'];
-    return {
-      definition: row?.definition || null,
-      tags: typeof tags === 'object' && tags !== null ? { ...tags } : null,
-      history,
-    };
+    const { attributes, tags } = row?.clientDetails ?? {};
+    return { definition: row?.definition || null, client: { ...attributes, ...tags }, history };
   }
 
   /** The first rows, which is in the history. Rejects with an UndropError. */
@@ -113,7 +123,7 @@ export class Operator {
   ): Promise<HeldRows> {
     const [connection, { log }] = [this.#options.pool(), this.#options];
     const { table: held } = await findHeld(connection, id);
-    const by = { ...tableInEvent(held), user, client, threadId: null };
+    const by = { ...tableInEvent(held), user, client, threadId: null, program: null };
     await reportAndKeep({ connection, log }, [{ event: 'rows-shown', ...by }]);
     return readHeldRows(connection, held, ROWS_SHOWN);
   }

@@ -15,6 +15,7 @@ import {
 import { withRestoredInfo } from '../../drop/steps/undo-note.js';
 import type { UserFacts } from '../../drop/steps/world.js';
 import { assert, type UndropError } from '../../errors.js';
+import { programOf } from '../../sql/comment-tags.js';
 import * as caps from '../../wire/capabilities.js';
 import type { ErrPacket, OkPacket, PreparedResult } from '../../wire/response.js';
 import * as resultSets from '../../wire/result-set.js';
@@ -22,8 +23,11 @@ import * as ER from '../../wire/server-errors.js';
 import type { RightsAsker } from './rights.js';
 
 /** For the audit and the history. */
-export function whoOf({ facts, session: { clientAddress: client, threadId } }: UndoRun) {
-  return { user: facts.user, client, threadId };
+export function whoOf({
+  facts,
+  session: { clientAddress: client, threadId, attributes },
+}: UndoRun) {
+  return { user: facts.user, client, threadId, program: programOf(attributes) };
 }
 
 /** The encoding of the response. */

@@ -93,12 +93,13 @@ export function bindUndo(
     case 'undrop-many':
       return bindMany(statement, facts);
     case 'show-dropped': {
-      const { schema, like, user, since } = statement;
+      const { schema, like, user, program, since } = statement;
       return {
         ...statement,
         schema: schema && decode(schema),
         like: like && decodeText(like, 'LIKE', facts),
         user: user && decodeText(user, 'BY', facts),
+        program: program && decodeText(program, 'BY PROGRAM', facts),
         since: since && timeOf(since, 'SINCE', facts),
       };
     }
@@ -122,7 +123,7 @@ function bindMany(
   statement: verdict.UndropMany<Uint8Array>,
   facts: UserFacts,
 ): verdict.UndropMany<string> {
-  const { schemas, id, since, until, user, toSchema } = statement;
+  const { schemas, id, since, until, user, program, toSchema } = statement;
   return {
     ...statement,
     schemas: schemas.map((schema) => decodeOne(schema, facts)),
@@ -130,6 +131,7 @@ function bindMany(
     since: since && timeOf(since, 'SINCE', facts),
     until: until && timeOf(until, 'UNTIL', facts),
     user: user && decodeText(user, 'BY', facts),
+    program: program && decodeText(program, 'BY PROGRAM', facts),
     toSchema: toSchema && decodeOne(toSchema, facts),
   };
 }

@@ -5,6 +5,7 @@
  * Invariant: nothing about a table is shown before the server has confirmed in the user's session
  * that the user may drop it. No intent, no RENAME; the hint of the session stays.
  */
+
 import { findSchema, findTables } from '../../drop/drop-database/read-schema.js';
 import { checkRights, crowded, tablesOfSchema } from '../../drop/drop-database/schema-drop.js';
 import { namesToAsk } from '../../drop/drop-table/decide.js';
@@ -13,6 +14,7 @@ import { type Interception, type InterceptOptions, refused } from '../../drop/in
 import { knownKind, refusalOfRecycled, whyUnsupported } from '../../drop/steps/inspect-names.js';
 import { Intents, newId } from '../../drop/steps/intents.js';
 import { notDone, notUnderstood, SET_IF_EXISTS } from '../../drop/steps/refusals/refusals.js';
+import { operatorOf } from '../../drop/steps/rules/ask.js';
 import { allHints, areForDestroying } from '../../drop/steps/rules/hints.js';
 import { lastUse, readUse, type Use } from '../../drop/steps/rules/rules.js';
 import { definitionIn, type NameKind, readKinds } from '../../drop/steps/session/facts.js';
@@ -157,7 +159,11 @@ async function explainNames(
   fatesOf: (known: Known) => readonly Fate[],
 ): Promise<Explanation> {
   const { service, facts, server, userSession } = options;
-  const intents = new Intents(request, { ...service, userSession }, new Set(hints));
+  const intents = new Intents(
+    request,
+    { ...service, userSession, ask: operatorOf(service) },
+    new Set(hints),
+  );
   const { intent, intentError, rulings } = await intents.inspect(facts, names);
   intents.release();
   if (intent === null) return intentError;

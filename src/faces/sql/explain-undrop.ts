@@ -37,6 +37,9 @@ function noteOf({ plan: { to }, refusal, notes }: Preview): string | null {
 /** Its columns, without a row. */
 export const NOTHING_EXPLAINED = printResultSet(COLUMNS, []);
 
+/** Each takes several statements, one after the other. */
+export const EXPLAINED_MAX = 500;
+
 /** Throws the error of the UNDROP of the first table that can't come back. */
 export async function explainUndrop(
   choices: readonly Choice[],
@@ -44,10 +47,13 @@ export async function explainUndrop(
   run: UndoRun,
 ): Promise<Interception> {
   const { pool } = run.service;
-  const preview = () => previewAll(pool, choices, how);
+  const shown = choices.slice(0, EXPLAINED_MAX);
+  const preview = () => previewAll(pool, shown, how);
   const { done, failed } = await inQueue(pool, `read ${run.facts.account}`, preview);
   for (const { what: target, error } of failed) {
     throw await withSeenFate(error, target, run);
   }
-  return answerRows(printResultSet(COLUMNS, done), run);
+  const isCut = shown.length < choices.length;
+  const note = isCut ? `Only the first ${EXPLAINED_MAX} of ${choices.length} are explained.` : null;
+  return answerRows(printResultSet(COLUMNS, done), run, note);
 }

@@ -109,14 +109,18 @@ async function endHolds(
 ): Promise<Interception> {
   const { pool, holdMs, hintMsMin: leastMs = holdMs } = run.service;
   const lengthened = await readLengthened(pool);
-  const isLeft = ({ id, due }: DroppedTable) => isPinned(due) || lengthened.has(id);
+  const now = await readNow(pool);
+  const isLocked = ({ lockedUntil }: DroppedTable) => lockedUntil !== null && lockedUntil > now;
+  const isLeft = (one: DroppedTable) =>
+    isPinned(one.due) || isLocked(one) || lengthened.has(one.id);
   const [left, meant] = [all.filter(isLeft), all.filter((one) => !isLeft(one))];
   const [kept] = left;
   if (meant.length === 0 && kept !== undefined) {
+    if (isLocked(kept)) throw hold.notChanged(kept, 'it is locked', hold.LOCKED);
     const why = isPinned(kept.due) ? 'it is pinned' : 'its hold was lengthened';
     throw hold.notChanged(kept, why, 'An operator can end it: `undrop remove`.');
   }
-  const due = new Date((await readNow(pool)).getTime() + leastMs);
+  const due = new Date(now.getTime() + leastMs);
   const change: hold.HoldChange = leastMs === 0 ? { kind: 'end' } : { kind: 'until', due };
   const isToEnd = (one: DroppedTable) => one.due > due;
   const report = await tryEach(meant.filter(isToEnd), {
@@ -132,7 +136,7 @@ async function endHolds(
   const note = [
     ...(left.length === 0
       ? []
-      : [`Not, pinned or held longer: ${someOf(left.map(nameOrId), NAMES_SHOWN)}.`]),
+      : [`Not, pinned, locked or held longer: ${someOf(left.map(nameOrId), NAMES_SHOWN)}.`]),
     ...(not.length === 0 ? [] : [`Not, in use: ${someOf(not, NAMES_SHOWN)}.`]),
     ...(all.length < TABLES_MAX ? [] : [`Only the newest ${TABLES_MAX} were read.`]),
   ].join(' ');

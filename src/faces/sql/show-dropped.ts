@@ -42,13 +42,14 @@ export async function showDropped(show: Show, run: UndoRun): Promise<Interceptio
   return answerRows(set, run, note);
 }
 
-function selectionOf({ schema, like, user, since }: Show, zone: string): Selection {
+function selectionOf({ schema, like, user, program, since }: Show, zone: string): Selection {
   const time = since === null ? null : parseSince(since, new Date(), zone);
   return {
     ...(schema !== null && { schema }),
     // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
     ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
     ...(user !== null && { user }),
+    ...(program !== null && { program }),
     ...(time !== null && { since: time }),
   };
 }

@@ -60,9 +60,9 @@ export async function undropMany(undo: Undrop, run: UndoRun): Promise<Intercepti
   const request = { text: asked, swaps, toSchema, explains, asker: askerOf(run) };
   const select = { ...request, selection: { ...selection, lowerCaseTableNames } };
   const plan = await planUndo(pool, select);
-  const denied = await deniedIn(plan, undo, run);
+  const { denied, secret } = await deniedIn(plan, undo, run);
   const wrong = [...inTheWay(plan), ...denied];
-  const isDenied = new Set(denied.map((one) => one.what));
+  const isDenied = new Set([...denied, ...secret].map((one) => one.what));
   const choices = plan.choices.filter((one) => !isDenied.has(one.what));
   const schemas = plan.schemas.filter(({ schema }) => !isDenied.has(schema));
   const definitions = plan.definitions.filter(({ schema }) => !isDenied.has(schema));
@@ -176,7 +176,7 @@ interface Meant {
 }
 
 async function selectionOf(
-  { what, schemas, id, since, until, user, toSchema, swap }: Undrop,
+  { what, schemas, id, since, until, user, program, toSchema, swap }: Undrop,
   { service: { pool }, asked, facts }: UndoRun,
 ): Promise<Meant> {
   const [schema = ''] = schemas;
@@ -196,6 +196,7 @@ async function selectionOf(
   const selection = {
     ...(schemas.length > 0 && { schemas }),
     ...(user !== null && { user }),
+    ...(program !== null && { program }),
     ...(from && { since: from }),
     ...(to && { until: to }),
   };
@@ -206,18 +207,24 @@ async function selectionOf(
 // ── what this user may do ────────────────────────────────────────────────────────────────────────
 
 async function deniedIn(
-  { choices, taken, schemas, definitions }: UndoPlan,
+  { choices, taken, schemas, definitions, inSight }: UndoPlan,
   { what: kind, toSchema, swap }: Undrop,
   { asked }: UndoRun,
-): Promise<readonly FailedRestore[]> {
+): Promise<Readonly<Record<'denied' | 'secret', readonly FailedRestore[]>>> {
   const denied: FailedRestore[] = [];
+  // Views and programs of schemas in which the user sees no table: an error would tell of them.
+  const secret: FailedRestore[] = [];
   const none = rights.noneOf(asked);
-  const check = async (what: string, ask: () => Promise<ErrPacket | UndropError | null>) => {
+  const check = async (
+    what: string,
+    ask: () => Promise<ErrPacket | UndropError | null>,
+    refused = denied,
+  ) => {
     const said = await ask();
     if (said === null) return true;
     const isRight = said instanceof UndropError || ER.ACCESS_DENIED.includes(said.errno);
     if (!isRight) throw new SaidByServer(said);
-    denied.push({ what, error: said instanceof UndropError ? said : new SaidByServer(said) });
+    refused.push({ what, error: said instanceof UndropError ? said : new SaidByServer(said) });
     return false;
   };
   const plans = choices.flatMap((one): HeldPlan[] => ('error' in one || one.wasBack ? [] : [one]));
@@ -237,12 +244,13 @@ async function deniedIn(
   }
   for (const schema of new Set([...schemas, ...definitions].map((one) => one.schema))) {
     const to = toSchema ?? schema;
-    const mayMake = await check(schema, () => rights.askForSchema({ schema, to }, asked));
+    const ask = () => rights.askForSchema({ schema, to }, asked);
+    const mayMake = await check(schema, ask, inSight.has(schema) ? denied : secret);
     // Live views may go.
     const mayDrop = () => rights.askToDropName({ schema, table: none }, asked);
     if (swap && mayMake) await check(schema, mayDrop);
   }
-  return denied;
+  return { denied, secret };
 }
 
 // ── the answer ───────────────────────────────────────────────────────────────────────────────────

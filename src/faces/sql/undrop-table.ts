@@ -32,6 +32,7 @@ import * as print from '../../recycle/print/print-report.js';
 import * as restoring from '../../recycle/restore.js';
 import type { RestoreReport } from '../../recycle/restore-table.js';
 import type { SwapBy } from '../../recycle/swap.js';
+import { claimsOf } from '../../sql/comment-tags.js';
 import { answerOk, answerRefused, type UndoRun, whoOf } from './answer.js';
 import { type Bound, notUnique } from './bind.js';
 import { explainUndrop } from './explain-undrop.js';
@@ -180,10 +181,11 @@ export function swapActor(
   const { proxyId, log } = service;
   const { user, account } = facts;
   const who = { proxyId, user, accountName: accountNameOf(account) };
-  const { clientAddress } = session;
+  const { clientAddress, attributes } = session;
   const statementText = text.subarray(0, STATEMENT_BYTES_MAX).toString();
+  const claims = claimsOf(attributes, statementText);
   const hold = holdOfLive(live, facts, service);
-  return { ...who, clientAddress, statementText, hold, ...(log !== undefined && { log }) };
+  return { ...who, clientAddress, statementText, claims, hold, ...(log !== undefined && { log }) };
 }
 
 /** Creates triggers that the service account may not create, but this user may. */

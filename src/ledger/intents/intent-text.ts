@@ -14,7 +14,7 @@ import { assert } from '../../errors.js';
 import { foldName, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
 import { isMysql8 } from '../../wire/connection/handshake-v10.js';
-import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
+import { claimCells, STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
 import { NO_LOCKS, readLocks, sessionLocksSql } from './session-locks.js';
@@ -40,8 +40,10 @@ export function intentTexts(
   const note0 = note(isDryRun ? 'inspect' : 'intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const showsLocks = isMysql8(server) && server.performanceSchema;
+  const { program, details } = claimCells(intent.claims);
   const record = [
-    sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText},
+    sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText}, @undrop_program = ${program},
+        @undrop_client = ${details},
         ${hostOfSession(server, intent.threadId)},
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(
@@ -125,21 +127,22 @@ function insertion(
 ): SQLQuery {
   const { dropId, threadId, user, accountName = user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
-  const rows = intent.tables.map(({ id, hold = intent.holdMs }, index) => {
+  const rows = intent.tables.map(({ id, hold = intent.holdMs, lockMs = null }, index) => {
     // It also says 0 rows of a table that was filled a moment ago.
     const rowEstimate = sql`NULLIF(${found('rows', index)}, 0)`;
     return sql`SELECT ${id}, ${dropId}, @undrop_proxy, ${threadId},
         ${PORT_OF_HOST}, ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
         ${found('engine', index)}, UTC_TIMESTAMP(), ${user}, ${clientAddress}, @undrop_text,
         ${rowEstimate}, ${found('bytes', index)}, ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
-        ${sqlLogBin}, ${options.rowLogged}, ${found('created', index)}, ${accountName}
+        ${sqlLogBin}, ${options.rowLogged}, ${found('created', index)}, ${accountName},
+        @undrop_program, @undrop_client, ${lockMs === null ? null : holdUntil(lockMs)}
       FROM DUAL WHERE ${found('kind', index)} <> 'view'`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
   return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
       schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
       statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
-      row_logged, created_at, account_name)
+      row_logged, created_at, account_name, program, client_details, locked_until)
     ${sql.join(rows, UNION)}`;
 }
 

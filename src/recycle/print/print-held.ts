@@ -30,9 +30,11 @@ const LIST: readonly printer.Field<Line>[] = [
   { key: 'droppedAt' },
   { key: 'user' },
   { key: 'clientAddress' },
+  { key: 'program' },
   { key: 'dropId' },
   { key: 'state', json: formatState },
   { key: 'until', json: ({ due }) => due },
+  { key: 'lockedUntil' },
   { key: 'purgedBy' },
   { key: 'rowEstimate' },
   { key: 'byteEstimate' },
@@ -99,6 +101,7 @@ function factsOf({ dropped, held, ended, row, used, script, sameDrop, others }: 
     state: held?.state ?? row?.state ?? null,
     used,
     statement: row?.statementText ?? null,
+    client: row?.clientDetails ?? null,
     endedAt: row?.endedAt ?? null,
     restoredAs: row?.restoredAs ?? null,
     engine: row?.engine ?? null,
@@ -126,15 +129,26 @@ const SHOWN: readonly printer.Field<Facts>[] = [
     title: 'statement',
     text: ({ statement }) => statement?.replaceAll(/\s+/g, ' ') ?? printer.NOT_KNOWN,
   },
+  {
+    key: 'client',
+    title: 'client',
+    text: ({ client }) =>
+      Object.entries({ ...client?.attributes, ...client?.tags }).map((pair) => pair.join('=')),
+  },
   { title: 'drop id', text: ({ dropId }) => dropId ?? printer.NOT_KNOWN },
   { title: 'dropped', text: ({ droppedAt }) => `${formatTime(droppedAt)} UTC` },
   {
     title: 'by',
-    text: ({ user, clientAddress: from }) =>
-      user === null ? printer.NOT_KNOWN : `${user}${from === null ? '' : ` from ${from}`}`,
+    text: ({ user, clientAddress: from, program }) => {
+      const by = program === null ? '' : ` (${program})`;
+      return user === null
+        ? printer.NOT_KNOWN
+        : `${user}${from === null ? '' : ` from ${from}`}${by}`;
+    },
   },
   { title: 'state', text: (facts) => formatState(facts) ?? printer.NOT_KNOWN },
   { title: 'until', text: formatUntil },
+  { title: 'locked until', text: ({ lockedUntil: until }) => until && formatTime(until) },
   {
     title: 'held as',
     text: ({ holdSchema, holdName }) => (holdName ? `${holdSchema}.${holdName}` : null),

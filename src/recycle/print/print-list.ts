@@ -125,8 +125,10 @@ function endOf(table: DroppedTable | EndedTable, view: ListView): Pick<Line, 'un
     const until = end === null ? '-' : timeIn(view, end);
     return { until, notes: [formatState(table) ?? state, ...rowsLeft(table), ...place, ...used] };
   }
-  if (isPinned(due)) return { until: 'pinned', notes: [...place, ...used] };
-  return { until: timeIn(view, due), notes: [...soon(due, view), ...place, ...used] };
+  const { lockedUntil } = table;
+  const locked = lockedUntil !== null && lockedUntil > view.now ? ['locked'] : [];
+  if (isPinned(due)) return { until: 'pinned', notes: [...locked, ...place, ...used] };
+  return { until: timeIn(view, due), notes: [...soon(due, view), ...locked, ...place, ...used] };
 }
 
 /** In a PURGE; short, because a screen has few columns left for it. */
@@ -245,6 +247,7 @@ export const TABLE_COLUMNS: readonly printer.Field<DroppedTable>[] = [
   { key: 'droppedAt', title: 'Dropped_at' },
   { key: 'user', title: 'User' },
   { key: 'clientAddress', title: 'Client' },
+  { key: 'program', title: 'Program' },
   { key: 'rowEstimate', title: 'Rows', isNumber: true },
   { key: 'byteEstimate', title: 'Bytes', isNumber: true },
   { title: 'State', json: stateOf },

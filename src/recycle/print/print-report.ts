@@ -244,7 +244,9 @@ export function previewJson(
 /** Its due time now, and before. */
 export function formatHold({ table, dueBefore, recorded }: HoldReport): string {
   const [now, before] = [table.due, dueBefore].map((due) => formatUntil({ ...table, due }));
-  const text = `${nameWithId(table)} is held until (UTC): ${now}; before: ${before}.\n`;
+  const { lockedUntil } = table;
+  const locked = lockedUntil === null ? '' : `; locked until ${formatTime(lockedUntil)}`;
+  const text = `${nameWithId(table)} is held until (UTC): ${now}; before: ${before}${locked}.\n`;
   return recorded === false
     ? `${text}The ledger could not be updated; recovery will do that.\n`
     : text;

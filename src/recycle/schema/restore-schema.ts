@@ -50,7 +50,11 @@ export async function findSchemaDrop(
   const ids = found.map(({ dropId }) => dropId);
   if (named.length === 0 && ids.length > 1) throw ambiguousIds(schema, ids);
   const at = to ?? found[0]?.schema ?? schema;
-  const drop = chosen(schema, found, at);
+  const drop = chooseDrop(found, at);
+  if (drop === null) {
+    const fate = found.length === 0 ? '' : ' Its tables were removed for good.';
+    throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
+  }
   const { restoredAs, isRestoring } = drop;
   if (restoredAs === null || isRestoring) return { drop, isBack: false };
   if (restoredAs === at && (await schemaExists(pool, at))) return { drop, isBack: true };
@@ -78,13 +82,6 @@ export async function findSchemaDropsById(
 ): Promise<readonly DroppedSchema[]> {
   const digits = idDigits(text);
   return isIdPrefix(digits) ? findDroppedSchemas(pool, { digits }) : [];
-}
-
-function chosen(schema: string, found: readonly DroppedSchema[], to: string): DroppedSchema {
-  const drop = chooseDrop(found, to);
-  if (drop !== null) return drop;
-  const fate = found.length === 0 ? '' : ' Its tables were removed for good.';
-  throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
 }
 
 /**

@@ -58,6 +58,8 @@ export interface UndoPlan {
   readonly definitions: readonly DroppedDefinition[];
   /** They get into another schema, and keys among them lead there. */
   readonly isCopy: boolean;
+  /** Schemas of tables that the asker may restore. */
+  readonly inSight: ReadonlySet<string>;
   /** Held tables of the same schemas that the asker may not restore. */
   readonly hidden: number;
   /** Names of which no table is whole any more. */
@@ -124,7 +126,7 @@ export async function planUndo(pool: ServicePool, request: UndoRequest): Promise
   const definitions = isCopy ? [] : await findSingle(pool, selection, single);
   const everything = [...choices, ...planned];
   const lost = inGroups(seen, keyOf).flatMap((same) => (same.every(isLost) ? nameOf(same) : []));
-  const plan = { choices: everything, taken, schemas, definitions, isCopy, hidden, lost };
+  const plan = { choices: everything, taken, schemas, definitions, isCopy, inSight, hidden, lost };
   if (everything.length + schemas.length + definitions.length + hidden === 0)
     throw noSuchHeld(text);
   return plan;
@@ -295,13 +297,14 @@ async function findSchemas(
   selection: Selection,
   drops: ReadonlySet<string>,
 ): Promise<readonly DroppedSchema[]> {
-  const { drop, id, since, until, user } = selection;
+  const { drop, id, since, until, user, program } = selection;
   const digits = drop ?? id;
-  const isMeant = ({ dropId, droppedAt, user: who }: DroppedSchema) => {
+  const isMeant = ({ dropId, droppedAt, user: who, program: by }: DroppedSchema) => {
     if (digits !== undefined) return drops.size === 0 || drops.has(dropId);
     const isInTime = droppedAt >= (since ?? droppedAt) && droppedAt <= (until ?? droppedAt);
-    const isByThem = user === undefined || user.toLowerCase() === who.toLowerCase();
-    return isInTime && isByThem;
+    const isSame = (wanted: string | undefined, found: string | null) =>
+      wanted === undefined || wanted.toLowerCase() === found?.toLowerCase();
+    return isInTime && isSame(user, who) && isSame(program, by);
   };
   const all = await findDroppedSchemas(pool, digits === undefined ? 'all' : { digits });
   const found = all.toReversed().filter(isMeant);

@@ -15,28 +15,24 @@ const SILENT_MAX = 15;
 const STARTING_MAX = 120;
 
 interface About {
+  /** For standard error; default: it ended without a word. */
   readonly text?: string;
   readonly exitCode?: number;
   readonly code?: string;
+  /** It was killed, or the system could not start it: another one may live. */
   readonly isKilled?: boolean;
 }
 
 /** A process can't serve. */
 export class ProcessFailedError extends Error {
-  /** For standard error; null: it ended without a word. */
-  readonly text: string | null;
-  readonly exitCode: number;
+  override readonly name = 'ProcessFailedError';
+  readonly about: About;
   readonly code: string | undefined;
-  /** It was killed, or the system could not start it: another one may live. */
-  readonly isKilled: boolean;
 
-  constructor(message: string, about: About = {}) {
+  constructor(message: string, about: About) {
     super(message);
-    this.name = 'ProcessFailedError';
-    this.text = about.text ?? null;
-    this.exitCode = about.exitCode ?? 1;
+    this.about = about;
     this.code = about.code;
-    this.isKilled = about.isKilled ?? false;
   }
 }
 

@@ -76,7 +76,7 @@ export class Supervisor {
         return await this.#takeOver(generation, await generation.open());
       } catch (error) {
         // It may be killed (no memory, say), as it may be later.
-        const isKilled = error instanceof ProcessFailedError && error.isKilled;
+        const isKilled = error instanceof ProcessFailedError && error.about.isKilled === true;
         if (!isKilled || deaths === CRASHES_MAX || this.#isEnding) {
           clearInterval(this.#watch);
           throw error;

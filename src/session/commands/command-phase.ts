@@ -6,12 +6,14 @@
  * Invariant: the two streams have one owner at a time, which `State` names; after `ended` nothing
  * begins.
  */
+
 import type * as intercepted from '../../drop/intercepted.js';
 import { inSlices } from '../../drop/steps/session/in-slices.js';
 import type { SessionFacts } from '../../drop/steps/world.js';
 import { assert, UndropError } from '../../errors.js';
 import { type Counters, observe } from '../../metrics.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
+import { programOf } from '../../sql/comment-tags.js';
 import type { Reading } from '../../sql/reading.js';
 import * as caps from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
@@ -180,9 +182,10 @@ export class CommandPhase implements GateOwner {
 
   #onNoSuchTable(payload: Buffer): void {
     const { service, session } = this.#options;
-    const { clientAddress: client, threadId } = session;
+    const { clientAddress: client, threadId, attributes } = session;
     const { onNoSuchTable, heldNames } = service();
-    onNoSuchTable?.(payload, { user: this.lastSeen.guess.user, client, threadId });
+    const by = { user: this.lastSeen.guess.user, client, threadId };
+    onNoSuchTable?.(payload, { ...by, program: programOf(attributes) });
     const noted = this.#state.name === 'relaying' ? heldNames?.noteOn(payload) : undefined;
     if (noted !== undefined && noted !== null)
       this.#noted = { payload: noted, length: payload.length, response: this.tracker.responses };

@@ -33,5 +33,4 @@ export function notOnOneNode(tables: string): UndropError {
   return notDone(how, tables, INSTEAD);
 }
 
-const INSTEAD =
-  "SET SESSION wsrep_on = ON, wsrep_OSU_method = 'TOI' for it, or use a direct connection.";
+const INSTEAD = "SET SESSION wsrep_on = ON, wsrep_OSU_method = 'TOI' for it.";

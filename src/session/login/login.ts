@@ -26,6 +26,7 @@ export interface Login {
   readonly server: v10.ServerVersion;
   readonly threadId: number;
   readonly user: string;
+  readonly attributes: handshake.Attributes;
   /** Default schema, in the client's charset. */
   readonly schema: Buffer | null;
   /** The capabilities of both sides. */
@@ -306,6 +307,7 @@ export class LoginRelay implements auth.BothEnds {
     const login = {
       server: v10.parseServerVersion(greeting.serverVersion),
       user: response.user,
+      attributes: response.attributes,
       // A copy, so that the session doesn't keep the rest of the packet.
       schema: response.schema === null ? null : Buffer.from(response.schema),
       threadId: greeting.threadId,

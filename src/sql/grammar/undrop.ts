@@ -64,6 +64,7 @@ const NO_UNDO = {
     since: null,
     until: null,
     user: null,
+    program: null,
   } as const),
   ...{ swap: false, toSchema: null, partial: false, explains: false },
 };
@@ -79,13 +80,14 @@ function undropMany(tokens: Token[], statement: Statement, source: Source): Verd
   if (schemas === null) return wrong(tokens, statement);
   if (schemas.length > NAMES_MAX) return tooMany('names');
   let isWrong = false;
-  const take = (word: string) => {
-    if (isWrong || what !== 'all' || !takeTexts(tokens, word)) return null;
+  const take = (...words: string[]) => {
+    if (isWrong || what !== 'all' || !takeTexts(tokens, ...words)) return null;
     const value = takeLiteral(tokens, source);
     isWrong = value === null;
     return value;
   };
-  const span = { since: take('SINCE'), until: take('UNTIL'), user: take('BY') };
+  const [since, until, program] = [take('SINCE'), take('UNTIL'), take('BY', 'PROGRAM')];
+  const span = { since, until, program, user: take('BY') };
   if (isWrong || (id ?? span.since) === null) return wrong(tokens, statement);
   const swap = takeTexts(tokens, 'SWAP');
   const hasTo = !swap && (takeTexts(tokens, 'TO', 'SCHEMA') || takeTexts(tokens, 'TO', 'DATABASE'));
@@ -203,6 +205,7 @@ export function showVerdict(tokens: Token[], statement: Statement, source: Sourc
   const clauses = {
     schema: (take(['FROM'], takeIdentifier) ?? take(['IN'], takeIdentifier))?.value ?? null,
     like: take(['LIKE'], takeLiteral),
+    program: take(['BY', 'PROGRAM'], takeLiteral),
     user: take(['BY'], takeLiteral),
     since: take(['SINCE'], takeLiteral),
     isBySize: take(['ORDER', 'BY'], (rest) => takeTexts(rest, 'SIZE') || null) ?? false,

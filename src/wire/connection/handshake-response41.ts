@@ -7,7 +7,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_ssl_request.html
  */
 import * as caps from '../capabilities.js';
-import { PacketReader } from '../packet-reader.js';
+import { MalformedPacketError, PacketReader } from '../packet-reader.js';
 import { upToNul } from './auth-packets.js';
 
 export interface HandshakeResponse41 {
@@ -19,7 +19,16 @@ export interface HandshakeResponse41 {
   readonly plugin: string;
   /** The first response of the client. */
   readonly authResponse: Buffer;
+  /** The connection attributes that say which program it is; those of `TOLD` alone. */
+  readonly attributes: Attributes;
 }
+
+/** The client chooses them, and the server only shows them. */
+export type Attributes = Readonly<Record<string, string>>;
+
+/** https://dev.mysql.com/doc/refman/9.7/en/performance-schema-connection-attribute-tables.html */
+const TOLD: ReadonlySet<string> = new Set(['program_name', '_client_name', '_pid', '_os_user']);
+const VALUE_CHARACTERS_MAX = 128;
 
 /** True if the client speaks the protocol of 4.1 and later, the only one that is relayed. */
 export function isProtocol41(payload: Buffer): boolean {
@@ -41,9 +50,29 @@ export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 
   const named = (flags & caps.CLIENT_CONNECT_WITH_DB) !== 0 && reader.left > 0;
   const schema = named ? reader.nulBytes('database') : null; //        string<NUL>
   const isNamed = (flags & caps.CLIENT_PLUGIN_AUTH) !== 0 && reader.left > 0;
-  const plugin = isNamed ? upToNul(reader.rest()) : ''; //             string<NUL>
+  const rest = reader.rest();
+  const plugin = isNamed ? upToNul(rest) : ''; //                      string<NUL>
+  const after = isNamed ? rest.subarray(Buffer.byteLength(plugin) + 1) : rest;
+  const attributes = (flags & caps.CLIENT_CONNECT_ATTRS) === 0 ? {} : readAttributes(after);
   const mariadb = (flags & caps.CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
-  return { capabilities: { flags, mariadb }, user, schema, plugin, authResponse };
+  return { capabilities: { flags, mariadb }, user, schema, plugin, authResponse, attributes };
+}
+
+/** Broken ones end the list: the server decides about the login, and nothing depends on them. */
+function readAttributes(bytes: Buffer): Attributes {
+  const found: [name: string, value: string][] = [];
+  try {
+    const all = new PacketReader(bytes, 'HandshakeResponse41').lenencBytes('attributes');
+    const reader = new PacketReader(all, 'connection attributes');
+    while (reader.left > 0) {
+      const name = reader.lenencBytes('name').toString(); //           string<lenenc>
+      const value = reader.lenencBytes('value').toString(); //         string<lenenc>
+      if (TOLD.has(name)) found.push([name, value.slice(0, VALUE_CHARACTERS_MAX)]);
+    }
+  } catch (error) {
+    if (!(error instanceof MalformedPacketError)) throw error;
+  }
+  return Object.fromEntries(found);
 }
 
 function readAuthResponse(reader: PacketReader, flags: number): Buffer {

@@ -175,7 +175,7 @@ test('for a full disk nothing more goes until it is known what that has freed', 
   const rows = ['a', 'b'].map((id) => {
     const sizes = { row_estimate: 10, byte_estimate: 3 * free };
     const who = { account: 'app', schema_name: 'shop', created_at: null, lengthened: 0 };
-    return { id, ...who, ...sizes, dropped_at: new Date(0) };
+    return { id, ...who, ...sizes, dropped_at: new Date(0), locked_until: null };
   });
   const run = async (query: SQLQuery) => [
     renderQuery(query).includes('undrop totals')

@@ -105,7 +105,15 @@ const TABLES = IDS.map((id) => ({
   ...{ fromSchema: 'shop', holdName: `_vt_HOLD_${id}_20260315120000`, table: 't' },
 }));
 const WEEK: Ruling = {
-  ...{ hold: 168 * HOUR_MS, holdIfEmpty: null, holdIfLate: null, refusedBy: null, mayRefuse: null },
+  ...{
+    hold: 168 * HOUR_MS,
+    holdIfEmpty: null,
+    holdIfLate: null,
+    refusedBy: null,
+    asks: false,
+    lockMs: null,
+    mayRefuse: null,
+  },
   ...{ isNative: false, by: null },
 };
 

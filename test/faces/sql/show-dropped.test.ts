@@ -25,7 +25,7 @@ describe('a row', () => {
     expect(said({})).toEqual({
       ...{ Id: 'f'.repeat(32), Drop_id: 'e'.repeat(32), Schema: 'shop', Table: 'orders' },
       ...{ How: 'DROP TABLE', Dropped_at: '2026-11-24 21:05:36', User: 'app' },
-      ...{ Client: '10.0.0.7:1', Rows: null, Bytes: 16_384, State: 'HOLD' },
+      ...{ Client: '10.0.0.7:1', Program: null, Rows: null, Bytes: 16_384, State: 'HOLD' },
       ...{ Expires_at: '2026-12-01 21:05:36', Next: 'removed from 2026-12-01 21:05:36 on' },
       Statement: 'DROP TABLE orders',
     });

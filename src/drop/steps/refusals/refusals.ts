@@ -53,10 +53,22 @@ export function schemaAndTables(schema: Uint8Array): string {
   return `Schema ${Buffer.from(schema)} and its tables were`;
 }
 
-const SEND_PLAIN =
-  'Send it as a plain statement of its own, not prepared, or use a direct connection.';
+const SEND_PLAIN = 'Send it as a plain statement of its own, not prepared.';
 /** MariaDB. */
-export const SET_IF_EXISTS = 'SET sql_if_exists = 0 for it, or use a direct connection.';
+export const SET_IF_EXISTS = 'SET sql_if_exists = 0 for it.';
+
+/** `instead`: default for a statement that is only explained. */
+export function untilAllowed({
+  subject: tables,
+  rule,
+  instead = 'The refused drop names the id that an operator can allow.',
+}: {
+  readonly subject: string;
+  readonly rule: string;
+  readonly instead?: string;
+}): UndropError {
+  return new UndropError('UNDROP_ASK', { tables, rule, instead });
+}
 
 export function notDone(how: string, tables: string, instead = SEND_PLAIN): UndropError {
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
@@ -72,8 +84,8 @@ export function partitionsNotHeld({
 
 const EXCHANGE_FIRST =
   'Move the rows by CREATE TABLE … LIKE, ALTER TABLE … REMOVE PARTITIONING and ' +
-  'ALTER TABLE … EXCHANGE PARTITION, and drop that table, which is held; or let the statement ' +
-  'pass, as a query of its own, by a rule native or the hint destroy (UNDROP_ALLOW_DESTROY).';
+  'ALTER TABLE … EXCHANGE PARTITION, and drop that table, which is held; or ask an operator of ' +
+  'undrop, who can let the statement pass once.';
 
 /** A text with more names or statements than allowed. */
 export function tooManyOf(what: verdict.TooMany): UndropError {

@@ -75,7 +75,7 @@ export function notDestroyed(drop: Pick<steps.DropRequest, 'statement'>): Undrop
 
 /** UNDROP_ALLOW_DESTROY is off. */
 export function notAllowed(drop: steps.Naming): UndropError {
-  const instead = 'Drop it without the hint; or set UNDROP_ALLOW_DESTROY to users.';
+  const instead = 'Drop it without the hint: it is held then, and can be brought back.';
   const params = { tables: sentenceStart(drop), why: 'here', instead };
   return new UndropError('UNDROP_DESTROY', params);
 }

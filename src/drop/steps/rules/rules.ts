@@ -18,6 +18,7 @@ import { foldName, type QualifiedTable } from '../../../names/names.js';
 import type { Ruling, Traits } from '../../../policy/decide.js';
 import { decideTable, NO_TRAITS, traitsAsked } from '../../../policy/decide.js';
 import type { Hint, Rule } from '../../../policy/rules.js';
+import type { Claims } from '../../../sql/comment-tags.js';
 import { isMysql8 } from '../../../wire/connection/handshake-v10.js';
 
 export interface Ruled {
@@ -27,6 +28,7 @@ export interface Ruled {
   readonly holdMs: number;
   /** `name@host`, or the name alone. */
   readonly account: string;
+  readonly claims: Claims;
   /** UNDROP_REQUIRE_IDLE, in milliseconds; null: a table may be in use. */
   readonly requireIdleMs: number | null;
 }
@@ -37,13 +39,13 @@ export async function ruleTables(
   tables: readonly QualifiedTable[],
   ruled: Ruled,
 ): Promise<readonly Ruling[]> {
-  const { rules, account, requireIdleMs } = ruled;
+  const { rules, account, claims, requireIdleMs } = ruled;
   const isAsking = rules.length > 0 || requireIdleMs !== null;
   const shape = isAsking ? await shapeOf(pool) : null;
   const comparing = { foldsCase: shape !== null && shape.lowerCaseTableNames !== 0 };
   const rulings: Ruling[] = [];
   for (const name of tables) {
-    const subject = { ...name, account };
+    const subject = { ...name, account, claims };
     const asked = traitsAsked(rules, subject, comparing);
     const isAsked = asked.facts || asked.empty;
     // Only MySQL 8 and later keep the creation time in a RENAME.

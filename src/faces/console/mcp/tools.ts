@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { quoteIdentifier } from '../../../connections/sql.js';
 import { isHoldId, RECYCLE_SCHEMA } from '../../../names/names.js';
 import { asLike } from '../../../wildcards.js';
+import { EXPLAINED_MAX } from '../../sql/explain-undrop.js';
 import { literal, nameOf, undropManyText, wrongParam } from '../dropped-tables.js';
 import { failureOf } from '../failures.js';
 import type { SqlSession } from '../session.js';
@@ -59,6 +60,7 @@ const LIST = z.strictObject({
   schema: text('only tables of this schema').optional(),
   like: text('only names of this pattern of LIKE, or this id').optional(),
   by: text('only tables that this user dropped').optional(),
+  program: text('only tables that a client of this name dropped').optional(),
   since: text(`only tables dropped since then, ${TIME}`).optional(),
   limit: z.int().min(1).max(500).default(50).describe('the newest so many'),
 });
@@ -69,6 +71,7 @@ const UNDO = z.strictObject({
   since: text(`all that went since then, as it was at that time, ${TIME}`).optional(),
   until: text('with since: up to then').optional(),
   by: text('with since: only by this user').optional(),
+  program: text('with since: only by a client of this name').optional(),
   swap: z.boolean().default(false).describe('the live tables of these names are held instead'),
 });
 const HOLD = z.strictObject({
@@ -121,7 +124,8 @@ const TOOLS = [
     async run(session, given) {
       const statement = undoText(given);
       const tables = await session.rows(`EXPLAIN ${statement}`);
-      return answer({ statement, tables }, [statement, ...tables.map(planLine)]);
+      const more = tables.length < EXPLAINED_MAX ? [] : ['and perhaps more, not explained'];
+      return answer({ statement, tables }, [statement, ...tables.map(planLine), ...more]);
     },
   }),
   tool({
@@ -183,11 +187,12 @@ async function changed(session: Said, statement: string): Promise<CallToolResult
 
 // ── statements ───────────────────────────────────────────────────────────────────────────────────
 
-function listText({ schema, like, by, since, limit }: z.infer<typeof LIST>): string {
+function listText({ schema, like, by, program, since, limit }: z.infer<typeof LIST>): string {
   const words = [
     'SHOW FULL DROPPED TABLES',
     schema !== undefined && `FROM ${quoteIdentifier(schema)}`,
     like !== undefined && `LIKE ${literal(like)}`,
+    program !== undefined && `BY PROGRAM ${literal(program)}`,
     by !== undefined && `BY ${literal(by)}`,
     since !== undefined && `SINCE ${literal(since)}`,
     `LIMIT ${limit}`,
@@ -197,18 +202,19 @@ function listText({ schema, like, by, since, limit }: z.infer<typeof LIST>): str
 
 /** Throws UNDROP_API_REQUEST. */
 function undoText({ swap, table, ...many }: z.infer<typeof UNDO>): string {
-  const { drop, schema, since, until, by } = many;
+  const { drop, schema, since, until, by, program } = many;
   const ways = [table, drop, since ?? schema].filter((one) => one !== undefined);
-  const isNarrowed = until !== undefined || by !== undefined;
+  const isNarrowed = [until, by, program].some((one) => one !== undefined);
   if (ways.length !== 1 || (isNarrowed && since === undefined)) {
-    const expected = 'one of table, drop, schema or since; until and by with since only';
+    const expected = 'one of table, drop, schema or since; until, by, program with since only';
     throw wrongParam('arguments', expected, { table, ...many });
   }
   const exchange = swap ? ' SWAP' : '';
   if (table !== undefined) return `UNDROP TABLE ${targetOf(table)}${exchange}`;
   if (schema !== undefined && since === undefined)
     return `UNDROP DATABASE ${quoteIdentifier(schema)}${exchange}`;
-  return undropManyText({ drop, schema, user: by, since, until }, { swap, partial: false });
+  const span = { drop, schema, user: by, program, since, until };
+  return undropManyText(span, { swap, partial: false });
 }
 
 function targetOf(table: string): string {
@@ -234,6 +240,7 @@ type Row = Readonly<Record<string, unknown>>;
 function tableLine(row: Row): string {
   const parts = [
     `${row['Schema']}.${row['Table']}: ${row['How']} at ${row['Dropped_at']} UTC by ${row['User']}`,
+    row['Program'] !== null && `program ${row['Program']}`,
     row['Rows'] !== null && `about ${row['Rows']} rows`,
     row['Next'],
     `id ${row['Id']}, drop ${row['Drop_id']}`,

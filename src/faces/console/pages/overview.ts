@@ -1,9 +1,13 @@
 /** The first page: all that is held, its ends, the last drops, and problems that need attention. */
+
+import type { Request } from '../../../drop/steps/rules/ask.js';
 import type { HistoryLine, Summary } from '../../../ledger/overview.js';
 import { shortId } from '../../../names/names.js';
+import { someOf } from '../../../printer.js';
 import type { CollectorView } from '../operator.js';
 import { type Html, html } from '../web/html.js';
-import { count, link, list, size, soft, table, when } from './layout.js';
+import type { Person } from '../web/people.js';
+import { count, form, link, list, size, soft, table, when } from './layout.js';
 
 export interface Overview {
   /** Why clients or drops aren't served. */
@@ -15,18 +19,27 @@ export interface Overview {
   readonly collector: CollectorView | null;
   readonly services: readonly string[];
   readonly events: readonly HistoryLine[];
+  /** Statements that wait for an operator. */
+  readonly requests: readonly Request[];
   readonly now: Date;
 }
 
 const DAYS_SHOWN = 14;
 
-export function overviewPage(overview: Overview): Html {
-  const { summary, collector, services, events, now } = overview;
+export function overviewPage(overview: Overview, viewer: Person): Html {
+  const { summary, collector, services, events, requests, now } = overview;
   return html`${state(overview)}
+${requests.length > 0 && html`<h2>Waits for an operator</h2>${list(requests.map((one) => waiting(viewer, one)))}`}
 ${summary === null ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now)}
 ${collector !== null && collecting(collector)}
 ${services.length > 0 && html`<h2>Proxies</h2>${list(services)}`}
 ${events.length > 0 && html`<h2>Last events</h2>${eventTable(events)}`}`;
+}
+
+function waiting(viewer: Person, { id, who, askedAt, tables, statement }: Request): Html {
+  const allow = html`<button>Allow once</button>`;
+  return html`${when(askedAt.toISOString())} ${who}: ${someOf(tables)} <code>${statement}</code>
+${form(viewer, `/requests/${id}/allow`, allow, 'row')}`;
 }
 
 function state({ problems, attention, collector }: Overview): Html {

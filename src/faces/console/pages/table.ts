@@ -7,7 +7,7 @@ import { type Html, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
 import { BASE, count, form, link, list, table as scrollTable, size, soft, when } from './layout.js';
 import { eventTable } from './overview.js';
-import { shownName, until } from './tables.js';
+import { fromText, shownName, until } from './tables.js';
 
 type Plan = Awaited<ReturnType<typeof planTable>>;
 
@@ -33,17 +33,18 @@ export function tablePage(view: TableView): Html {
   // The tags are of its text, and the timeline has who changed it.
   const seesHow = viewer.isOperator || statement !== null;
   const { definition, history } = details;
-  const tags = seesHow ? details.tags : null;
+  const client = seesHow ? details.client : {};
   return html`<div class="grid"><section>
 <dl><dt>state</dt><dd><strong>${table.state}</strong>: ${isPinned(table) ? 'pinned' : table.next}</dd>
 <dt>dropped</dt><dd>${when(table.droppedAt, true)}</dd>
-<dt>by</dt><dd>${table.user ?? 'not known'}${table.client !== null && ` from ${table.client}`}</dd>
+<dt>by</dt><dd>${table.user ?? 'not known'}${fromText(table)}</dd>
 <dt>how</dt><dd>${table.how ?? 'not known'}${dropId !== null && html` &middot; <a href="${link(`/drops/${dropId}`)}">all of this statement</a>`}</dd>
 <dt>rows</dt><dd>${table.rows === null ? 'not known' : `about ${count(table.rows)}`}</dd>
 <dt>size</dt><dd>${size(table.bytes)}</dd>
 <dt>held until</dt><dd>${table.expiresAt === null ? until(table) : when(table.expiresAt, true)}</dd>
+${table.lockedUntil !== null && html`<dt>locked until</dt><dd>${when(table.lockedUntil, true)}</dd>`}
 <dt>id</dt><dd><code>${table.id}</code></dd>
-${tags !== null && html`<dt>tags</dt><dd>${Object.entries(tags).map(([key, value]) => html`<code>${key}=${String(value)}</code> `)}</dd>`}
+${Object.keys(client).length > 0 && html`<dt>client</dt><dd>${Object.entries(client).map(([key, value]) => html`<code>${key}=${value}</code> `)}</dd>`}
 </dl>
 ${statement !== null && html`<h2>Statement</h2><pre>${statement}</pre>`}
 </section><section>${table.state === 'HOLD' ? actions(view) : notHeld(table)}</section></div>

@@ -10,7 +10,9 @@ import { BASE, count, form, link, list, size, table, when } from './layout.js';
 
 /** The filter as it was asked for. */
 export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
-export const FILTER = ['q', 'schema', 'user', 'state', 'since', 'until', 'sort', 'view'] as const;
+export const FILTER = [
+  ...(['q', 'schema', 'user', 'program', 'state', 'since', 'until', 'sort', 'view'] as const),
+] as const;
 
 const STATES = ['HOLD', 'PURGE', 'EVAC', 'DROP'];
 
@@ -55,6 +57,7 @@ function filterForm(filter: Filter): Html {
 ${field('q', 'Name, id, user or statement', html` type="search" size="28"`)}
 ${field('schema', 'Schema', html` size="12"`)}
 ${field('user', 'Dropped by', html` size="10"`)}
+${field('program', 'Program', html` size="10"`)}
 ${field('since', 'Since (UTC)', html` size="16" placeholder="2026-11-24 14:00"`)}
 ${field('until', 'Until', html` size="16"`)}
 ${select('state', 'State', anyOf(STATES))}
@@ -69,7 +72,7 @@ function dropTable(drops: readonly ConsoleDrop[]): Html {
     const { first, bytes, states, tables } = drop;
     const burst = bursts.get(drop);
     return html`${burst !== undefined && burstLine(burst)}
-<tr><td>${when(first.droppedAt)}</td><td class="wide">${whatOf(drop)}</td><td>${first.how ?? '–'}</td><td>${first.user ?? '–'}</td>
+<tr><td>${when(first.droppedAt)}</td><td class="wide">${whatOf(drop)}</td><td>${first.how ?? '–'}</td><td>${byText(first)}</td>
 <td class="number">${size(bytes)}</td><td>${states.join(', ')}</td><td>${tables === 1 || states.join() === 'HOLD' ? until(first) : '–'}</td></tr>`;
   });
   const heads = ['when', 'what', 'how', 'by', '#size', 'state', 'held until'];
@@ -101,6 +104,10 @@ export function shownName({ schema, table: name, id }: ConsoleTable): string {
   return name === null ? id : `${schema}.${name}`;
 }
 
+function byText({ user, program }: ConsoleTable): HtmlPart {
+  return html`${user ?? '–'}${program !== null && html` <span class="soft">${program}</span>`}`;
+}
+
 /** The words of SHOW. */
 const NO_END = 'nothing, it is pinned';
 
@@ -114,7 +121,7 @@ export function selectable(viewer: Person, tables: readonly ConsoleTable[], back
     (
       one,
     ) => html`<tr><td><input type="checkbox" name="id" value="${one.id}" aria-label="${shownName(one)}"></td>
-<td class="wide">${tableLink(one)} <code class="soft">${shortId(one.id)}</code></td><td>${when(one.droppedAt)}</td><td>${one.how ?? '–'}</td><td>${one.user ?? '–'}</td>
+<td class="wide">${tableLink(one)} <code class="soft">${shortId(one.id)}</code></td><td>${when(one.droppedAt)}</td><td>${one.how ?? '–'}</td><td>${byText(one)}</td>
 <td class="number">${count(one.rows)}</td><td class="number">${size(one.bytes)}</td><td>${one.state}</td><td>${until(one)}</td></tr>`,
   );
   const choose = html`<span class="soft">choose</span>`;
@@ -142,12 +149,17 @@ export function dropPage(viewer: Person, dropId: string, tables: readonly Consol
     name(one).localeCompare(name(other), 'en', { numeric: true }),
   );
   const held = tables.filter(({ state }) => state === 'HOLD').length;
-  const from = first.client !== null && ` from ${first.client}`;
+  const from = fromText(first);
   const sum = `${count(tables.length, 'table')}, ${size(bytes)}, ${count(held)} in HOLD`;
   return html`<p>${when(first.droppedAt, true)} by ${first.user ?? 'somebody'}${from}: ${sum}.</p>
 ${first.statement !== null && html`<pre>${first.statement}</pre>`}
 ${held > 0 && undoForm(viewer, { drop: dropId }, link(`/drops/${dropId}`), held)}
 ${selectable(viewer, sorted, link(`/drops/${dropId}`))}`;
+}
+
+/** Its address, and the program, as that says itself. */
+export function fromText({ client, program }: ConsoleTable): string {
+  return `${client === null ? '' : ` from ${client}`}${program === null ? '' : ` (${program})`}`;
 }
 
 /** UNDROP ALL knows neither a text nor a state. */

@@ -3,6 +3,7 @@
  * many tables goes on while its page is looked at.
  */
 
+import { ALLOWED_MINUTES } from '../../../drop/steps/rules/ask.js';
 import { parseDuration } from '../../../duration.js';
 import type { Log } from '../../../log.js';
 import * as tables from '../dropped-tables.js';
@@ -39,7 +40,19 @@ export function addForms(app: WebApp, options: ConsoleOptions): void {
     const time = form.get('for') ?? '';
     return changeOne(c, { id }, () => tables.holdTable(person.session, id, time));
   });
+  app.post('/requests/:id/allow', (c) => allow(c, options, c.req.param('id')));
   app.post('/undo', (c) => undoMany(c, options));
+}
+
+/** A statement that waits for an operator. */
+async function allow(visit: Visit, { operator }: ConsoleOptions, id: string): Promise<Response> {
+  const { person } = visit.var;
+  if (!person.isOperator) return failed(visit, '', 'Only operators of undrop can allow it.');
+  const request = (await operator.requests()).find((one) => one.id === id);
+  if (request === undefined) return failed(visit, '', 'That statement no longer waits.');
+  await operator.allow(person, request);
+  const text = `Allowed once, within ${ALLOWED_MINUTES} minutes: ${request.statement}`;
+  return goOn(visit, '', { text, tone: 'good' });
 }
 
 /** Goes on to `next`; by default, and if it fails, to the page of the table. */

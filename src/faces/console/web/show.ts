@@ -42,17 +42,19 @@ async function showOverview(
   const own = async () =>
     summaryOf((await tables.listDropped(session, { limit: String(OWN_TABLES_MAX) })).tables);
   // Together, because each of the first two may wait.
-  const [status, summary, collector, events] = isOperator
+  const [status, summary, collector, events, requests] = isOperator
     ? await Promise.all([
         operator.status(),
         operator.summary(),
         operator.collector(),
         operator.history({ limit: EVENTS_OF_OVERVIEW }),
+        operator.requests(),
       ])
-    : [null, await own(), null, []];
+    : [null, await own(), null, [], []];
   const { attention = [], services = [] } = status ?? {};
-  const shown = { problems, attention, services, summary, collector, events, now: new Date() };
-  return show(visit, { title: 'Overview', body: overviewPage(shown), at: '', followS: FOLLOW_S });
+  const seen = { problems, attention, services, summary, collector, events, requests };
+  const body = overviewPage({ ...seen, now: new Date() }, visit.var.person);
+  return show(visit, { title: 'Overview', body, at: '', followS: FOLLOW_S });
 }
 
 async function showTables(visit: Visit): Promise<Response> {

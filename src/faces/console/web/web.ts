@@ -149,7 +149,7 @@ async function signIn(visit: Visit, { gate, people, log }: ConsoleOptions): Prom
     throw error;
   });
   const secret = people.add({ user, client, session, isOperator: mayOperate });
-  report(log, [{ event: 'signed-in', user, client, threadId: null }]);
+  report(log, [{ event: 'signed-in', user, client, threadId: null, program: null }]);
   return seeOther(next, { 'set-cookie': cookieText(incoming, secret) });
 }
 
