@@ -61,6 +61,8 @@ export interface SwapBy {
   readonly claims?: Claims;
   /** How long the live table is held. */
   readonly hold: HoldTime;
+  /** Nobody ends its hold sooner; default, and null: operators may. */
+  readonly lockMs?: number | null;
   /** Gets the audit line for the live table; default: none. */
   readonly log?: Log;
 }
@@ -203,9 +205,10 @@ async function recordLive(
     readonly taken: readonly HeldPlan[];
   },
 ): Promise<readonly IntentTable[]> {
-  const { hold: _own, log: _log, ...who } = by(first.to);
+  const { hold: _own, lockMs: _lock, log: _log, ...who } = by(first.to);
   const wanted = taken.map(({ to }) => {
-    return { id: newHoldId(Date.now(), randomBytes), ...to, hold: by(to).hold };
+    const { hold, lockMs = null } = by(to);
+    return { id: newHoldId(Date.now(), randomBytes), ...to, hold, lockMs };
   });
   const intent = { ...who, dropId: wanted[0]?.id ?? '', threadId, holdMs: 0 };
   const found: IntentTable[] = [];

@@ -4,9 +4,13 @@
  */
 import * as rig from '../collector/collecting.js';
 import { askConsole, OPERATOR, PASSWORD } from '../support/console.js';
-import { onServers } from '../support/on-servers.js';
+import { inLanes } from '../support/lanes.js';
+import { inHooks, onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
-import { runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
+import { reloadBySignal, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
+import { openRelay } from '../support/relay.js';
+import { PAIRS, startPair } from '../support/replica-pair.js';
+import { sample } from '../support/sample.js';
 import { connect, type Session, type Target } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
@@ -137,6 +141,20 @@ onServers('rules for agents on $name', (server, on) => {
     }
     const prepared = robot.execute('DROP TABLE a');
     await expect(prepared).rejects.toThrow(/UNDROP_ASK/);
+    // Its table is that of its PREPARE.
+    await root.run(`CREATE DATABASE ${schema.name}_2`, `CREATE TABLE ${schema.name}_2.a (id INT)`);
+    await robot.run(`USE ${schema.name}_2`);
+    const asked = requestIn((await robot.errorOf('DROP TABLE a'))?.message);
+    await robot.run(`USE ${schema.name}`);
+    const elsewhere = await robot.prepare('DROP TABLE a');
+    await robot.run(`USE ${schema.name}_2`);
+    expect(await undrop('allow', asked)).toMatchObject({ code: 0 });
+    await expect(elsewhere.execute([])).rejects.toThrow(/UNDROP_ASK/);
+    await robot.run(
+      'DROP TABLE a',
+      `USE ${schema.name}`,
+      `DROP DATABASE IF EXISTS ${schema.name}_2`,
+    );
     const plan = await robot.rows('EXPLAIN DROP TABLE a');
     expect(plan[0]?.['What']).toMatch(/^refused: .* asks an operator first/);
     expect(await root.count(`${schema.name}.a`)).toBe(2);
@@ -236,5 +254,28 @@ onServers('rules for agents on $name', (server, on) => {
     // It can be brought back.
     await client.run(`UNDROP TABLE '${id}'`);
     expect(await root.count(name)).toBe(2);
+  });
+});
+
+inLanes(sample(PAIRS, { name: 'locks', count: 1 }), 'a lock on $title', ({ name }, lane) => {
+  const pair = inHooks(lane).open(() => startPair({ name, gtid: true }));
+
+  lane.test('outlives a reload, and a failover', async () => {
+    const relay = await openRelay(pair.source);
+    const UPSTREAM = `${relay.host}:${relay.port}`;
+    const how = { RULES: '*.*: lock=90d', MIN_HOLD: '0s', ALLOW_DESTROY: 'users', UPSTREAM };
+    await using proxy = await spawnProxy(pair.source, { ...how, CHECK_INTERVAL: '1h' });
+    await using client = await connect(proxy);
+    await client.run('CREATE DATABASE d', 'CREATE TABLE d.t (a INT)', 'DROP TABLE d.t');
+    await intentsSettled(await connect(pair.source), ['d']);
+    await reloadBySignal(proxy);
+    const remove = () => runUndrop(pair.source, ['remove', 'd.t', '--yes']);
+    expect((await remove()).stderr).toMatch(/it is locked until/);
+    await pair.failOver(() => relay.pointTo(pair.source, { cut: true }));
+    expect((await remove()).stderr).toMatch(/it is locked until/);
+    await using next = await connect(proxy);
+    expect((await next.errorOf('PURGE TABLE d.t'))?.message).toMatch(/it is locked/);
+    await next.run('UNDROP TABLE d.t');
+    await relay.close();
   });
 });

@@ -99,6 +99,23 @@ onServersAtOnce('uninstalling from $name', (server, on) => {
     expect([(await uninstall('--remove', '--yes')).code, await schemasLeft()]).toEqual([0, 0]);
   });
 
+  test('is refused while a hold is locked, whatever it is told', async () => {
+    const [name] = await query<{ name: string }>(
+      server,
+      `SELECT id AS name FROM _undrop.ledger
+      WHERE table_name = 't' AND schema_name = '${own.name}'`,
+    );
+    await runUndrop(server, ['hold', name?.name ?? '', '--for', '9d', '--lock']);
+    const kept = await uninstall('--remove', '--yes');
+    expect(kept).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('1 held tables are locked'),
+    });
+    expect(await schemasLeft()).toBeGreaterThan(0);
+    await query(server, 'UPDATE _undrop.ledger SET locked_until = UTC_TIMESTAMP()');
+    expect((await uninstall('--remove', '--yes')).code).toBe(0);
+  });
+
   test('loses no table that is dropped while it is on its way', async () => {
     await uninstall('--remove', '--yes');
     // A killed command leaves the ledger closed; drops are refused then.

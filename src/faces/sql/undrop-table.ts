@@ -14,15 +14,13 @@ import { triggersToMake } from '../../drop/steps/definitions-to-make.js';
 import { makeDefinitions } from '../../drop/steps/make-definitions.js';
 import { accountNameOf } from '../../drop/steps/session/facts.js';
 import { writtenPlainly } from '../../drop/steps/undo-note.js';
-import type { UserFacts } from '../../drop/steps/world.js';
 import { parseMoment, utcText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { foldName, keyOf, parseHoldName, writtenName } from '../../names/names.js';
-import { decideTable, NO_TRAITS } from '../../policy/decide.js';
-import type { HoldTime } from '../../policy/rules.js';
+import { decideTable, NO_TRAITS, type Subject } from '../../policy/decide.js';
 import { someOf } from '../../printer.js';
 import * as finder from '../../recycle/find-dropped.js';
 import { originOf, restoredEvent } from '../../recycle/held-tables.js';
@@ -184,8 +182,15 @@ export function swapActor(
   const { clientAddress, attributes } = session;
   const statementText = text.subarray(0, STATEMENT_BYTES_MAX).toString();
   const claims = claimsOf(attributes, statementText);
-  const hold = holdOfLive(live, facts, service);
-  return { ...who, clientAddress, statementText, claims, hold, ...(log !== undefined && { log }) };
+  const hold = holdOfLive({ ...live, account, claims }, service);
+  return {
+    ...who,
+    clientAddress,
+    statementText,
+    claims,
+    ...hold,
+    ...(log !== undefined && { log }),
+  };
 }
 
 /** Creates triggers that the service account may not create, but this user may. */
@@ -203,16 +208,17 @@ export async function withTriggers(
   return { ...report, ...now };
 }
 
-/** Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap. */
-function holdOfLive(
-  live: QualifiedTable,
-  { account }: UserFacts,
-  { rules = [], holdMs }: DropService,
-): HoldTime {
-  const deciding = { rules, hint: null, holdMs, foldsCase: true };
-  const { hold, refusedBy, mayRefuse } = decideTable({ ...live, account }, NO_TRAITS, deciding);
+/**
+ * Never less than UNDROP_HOLD. A rule that refuses the drop of the live table refuses its swap; one
+ * that asks doesn't, because a swap is turned round by the same statement.
+ */
+function holdOfLive(live: Subject, { rules = [], holdMs }: DropService) {
+  const standing = rules.filter(({ action }) => action.do !== 'ask');
+  const deciding = { rules: standing, hint: null, holdMs, foldsCase: true };
+  const { hold, lockMs, refusedBy, mayRefuse } = decideTable(live, NO_TRAITS, deciding);
   const rule = refusedBy ?? mayRefuse;
-  if (rule === null) return hold === 'pinned' ? hold : Math.max(hold, holdMs);
+  if (rule === null)
+    return { hold: hold === 'pinned' ? hold : Math.max(hold, holdMs), lockMs } as const;
   const table = writtenName(live);
   throw new UndropError('UNDROP_RULE', { tables: `Table ${table} was`, table, rule });
 }

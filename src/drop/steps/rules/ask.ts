@@ -3,8 +3,8 @@
  * then held as by no rule; where none can be held, it passes to the server. The history has an
  * event for each refusal, and another for each allowance.
  *
- * Invariant: an allowance is for the same text of the same account, with the same default schema
- * and hints; it ends with the statement that takes it, or after ten minutes.
+ * Invariant: an allowance is for the same text of the same account, with the same tables, default
+ * schema and hints; it ends with the statement that takes it, or after ten minutes.
  */
 import { createHash } from 'node:crypto';
 import type { ClientWho, Who } from '../../../audit.js';
@@ -65,7 +65,7 @@ export async function askFor(
   const said = await ask({
     ...{ subject, rule, account, schema, text, hints: [...hints] },
     who: { user, client, threadId, program },
-    ...{ statement: loggedText(Buffer.from(text)), tables: tables.map(writtenName) },
+    ...{ statement: loggedText(Buffer.from(text)), tables: tables.map(writtenName).toSorted() },
   });
   if (said instanceof UndropError) return said;
   return rulings.map((ruling) => {
@@ -152,8 +152,8 @@ function has(key: string, value: string): SQLQuery {
 }
 
 /** 128 bits, so that nobody finds another statement with the id of one that is allowed. */
-function requestIdOf({ account, schema, hints, text }: Asking): string {
-  const what = JSON.stringify([account, schema, hints.toSorted()]);
+function requestIdOf({ account, schema, tables, hints, text }: Asking): string {
+  const what = JSON.stringify([account, schema, tables, hints.toSorted()]);
   return createHash('sha256').update(what).update('\0').update(text).digest('hex').slice(0, 32);
 }
 
@@ -176,8 +176,8 @@ export async function readRequests(
 ): Promise<readonly Request[]> {
   const rows = await readIfAny(
     connection,
-    sql`SELECT ${note('ask')} at, who, details FROM ${HISTORY} WHERE ${IS_ASKED}
-        ORDER BY seq DESC LIMIT ${SHOWN_MAX}`,
+    sql`SELECT ${note('ask')} at, who, details FROM ${HISTORY}
+        WHERE ${IS_ASKED} AND INSTR(details, ${digits}) > 0 ORDER BY seq DESC LIMIT ${SHOWN_MAX}`,
   );
   return rows.map(requestOf).filter(({ id }) => id.startsWith(digits) || id.endsWith(digits));
 }
