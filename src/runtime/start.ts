@@ -27,7 +27,7 @@ export async function runStart(flags: Flags, shell: Shell): Promise<number> {
   const { env, stdout } = shell;
   const server = flagText(flags, 'server');
   if (server !== null) {
-    const given = flagsOf(server);
+    const given = settingsIn(server);
     stdout.write(`undrop: in front of ${given.upstream}\n`);
     return (await import('./serve.js')).runServe(given, shell);
   }
@@ -47,7 +47,7 @@ export async function runStart(flags: Flags, shell: Shell): Promise<number> {
 }
 
 /** Throws UNDROP_CONFIG. The account of the URL is the service account. */
-function flagsOf(text: string) {
+function settingsIn(text: string) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol !== 'mysql:' || url.username === '' || !/^\/?$/.test(url.pathname)) {
     const found = text.replace(/:[^:@]*@/, ':…@');
