@@ -54,7 +54,7 @@ function settingsIn(text: string) {
     throw wrongUsage(`start: expected mysql://user:password@host:port, found ${found}.`);
   }
   const [user, password] = [url.username, url.password].map(decodeURIComponent);
-  return { upstream: url.host, user, password };
+  return { upstream: url.host, user, ...(password && { password }) };
 }
 
 /** `undrop demo`. */
