@@ -10,7 +10,7 @@ import { TRIGGERS_LEFT } from '../held/relocate/blockers.js';
 import { readTriggerRights } from '../held/triggers/detach-triggers.js';
 import { report, silentLog } from '../log.js';
 import type { QualifiedTable } from '../names/names.js';
-import { mayBar } from '../policy/decide.js';
+import { bars, mayBar } from '../policy/decide.js';
 import { programOf } from '../sql/comment-tags.js';
 import type { Protection } from '../sql/destroying.js';
 import { dotted } from '../sql/grammar/table-name.js';
@@ -56,6 +56,8 @@ export interface Intercepted {
 /** The context of the interception. */
 export interface DropService extends DropSettings {
   readonly protect: ReadonlySet<Protection>;
+  /** A TRUNCATE that can't be held passes; default: unless `protect` has it. */
+  readonly passesTruncate?: boolean;
   /** UNDROP_ALLOW_DESTROY; default: off. */
   readonly allowDestroy?: 'off' | 'users';
   /** UNDROP_MAX_HOLD, in milliseconds; default: no limit. */
@@ -183,13 +185,12 @@ export async function dropAndHold(
  */
 function isStrict(
   { statement }: Pick<DropStatement, 'statement'>,
-  { service: { protect, rules = [] }, guess }: InterceptOptions,
+  { service, guess }: InterceptOptions,
 ): boolean {
+  const { protect, rules = [], passesTruncate = !protect.has('truncate') } = service;
   const names = serviceNames({ statement }, guess);
-  const isAny = (name: QualifiedTable) => mayBar(rules, name, { foldsCase: true });
-  return (
-    protect.has('truncate') || ('error' in names ? rules.length > 0 : names.tables.some(isAny))
-  );
+  const isBarred = (name: QualifiedTable) => mayBar(rules, name, { foldsCase: true });
+  return !passesTruncate || ('error' in names ? rules.some(bars) : names.tables.some(isBarred));
 }
 
 /** A TRUNCATE that can't be held goes to the server, and leaves a line in the log. */

@@ -141,7 +141,7 @@ function lockOf({ action }: Rule): number | null {
 }
 
 /** It refuses, asks or locks: nothing that would destroy the table passes. */
-function bars(rule: Rule): boolean {
+export function bars(rule: Rule): boolean {
   return refuses(rule) || lockOf(rule) !== null;
 }
 

@@ -15,7 +15,7 @@ import { connect, type Session, type Target } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 
 const RULES = `*.kept_*: lock=90d; *.* program=robot*: ask; *.* tag=agent=cl*: ask;
-  *.* tag=careful: hold=20d; *.gone_*: now; *.big_* size>1T: lock=90d`;
+  *.* tag=careful: hold=20d; *.gone_*: now; *.big_* size>1T: lock=90d; *.void_* empty: ask`;
 
 onServers('rules for agents on $name', (server, on) => {
   const { test } = on;
@@ -168,6 +168,53 @@ onServers('rules for agents on $name', (server, on) => {
     const left = `SELECT COUNT(*) AS n FROM information_schema.PARTITIONS
       WHERE TABLE_SCHEMA = '${schema.name}' AND TABLE_NAME = 'parts'`;
     expect(Number((await root.column(left))[0])).toBe(1);
+  });
+
+  test('no form of a TRUNCATE gets past it, and no long list of names', async () => {
+    await make('a', 'kept_a');
+    await using robot = await from('robot');
+    const isMaria = server.name.startsWith('mariadb');
+    const forms = (table: string) => [
+      `EXECUTE IMMEDIATE 'TRUNCATE ${table}'`,
+      `SET STATEMENT lock_wait_timeout=3 FOR TRUNCATE ${table}`,
+      `BEGIN NOT ATOMIC TRUNCATE ${table}; END`,
+      `TRUNCATE TABLE ${table} WAIT 3`,
+    ];
+    for (const table of isMaria ? ['a', 'kept_a'] : []) {
+      for (const text of forms(table)) {
+        const error = await robot.errorOf(text);
+        expect({ text, error }).toMatchObject({
+          error: { message: expect.stringMatching(/UNDROP_/) },
+        });
+      }
+      expect(await root.count(`${schema.name}.${table}`)).toBe(2);
+    }
+    const many = Array.from({ length: 990 }, (_, index) => `${'n'.repeat(60)}${index}`);
+    const refused = await robot.errorOf(`DROP TABLE IF EXISTS a, ${many.join(', ')}`);
+    const request = requestIn(refused?.message);
+    expect(await undrop('allow', request)).toMatchObject({ code: 0 });
+    expect((await undrop('allow')).stdout).toContain(request);
+  });
+
+  test('who approves is told if it is for good, and a stranger learns nothing', async () => {
+    await make('a', 'void_a');
+    await root.query(`DELETE FROM ${schema.name}.void_a`);
+    await account('stranger', `SELECT ON mysql.user`);
+    await using robot = await from('robot');
+    await robot.run("SET @undrop = 'destroy'");
+    const request = requestIn((await robot.errorOf('DROP TABLE a'))?.message);
+    expect((await undrop('allow', request)).stdout).toMatch(/DROP TABLE a \(for good: /);
+    await using stranger = await connect({ ...proxy, user: 'stranger', password: PASSWORD });
+    for (const table of ['void_a', 'a', 'missing']) {
+      for (const text of [
+        `DROP TABLE ${schema.name}.${table} /* undrop: destroy */`,
+        `ALTER TABLE ${schema.name}.${table} DROP PARTITION p`,
+      ]) {
+        const { errno, message = '' } = (await stranger.errorOf(text)) ?? {};
+        expect({ text, errno }).toEqual({ text, errno: 1142 });
+        expect(message).not.toContain('UNDROP_');
+      }
+    }
   });
 
   test('one allowance is taken once, by whichever session is first, and the console gives it', async () => {

@@ -10,13 +10,16 @@
 
 import { assert, rootCause, UndropError } from '../../errors.js';
 import { report, silentLog } from '../../log.js';
-import { mayBeNative, type Ruling } from '../../policy/decide.js';
+import { bars, mayBeNative, type Ruling } from '../../policy/decide.js';
 import { crossCheck } from '../../sql/cross-check.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
 import type { DropTableStatement } from '../../sql/verdict.js';
+import type { ErrPacket } from '../../wire/response.js';
+import * as ER from '../../wire/server-errors.js';
 import * as drops from '../intercepted.js';
 import { refusalOfDestroying, refusalOfRecycled } from '../steps/inspect-names.js';
-import { serviceNames } from '../steps/names/client-names.js';
+import { newId } from '../steps/intents.js';
+import { qualify, serviceNames } from '../steps/names/client-names.js';
 import { loggedText, notUnderstood } from '../steps/refusals/refusals.js';
 import { askFor, operatorOf } from '../steps/rules/ask.js';
 import {
@@ -29,7 +32,8 @@ import {
   readHints,
 } from '../steps/rules/hints.js';
 import { type Ruled, ruleTables } from '../steps/rules/rules.js';
-import { claimsIn, sentenceStart, type UserFacts } from '../steps/world.js';
+import { waitForLockSql } from '../steps/session/user-session.js';
+import { askText, claimsIn, sentenceStart, type UserFacts } from '../steps/world.js';
 
 /** `known`: the facts of the session, if they were read already. */
 export async function dropOrPass(
@@ -92,6 +96,8 @@ async function passByRule(
   options: drops.InterceptOptions,
 ): Promise<drops.Interception | null> {
   if (!mayBePassed(drop.statement, facts, options)) return null;
+  const denied = await deniedOf(drop, facts, options);
+  if (denied !== null) return drops.answeredWith(denied);
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs: null });
   if (ruled instanceof UndropError) return null;
   const { partitions = false } = drop.statement;
@@ -100,6 +106,24 @@ async function passByRule(
   const now = isAsked ? await askAbout(drop, { facts, hints: [], rulings: ruled }, options) : ruled;
   if (now instanceof UndropError) return drops.refused(now, options);
   return pass(drop, facts, { event: 'native', by: now.map(({ by }) => by) }, options);
+}
+
+/**
+ * The server's error for a user who may not drop one of them, where a rule's answer would tell of
+ * it; null: the server decides when it passes.
+ */
+async function deniedOf(
+  { statement }: Drop,
+  facts: UserFacts,
+  { service: { rules = [] }, userSession }: drops.InterceptOptions,
+): Promise<ErrPacket | null> {
+  const charset = clientCharsetOf(facts.charset) ?? 'plain';
+  for (const name of rules.some(bars) ? statement.names : []) {
+    const look = waitForLockSql(qualify(name, facts), { dropId: newId(), charset });
+    const said = await askText(userSession, look);
+    if (said.kind === 'err' && ER.ACCESS_DENIED.includes(said.errno)) return said;
+  }
+  return null;
 }
 
 /** The rulings once an operator has allowed the statement, or its refusal. */
@@ -112,7 +136,7 @@ async function askAbout(
   const names = serviceNames({ statement }, asked.facts);
   const tables = 'error' in names ? [] : names.tables;
   try {
-    const about = { ...asked, subject, tables, text, session };
+    const about = { ...asked, subject, tables, text, session, isNative: true };
     return await askFor(about, operatorOf(service));
   } catch (error) {
     const params = { tables: subject, cause: rootCause(error) };
@@ -134,6 +158,8 @@ async function destroy(
   const { empties, partitions } = drop.statement;
   const mayBeUsed = insists(allHints(hints, facts)) || empties || partitions;
   const requireIdleMs = mayBeUsed ? null : (service.requireIdleMs ?? null);
+  const denied = await deniedOf(drop, facts, options);
+  if (denied !== null) return drops.answeredWith(denied);
   const ruled = await rulingsOf(drop, facts, { ...options, requireIdleMs });
   const asked = { facts, hints: allHints(hints, facts) };
   const now =

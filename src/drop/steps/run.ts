@@ -23,7 +23,7 @@ import type { Result } from '../../wire/response.js';
 import type { DropOptions, DropResult, DropStatement, OptionsOfTry } from './drop-options.js';
 import { Intents, newId } from './intents.js';
 import { releaseIntents, renameByService } from './rename/rename-by-service.js';
-import { type AskOperator, operatorOf } from './rules/ask.js';
+import { askOnce, operatorOf } from './rules/ask.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import { isEmptyTable } from './rules/rules.js';
 import { hidesDirectories } from './session/facts.js';
@@ -47,11 +47,7 @@ export async function runStatement(
 ): Promise<DropResult> {
   // The first try uses up a hint of the session, which counts for later tries.
   const hints = new Set(options.hints);
-  let said: ReturnType<AskOperator> | null = null;
-  const ask: AskOperator = (asking) => {
-    said ??= operatorOf(options)(asking);
-    return said;
-  };
+  const ask = askOnce(operatorOf(options));
   for (let tries = 1; ; tries++) {
     const request: steps.DropRequest = {
       ...drop,

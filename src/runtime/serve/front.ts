@@ -19,12 +19,15 @@ import { PendingRelocator } from '../../held/relocate/pending.js';
 import { UsedWhileHeld } from '../../held/used-while-held.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
+import { bars } from '../../policy/decide.js';
+import type { Rule } from '../../policy/rules.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
 import { type DrainOptions, drain, Listener } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
+import type { Protection } from '../../sql/destroying.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -131,7 +134,7 @@ export class Front {
       ...(note === 'info' && { heldNames: this.heldNames }),
       stopping: this.#stopping.signal,
       log,
-      protect: new Set(mode === 'hold' ? protect : []),
+      ...protectionOf(mode === 'hold' ? protect : [], rules),
       observes: new Set(mode === 'observe' ? protect : []),
       rules,
       allowDestroy,
@@ -245,4 +248,14 @@ export class Balance {
     this.#options.pass(to, socket);
     return true;
   }
+}
+
+/** With a rule that bars, no TRUNCATE passes in a form that isn't understood. */
+function protectionOf(
+  protect: readonly Protection[],
+  rules: readonly Rule[],
+): Pick<DropService, 'protect' | 'passesTruncate'> {
+  const isBarred = protect.includes('truncate-where-possible') && rules.some(bars);
+  const all = new Set(isBarred ? [...protect, 'truncate' as const] : protect);
+  return { protect: all, passesTruncate: !protect.includes('truncate') };
 }

@@ -31,7 +31,12 @@ interface Ruled {
   readonly hints: Iterable<string>;
   readonly facts: UserFacts;
   readonly session: SessionFacts;
+  /** The server drops it at once, once it is allowed; default: it is held. */
+  readonly isNative?: boolean;
 }
+
+/** The logged text may end before what says so. */
+const NOT_HELD = ' (for good: it cannot be held)';
 
 /** Asks an operator about a statement. */
 export type AskOperator = (asking: Asking) => ReturnType<typeof askOperator>;
@@ -46,12 +51,24 @@ export function operatorOf({
   return (asking) => askOperator(pool, asking, log);
 }
 
+/** The same answer for all tries of a statement, unless there are more tables. */
+export function askOnce(ask: AskOperator): AskOperator {
+  let last: ReturnType<AskOperator> | null = null;
+  let known: ReadonlySet<string> = new Set();
+  return (asking) => {
+    if (last !== null && asking.tables.every((table) => known.has(table))) return last;
+    known = new Set(asking.tables);
+    last = ask(asking);
+    return last;
+  };
+}
+
 /**
  * The rulings once an operator has allowed the statement, or its refusal. Rejects with an error of
  * the server or the pool.
  */
 export async function askFor(
-  { rulings, subject, tables, text, hints, facts, session }: Ruled,
+  { rulings, subject, tables, text, hints, facts, session, isNative = false }: Ruled,
   ask: AskOperator,
 ): Promise<readonly Ruling[] | UndropError> {
   const rule = rulings.find(({ asks }) => asks)?.refusedBy ?? null;
@@ -65,7 +82,8 @@ export async function askFor(
   const said = await ask({
     ...{ subject, rule, account, schema, text, hints: [...hints] },
     who: { user, client, threadId, program },
-    ...{ statement: loggedText(Buffer.from(text)), tables: tables.map(writtenName).toSorted() },
+    statement: `${loggedText(Buffer.from(text))}${isNative ? NOT_HELD : ''}`,
+    tables: tables.map(writtenName).toSorted(),
   });
   if (said instanceof UndropError) return said;
   return rulings.map((ruling) => {
@@ -94,6 +112,9 @@ export interface Asking {
 }
 
 export const ALLOWED_MINUTES = 10;
+/** The details of an event have 65,535 bytes. */
+const NAMES_MAX = 50;
+const RULE_MAX = 1_000;
 /** For one account, in a day. */
 const WAITING_MAX = 50;
 const SHOWN_MAX = 100;
@@ -130,7 +151,10 @@ export async function askOperator(
   const isNew = !known.some((row) => col.flag(row, 'isKnown'));
   if (isNew && known.length >= WAITING_MAX)
     return untilAllowed({ subject, rule, instead: TOO_MANY });
-  const asked = { event: 'asked', request, tables, statement, because: rule, account } as const;
+  const named = [...tables.slice(0, NAMES_MAX)];
+  if (tables.length > NAMES_MAX) named.push(`and ${tables.length - NAMES_MAX} more`);
+  const what = { request, tables: named, statement, because: rule.slice(0, RULE_MAX), account };
+  const asked = { event: 'asked', ...what } as const;
   if (isNew) await reportAndKeep({ connection, log }, [{ ...asked, ...who }]);
   const within = `within ${ALLOWED_MINUTES} minutes of it`;
   const instead = `Ask an operator for \`undrop allow ${request}\`, and send the same statement again ${within}.`;
