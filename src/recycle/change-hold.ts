@@ -164,8 +164,8 @@ export function planHold(
   const locked = () =>
     notChanged(table, `it is locked until ${timeText(lockedUntil ?? due)}`, LOCKED);
   if (change.kind === 'end') {
-    if (isPinned(due)) throw notChanged(table, 'it is pinned', UNPIN);
     if (isLocked(now)) throw locked();
+    if (isPinned(due)) throw notChanged(table, 'it is pinned', UNPIN);
     return new Date(Math.min(due.getTime(), now.getTime()));
   }
   const next = dueAfter(change, now);

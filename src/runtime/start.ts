@@ -28,7 +28,8 @@ export async function runStart(flags: Flags, shell: Shell): Promise<number> {
   const server = flagText(flags, 'server');
   if (server !== null) {
     const given = settingsIn(server);
-    stdout.write(`undrop: in front of ${given.upstream}\n`);
+    const where = 'programs connect to 127.0.0.1:3307, or to UNDROP_LISTEN';
+    stdout.write(`undrop: in front of ${given.upstream}; ${where}\n`);
     return (await import('./serve.js')).runServe(given, shell);
   }
   // A settings file has the upstream, or `serve` reports that it is missing.

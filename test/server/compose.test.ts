@@ -72,8 +72,12 @@ onServers('undrop in front of somebody’s $name', (server, on) => {
         // The root of a test may have none.
         .replace('ROOT_PASSWORD:?', 'ROOT_PASSWORD?');
     const user = `composed_${schema.name.slice(-4)}`;
-    expect(init?.environment).toMatchObject({ ROOT_PASSWORD: 'from .env' });
-    const own = { UNDROP_USER: user, ROOT_PASSWORD: server.password };
+    const asked = { ROOT_PASSWORD: 'from .env', UNDROP_UPSTREAM_TLS: 'required' };
+    expect(init?.environment).toMatchObject(asked);
+    expect(undrop?.environment).toMatchObject({ UNDROP_UPSTREAM_TLS: 'required' });
+    // A server of a test may have no certificate.
+    const tls = { UNDROP_UPSTREAM_TLS: 'preferred' };
+    const own = { UNDROP_USER: user, ROOT_PASSWORD: server.password, ...tls };
     const told = { ...init?.environment, ...own };
     const env = Object.fromEntries(Object.entries(told).map(([key, value]) => [key, here(value)]));
     const steps = (init?.entrypoint ?? []).map(here);

@@ -87,7 +87,7 @@ export function runAllow(
     if (one === undefined || others.length > 0) {
       const many = `${found.length} with these digits; give all of them:\n${list}`;
       throw wrongUsage(
-        `Expected the id of one request, found ${found.length === 0 ? 'none' : many}`,
+        `Expected the id of one request, found ${found.length === 0 ? 'none.' : many}`,
       );
     }
     const { id, who, statement } = one;
