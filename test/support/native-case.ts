@@ -164,9 +164,13 @@ async function findLostNow(survival: Survival, one: NativeCase, root: Session): 
 
 /** Everything but what only the proxy's side can say. */
 export function seenIn(run: CaseRun) {
-  const { answer, diagnostics, probes, root, tables } = run;
+  const { answer, diagnostics, root, tables } = run;
+  const probes = run.probes.map((told) => told.map((text) => text.replace(HELD_NOTE, '')));
   return { answer, diagnostics, probes, root, tables };
 }
+
+/** The end of the error 1146 of a held table. */
+const HELD_NOTE = / \(held by undrop until [^)]*\)/g;
 
 async function send(client: RawClient, one: NativeCase): Promise<RawAnswer> {
   const { via } = one;
