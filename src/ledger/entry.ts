@@ -94,9 +94,13 @@ export function claimCells({ program = null, attributes = {}, tags = null }: Par
   return { program, details: whole.length > DETAILS_CHARACTERS_MAX ? short : whole };
 }
 
+/** A column that was changed by hand counts as none. */
 function clientDetailsOf(row: Row, column: string): Omit<Claims, 'program'> {
-  const text = col.textOrNull(row, column);
-  return text === null ? { attributes: {}, tags: null } : JSON.parse(text);
+  try {
+    return JSON.parse(col.textOrNull(row, column) ?? '');
+  } catch {
+    return { attributes: {}, tags: null };
+  }
 }
 
 export const PROPERTIES = Object.keys(COLUMNS) as readonly Property[];

@@ -1,9 +1,8 @@
 /**
  * Commands for operators: `undrop pause` and `undrop resume` stop and restart all collectors of a
  * server (ledger/control.ts); `undrop allow` lets a refused statement through once
- * (ledger/requests.ts).
+ * (drop/steps/rules/ask.ts).
  */
-
 import {
   ALLOWED_MINUTES,
   allowRequest,
