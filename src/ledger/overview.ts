@@ -82,7 +82,7 @@ export interface HeldName {
 export async function readHeldNames(connection: ServiceConnection): Promise<readonly HeldName[]> {
   const rows = await read(
     connection,
-    sql`SELECT ${note('read')} id, schema_name, table_name, hold_until, pinned FROM ${LEDGER}
+    sql`SELECT ${note('names')} id, schema_name, table_name, hold_until, pinned FROM ${LEDGER}
         WHERE state = 'HOLD' AND ${OF_TABLE} ORDER BY id DESC LIMIT ${HELD_NAMES_MAX}`,
   );
   return rows.map((row) => ({
