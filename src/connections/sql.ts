@@ -266,24 +266,7 @@ export const col = { text, textOrNull, number, numberOrNull, flag, date, dateOrN
 // Its kind and its state. By SHOW VARIABLES, because it works on every server without an error for
 // missing variables. Read again for each decision.
 
-export interface ServerFacts {
-  readonly flavour: 'mysql' | 'mariadb';
-  /** The server's own text: `10.11.19-MariaDB-log`. */
-  readonly version: string;
-  /** 90704 for 9.7.4, 50624, 101119. */
-  readonly versionId: number;
-  readonly readOnly: boolean;
-  readonly adaptiveHashIndex: boolean;
-  readonly lowerCaseTableNames: 0 | 1 | 2;
-  /** Identifies the data directory: the uuid, or the nearest to it. */
-  readonly serverIdentity: string;
-  /** Identifies a Galera cluster or a group; null: the server is in none. */
-  readonly cluster: string | null;
-  readonly performanceSchema: boolean;
-  readonly utcNow: Date;
-  /** By the server's uptime, to the second. */
-  readonly startedAt: Date;
-}
+export type ServerFacts = Readonly<Awaited<ReturnType<typeof readServerFacts>>>;
 
 const FACTS = [
   sql`SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'read_only', 'super_read_only',
@@ -302,7 +285,7 @@ export async function readNow(connection: ServiceConnection): Promise<Date> {
   return col.date(row, 'utcNow');
 }
 
-export async function readServerFacts(connection: ServiceConnection): Promise<ServerFacts> {
+export async function readServerFacts(connection: ServiceConnection) {
   const [variableRows, statusRows, timeRows = []] = await connection.run(FACTS);
   const asMap = (rows: readonly Row[] = []) =>
     new Map(rows.map((row) => [col.text(row, 'Variable_name'), col.text(row, 'Value')]));
@@ -312,18 +295,23 @@ export async function readServerFacts(connection: ServiceConnection): Promise<Se
   const uptimeS = Number(status.get('Uptime'));
   const version = variable('version');
   return {
-    flavour: /mariadb/i.test(version) ? 'mariadb' : 'mysql',
+    flavour: parseServerVersion(version).flavour,
+    /** The server's own text: `10.11.19-MariaDB-log`. */
     version,
+    /** 90704 for 9.7.4, 50624, 101119. */
     versionId: versionIdOf(version),
     readOnly: ['read_only', 'super_read_only', 'innodb_read_only'].some((name) =>
       isOn(variable(name)),
     ),
     adaptiveHashIndex: isOn(variable('innodb_adaptive_hash_index')),
     lowerCaseTableNames: lowerCaseOf(variable('lower_case_table_names')),
+    /** Identifies the data directory: the uuid, or the nearest to it. */
     serverIdentity: identityOf(variable),
+    /** Identifies a Galera cluster or a group; null: the server is in none. */
     cluster: clusterOf(variable, status.get('wsrep_cluster_state_uuid') ?? ''),
     performanceSchema: isOn(variable('performance_schema')),
     utcNow,
+    /** By the server's uptime, to the second. */
     startedAt: new Date(utcNow.getTime() - uptimeS * 1000),
   };
 }

@@ -28,17 +28,7 @@ import { isBy, isLike, type Selection, sameName } from './selection.js';
 import { beforeNextTry, hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from './tables.js';
 
 /** A recorded definition. */
-export interface DroppedDefinition {
-  readonly id: string;
-  readonly schema: string;
-  readonly part: SchemaPart;
-  readonly droppedAt: Date;
-  readonly user: string;
-  /** It was exchanged for a restored one. */
-  readonly isSwapped: boolean;
-  /** UTC: it is kept until then. */
-  readonly until: Date;
-}
+export type DroppedDefinition = Readonly<ReturnType<typeof definitionOf>>;
 
 interface DefinitionDrop extends DroppingStatement {
   readonly schema: string;
@@ -118,14 +108,16 @@ type DefinitionFilter = Pick<
 
 const IS_KEPT = sql`kind = 'view' AND definition IS NOT NULL AND hold_until > UTC_TIMESTAMP()`;
 
-function definitionOf(row: Row): DroppedDefinition {
+function definitionOf(row: Row) {
   return {
     id: col.text(row, 'id'),
     schema: col.text(row, 'schema_name'),
     part: JSON.parse(col.text(row, 'definition')) as SchemaPart,
     droppedAt: col.date(row, 'dropped_at'),
     user: col.text(row, 'user_name'),
+    /** It was exchanged for a restored one. */
     isSwapped: howDropped({ statementText: col.text(row, 'statement_text') }) === 'SWAP',
+    /** UTC: it is kept until then. */
     until: col.date(row, 'hold_until'),
   };
 }

@@ -70,16 +70,10 @@ export async function readOverdue(connection: ServiceConnection) {
 }
 
 /** A held table by the name that it had. */
-export interface HeldName {
-  readonly id: string;
-  readonly schema: string;
-  readonly table: string;
-  /** ISO 8601; null: it is pinned. */
-  readonly until: string | null;
-}
+export type HeldName = Readonly<Awaited<ReturnType<typeof readHeldNames>>[number]>;
 
 /** The newest 500 in HOLD, newest first. */
-export async function readHeldNames(connection: ServiceConnection): Promise<readonly HeldName[]> {
+export async function readHeldNames(connection: ServiceConnection) {
   const rows = await read(
     connection,
     sql`SELECT ${note('names')} id, schema_name, table_name, hold_until, pinned FROM ${LEDGER}
@@ -89,6 +83,7 @@ export async function readHeldNames(connection: ServiceConnection): Promise<read
     id: col.text(row, 'id'),
     schema: col.text(row, 'schema_name'),
     table: col.text(row, 'table_name'),
+    /** ISO 8601; null: it is pinned. */
     until: col.number(row, 'pinned') === 1 ? null : col.date(row, 'hold_until').toISOString(),
   }));
 }

@@ -36,9 +36,6 @@ import {
   PORT_OF_HOST,
 } from './tables.js';
 
-/** emptying: tables are being renamed. emptied: none was left, and the DROP may have been sent. */
-type SchemaDropState = 'emptying' | 'emptied';
-
 interface SchemaDrop
   extends entry.DroppingStatement,
     Pick<LedgerRow, 'id' | 'schema' | 'sqlLogBin'> {
@@ -54,10 +51,7 @@ const PROPERTIES = [
 ];
 
 /** An open row. */
-export interface SchemaDropRow extends Pick<LedgerRow, (typeof PROPERTIES)[number]> {
-  readonly state: SchemaDropState;
-  readonly details: SchemaDetails;
-}
+export type SchemaDropRow = Readonly<Awaited<ReturnType<typeof findSchemaDrops>>[number]>;
 
 const DEADLINE_MS = 5_000;
 /** The client is waiting; there may be thousands of rows. */
@@ -210,10 +204,7 @@ export async function endSchemaFailure(
 }
 
 /** The open rows, in progress or interrupted; oldest first. `id`: that one alone. */
-export async function findSchemaDrops(
-  connection: ServiceConnection,
-  id?: string,
-): Promise<readonly SchemaDropRow[]> {
+export async function findSchemaDrops(connection: ServiceConnection, id?: string) {
   const which = id === undefined ? sql`` : sql` AND id = ${id}`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} ${entry.rowColumns(PROPERTIES)}, state, definition
@@ -221,7 +212,8 @@ export async function findSchemaDrops(
   );
   return rows.map((row) => ({
     ...entry.cellsOf(row, PROPERTIES),
-    state: col.text(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
+    /** emptying: tables are being renamed. emptied: none was left; the DROP may have been sent. */
+    state: col.text(row, 'state') as 'emptying' | 'emptied',
     details: parseSchemaDetails(col.text(row, 'definition')),
   }));
 }

@@ -3,33 +3,20 @@
  * session on the very server of that session.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
-import type { Log } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
 import { col, note, readServerFacts, type ServicePool, serverIdentity, sql } from '../sql.js';
-import { type OwnedPool, openServicePool, type ServiceSecurity } from './open-pool.js';
+import { type OwnedPool, openServicePool, type ServicePoolOptions } from './open-pool.js';
 
-export interface PoolSetOptions extends Partial<ServiceSecurity> {
+/** The same for each pool, but for its address. */
+export interface PoolSetOptions extends Omit<ServicePoolOptions, 'address'> {
   /** At least one, in the order in which they are tried. */
   readonly upstream: readonly ServerAddress[];
-  readonly user: string;
-  readonly password: string;
-  readonly passwordFile?: string;
-  /** The connections of each pool. */
-  readonly connectionsMax: number;
-  readonly log: Log;
 }
 
 /** A server and its address. */
-export interface FoundServer {
-  readonly address: ServerAddress;
-  /** Stays the same for the same server. */
-  readonly identity: string;
-  readonly readOnly: boolean;
-  /** Its max_connections. */
-  readonly connectionsMax: number;
-}
+export type FoundServer = Readonly<Awaited<ReturnType<PoolSet['look']>>>;
 
 export class PoolSet {
   readonly #options: PoolSetOptions;
@@ -67,7 +54,7 @@ export class PoolSet {
    * address now. Rejects with UNDROP_ACCOUNT if it refuses the account, and with UNDROP_SERVER_KEY
    * if the password may not be sent there.
    */
-  async look(address: ServerAddress): Promise<FoundServer> {
+  async look(address: ServerAddress) {
     try {
       return await this.at(address).onNewConnection(async (connection) => {
         const facts = await readServerFacts(connection);
@@ -76,9 +63,14 @@ export class PoolSet {
             @@global.max_connections AS connectionsMax`,
         );
         const [row = {}] = rows;
-        const identity = col.text(row, 'id');
-        const connectionsMax = col.number(row, 'connectionsMax');
-        return { address, identity, readOnly: facts.readOnly, connectionsMax };
+        return {
+          address,
+          /** Stays the same for the same server. */
+          identity: col.text(row, 'id'),
+          readOnly: facts.readOnly,
+          /** Its max_connections. */
+          connectionsMax: col.number(row, 'connectionsMax'),
+        };
       });
     } catch (error) {
       throw finalError(error, address, 'UNDROP_ACCOUNT') ?? error;

@@ -48,7 +48,7 @@ interface TableKeys extends KeyedTable {
   readonly keys: readonly ForeignKey[];
 }
 
-interface AddKeysOptions extends TryOptions {
+export interface KeyOptions extends TryOptions {
   readonly server: ServerFacts;
 }
 
@@ -66,7 +66,7 @@ const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
 export async function addKeys(
   pool: ServicePool,
   { keys, ...table }: TableKeys,
-  options: AddKeysOptions,
+  options: KeyOptions,
 ): Promise<boolean> {
   const look = await readTable(pool, table);
   if (typeof look === 'string') return false;
@@ -96,7 +96,7 @@ export async function addKeys(
 async function renameIndexes(
   pool: ServicePool,
   { keys, indexes, ...table }: TableKeys & { readonly indexes: readonly PlainIndex[] },
-  options: AddKeysOptions,
+  options: KeyOptions,
 ): Promise<void> {
   const first: SQLQuery[] = [];
   const back: SQLQuery[] = [];
@@ -183,11 +183,10 @@ export function dropKey(name: string): SQLQuery {
 // renamed to its hold name: the key is dropped, and added by a second statement, because no server
 // does both in one (1826). It may run twice: a key that is missing was dropped by the first run.
 
-export interface RepointOptions extends TryOptions {
+export interface RepointOptions extends KeyOptions {
   readonly id: string;
   /** The table that the key leads to now. */
   readonly away: QualifiedTable;
-  readonly server: ServerFacts;
 }
 
 /**

@@ -138,10 +138,7 @@ async function searchFor(pool: ServicePool, key: Key, withinMs: number) {
 }
 
 /** Rows of a table whose key refers to something. */
-export interface KeyRows {
-  readonly withParent: number;
-  readonly withoutParent: number;
-}
+export type KeyRows = NonNullable<Awaited<ReturnType<typeof countKeyRows>>>;
 
 /**
  * Counts the rows of the table by a key that it has, or may get. Null: it took too long, or the
@@ -151,7 +148,7 @@ export async function countKeyRows(
   pool: ServicePool,
   child: QualifiedTable,
   { key, withinMs }: { readonly key: ForeignKey; readonly withinMs: number },
-): Promise<KeyRows | null> {
+) {
   const { name, parentSchema, parentTable, parentColumns } = key;
   const columns = key.columns.map((own, index) => ({ own, parent: parentColumns[index] ?? own }));
   const parent = { schema: parentSchema, table: parentTable };

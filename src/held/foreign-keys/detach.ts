@@ -27,11 +27,7 @@ import {
 import * as ER from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
-import { alter, dropKey, readTable, repointForeignKey } from './add-keys.js';
-
-interface DetachHow extends TryOptions {
-  readonly server: ServerFacts;
-}
+import { alter, dropKey, type KeyOptions, readTable, repointForeignKey } from './add-keys.js';
 
 /** The failure of each table, or null. Does not reject. */
 export async function detach(
@@ -63,7 +59,7 @@ export async function detach(
 async function takeOff(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { failures, ...how }: DetachHow & { readonly failures: (PendingWork | null)[] },
+  { failures, ...how }: KeyOptions & { readonly failures: (PendingWork | null)[] },
 ): Promise<void> {
   const context = { ...how, tables };
   const plans = await Promise.all(tables.map((table) => planAndRecord(pool, table, context)));
@@ -130,7 +126,7 @@ function undone(text: string, binds: 'passing' | 'lasting' = 'lasting'): Pending
 async function planAndRecord(
   pool: ServicePool,
   table: RelocateTable,
-  context: DetachHow & { readonly tables: readonly RelocateTable[] },
+  context: KeyOptions & { readonly tables: readonly RelocateTable[] },
 ): Promise<Plan | PendingWork | null> {
   const { id, fromSchema: schema, holdName } = table;
   const [look, children, found] = await Promise.all([
@@ -259,7 +255,7 @@ async function dropOwn(
 async function repointChildren(
   pool: ServicePool,
   plan: Plan,
-  { time, ...how }: DetachHow & { readonly time: LockWaitBudget },
+  { time, ...how }: KeyOptions & { readonly time: LockWaitBudget },
 ): Promise<PendingWork | null> {
   const { id, fromSchema, holdName } = plan.table;
   let { detached } = plan;

@@ -19,11 +19,6 @@ import { PENDING_RELOCATION, pauseBefore } from '../../tries.js';
 import { NOT_TRIED } from './blockers.js';
 import { detachAndRelocate, readLastingBlocker } from './relocate.js';
 
-interface PendingReport {
-  readonly relocated: readonly string[];
-  readonly left: readonly { readonly id: string; readonly failure: string }[];
-}
-
 /** The maximum read at once, and the maximum of tries in a round; the others wait for the next. */
 const ROWS_MAX = 1_000;
 
@@ -37,7 +32,7 @@ export async function retryPending(
     /** Where the last round stopped; default: from the newest on. */
     readonly cursor?: LedgerCursor;
   },
-): Promise<PendingReport> {
+) {
   const { activeIds, log, only, cursor = { after: null } } = options;
   const relocated: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];

@@ -8,7 +8,7 @@ import { runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import type { ServicePool, SQLQuery } from '../../connections/sql.js';
 import { col, ident, note, quoteIdentifier, sql } from '../../connections/sql.js';
 import { assert, UndropError } from '../../errors.js';
-import type { HeldTrigger, TriggerFacts } from '../../ledger/detached/detached.js';
+import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import { isAscii, quotedTable } from '../../ledger/detached/detached.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 
@@ -107,18 +107,10 @@ export async function inCharset(pool: ServicePool, text: string, charset: string
 
 const NOT_ASCII = /[^\0-\x7f]+/g;
 
-export interface ShownTrigger extends TriggerFacts {
-  /** The present default collation of its schema. */
-  readonly schemaCollation: string;
-  readonly bytes: Buffer;
-  readonly text: string;
-}
+export type ShownTrigger = Readonly<Awaited<ReturnType<typeof showTriggers>>[number]>;
 
 /** In the order in which they fire. Rejects with the server's error if it can't show one. */
-export async function showTriggers(
-  pool: ServicePool,
-  { id, schema, table }: KeyedTable,
-): Promise<readonly ShownTrigger[]> {
+export async function showTriggers(pool: ServicePool, { id, schema, table }: KeyedTable) {
   const [named = []] = await pool.run(
     sql`SELECT ${note('look', id)} TRIGGER_NAME AS name, ACTION_TIMING AS timing,
         EVENT_MANIPULATION AS event, ACTION_ORDER AS place, DEFINER AS definer,
@@ -134,7 +126,7 @@ export async function showTriggers(
     (row) => sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, col.text(row, 'name'))}`,
   );
   const answers = await pool.run([...shows, sql`SET character_set_results = binary`, ...shows]);
-  return named.map((row, index): ShownTrigger => {
+  return named.map((row, index) => {
     const [shown = {}] = answers[index] ?? [];
     const [raw = {}] = answers[named.length + 1 + index] ?? [];
     const bytes = raw[STATEMENT];
@@ -148,6 +140,7 @@ export async function showTriggers(
       characterSetClient: col.text(row, 'client'),
       collationConnection: col.text(row, 'connection'),
       databaseCollation: col.text(row, 'collation'),
+      /** The present default collation of its schema. */
       schemaCollation: col.text(row, 'schemaCollation'),
       bytes,
       text: col.text(shown, STATEMENT),

@@ -109,18 +109,14 @@ function difference(trigger: HeldTrigger, now: readonly ShownTrigger[]): string 
 // definitions, and records by `todo` that some were missing after the last try; only the server
 // shows whether they still are, because another account may have created them.
 
-export interface MissingTriggers {
-  /** The table, in its original schema: no trigger is created in another. */
-  readonly at: { readonly schema: string; readonly table: string };
-  /** In the order of creation. */
-  readonly triggers: readonly HeldTrigger[];
-}
+type MissingTriggers = NonNullable<Awaited<ReturnType<typeof findMissing>>>;
 
-/** Null: none is missing, or the table was dropped again. `row`: with its texts. */
-export async function findMissing(
-  pool: ServicePool,
-  row: LedgerRow,
-): Promise<MissingTriggers | null> {
+/**
+ * `at`: the table, in its original schema, because no trigger is created in another; `triggers`: in
+ * the order of creation. Null: none is missing, or the table was dropped again. `row`: with its
+ * texts.
+ */
+export async function findMissing(pool: ServicePool, row: LedgerRow) {
   const { id, schema, restoredAs, pendingWork, detached } = row;
   if (pendingWork?.todo !== 'triggers' || restoredAs === null) return null;
   const at = { schema, table: restoredAs.slice(schema.length + 1) };

@@ -42,26 +42,23 @@ export function sessionLocksSql(threadId: number): SQLQuery {
     ) AS taken ON TRUE`;
 }
 
-export interface SessionLocks {
-  /**
-   * The tables that the session has locked by LOCK TABLES; null: the server doesn't report them.
-   */
-  readonly lockedTables: readonly QualifiedTable[] | null;
-  /** The session has run LOCK INSTANCE FOR BACKUP: no other session may rename anything. */
-  readonly hasBackupLock: boolean;
-}
+export type SessionLocks = Readonly<ReturnType<typeof readLocks>>;
 
 export const NO_LOCKS: SessionLocks = { lockedTables: null, hasBackupLock: false };
 
-export function readLocks(rows: Rows): SessionLocks {
+export function readLocks(rows: Rows) {
   const isKnown = rows.length > 0 && rows.every((row) => col.textOrNull(row, 'known') === 'YES');
   const locks = rows.filter((row) => col.textOrNull(row, 'kind') === 'TABLE');
-  const lockedTables = locks.map((row) => ({
+  const tables: readonly QualifiedTable[] = locks.map((row) => ({
     schema: col.text(row, 'schemaName'),
     table: col.text(row, 'tableName'),
   }));
   return {
-    lockedTables: isKnown ? lockedTables : null,
+    /**
+     * The tables that the session has locked by LOCK TABLES; null: the server doesn't report them.
+     */
+    lockedTables: isKnown ? tables : null,
+    /** The session has run LOCK INSTANCE FOR BACKUP: no other session may rename anything. */
     hasBackupLock: rows.some((row) => col.textOrNull(row, 'kind') === 'BACKUP LOCK'),
   };
 }
