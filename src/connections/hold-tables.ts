@@ -13,8 +13,6 @@ export interface HoldTable extends names.HoldName {
   readonly name: string;
 }
 
-/** From this version on MySQL has keys for the names in `information_schema.TABLES`. */
-
 /** Names of 100,000 held tables are 6 MB. */
 const LIST_DEADLINE_MS = 60_000;
 
@@ -182,15 +180,6 @@ function asHoldTable(schema: string, name: string): readonly HoldTable[] {
   return parsed === null ? [] : [{ ...parsed, schema, name }];
 }
 
-/** The held tables with that id, in any state. */
-export async function findHoldTables(
-  connection: ServiceConnection,
-  schemas: readonly string[],
-  id: string,
-): Promise<readonly HoldTable[]> {
-  return listHoldTables(connection, schemas, [idsWith(id)]);
-}
-
 /** Whether the table is held in one of those schemas, or has been moved into a recycle schema. */
 export async function isHeldAnywhere(
   connection: ServiceConnection,
@@ -198,16 +187,8 @@ export async function isHeldAnywhere(
   id: string,
 ): Promise<boolean> {
   // In this order: a table that is relocated meanwhile would be seen in neither schema otherwise.
-  if ((await findHoldTables(connection, schemas, id)).length > 0) return true;
-  return (await findRecycled(connection, id)).length > 0;
-}
-
-/** The tables of that id in our own schemas. */
-export async function findRecycled(
-  connection: ServiceConnection,
-  id: string,
-): Promise<readonly HoldTable[]> {
-  return findHoldTables(connection, await readRecycleSchemas(connection), id);
+  if ((await listHoldTables(connection, schemas, [idsWith(id)])).length > 0) return true;
+  return (await listRecycledHoldTables(connection, [idsWith(id)])).length > 0;
 }
 
 /** The id is the fourth word, whatever the case and the length of the state before it. */

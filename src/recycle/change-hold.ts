@@ -9,7 +9,7 @@
  */
 
 import { isKilled } from '../connections/errors.js';
-import { findHoldTables } from '../connections/hold-tables.js';
+import { idsWith, listHoldTables } from '../connections/hold-tables.js';
 import { runWithTimeout } from '../connections/pool/statement-timeout.js';
 import type { ServiceConnection } from '../connections/sql.js';
 import { ident, note, readNow, type ServicePool, sql } from '../connections/sql.js';
@@ -128,7 +128,7 @@ async function record(
 }
 
 async function isNamed(pool: ServicePool, table: DroppedTable): Promise<boolean> {
-  const found = await findHoldTables(pool, [table.holdSchema], table.id);
+  const found = await listHoldTables(pool, [table.holdSchema], [idsWith(table.id)]);
   return found.some(({ name }) => isSameName(name, table.holdName));
 }
 

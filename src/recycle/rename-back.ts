@@ -8,7 +8,7 @@
  */
 
 import { isKilled, isServerError, refusalFor } from '../connections/errors.js';
-import { findRecycled, isHeldAnywhere } from '../connections/hold-tables.js';
+import { idsWith, isHeldAnywhere, listRecycledHoldTables } from '../connections/hold-tables.js';
 import { runWithTimeout } from '../connections/pool/statement-timeout.js';
 import { col, ident, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
 import { UndropError } from '../errors.js';
@@ -65,7 +65,7 @@ async function findMoved(
 ): Promise<Pick<RenamedBack, 'holdSchema' | 'holdName'> | null> {
   // A table is relocated only once.
   if (names.isRecycleSchema(holdSchema)) return null;
-  const [found] = await findRecycled(pool, id);
+  const [found] = await listRecycledHoldTables(pool, [idsWith(id)]);
   return found === undefined ? null : { holdSchema: found.schema, holdName: found.name };
 }
 

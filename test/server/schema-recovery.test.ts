@@ -4,7 +4,7 @@
  * imports the inside of src, as no client can stop between two of its statements.
  */
 
-import { findHoldTables } from '../../src/connections/hold-tables.js';
+import { idsWith, listHoldTables } from '../../src/connections/hold-tables.js';
 import type { ServicePool } from '../../src/connections/sql.js';
 import { putSchemaBack } from '../../src/drop/drop-database/recover-drop-database.js';
 import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
@@ -197,7 +197,7 @@ onServersAtOnce('recovery of a DROP DATABASE on $name', (server, on) => {
       restore_script: expect.stringContaining(`CREATE DATABASE \`${own.schema.name}\``),
     });
     for (const { id } of drop.tables) {
-      const [held] = await findHoldTables(own.pool, ['_undrop'], id);
+      const [held] = await listHoldTables(own.pool, ['_undrop'], [idsWith(id)]);
       const [row] = await findRows(own.pool, { by: 'id', prefix: id });
       expect(held?.due.getTime()).toBeGreaterThanOrEqual(now * 1_000 + 600_000);
       expect(row).toMatchObject({ state: 'HOLD', holdName: held?.name, holdUntil: held?.due });

@@ -9,7 +9,7 @@
  */
 
 import { isKilled, isServerError, tolerantly, unlessRefused } from '../../connections/errors.js';
-import { findRecycled } from '../../connections/hold-tables.js';
+import { idsWith, listRecycledHoldTables } from '../../connections/hold-tables.js';
 import type { TryOptions } from '../../connections/pool/statement-timeout.js';
 import { LockWaitBudget, runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
@@ -220,7 +220,7 @@ async function explain(
         WHERE TABLE_SCHEMA = ${fromSchema} AND TABLE_NAME = ${holdName}`,
     );
     // Another proxy may have moved it, under a due time of its own.
-    const recycled = await findRecycled(pool, id);
+    const recycled = await listRecycledHoldTables(pool, [idsWith(id)]);
     const isThere = recycled.find(({ state }) => state === 'HOLD');
     if (isThere !== undefined) {
       return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
