@@ -4,27 +4,15 @@
  * that of its hold, from when on it is deleted like the row of an ended table.
  */
 
-import {
-  col,
-  note,
-  type Row,
-  readServerFacts,
-  type ServiceConnection,
-  type ServicePool,
-  type SQLQuery,
-  sql,
-} from '../connections/sql.js';
+import type { Row, ServiceConnection, ServicePool } from '../connections/sql.js';
+import { col, note, readServerFacts, sql } from '../connections/sql.js';
 import type { HoldTime } from '../policy/rules.js';
-import {
-  claimCells,
-  type DroppingStatement,
-  howDropped,
-  STATEMENT_CHARACTERS_MAX,
-} from './entry.js';
+import type { DroppingStatement } from './entry.js';
+import { claimCells, howDropped, STATEMENT_CHARACTERS_MAX } from './entry.js';
 import { holdUntil, proxyAt } from './intents/intent-text.js';
 import { readIfAny } from './read.js';
 import type { SchemaPart } from './schema-details.js';
-import { isBy, isLike, type Selection, sameName } from './selection.js';
+import { allOf, type CommonSelection, commonConditions, type Selection } from './selection.js';
 import { beforeNextTry, hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from './tables.js';
 
 /** A recorded definition. */
@@ -76,35 +64,29 @@ const ROWS_MAX = 10_000;
 /** Definitions that are still kept, newest first; none if there is no ledger. */
 export async function findDefinitions(
   connection: ServiceConnection,
-  { object, name, schema, schemas, like, since, until, id, drop, ...by }: DefinitionFilter,
+  { object, name, drop, ...common }: DefinitionFilter,
 ): Promise<readonly DroppedDefinition[]> {
-  const within = schemas?.map((one) => sameName(sql`schema_name`, one)) ?? [];
-  const conditions = [
+  const conditions = allOf([
+    IS_KEPT,
     object !== undefined && sql`engine = ${object}`,
     name !== undefined && sql`LOWER(table_name) = LOWER(${name})`,
-    schema !== undefined && sameName(sql`schema_name`, schema),
-    within.length > 0 && sql`(${sql.join(within, sql` OR `)})`,
-    like !== undefined && isLike(sql`table_name`, like),
-    ...isBy(by),
-    since !== undefined && sql`dropped_at >= ${since}`,
-    until !== undefined && sql`dropped_at <= ${until}`,
-    id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
+    ...commonConditions(common),
     drop !== undefined && sql`group_id = ${drop}`,
-  ].filter((one): one is SQLQuery => one !== false);
+  ]);
   const rows = await readIfAny(
     connection,
     sql`SELECT ${note('read')} id, schema_name, definition, dropped_at, user_name, hold_until,
           statement_text
-        FROM ${LEDGER} WHERE ${sql.join([IS_KEPT, ...conditions], sql` AND `)}
+        FROM ${LEDGER} WHERE ${conditions}
         ORDER BY id DESC LIMIT ${ROWS_MAX}`,
   );
   return rows.map(definitionOf);
 }
 
-type DefinitionFilter = Pick<
-  Selection,
-  'schema' | 'schemas' | 'like' | 'user' | 'program' | 'since' | 'until' | 'id' | 'drop'
-> & { readonly object?: string; readonly name?: string };
+interface DefinitionFilter extends CommonSelection, Pick<Selection, 'drop'> {
+  readonly object?: string;
+  readonly name?: string;
+}
 
 const IS_KEPT = sql`kind = 'view' AND definition IS NOT NULL AND hold_until > UTC_TIMESTAMP()`;
 

@@ -209,12 +209,13 @@ const CONDITIONS = {
     sql`${hasDigits(sql`id`, digits)} AND ${OF_TABLE}`,
   ids: ({ ids }: { readonly ids: readonly string[] }) =>
     sql`id IN (${valueList(ids)}) AND ${OF_TABLE}`,
-  /** Its restore has begun, and may have been interrupted; `as`: to one of these `schema.table`. */
-  restoring: (filter: { readonly as?: readonly string[] }) =>
-    sql`todo = 'restoring' AND ${OF_TABLE}${isAs(filter)}`,
+  /** Its restore to one of these `schema.table` has begun, and may have been interrupted. */
+  restoring: ({ as }: { readonly as: readonly string[] }) =>
+    sql`todo = 'restoring' AND ${OF_TABLE} AND restored_as IN (${valueList(as)})`,
   /** The same, or it was restored without some of its triggers or keys. */
-  unfinished: (filter: { readonly as: readonly string[] }) =>
-    sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}${isAs(filter)}`,
+  unfinished: ({ as }: { readonly as: readonly string[] }) =>
+    sql`todo IN ('restoring', 'triggers', 'keys') AND ${OF_TABLE}
+      AND restored_as IN (${valueList(as)})`,
   /**
    * It was restored without some of its triggers, as far as the last restore found. `dropId`: of
    * that statement; default: of all.
@@ -283,10 +284,6 @@ function hasPrefix(prefix: string): SQLQuery {
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
   return only === undefined ? sql`` : sql` AND id IN (${valueList(only)})`;
-}
-
-function isAs({ as }: { readonly as?: readonly string[] }): SQLQuery {
-  return as === undefined ? sql`` : sql` AND restored_as IN (${valueList(as)})`;
 }
 
 const UNSETTLED = sql`state = 'HOLD' AND restore_script IS NULL`;

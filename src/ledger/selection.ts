@@ -7,30 +7,10 @@ import { asLike } from '../wildcards.js';
 import { STATEMENT_HEAD_CHARACTERS } from './entry.js';
 import { LEDGER, LIVE } from './tables.js';
 
-/** Tables that are, or may be, held. A missing condition matches all. */
-export interface Selection {
-  /** Also those that are no longer held. */
-  readonly withEnded?: boolean;
-  readonly state?: string;
-  /** In HOLD, and to be removed at its end. */
-  readonly isExpiring?: boolean;
-  /** With a smaller id: dropped before it. */
-  readonly before?: string;
-  /** A restore of it has begun, and may have been interrupted; held or not. */
-  readonly isRestoring?: boolean;
-  /** Any of: the table's name, its schema's, digits at an end of its id or of its drop's. */
-  readonly target?: {
-    readonly name: { readonly schema: string | null; readonly table: string } | null;
-    readonly digits: string | null;
-  };
-  /** Hex digits with which the id begins or ends. */
-  readonly digits?: string;
+/** The conditions on tables and on single definitions alike. A missing one matches all. */
+export interface CommonSelection {
   /** The whole id of the table, or of its drop. */
   readonly id?: string;
-  /** Digits at an end of the id of the drop, or of one of its tables. */
-  readonly drop?: string;
-  /** Any of these; each by the index. */
-  readonly names?: readonly QualifiedTable[];
   readonly schema?: string;
   /** Any of these. */
   readonly schemas?: readonly string[];
@@ -43,6 +23,28 @@ export interface Selection {
   readonly since?: Date;
   /** Dropped then or before. */
   readonly until?: Date;
+}
+
+/** Tables that are, or may be, held. */
+export interface Selection extends CommonSelection {
+  /** Also those that are no longer held. */
+  readonly withEnded?: boolean;
+  readonly state?: string;
+  /** In HOLD, and to be removed at its end. */
+  readonly isExpiring?: boolean;
+  /** With a smaller id: dropped before it. */
+  readonly before?: string;
+  /** Any of: the table's name, its schema's, digits at an end of its id or of its drop's. */
+  readonly target?: {
+    readonly name: { readonly schema: string | null; readonly table: string } | null;
+    readonly digits: string | null;
+  };
+  /** Hex digits with which the id begins or ends. */
+  readonly digits?: string;
+  /** Digits at an end of the id of the drop, or of one of its tables. */
+  readonly drop?: string;
+  /** Any of these; each by the index. */
+  readonly names?: readonly QualifiedTable[];
   /** In one of the fields that are searched, or across two of them; in any case. */
   readonly text?: string;
   /** The server's. Left out: it compares names, and can use no index. */
@@ -63,45 +65,45 @@ export const ORDER_BY: Readonly<Record<Sort, SQLQuery>> = {
 export const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
 export function isSelected(selection: Selection): SQLQuery {
-  const { target, digits, id, drop, names, schema, like, since, until, text } = selection;
-  const { state, isExpiring = false, before, schemas } = selection;
+  const { withEnded = false, state, isExpiring = false, before } = selection;
+  const { target, digits, drop, names, text } = selection;
   const is = comparison(selection);
   const named = names?.map((name) => isNamed(name, is));
-  const conditions = [
-    statesOf(selection),
+  return allOf([
+    withEnded ? OF_TABLE : LIVE,
     state !== undefined && sql`state = ${state}`,
     isExpiring && sql`state = 'HOLD' AND pinned = 0`,
     before !== undefined && sql`id < ${before}`,
     target !== undefined && isTarget(target, is),
     digits !== undefined && hasDigits(sql`id`, digits),
-    id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
     drop !== undefined && isOfDrop(drop),
     named !== undefined && sql`(${anyOf(named)})`,
+    ...commonConditions(selection, is),
+    text !== undefined && isLike(SEARCHED, `%${asLike(text)}%`),
+  ]);
+}
+
+/** False: not given. */
+export function commonConditions(
+  { id, schema, schemas, like, user, program, since, until }: CommonSelection,
+  is: Comparison = sameName,
+): readonly (SQLQuery | false)[] {
+  return [
+    id !== undefined && sql`(id = ${id} OR group_id = ${id})`,
     schema !== undefined && is(sql`schema_name`, schema),
     schemas !== undefined && sql`(${anyOf(schemas.map((one) => is(sql`schema_name`, one)))})`,
     like !== undefined && isLike(sql`table_name`, like),
-    ...isBy(selection),
-    since !== undefined && sql`dropped_at >= ${since}`,
-    until !== undefined && sql`dropped_at <= ${until}`,
-    text !== undefined && isLike(SEARCHED, `%${asLike(text)}%`),
-  ];
-  return sql.join(
-    conditions.filter((one) => one !== false),
-    sql` AND `,
-  );
-}
-
-/** The conditions on who has dropped it. */
-export function isBy({ user, program }: Pick<Selection, 'user' | 'program'>) {
-  return [
     user !== undefined && sql`LOWER(user_name) = LOWER(${user})`,
     program !== undefined && sql`LOWER(program) = LOWER(${program})`,
+    since !== undefined && sql`dropped_at >= ${since}`,
+    until !== undefined && sql`dropped_at <= ${until}`,
   ];
 }
 
-function statesOf({ withEnded = false, isRestoring }: Selection): SQLQuery {
-  if (isRestoring === true) return sql`todo = 'restoring' AND ${OF_TABLE}`;
-  return withEnded ? OF_TABLE : LIVE;
+/** Without those that are false. */
+export function allOf(conditions: readonly (SQLQuery | false)[]): SQLQuery {
+  const given = conditions.filter((one) => one !== false);
+  return sql.join(given, sql` AND `);
 }
 
 type Comparison = (column: SQLQuery, name: string) => SQLQuery;
