@@ -10,29 +10,10 @@
 
 import { isKilled, isServerError, tolerantly } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
-import type {
-  ServerFacts,
-  ServiceConnection,
-  ServicePool,
-  SQLQuery,
-} from '../../connections/sql.js';
-import {
-  col,
-  ident,
-  keyIdent,
-  note,
-  quoteIdentifier,
-  readServerFacts,
-  sql,
-} from '../../connections/sql.js';
+import type { ServerFacts, ServicePool, SQLQuery } from '../../connections/sql.js';
+import { col, ident, keyIdent, note, readServerFacts, sql } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
-import type { ChildKey, ForeignKey, KeyAction } from '../../ledger/detached/detached.js';
-import {
-  definitionLines,
-  isTooLong,
-  KEY_ACTIONS,
-  nameToAdd,
-} from '../../ledger/detached/detached.js';
+import * as parts from '../../ledger/detached/detached.js';
 import { findRows, isCopyGone } from '../../ledger/read.js';
 import { isSameName, NAME_CHARACTERS_MAX, type QualifiedTable } from '../../names/names.js';
 import { REPOINT_TRIES, REPOINT_TRIES_BESIDE_CLIENT } from '../../tries.js';
@@ -45,7 +26,7 @@ export interface KeyedTable extends QualifiedTable {
 
 /** Keys of one table. */
 interface TableKeys extends KeyedTable {
-  readonly keys: readonly ForeignKey[];
+  readonly keys: readonly parts.ForeignKey[];
 }
 
 export interface KeyOptions extends TryOptions {
@@ -74,7 +55,7 @@ export async function addKeys(
   const there = new Set(look.keys.map(({ name }) => name));
   const missing = keys
     .filter(({ name }) => !there.has(name))
-    .map((key) => ({ ...key, name: nameToAdd(key.name, table.id) }))
+    .map((key) => ({ ...key, name: parts.nameToAdd(key.name, table.id) }))
     .filter(({ name }) => !there.has(name));
   if (missing.length === 0) return true;
   if (renamesIndexes(options.server)) {
@@ -120,16 +101,16 @@ function inOtherCase(name: string): string {
 }
 
 /** INPLACE: a copy would read the statement differently, and take the first name for the key's. */
-function keyWithIndexName(key: ForeignKey): SQLQuery {
+function keyWithIndexName(key: parts.ForeignKey): SQLQuery {
   return sql`ADD CONSTRAINT ${ident(key.index ?? key.name)}
     FOREIGN KEY ${ident(key.name)} ${reference(key)}, ALGORITHM=INPLACE`;
 }
 
-function plainKey(key: ForeignKey): SQLQuery {
+function plainKey(key: parts.ForeignKey): SQLQuery {
   return sql`ADD CONSTRAINT ${ident(key.name)} FOREIGN KEY ${reference(key)}`;
 }
 
-function reference(key: ForeignKey): SQLQuery {
+function reference(key: parts.ForeignKey): SQLQuery {
   return sql`${columns(key.columns)} REFERENCES ${ident(key.parentSchema, key.parentTable)}
     ${columns(key.parentColumns)}${on(sql` ON DELETE `, key.onDelete)}${on(sql` ON UPDATE `, key.onUpdate)}`;
 }
@@ -141,7 +122,7 @@ function columns(names: readonly string[]): SQLQuery {
   )})`;
 }
 
-function on(event: SQLQuery, action: ForeignKey['onDelete']): SQLQuery {
+function on(event: SQLQuery, action: parts.ForeignKey['onDelete']): SQLQuery {
   return action === null ? sql`` : sql`${event}${ACTIONS[action]}`;
 }
 
@@ -195,15 +176,16 @@ export interface RepointOptions extends KeyOptions {
  */
 export async function repointForeignKey(
   pool: ServicePool,
-  { childSchema, childTable, key }: ChildKey,
+  { childSchema, childTable, key }: parts.ChildKey,
   options: RepointOptions,
 ): Promise<boolean> {
   const { id } = options;
   const child = { id, schema: childSchema, table: childTable };
-  const now = await readKey(pool, child, key);
+  const now = await readKey(pool, child, key.name);
   if (now !== null) {
     if (!isAway(now, key, options)) return true;
-    if (isTooLong(key.name)) throw new Error(`no server adds a key with the name ${key.name}`);
+    if (parts.isTooLong(key.name))
+      throw new Error(`no server adds a key with the name ${key.name}`);
     await assertMayAdd(pool, { child, key }, options);
     if (!(await dropAway(pool, { child, key }, options))) return true;
   }
@@ -220,17 +202,17 @@ export async function repointForeignKey(
 
 interface KeyOfChild {
   readonly child: KeyedTable;
-  readonly key: ForeignKey;
+  readonly key: parts.ForeignKey;
 }
 
 /** Null if no such table has such a key. */
-export async function readKey(pool: ServicePool, child: KeyedTable, { name }: ForeignKey) {
+export async function readKey(pool: ServicePool, child: KeyedTable, name: string) {
   const look = await readTable(pool, child);
   const keys = typeof look === 'string' ? null : look.keys;
   return keys?.find((found) => found.name === name) ?? null;
 }
 
-function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boolean {
+function isAway(now: parts.ForeignKey, key: parts.ForeignKey, { away }: RepointOptions): boolean {
   const leadsTo = (schema: string, table: string) =>
     isSameName(now.parentSchema, schema) && isSameName(now.parentTable, table);
   return leadsTo(away.schema, away.table) && !leadsTo(key.parentSchema, key.parentTable);
@@ -250,7 +232,7 @@ async function dropAway(pool: ServicePool, { child, key }: KeyOfChild, options: 
     return true;
   } catch (error) {
     if (!isServerError(error, ER.SUBQUERY_NO_1_ROW)) throw error;
-    const now = await readKey(pool, child, key);
+    const now = await readKey(pool, child, key.name);
     if (now === null) return true;
     if (isAway(now, key, options)) throw error;
     return false;
@@ -283,12 +265,12 @@ async function assertMayAdd(pool: ServicePool, { child, key }: KeyOfChild, how: 
 interface TableDefinition {
   readonly definition: string;
   /** Null: the definition has keys in an unknown form. */
-  readonly keys: readonly ForeignKey[] | null;
+  readonly keys: readonly parts.ForeignKey[] | null;
 }
 
 /** `missing` only if the server itself reports that; `view` for all that isn't a table. */
 export async function readTable(
-  pool: ServiceConnection,
+  pool: ServicePool,
   { id, schema, table }: KeyedTable,
 ): Promise<TableDefinition | 'missing' | 'view'> {
   try {
@@ -321,7 +303,7 @@ export async function findCopy(pool: ServicePool, id: string) {
 
 const NAME = '`(?:[^`]|``)+`';
 const NAMES = `\\((${NAME}(?:, ?${NAME})*)\\)`;
-const ACTION = `(${KEY_ACTIONS.join('|')})`;
+const ACTION = `(${parts.KEY_ACTIONS.join('|')})`;
 const FOREIGN_KEY = new RegExp(
   `^ {2}CONSTRAINT (${NAME}) FOREIGN KEY ${NAMES} REFERENCES (?:(${NAME})\\.)?(${NAME}) ${NAMES}` +
     `(?: ON DELETE ${ACTION})?(?: ON UPDATE ${ACTION})?,?$`,
@@ -344,7 +326,7 @@ export function isVersioned(definition: string): boolean {
 }
 
 function readIndexes(definition: string): readonly PlainIndex[] {
-  return definitionLines(definition).flatMap((line) => {
+  return parts.definitionLines(definition).flatMap((line) => {
     const [, name, columns = ''] = INDEX.exec(line) ?? [];
     return name === undefined ? [] : [{ name: unquote(name), columns: split(columns) }];
   });
@@ -358,9 +340,9 @@ function readForeignKeys(
   definition: string,
   schema: string,
   names: readonly string[],
-): readonly ForeignKey[] | null {
+): readonly parts.ForeignKey[] | null {
   const indexes = readIndexes(definition);
-  const keys = definitionLines(definition).flatMap((line): ForeignKey[] => {
+  const keys = parts.definitionLines(definition).flatMap((line): parts.ForeignKey[] => {
     const match = FOREIGN_KEY.exec(line);
     if (match === null) return [];
     const [, name, columns, parentSchema, parentTable, parentColumns, onDelete, onUpdate] = match;
@@ -373,8 +355,8 @@ function readForeignKeys(
         parentSchema: parentSchema === undefined ? schema : unquote(parentSchema),
         parentTable: unquote(parentTable ?? ''),
         parentColumns: split(parentColumns ?? ''),
-        onDelete: (onDelete as KeyAction | undefined) ?? null,
-        onUpdate: (onUpdate as KeyAction | undefined) ?? null,
+        onDelete: (onDelete as parts.KeyAction | undefined) ?? null,
+        onUpdate: (onUpdate as parts.KeyAction | undefined) ?? null,
         index: indexOf(own, columnNames, indexes),
       },
     ];
@@ -405,13 +387,7 @@ export async function clauseOf(
   name: string,
 ): Promise<string> {
   if (isMysql8(await readServerFacts(pool))) return '';
-  const { value } = await tolerantly(async () => [await readTable(pool, child)]);
-  const [look = 'missing'] = value;
-  const keys = typeof look === 'string' ? [] : (look.keys ?? []);
-  const key = keys.find((one) => one.name === name);
-  if (key === undefined) return '';
-  const list = (columns: readonly string[]) => columns.map(quoteIdentifier).join(', ');
-  const parent = `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`;
-  const [columns, to] = [list(key.columns), list(key.parentColumns)];
-  return ` FOREIGN KEY (${columns}) REFERENCES ${parent} (${to})`;
+  const { value } = await tolerantly(async () => [await readKey(pool, child, name)]);
+  const [key = null] = value;
+  return key === null ? '' : ` ${parts.referenceText(key)}`;
 }

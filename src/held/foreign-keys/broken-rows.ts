@@ -9,11 +9,11 @@
 
 import { isServerError, isServiceError, tolerantly } from '../../connections/errors.js';
 import { runWithin } from '../../connections/pool/statement-timeout.js';
-import type { Row, Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
+import type { Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
 import { col, ident, note, readServerFacts, renderQuery, sql } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { ForeignKey } from '../../ledger/detached/detached.js';
-import { foreignKeysOf } from '../../ledger/intents/intent-text.js';
+import { endOfKey, foreignKeysOf } from '../../ledger/intents/intent-text.js';
 import { inGroups, keyOf, type QualifiedTable, writtenName } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 
@@ -63,7 +63,7 @@ export async function findBrokenRows(
 async function readKeys(pool: ServicePool, table: QualifiedTable): Promise<readonly Key[]> {
   const server = await readServerFacts(pool);
   const [found = []] = await pool.run(foreignKeysOf([table], server));
-  const children = found.map((row) => placeIn(row, 'child'));
+  const children = found.map((row) => endOfKey(row, 'child'));
   const names = [...new Map(children.map((child) => [keyOf(child), child])).values()];
   if (names.length === 0) return [];
   // A statement for each child, with its name as constants: 5.6 would open all tables otherwise.
@@ -88,17 +88,13 @@ function keysIn(rows: Rows): readonly Key[] {
     const [row = {}] = columns;
     return {
       name: col.text(row, 'name'),
-      child: placeIn(row, 'child'),
-      parent: placeIn(row, 'parent'),
+      child: endOfKey(row, 'child'),
+      parent: endOfKey(row, 'parent'),
       columns: columns.map((one) => {
         return { own: col.text(one, 'own'), parent: col.text(one, 'parentColumn') };
       }),
     };
   });
-}
-
-function placeIn(row: Row, end: 'child' | 'parent'): QualifiedTable {
-  return { schema: col.text(row, `${end}Schema`), table: col.text(row, end) };
 }
 
 function queryOf(key: Key): SQLQuery {

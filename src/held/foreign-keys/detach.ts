@@ -15,7 +15,7 @@ import { LockWaitBudget, type TryOptions } from '../../connections/pool/statemen
 import { col, readServerFacts, type ServerFacts, type ServicePool } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import * as parts from '../../ledger/detached/detached.js';
-import type { LedgerRow, PendingWork } from '../../ledger/entry.js';
+import type { PendingWork } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
 import {
@@ -106,7 +106,6 @@ async function withBinding(
 
 interface Plan {
   readonly table: RelocateTable;
-  readonly row: LedgerRow;
   readonly detached: parts.Detached;
   /** Their present names. */
   readonly ownKeys: readonly string[];
@@ -165,7 +164,7 @@ async function planAndRecord(
   if (!(await parts.recordDetached(pool, { id, detached, definition }))) {
     return undone('its foreign keys and triggers could not be recorded in the ledger');
   }
-  return { table, row, detached, ownKeys: look.keys.map(({ name }) => name), found };
+  return { table, detached, ownKeys: look.keys.map(({ name }) => name), found };
 }
 
 /**

@@ -143,7 +143,7 @@ function shortened({ name }: parts.ForeignKey, id: string): string | null {
 async function repointOrSay(pool: ServicePool, child: parts.ChildKey, options: RepointOptions) {
   const { childSchema: schema, childTable: table, key, isLost = false } = child;
   const isThere = isLost
-    ? (await readKey(pool, { id: options.id, schema, table }, key)) !== null
+    ? (await readKey(pool, { id: options.id, schema, table }, key.name)) !== null
     : await repointForeignKey(pool, child, options);
   if (!isThere) throw new Error('its table was dropped meanwhile');
 }

@@ -107,7 +107,7 @@ export async function renewHeld(
  * Held tables in their present schemas, none of them due before `holdMs` have passed, because the
  * statement that dropped them has failed. A table that can't be renamed stays unchanged.
  */
-export async function keepLonger<T extends { readonly id: string } & HeldAt>(
+export async function keepLonger<T extends Record<'id' | 'holdSchema' | 'holdName', string>>(
   pool: ServicePool,
   tables: readonly T[],
   holdMs: number,
@@ -128,11 +128,6 @@ export async function keepLonger<T extends { readonly id: string } & HeldAt>(
   return kept;
 }
 
-interface HeldAt {
-  readonly holdSchema: string;
-  readonly holdName: string;
-}
-
 /** Renames those whose due time is worth another name; the new names by id. */
 async function renameLater(
   pool: ServicePool,
@@ -149,11 +144,11 @@ async function renameLater(
       ? [{ id, schema, name, newName: names.formatHoldName({ state: 'HOLD', id, due }) }]
       : [];
   });
-  for (let at = 0; at < moves.length; at += BATCH) {
-    const pairs = moves
-      .slice(at, at + BATCH)
-      .map(({ schema, name, newName }) => sql`${ident(schema, name)} TO ${ident(schema, newName)}`);
-    const step = note('renew', moves[at]?.id);
+  for (const some of names.inBatches(moves, BATCH)) {
+    const pairs = some.map(
+      ({ schema, name, newName }) => sql`${ident(schema, name)} TO ${ident(schema, newName)}`,
+    );
+    const step = note('renew', some[0]?.id);
     const statement = sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`;
     await runWithTimeout(pool, statement);
   }

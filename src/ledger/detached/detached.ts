@@ -173,11 +173,8 @@ export function ownDefinition(printed: string, holdName: string, table: string):
 
 /** The key as SHOW CREATE TABLE prints it in a table of `schema`. */
 export function printedKey(key: ForeignKey, schema: string): string {
-  const parent =
-    key.parentSchema === schema
-      ? quoteIdentifier(key.parentTable)
-      : `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`;
-  return keyText(key, parent);
+  const isNear = key.parentSchema === schema;
+  return keyText(key, isNear ? quoteIdentifier(key.parentTable) : qualifiedParent(key));
 }
 
 /**
@@ -186,7 +183,7 @@ export function printedKey(key: ForeignKey, schema: string): string {
  */
 export function qualifiedKey(key: ForeignKey, id: string | null = null): string {
   const named = id === null ? key : { ...key, name: nameToAdd(key.name, id) };
-  return keyText(named, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
+  return keyText(named, qualifiedParent(key));
 }
 
 /** A RENAME of its table has made it longer than a server accepts in an ADD. */
@@ -202,13 +199,20 @@ export function nameToAdd(name: string, id: string): string {
 }
 
 function keyText(key: ForeignKey, parent: string): string {
-  const list = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(', ')})`;
   const onDelete = key.onDelete === null ? '' : ` ON DELETE ${key.onDelete}`;
   const onUpdate = key.onUpdate === null ? '' : ` ON UPDATE ${key.onUpdate}`;
-  return (
-    `CONSTRAINT ${quoteKeyName(key.name)} FOREIGN KEY ${list(key.columns)} ` +
-    `REFERENCES ${parent} ${list(key.parentColumns)}${onDelete}${onUpdate}`
-  );
+  return `CONSTRAINT ${quoteKeyName(key.name)} ${referenceText(key, parent)}${onDelete}${onUpdate}`;
+}
+
+/** The rest of a key, without its actions. */
+export function referenceText(key: ForeignKey, parent = qualifiedParent(key)): string {
+  const { columns, parentColumns } = key;
+  const list = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(', ')})`;
+  return `FOREIGN KEY ${list(columns)} REFERENCES ${parent} ${list(parentColumns)}`;
+}
+
+function qualifiedParent({ parentSchema, parentTable }: ForeignKey): string {
+  return `${quoteIdentifier(parentSchema)}.${quoteIdentifier(parentTable)}`;
 }
 
 // ── in the ledger ────────────────────────────────────────────────────────────────────────────────

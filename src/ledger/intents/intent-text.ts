@@ -208,8 +208,8 @@ function readTable(
   const schema = kind === null ? wanted.schema : col.text(row, 'schemaName');
   const table = kind === null ? wanted.table : col.text(row, 'tableName');
   const name = { schema, table };
-  const out = look.keys.filter((key) => isSame(name, readChild(key), server));
-  const into = look.keys.filter((key) => isSame(name, readParent(key), server));
+  const out = look.keys.filter((key) => isSame(name, endOfKey(key, 'child'), server));
+  const into = look.keys.filter((key) => isSame(name, endOfKey(key, 'parent'), server));
   return {
     id: wanted.id,
     schema,
@@ -257,16 +257,13 @@ function isSame(
   return fold(one.schema) === fold(other.schema) && fold(one.table) === fold(other.table);
 }
 
-function readChild(row: Row): QualifiedTable {
-  return { schema: col.text(row, 'childSchema'), table: col.text(row, 'child') };
-}
-
-function readParent(row: Row): QualifiedTable {
-  return { schema: col.text(row, 'parentSchema'), table: col.text(row, 'parent') };
+/** An end of a key in a row of `foreignKeysOf`. */
+export function endOfKey(row: Row, end: 'child' | 'parent'): QualifiedTable {
+  return { schema: col.text(row, `${end}Schema`), table: col.text(row, end) };
 }
 
 function readKeyName(row: Row): ForeignKeyName {
-  return { ...readChild(row), name: col.text(row, 'name') };
+  return { ...endOfKey(row, 'child'), name: col.text(row, 'name') };
 }
 
 // ── foreign keys ─────────────────────────────────────────────────────────────────────────────────
