@@ -7,9 +7,10 @@
  * moment ago; an unknown value is null.
  */
 import { inBatches } from '../names/names.js';
+import { isMysql8, type ServerVersion } from '../wire/connection/handshake-v10.js';
 import { unlessRefused } from './errors.js';
 import type { HoldTable } from './hold-tables.js';
-import type { ServerFacts, ServiceConnection, SQLQuery } from './sql.js';
+import type { ServiceConnection, SQLQuery } from './sql.js';
 import { col, note, sql, valueList } from './sql.js';
 
 export interface Size {
@@ -38,7 +39,7 @@ const UNKNOWN: Size = { rows: null, bytes: null };
  */
 export async function readSizes(
   connection: ServiceConnection,
-  server: Pick<ServerFacts, 'flavour' | 'versionId'>,
+  server: ServerVersion,
   tables: readonly Pick<HoldTable, 'id' | 'schema' | 'name'>[],
 ): Promise<ReadonlyMap<string, Size>> {
   if (tables.length === 0) return new Map();
@@ -83,15 +84,11 @@ async function readByName(
 /**
  * Partitions are `name#p#…`, in files and in statistics. `names`: the tables; null: all held ones.
  */
-function filesOf(
-  { flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>,
-  names: readonly string[] | null,
-): SQLQuery | null {
-  if (flavour === 'mysql' && versionId < 50_700) return null;
-  const view =
-    flavour === 'mysql' && versionId >= 80_000
-      ? sql`information_schema.INNODB_TABLESPACES`
-      : sql`information_schema.INNODB_SYS_TABLESPACES`;
+function filesOf(server: ServerVersion, names: readonly string[] | null): SQLQuery | null {
+  if (server.flavour === 'mysql' && server.versionId < 50_700) return null;
+  const view = isMysql8(server)
+    ? sql`information_schema.INNODB_TABLESPACES`
+    : sql`information_schema.INNODB_SYS_TABLESPACES`;
   const name = sql`LOWER(SUBSTRING_INDEX(SUBSTRING_INDEX(NAME, '/', -1), '#', 1))`;
   return sql`SELECT ${note('size')} ${name} AS name, NULL AS rowCount, SUM(FILE_SIZE) AS bytes
     FROM ${view} WHERE NAME LIKE '%/\\_vt\\_%' AND ${isOneOf(name, names)} GROUP BY 1`;

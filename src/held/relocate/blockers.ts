@@ -67,10 +67,8 @@ export const TRIGGERS_STAY: PendingWork = blockedByTriggers(
 export const TRIGGERS_LEFT =
   'its triggers come back by UNDROP of a user who may create them, or by hand';
 
-type Server = Pick<ServerVersion, 'flavour' | 'versionId'>;
-
 /** Why a table with this definition stays in its own schema; or null. */
-export function lastingBlocker(definition: string, server: Server): LastingBlocker | null {
+export function lastingBlocker(definition: string, server: ServerVersion): LastingBlocker | null {
   // Also if only a partition or a comment contains it.
   const hasFile = server.flavour === 'mariadb' && definition.includes('DATA DIRECTORY');
   if (hasFile) return BLOCKED_BY_DATA_DIRECTORY;
@@ -97,6 +95,6 @@ export function isRenamedOnce(table: {
 }
 
 /** Whether a RENAME of a table with partitions is left half done if the server is killed. */
-export function renamesInPieces(server: Server): boolean {
+export function renamesInPieces(server: ServerVersion): boolean {
   return !isMysql8(server);
 }

@@ -11,18 +11,17 @@
 
 import { isKilled, isServerError } from '../../connections/errors.js';
 import { runWithTimeout, type TryOptions } from '../../connections/pool/statement-timeout.js';
-import type { ServerFacts, ServicePool } from '../../connections/sql.js';
+import type { ServicePool } from '../../connections/sql.js';
 import { col, ident, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/detached.js';
 import type { PendingWork } from '../../ledger/entry.js';
+import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import type { RelocateTable, TriggerRights } from '../relocate/blockers.js';
 import { blockedByTriggers, TRIGGERS_STAY } from '../relocate/blockers.js';
 import { type ShownTrigger, setModes, showTriggers, statementOf } from './definition.js';
-
-type Server = Pick<ServerFacts, 'flavour' | 'versionId'>;
 
 export interface FoundTriggers {
   /** The triggers that may be detached: all, or none. */
@@ -35,7 +34,7 @@ export interface FoundTriggers {
 export async function findTriggers(
   pool: ServicePool,
   table: RelocateTable,
-  server: Server,
+  server: ServerVersion,
 ): Promise<FoundTriggers> {
   try {
     const { id, fromSchema: schema, holdName } = table;
@@ -154,7 +153,7 @@ const DEFINERS = /\b(?:ALL PRIVILEGES|SUPER|SET USER|SET_USER_ID|SET_ANY_DEFINER
 
 export async function readTriggerRights(
   pool: ServicePool,
-  { flavour, versionId }: Pick<ServerFacts, 'flavour' | 'versionId'>,
+  server: ServerVersion,
 ): Promise<TriggerRights> {
   const [variables = [], grants = []] = await pool.run([
     sql`SHOW GLOBAL VARIABLES
@@ -168,6 +167,5 @@ export async function readTriggerRights(
       (row) => col.text(row, 'Variable_name') === name && col.text(row, 'Value') === 'ON',
     );
   const isTrusted = !isOn('log_bin') || isOn('log_bin_trust_function_creators') || has(TRUSTED);
-  const isNew = flavour === 'mysql' && versionId >= 80_000;
-  return { mayDrop: isNew || isTrusted, mayMake: isTrusted && has(DEFINERS) };
+  return { mayDrop: isMysql8(server) || isTrusted, mayMake: isTrusted && has(DEFINERS) };
 }

@@ -13,7 +13,7 @@ import { OWN_BYTES, OWN_ROWS } from '../../connections/true-sizes.js';
 import { assert } from '../../errors.js';
 import { foldName, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
-import { isMysql8 } from '../../wire/connection/handshake-v10.js';
+import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { claimCells, STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { hostOfSession, KNOWN_VERSION, LEDGER, PORT_OF_HOST } from '../tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
@@ -150,10 +150,7 @@ function insertion(
  * For a row's `proxy_id`: the proxy, and the server on which it wrote the row; by the server's own
  * variables, because a pool may lead to another server behind the same name now.
  */
-export function proxyAt(
-  proxyId: string,
-  server: Pick<ServerFacts, 'flavour' | 'versionId'>,
-): SQLQuery {
+export function proxyAt(proxyId: string, server: ServerVersion): SQLQuery {
   return sql`CONCAT(${proxyId}, ${AT}, CRC32(${serverIdentity(server)}))`;
 }
 
@@ -273,7 +270,7 @@ function readKeyName(row: Row): ForeignKeyName {
 // that encoding as a character set. Pure.
 
 /** The facts of the server that the query depends on. */
-export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId'>;
+export type KeyedServer = ServerVersion;
 
 /**
  * Columns childSchema, child, name, parentSchema, parent. On MySQL 8 and later those into one table
