@@ -117,26 +117,23 @@ const BINLOG = 'as the binary log is on and log_bin_trust_function_creators is o
 const NO_TRIGGER = `triggers come back only by UNDROP of a user who may create them, or by hand (undrop show --sql), ${BINLOG}`;
 const WITHOUT_SUPER = `tables with triggers stay in their own schema, with their triggers, and a schema with such a table cannot be dropped, ${BINLOG}`;
 
-const KEYLESS =
-  'as the server requires primary keys, tables without one are not dropped if foreign keys bind them, and lack these after a restore; TRUNCATE of them is refused where UNDROP_PROTECT has it';
-const ENCRYPTION =
-  'as table_encryption_privilege_check is on, tables of schemas with another default encryption than that of _undrop stay in their own schema, and cannot be dropped with it';
+const KEYLESS = {
+  right: 'SESSION_VARIABLES_ADMIN',
+  without:
+    'as the server requires primary keys, tables without one are not dropped if foreign keys bind them, and lack these after a restore; TRUNCATE of them is refused where UNDROP_PROTECT has it',
+  why: 'tables without a primary key, which this server requires',
+};
+const ENCRYPTION = {
+  right: 'TABLE_ENCRYPTION_ADMIN',
+  without:
+    'as table_encryption_privilege_check is on, tables of schemas with another default encryption than that of _undrop stay in their own schema, and cannot be dropped with it',
+  why: 'schemas of different default encryptions, which this server checks',
+};
 
 /** Privileges of every tier on a server with such a setting. */
-function strictRights(
-  server: GrantingServer,
-): readonly { readonly right: string; readonly without: string; readonly why: string }[] {
-  const [right, other] = ['SESSION_VARIABLES_ADMIN', 'TABLE_ENCRYPTION_ADMIN'] as const;
-  return [
-    ...(server.requiresPrimaryKey === true ? [{ right, without: KEYLESS, why: FOR_KEYLESS }] : []),
-    ...(server.checksEncryption === true
-      ? [{ right: other, without: ENCRYPTION, why: FOR_ENCRYPTION }]
-      : []),
-  ];
+function strictRights({ requiresPrimaryKey = false, checksEncryption = false }: Strictness) {
+  return [...(requiresPrimaryKey ? [KEYLESS] : []), ...(checksEncryption ? [ENCRYPTION] : [])];
 }
-
-const FOR_KEYLESS = 'tables without a primary key, which this server requires';
-const FOR_ENCRYPTION = 'schemas of different default encryptions, which this server checks';
 
 /** The privileges that only the tier `full` has, and those that settings of the server take. */
 function extrasOf(server: GrantingServer): readonly Need[] {
@@ -228,13 +225,11 @@ export function strictGrants(
   account: Account,
 ): string | null {
   if (flavour !== 'mysql' || versionId < STRICT_SINCE) return null;
-  const server = { flavour, versionId, requiresPrimaryKey: true, checksEncryption: true };
-  const [primaryKey = '', encryption = ''] = strictRights(server).map(({ right, why }) =>
-    renderQuery(grantSql({ rights: [right], schema: null, why }, account)),
-  );
+  const textOf = ({ right, why }: typeof KEYLESS) =>
+    renderQuery(grantSql({ rights: [right], schema: null, why }, account));
   return [
-    `-- Where sql_require_primary_key is ON, also: ${primaryKey};`,
-    `-- Where table_encryption_privilege_check is ON, also: ${encryption};`,
+    `-- Where sql_require_primary_key is ON, also: ${textOf(KEYLESS)};`,
+    `-- Where table_encryption_privilege_check is ON, also: ${textOf(ENCRYPTION)};`,
   ].join('\n');
 }
 
