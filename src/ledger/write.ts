@@ -102,9 +102,12 @@ export function forgetShape(pool: ServicePool): void {
   shapes.delete(pool.logging(true));
 }
 
+/** The user's session, if another one may own the intents; null: it does. */
+type Owner = Pick<LedgerRow, 'threadId' | 'upstreamPort'> | null;
+
 interface DropOutcome {
-  /** The user's session, if another one may own the intents; default: it does. */
-  readonly owner?: Pick<LedgerRow, 'threadId' | 'upstreamPort'> | null;
+  /** Default null. */
+  readonly owner?: Owner;
   readonly tables: readonly {
     readonly id: string;
     readonly holdSchema: string;
@@ -189,10 +192,7 @@ const BOUND: PendingWork = { todo: 'detach', text: 'it still has foreign keys' }
 function outcomeUpdate(
   table: DropOutcome['tables'][number],
   row: Rows[number],
-  {
-    definition,
-    owner,
-  }: { readonly definition: string | null } & Required<Pick<DropOutcome, 'owner'>>,
+  { definition, owner }: { readonly definition: string | null; readonly owner: Owner },
 ): SQLQuery {
   const { id, holdSchema, holdName, lengthened = null } = table;
   // A foreign key that was created between the drop's check and its RENAME went into the recycle

@@ -4,12 +4,7 @@
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
 
-import {
-  isServerError,
-  isServiceError,
-  tolerantly,
-  unlessRefused,
-} from '../../connections/errors.js';
+import { isServerError, tolerantly, unlessRefused } from '../../connections/errors.js';
 import type { Rows, ServicePool, SQLQuery } from '../../connections/sql.js';
 import { col, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
@@ -71,19 +66,13 @@ export async function readSessionLocks(
   pool: ServicePool,
   { threadId, server }: { readonly threadId: number; readonly server: ServerVersion },
 ): Promise<readonly QualifiedTable[] | null> {
-  try {
-    if (isMysql8(server)) {
-      const [rows] = await pool.run(sessionLocksSql(threadId));
-      return rows === undefined ? null : readLocks(rows).lockedTables;
-    }
-    const [rows = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
-    return rows.map((row) => {
-      return { schema: col.text(row, 'Database'), table: col.text(row, 'Table') };
-    });
-  } catch (error) {
-    if (isServiceError(error)) return null;
-    throw error;
-  }
+  const showsLocks = isMysql8(server);
+  const look = showsLocks ? sessionLocksSql(threadId) : sql`SHOW OPEN TABLES WHERE In_use > 0`;
+  const { value } = await tolerantly(() => pool.run(look));
+  const [rows] = value;
+  if (rows === undefined) return null;
+  if (showsLocks) return readLocks(rows).lockedTables;
+  return rows.map((row) => ({ schema: col.text(row, 'Database'), table: col.text(row, 'Table') }));
 }
 
 // ── sessions that lock the ledger ────────────────────────────────────────────────────────────────
