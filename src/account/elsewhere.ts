@@ -56,12 +56,8 @@ async function readCounted(pool: ServicePool): Promise<readonly (Session & { dro
     WHERE EVENT_NAME IN ('statement/sql/drop_table', 'statement/sql/drop_db')
       AND USER IS NOT NULL AND HOST IS NOT NULL AND COUNT_STAR > 0
     GROUP BY USER, HOST ORDER BY drops DESC`;
-  const [rows = []] = await unlessRefused(
-    pool.run(query),
-    [],
-    ...ER.ACCESS_DENIED,
-    ...ER.ABSENT_TABLE,
-  );
+  const read = pool.run(query);
+  const [rows = []] = await unlessRefused(read, [], ...ER.ACCESS_DENIED, ...ER.ABSENT_TABLE);
   return rows.map((row) => ({
     user: col.text(row, 'user'),
     host: col.text(row, 'host'),

@@ -9,11 +9,8 @@
 import type { SQLQuery } from '@databases/mysql';
 import { assert, UndropError } from '../errors.js';
 import { NAME_CHARACTERS_MAX } from '../names/names.js';
-import {
-  parseServerVersion,
-  SERVER_IDENTITY_SQL,
-  type ServerVersion,
-} from '../wire/connection/handshake-v10.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
+import { parseServerVersion, SERVER_IDENTITY_SQL } from '../wire/connection/handshake-v10.js';
 import { databasesSql } from './databases.js';
 
 export type { SQLQuery };
@@ -56,12 +53,9 @@ export function keyIdent(name: string): SQLQuery {
 
 /** The values for `IN (…)`; a list may not be empty, so NULL stands for no values. */
 export function valueList(values: readonly (string | number)[]): SQLQuery {
-  return values.length === 0
-    ? sql`NULL`
-    : sql.join(
-        values.map((value) => sql`${value}`),
-        ', ',
-      );
+  if (values.length === 0) return sql`NULL`;
+  const list = values.map((value) => sql`${value}`);
+  return sql.join(list, ', ');
 }
 
 /** `SERVER_IDENTITY_SQL` as a query. */
@@ -69,11 +63,11 @@ export function serverIdentity({ flavour }: Pick<ServerVersion, 'flavour'>): SQL
   return sql.__dangerous__rawValue(SERVER_IDENTITY_SQL[flavour]);
 }
 
+/** The facts that decide where the processlist is. */
+export type ListedServer = Pick<ServerFacts, 'flavour' | 'versionId' | 'performanceSchema'>;
+
 /** The processlist in its cheapest form. Rows of other users need PROCESS. */
-export function processlistOf(
-  server: Pick<ServerVersion, 'flavour' | 'versionId'> & { readonly performanceSchema: boolean },
-): SQLQuery {
-  const { flavour, versionId, performanceSchema } = server;
+export function processlistOf({ flavour, versionId, performanceSchema }: ListedServer): SQLQuery {
   return flavour === 'mysql' && versionId >= 80_022 && performanceSchema
     ? sql`performance_schema.processlist`
     : sql`information_schema.PROCESSLIST`;
@@ -90,10 +84,8 @@ export const WAITS_FOR_LOCK = sql`(STATE LIKE 'Waiting for % lock'
 
 /** `SELECT, INSERT ON schema.*`; on the whole server if it is null. */
 export function grantClause(rights: readonly string[], schema: string | null): SQLQuery {
-  assert(
-    rights.every((right) => /^[A-Z_ ]+$/.test(right)),
-    'a right is words',
-  );
+  const areWords = rights.every((right) => /^[A-Z_ ]+$/.test(right));
+  assert(areWords, 'a right is words');
   const on = schema === null ? '*' : quoteIdentifier(schema);
   return sql.__dangerous__rawValue(`${rights.join(', ')} ON ${on}.*`);
 }

@@ -110,10 +110,8 @@ export function rowColumns(properties: readonly Property[]): SQLQuery {
   const names = properties.flatMap((property) =>
     property === 'pendingWork' ? ['todo', 'failure'] : COLUMNS[property][0],
   );
-  return sql.join(
-    names.map((name) => ident(name)),
-    ', ',
-  );
+  const columns = names.map((name) => ident(name));
+  return sql.join(columns, ', ');
 }
 
 export function cellsOf<P extends Property>(

@@ -19,17 +19,8 @@ import { assignPendingWork, shapeOf } from './write.js';
 
 /** `restoredAs`: the name of the restored schema; null: no restore has begun. */
 const PROPERTIES = [
-  ...([
-    'id',
-    'dropId',
-    'schema',
-    'droppedAt',
-    'user',
-    'program',
-    'sqlLogBin',
-    'rowLogged',
-  ] as const),
-  ...(['proxyId', 'threadId', 'upstreamPort', 'restoredAs'] as const),
+  ...(['id', 'dropId', 'schema', 'droppedAt', 'user', 'program', 'sqlLogBin'] as const),
+  ...(['rowLogged', 'proxyId', 'threadId', 'upstreamPort', 'restoredAs'] as const),
 ];
 
 export type DroppedSchema = Readonly<ReturnType<typeof droppedSchemaOf>>;

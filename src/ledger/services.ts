@@ -74,12 +74,8 @@ async function write(pool: ServicePool, change: (rowLogged: number) => SQLQuery)
 export async function readServices(pool: ServicePool): Promise<readonly RecordedService[]> {
   // A table of the previous version has fewer columns.
   const query = sql`SELECT ${note('service')} * FROM ${PROXIES} WHERE NOT ${IS_OLD} ORDER BY started_at, id, seen_at`;
-  const [rows = []] = await unlessRefused(
-    pool.run(query),
-    [],
-    ...ER.ABSENT_TABLE,
-    ...ER.ACCESS_DENIED,
-  );
+  const read = pool.run(query);
+  const [rows = []] = await unlessRefused(read, [], ...ER.ABSENT_TABLE, ...ER.ACCESS_DENIED);
   // A service with two rows is the later row.
   return [...new Map(rows.map((row) => [col.text(row, 'id'), asService(row)])).values()];
 }

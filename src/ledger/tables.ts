@@ -7,7 +7,7 @@
  */
 
 import { isConnectionLost, isServerError, unlessRefused } from '../connections/errors.js';
-import type { ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
+import type { ListedServer, ServiceConnection, ServicePool, SQLQuery } from '../connections/sql.js';
 import { col, ident, note, processlistOf, sql } from '../connections/sql.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/names.js';
@@ -25,10 +25,7 @@ export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 export const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 export const HISTORY = ident(RECYCLE_SCHEMA, 'history');
 /** An assignment for a SET: the HOST of a session in the processlist; NULL: there is none. */
-export function hostOfSession(
-  server: Parameters<typeof processlistOf>[0],
-  threadId: number,
-): SQLQuery {
+export function hostOfSession(server: ListedServer, threadId: number): SQLQuery {
   return sql`@undrop_host = (SELECT ${note('owner')} HOST
     FROM ${processlistOf(server)} WHERE ID = ${threadId})`;
 }

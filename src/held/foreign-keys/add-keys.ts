@@ -116,10 +116,8 @@ function reference(key: parts.ForeignKey): SQLQuery {
 }
 
 function columns(names: readonly string[]): SQLQuery {
-  return sql`(${sql.join(
-    names.map((name) => ident(name)),
-    ', ',
-  )})`;
+  const list = names.map((name) => ident(name));
+  return sql`(${sql.join(list, ', ')})`;
 }
 
 function on(event: SQLQuery, action: parts.ForeignKey['onDelete']): SQLQuery {

@@ -18,12 +18,8 @@ import * as parts from '../../ledger/detached/detached.js';
 import type { PendingWork } from '../../ledger/entry.js';
 import { foreignKeysOf, type KeyedServer } from '../../ledger/intents/intent-text.js';
 import { findRows } from '../../ledger/read.js';
-import {
-  isRecycleSchema,
-  isSameName,
-  parseHoldName,
-  type QualifiedTable,
-} from '../../names/names.js';
+import type { QualifiedTable } from '../../names/names.js';
+import { isRecycleSchema, isSameName, parseHoldName } from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
 import type { RelocateTable } from '../relocate/blockers.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';

@@ -41,15 +41,13 @@ export function intentTexts(
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const showsLocks = isMysql8(server) && server.performanceSchema;
   const { program, details } = claimCells(intent.claims);
+  const unknownKinds = intent.tables.map((_, index) => sql`${found('kind', index)} = NULL`);
   const record = [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText}, @undrop_program = ${program},
         @undrop_client = ${details},
         ${hostOfSession(server, intent.threadId)},
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
-        ${sql.join(
-          intent.tables.map((_table, index) => sql`${found('kind', index)} = NULL`),
-          ', ',
-        )}`,
+        ${sql.join(unknownKinds, ', ')}`,
     ...intent.tables.map(findTable),
     ...(isDryRun ? [] : [insertion(intent, options, note0)]),
     sql.join(
@@ -66,12 +64,10 @@ export function intentTexts(
       UNION,
     ),
   ];
+  const triggers = intent.tables.map((table) => triggersOf(table, isDryRun ? 'inspect' : 'plan'));
   const looks = [
     foreignKeysOf(intent.tables, server),
-    sql.join(
-      intent.tables.map((table) => triggersOf(table, isDryRun ? 'inspect' : 'plan')),
-      UNION,
-    ),
+    sql.join(triggers, UNION),
     ...(showsLocks ? [sessionLocksSql(intent.threadId)] : []),
   ];
   return { record, looks };
@@ -335,13 +331,11 @@ export function fileNameOf(name: string): SQLQuery {
 }
 
 function standardForeignKeys(conditions: readonly SQLQuery[]): SQLQuery {
-  const parts = conditions.map(
-    (
-      condition,
-    ) => sql`SELECT CONSTRAINT_SCHEMA AS childSchema, TABLE_NAME AS child, CONSTRAINT_NAME AS name,
-      UNIQUE_CONSTRAINT_SCHEMA AS parentSchema, REFERENCED_TABLE_NAME AS parent
-    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE ${condition}`,
-  );
+  const keys = sql`SELECT CONSTRAINT_SCHEMA AS childSchema, TABLE_NAME AS child,
+      CONSTRAINT_NAME AS name, UNIQUE_CONSTRAINT_SCHEMA AS parentSchema,
+      REFERENCED_TABLE_NAME AS parent
+    FROM information_schema.REFERENTIAL_CONSTRAINTS`;
+  const parts = conditions.map((condition) => sql`${keys} WHERE ${condition}`);
   return sql.join(parts, sql` UNION `);
 }
 

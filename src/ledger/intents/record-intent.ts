@@ -7,7 +7,7 @@
 
 import { systemClock } from '../../clock.js';
 import { isPrivilegeDenied, unlessRefused } from '../../connections/errors.js';
-import type { ServicePool, SQLQuery } from '../../connections/sql.js';
+import type { ListedServer, ServicePool, SQLQuery } from '../../connections/sql.js';
 import { note, sql, valueList, WAITS_FOR_LOCK } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import { inBatches } from '../../names/names.js';
@@ -80,7 +80,7 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
 export function takeOverText(
   ids: readonly string[],
   ownerId: number,
-  server: Parameters<typeof ledger.hostOfSession>[0],
+  server: ListedServer,
 ): readonly SQLQuery[] {
   if (ids.length === 0) return [];
   return [
@@ -94,7 +94,7 @@ export function takeOverText(
 export function releaseText(
   ids: readonly string[],
   sessionId: number,
-  server: Parameters<typeof ledger.hostOfSession>[0],
+  server: ListedServer,
 ): readonly SQLQuery[] {
   return ids.length === 0 ? [] : ownerChange('release', ids, { ownerId: sessionId, server });
 }
@@ -102,9 +102,8 @@ export function releaseText(
 function ownerChange(
   step: 'take-over' | 'release',
   ids: readonly string[],
-  owner: { readonly ownerId: number; readonly server: Parameters<typeof ledger.hostOfSession>[0] },
+  { ownerId, server }: { readonly ownerId: number; readonly server: ListedServer },
 ): readonly SQLQuery[] {
-  const { ownerId, server } = owner;
   return [
     sql`SET ${ledger.hostOfSession(server, ownerId)}`,
     sql`UPDATE ${note(step, ids[0])} ${ledger.LEDGER} SET thread_id = ${ownerId},
