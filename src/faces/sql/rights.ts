@@ -8,13 +8,14 @@
  * (tried on all four servers, on tables, views and missing names); every other one is the client's
  * response.
  */
+import { encodeName } from '../../drop/steps/names/client-names.js';
 import { readKind } from '../../drop/steps/session/facts.js';
 import * as ownSql from '../../drop/steps/session/user-session.js';
 import * as world from '../../drop/steps/world.js';
 import { assert, UndropError } from '../../errors.js';
 import { inBatches, keyOf, type QualifiedTable, writtenName } from '../../names/names.js';
 import { clientCharsetOf } from '../../sql/lex/client-charset.js';
-import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response.js';
+import { decodeErr, type ErrPacket, encodeErr, type Result } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 import { onSession, SaidByServer } from './bind.js';
 
@@ -29,22 +30,17 @@ export interface RightsAsker {
 /** Two names of one column; the table is there; the schema is not (MySQL 8 and later). */
 const MAY_CREATE: readonly number[] = [ER.DUP_FIELDNAME, ER.TABLE_EXISTS_ERROR, ER.BAD_DB_ERROR];
 const MAY_FILL: readonly number[] = [ER.BAD_FIELD_ERROR];
-const MAY_DROP: readonly number[] = [
-  ...ER.NO_PARTITION_TO_DROP,
-  ...ER.ABSENT_TABLE,
-  ER.WRONG_OBJECT,
-];
-const MAY_ALTER: readonly number[] = [
-  ER.CANT_DROP_FIELD_OR_KEY,
-  ...ER.ABSENT_TABLE,
-  ER.WRONG_OBJECT,
-];
-const MAY_TAKE: readonly number[] = [...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TABLE];
-const ABSENT_PROGRAM: readonly number[] = [ER.SP_DOES_NOT_EXIST, ER.EVENT_DOES_NOT_EXIST];
+const MAY_DROP = [...ER.NO_PARTITION_TO_DROP, ...ER.ABSENT_TABLE, ER.WRONG_OBJECT];
+const MAY_ALTER = [ER.CANT_DROP_FIELD_OR_KEY, ...ER.ABSENT_TABLE, ER.WRONG_OBJECT];
+const MAY_TAKE = [...ER.METADATA_LOCK_GRANTED, ...ER.ABSENT_TABLE];
+const ABSENT_PROGRAM = [ER.SP_DOES_NOT_EXIST, ER.EVENT_DOES_NOT_EXIST];
 const NOT_TO_BE_SEEN: readonly number[] = [...ER.ACCESS_DENIED, ...ER.BAD_NAME];
 
+/** Null: yes. Else the error of the server, or of undrop. */
+type Answer = ErrPacket | UndropError | null;
+
 /** Throws the error of a check. */
-export function assertGranted(said: ErrPacket | UndropError | null): void {
+export function assertGranted(said: Answer): void {
   if (said === null) return;
   throw said instanceof UndropError ? said : new SaidByServer(said);
 }
@@ -59,36 +55,20 @@ export async function askToCreate(
 ): Promise<ErrPacket | null> {
   const own = onSession(name, asked.facts);
   const how = optionsOf(asked);
-  const created = await askOne(asked, world.query(ownSql.mayCreateSql(own, how)), MAY_CREATE);
+  const created = await askOne(asked, ownSql.mayCreateSql(own, how), MAY_CREATE);
   if (created !== null && !ER.ACCESS_DENIED.includes(created.errno)) return created;
   // Last, because its error names both privileges.
-  const filled = await askOne(
-    asked,
-    { kind: 'prepare', text: ownSql.mayFillSql(own, how) },
-    MAY_FILL,
-  );
-  return filled ?? created;
+  return (await askForColumn(asked, ownSql.mayFillSql(own, how))) ?? created;
 }
 
 /** Null: the table could be renamed away, as far as its old name goes. */
-export async function askToRename(
-  name: QualifiedTable,
-  asked: RightsAsker,
-): Promise<ErrPacket | UndropError | null> {
+export async function askToRename(name: QualifiedTable, asked: RightsAsker): Promise<Answer> {
   const own = onSession(name, asked.facts);
   const how = optionsOf(asked);
-  const dropped = await askOne(
-    asked,
-    world.query(ownSql.mayRenameSql(own, 'PARTITION', how)),
-    MAY_DROP,
-  );
+  const dropped = await askOne(asked, ownSql.mayRenameSql(own, 'PARTITION', how), MAY_DROP);
   if (dropped !== null) return dropped;
   // MariaDB 11.8 checks only DROP above.
-  const altered = await askOne(
-    asked,
-    world.query(ownSql.mayRenameSql(own, 'COLUMN', how)),
-    MAY_ALTER,
-  );
+  const altered = await askOne(asked, ownSql.mayRenameSql(own, 'COLUMN', how), MAY_ALTER);
   return altered ?? refuseHidden(name, asked);
 }
 
@@ -97,10 +77,7 @@ export async function askToRename(
  * table has, because a live table of this name may be locked by others. A temporary table of the
  * session would answer for the table of its name, so it is a refusal.
  */
-export async function askToDropName(
-  name: QualifiedTable,
-  asked: RightsAsker,
-): Promise<ErrPacket | UndropError | null> {
+export async function askToDropName(name: QualifiedTable, asked: RightsAsker): Promise<Answer> {
   const ofSchema = await askForLock({ ...name, table: noneOf(asked) }, asked);
   const isDenied = ofSchema !== null && ER.ACCESS_DENIED.includes(ofSchema.errno);
   return isDenied ? askToSwap(name, asked) : ofSchema;
@@ -108,11 +85,7 @@ export async function askToDropName(
 
 function askForLock(name: QualifiedTable, asked: RightsAsker): Promise<ErrPacket | null> {
   const own = onSession(name, asked.facts);
-  return askOne(
-    asked,
-    world.query(ownSql.waitForLockSql(own, { ...optionsOf(asked), wait: null })),
-    MAY_TAKE,
-  );
+  return askOne(asked, ownSql.waitForLockSql(own, optionsOf(asked)), MAY_TAKE);
 }
 
 /** Each needs the privilege, which may be on single columns. */
@@ -129,7 +102,7 @@ export async function mayDropPrograms(
     for (const what of ['PROCEDURE', 'EVENT']) {
       const alter = `ALTER ${what} /* undrop may-drop ${asked.dropId} */ `;
       const text = Buffer.concat([Buffer.from(alter), own, Buffer.from(" COMMENT ''")]);
-      if ((await askOne(asked, world.query(text), ABSENT_PROGRAM)) !== null) return false;
+      if ((await askOne(asked, text, ABSENT_PROGRAM)) !== null) return false;
     }
   }
   return true;
@@ -140,14 +113,11 @@ export function askToOperate(asked: RightsAsker): Promise<ErrPacket | null> {
   const text = Buffer.from(
     `UPDATE /* undrop may-operate ${asked.dropId} */ \`_undrop\`.\`ledger\` SET ${LEDGER_COLUMNS}, \`${noneOf(asked)}\` = 1`,
   );
-  return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
+  return askForColumn(asked, text);
 }
 
 /** Null: the live table could be dropped, and isn't locked by another session. */
-export async function askToSwap(
-  name: QualifiedTable,
-  asked: RightsAsker,
-): Promise<ErrPacket | UndropError | null> {
+export async function askToSwap(name: QualifiedTable, asked: RightsAsker): Promise<Answer> {
   return (await askForLock(name, asked)) ?? refuseHidden(name, asked);
 }
 
@@ -158,22 +128,18 @@ export async function askToSwap(
 export async function askForSchema(
   { schema, to }: { readonly schema: string; readonly to: string },
   asked: RightsAsker,
-): Promise<ErrPacket | UndropError | null> {
+): Promise<Answer> {
   // No table has that name, so only privileges on the schema, or on all, are a yes.
   const table = noneOf(asked);
   const created = await askToCreate({ schema: to, table }, asked);
   if (created !== null) return ofAnyTable(created, to, asked);
   if (schema !== to) return ofAnyTable(await askToRename({ schema, table }, asked), schema, asked);
-  const text = ownSql.mayViewSql(onSession({ schema, table }, asked.facts), optionsOf(asked));
-  return askOne(asked, { kind: 'prepare', text }, MAY_FILL);
+  const own = onSession({ schema, table }, asked.facts);
+  return askForColumn(asked, ownSql.mayViewSql(own, optionsOf(asked)));
 }
 
 /** The server's error about the name that no table has, as one about the schema. */
-function ofAnyTable<T extends ErrPacket | UndropError | null>(
-  said: T,
-  schema: string,
-  asked: RightsAsker,
-): T | ErrPacket {
+function ofAnyTable<T extends Answer>(said: T, schema: string, asked: RightsAsker): T | ErrPacket {
   if (said === null || said instanceof UndropError) return said;
   const name = new RegExp(`(?:\`[^\`]*\`\\.)?['\`]${noneOf(asked)}['\`]`);
   const message = said.message.toString().replace(name, () => `any table of '${schema}'`);
@@ -181,17 +147,9 @@ function ofAnyTable<T extends ErrPacket | UndropError | null>(
 }
 
 /** A temporary table or a view has the name: then the check wasn't about a table. */
-async function refuseHidden(
-  name: QualifiedTable,
-  asked: RightsAsker,
-): Promise<ErrPacket | UndropError | null> {
-  const { charset } = optionsOf(asked);
-  const [shown] = await world.ask(
-    asked.session,
-    ownSql.showCreateSql(onSession(name, asked.facts), charset),
-  );
-  assert(shown !== undefined, 'SHOW CREATE TABLE has an answer');
-  const kind = readKind(shown);
+async function refuseHidden(name: QualifiedTable, asked: RightsAsker): Promise<Answer> {
+  const text = ownSql.showCreateSql(onSession(name, asked.facts), optionsOf(asked).charset);
+  const kind = readKind(await world.askText(asked.session, text));
   if (typeof kind === 'object') return kind;
   if (kind !== 'temporary' && kind !== 'view') return null;
   const what = kind === 'view' ? 'a view' : 'a temporary table of this session';
@@ -232,23 +190,33 @@ export function maySee(errno: number): boolean | null {
   return NOT_TO_BE_SEEN.includes(errno) ? false : null;
 }
 
-function isSayable(name: QualifiedTable, facts: world.UserFacts): boolean {
-  try {
-    onSession(name, facts);
-    return true;
-  } catch (error) {
-    if (error instanceof UndropError) return false;
-    throw error;
-  }
+/** The ones of schemas in which this user may create and fill any table. */
+export async function seenOf<T extends { readonly schema: string }>(
+  all: readonly T[],
+  asked: RightsAsker,
+): Promise<readonly T[]> {
+  const table = noneOf(asked);
+  const names = all.map(({ schema }) => ({ schema, table }));
+  const granted = await askWhichMayBeSeen(names, asked);
+  return all.filter(({ schema }) => granted.has(keyOf({ schema, table })));
+}
+
+function isSayable({ schema, table }: QualifiedTable, { charset }: world.UserFacts): boolean {
+  return [schema, table].every((name) => encodeName(name, charset) !== null);
+}
+
+async function askOne({ session }: RightsAsker, text: Buffer, yes: readonly number[]) {
+  return unlessYes(await world.askText(session, text), yes);
+}
+
+/** The same about a column that there is not: it is only prepared, so no transaction ends. */
+async function askForColumn({ session }: RightsAsker, text: Buffer) {
+  const [said] = await session.run([{ kind: 'prepare', text }]);
+  return unlessYes(said, MAY_FILL);
 }
 
 /** Null: the response is a yes. */
-async function askOne(
-  { session }: RightsAsker,
-  command: world.UserCommand,
-  yes: readonly number[],
-): Promise<ErrPacket | null> {
-  const [said] = await session.run([command]);
+function unlessYes(said: Result | undefined, yes: readonly number[]): ErrPacket | null {
   assert(said?.kind === 'err', 'a question can not succeed');
   return yes.includes(said.errno) ? null : said;
 }

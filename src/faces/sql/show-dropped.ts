@@ -7,7 +7,7 @@ import type { Interception } from '../../drop/intercepted.js';
 import { parseSince } from '../../duration.js';
 import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
 import type { Selection } from '../../ledger/selection.js';
-import { isHoldId, keyOf } from '../../names/names.js';
+import { isHoldId } from '../../names/names.js';
 import { printResultSet } from '../../printer.js';
 import { TABLES_MAX } from '../../recycle/list.js';
 import * as print from '../../recycle/print/print-list.js';
@@ -15,7 +15,7 @@ import type { ShowDropped } from '../../sql/verdict.js';
 import type { ResultSet } from '../../wire/result-set.js';
 import { answerRows, type UndoRun } from './answer.js';
 import { findSeen, findServer, inQueue } from './find-dropped.js';
-import { askWhichMayBeSeen, noneOf } from './rights.js';
+import { seenOf } from './rights.js';
 
 type Show = ShowDropped<string>;
 
@@ -75,9 +75,5 @@ async function showSchemas({ like }: Show, run: UndoRun): Promise<Interception> 
   const isLeft = ({ held, tables, restoredAs }: DroppedSchema) =>
     held > 0 || (tables === 0 && restoredAs === null);
   const held = all.filter((drop) => isLeft(drop) && !drop.isOpen);
-  const table = noneOf(asked);
-  const names = held.map(({ schema }) => ({ schema, table }));
-  const granted = await askWhichMayBeSeen(names, asked);
-  const seen = held.filter(({ schema }) => granted.has(keyOf({ schema, table })));
-  return answerRows(printResultSet(print.SCHEMA_COLUMNS, seen), run);
+  return answerRows(printResultSet(print.SCHEMA_COLUMNS, await seenOf(held, asked)), run);
 }

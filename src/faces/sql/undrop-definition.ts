@@ -13,7 +13,7 @@ import { timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { type DroppedDefinition, findDefinitions } from '../../ledger/definitions.js';
 import type { SchemaPart } from '../../ledger/schema-details.js';
-import { keyOf, writtenName } from '../../names/names.js';
+import { writtenName } from '../../names/names.js';
 import { printResultSet } from '../../printer.js';
 import { OBJECT_COLUMNS } from '../../recycle/print/print-list.js';
 import { type LivePart, restoreParts, showPart } from '../../recycle/schema/schema-parts.js';
@@ -22,7 +22,7 @@ import type { ShowDropped } from '../../sql/verdict.js';
 import { answerOk, answerRows, type UndoRun } from './answer.js';
 import { type Bound, SaidByServer } from './bind.js';
 import { findServer, inQueue } from './find-dropped.js';
-import { askWhichMayBeSeen, noneOf } from './rights.js';
+import { seenOf } from './rights.js';
 import { swapActor } from './undrop-table.js';
 
 export async function undropDefinition(
@@ -32,7 +32,8 @@ export async function undropDefinition(
   const { lowerCaseTableNames } = await findServer(run);
   const { pool } = run.service;
   const { schema, table } = name;
-  const found = await seenOf(await findDefinitions(pool, { object, schema, name: table }), run);
+  const recorded = await findDefinitions(pool, { object, schema, name: table });
+  const found = await seenOf(recorded, run.asked);
   const isExact = lowerCaseTableNames === 0 && ['VIEW', 'TRIGGER'].includes(object);
   const all = isExact ? found.filter(({ part }) => part.name === table) : found;
   const [newest] = all;
@@ -101,16 +102,5 @@ export async function showObjects(
   const { pool } = run.service;
   const filter = { ...(schema !== null && { schema }), ...(like !== null && { like }) };
   const all = await inQueue(pool, `read ${run.facts.account}`, () => findDefinitions(pool, filter));
-  return answerRows(printResultSet(OBJECT_COLUMNS, await seenOf(all, run)), run);
-}
-
-/** The ones of schemas in which this user may create and fill any table. */
-async function seenOf(
-  all: readonly DroppedDefinition[],
-  { asked }: UndoRun,
-): Promise<readonly DroppedDefinition[]> {
-  const table = noneOf(asked);
-  const names = all.map(({ schema }) => ({ schema, table }));
-  const granted = await askWhichMayBeSeen(names, asked);
-  return all.filter(({ schema }) => granted.has(keyOf({ schema, table })));
+  return answerRows(printResultSet(OBJECT_COLUMNS, await seenOf(all, run.asked)), run);
 }
