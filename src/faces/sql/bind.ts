@@ -12,7 +12,6 @@ import type { UserFacts } from '../../drop/steps/world.js';
 import { parseDuration, parseMoment, parseSince } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX, type QualifiedTable } from '../../names/names.js';
-import type { WrittenName } from '../../recycle/find-dropped.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
 import type * as verdict from '../../sql/verdict.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
@@ -29,42 +28,22 @@ export class SaidByServer extends Error {
   }
 }
 
-export type BoundUndo =
-  | verdict.UndoOf<string, QualifiedTable, WrittenName>
-  | (verdict.UndoTarget<QualifiedTable> & { readonly kind: 'hold'; readonly change: HoldTimes })
-  | {
-      readonly kind: 'explain-drop-table';
-      readonly names: readonly QualifiedTable[];
-      readonly drop: verdict.DropTableStatement;
-      /** Null: they can't be read. */
-      readonly hints: readonly string[] | null;
-    }
-  | {
-      readonly kind: 'explain-drop-database';
-      readonly schema: string;
-      readonly ifExists: boolean;
-      readonly hints: readonly string[] | null;
-    };
-
+export type BoundUndo = ReturnType<typeof bindUndo>;
 export type Bound<K extends BoundUndo['kind']> = Extract<BoundUndo, { kind: K }>;
-
-/** From now on, or until then. */
-type HoldTimes =
-  | { readonly kind: 'for'; readonly holdMs: number }
-  | { readonly kind: 'until'; readonly time: string };
 
 /** Throws `SaidByServer` or UNDROP_NAME_CHARSET. */
 export function bindUndo(
   { text, statement }: { readonly text: Uint8Array; readonly statement: verdict.UndoStatement },
   facts: UserFacts,
   server: ServerVersion,
-): BoundUndo {
+) {
   const decode = (bytes: Uint8Array) => decodeOne(bytes, facts);
   const name = (one: TableName): QualifiedTable => {
     const schema = one.schema === null ? facts.schema : decode(one.schema);
     if (schema === null) throw saying(ER.NO_DB_ERROR, '3D000', 'No database selected');
     return { schema, table: decode(one.table) };
   };
+  // Null: they can't be read.
   const hints = () => hintsIn(text, facts, server);
   switch (statement.kind) {
     case 'undrop-table': {
@@ -78,6 +57,7 @@ export function bindUndo(
     }
     case 'hold': {
       const { how, time } = statement;
+      // From now on, or until then.
       const change =
         how === 'for'
           ? ({ kind: 'for', holdMs: durationOf(time, facts) } as const)
