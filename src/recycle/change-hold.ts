@@ -27,22 +27,13 @@ import type { DroppedTable } from './held-tables.js';
 import { newestWhole, notSeen } from './plan-restore.js';
 import { explainRename } from './rename-back.js';
 
-export interface HoldReport {
-  readonly table: DroppedTable;
-  /** The due time before; `table.due` is the new one. */
-  readonly dueBefore: Date;
-  /**
-   * False: the ledger could not be updated, recovery will do that; null: it has no row for the
-   * table.
-   */
-  readonly recorded: boolean | null;
-}
+/**
+ * `dueBefore`: the due time before; `table.due` is the new one. `recorded`: false: the ledger could
+ * not be updated, recovery will do that; null: it has no row for the table.
+ */
+export type HoldReport = Readonly<Awaited<ReturnType<typeof changeHold>>>;
 
-export interface ChosenHeld {
-  readonly table: DroppedTable;
-  /** Further ones in HOLD of the same name, newest first; they stay as they are. */
-  readonly others: readonly DroppedTable[];
-}
+export type ChosenHeld = Readonly<ReturnType<typeof newestHeld>>;
 
 /** The table that matches. Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. */
 export async function findHeld(pool: ServicePool, target: string): Promise<ChosenHeld> {
@@ -53,8 +44,11 @@ export async function findHeld(pool: ServicePool, target: string): Promise<Chose
   }
 }
 
-/** The one that a restore takes. `found`: newest first. */
-export function newestHeld(found: readonly DroppedTable[], target: string): ChosenHeld {
+/**
+ * The one that a restore takes. `others`: further ones in HOLD of its name, which stay as they are.
+ * `found`: newest first.
+ */
+export function newestHeld(found: readonly DroppedTable[], target: string) {
   const table = newestWhole(found);
   if (table === undefined) throw noSuchHeld(target);
   return { table, others: found.filter((one) => one !== table && one.state === 'HOLD') };
@@ -68,7 +62,7 @@ export async function changeHold(
   pool: ServicePool,
   table: DroppedTable,
   { change, holdMsMin }: { readonly change: HoldChange; readonly holdMsMin: number },
-): Promise<HoldReport> {
+) {
   const { id, holdSchema, holdName, due: dueBefore } = table;
   if (table.unseen) throw notSeen(table);
   const [row] = await findRowsIfAny(pool, { by: 'ids', ids: [id] });

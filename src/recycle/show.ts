@@ -7,33 +7,16 @@
 
 import { col, ident, note, type ServicePool, sql } from '../connections/sql.js';
 import { findMissing, missingScript } from '../held/triggers/reattach-triggers.js';
-import type { LedgerRow } from '../ledger/entry.js';
-import { readUses, type Uses } from '../ledger/history.js';
+import { readUses } from '../ledger/history.js';
 import { findRowsIfAny, readRestoreScript } from '../ledger/read.js';
 import * as finder from './find-dropped.js';
 import * as heldTables from './held-tables.js';
 import { newestWhole } from './plan-restore.js';
 
-export interface ShownTable {
-  readonly dropped: heldTables.KnownTable;
-  /** Null: it is no longer held. */
-  readonly held: heldTables.DroppedTable | null;
-  /** Null: the ledger has no row for it. */
-  readonly row: LedgerRow | null;
-  /** The script that restores it by hand, or its missing parts; null: the ledger has none yet. */
-  readonly script: string | null;
-  /** Statements that have failed because they use it; null: none. */
-  readonly used: Uses | null;
-  /** Its end; null: it is held, or may be. */
-  readonly ended: heldTables.EndedTable | null;
-  /** The other tables of the same statement. */
-  readonly sameDrop: readonly heldTables.KnownTable[];
-  /** Other held tables of its name, newest first. */
-  readonly others: readonly heldTables.DroppedTable[];
-}
+export type ShownTable = Readonly<Awaited<ReturnType<typeof showTable>>>;
 
 /** Rejects with UNDROP_NO_SUCH_HELD or UNDROP_AMBIGUOUS. A name means the newest complete one. */
-export async function showTable(pool: ServicePool, target: string): Promise<ShownTable> {
+export async function showTable(pool: ServicePool, target: string) {
   const found = await finder.findDropped(pool, target);
   const newest = newestWhole(found);
   const [held = null] = newest === undefined ? [] : await heldTables.withWhatIsLeft(pool, [newest]);
@@ -51,12 +34,19 @@ export async function showTable(pool: ServicePool, target: string): Promise<Show
     .map((other) => heldTables.describeRow(other.id, other));
   return {
     dropped: heldTables.describeRow(id, row ?? undefined),
+    /** Null: it is no longer held. */
     held,
+    /** Null: the ledger has no row for it. */
     row,
+    /** Statements that have failed because they use it; null: none. */
     used: (await readUses(pool)).get(id) ?? null,
+    /** It restores the table by hand, or its missing parts; null: the ledger has none yet. */
     script: missing === null ? (isBack ? withoutMove(script) : script) : missingScript(missing),
+    /** Its end; null: it is held, or may be. */
     ended: row === null ? null : heldTables.describeEnded(row),
+    /** The other tables of the same statement. */
     sameDrop: kin.sort(heldTables.newestFirst),
+    /** Other held tables of its name, newest first. */
     others: found.filter((other) => other !== newest),
   };
 }

@@ -169,16 +169,13 @@ async function settle(
   return held.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
-interface Move {
-  readonly plan: HeldPlan;
-  /** Null: no table has the name. */
-  readonly live: IntentTable | null;
-  readonly holdName: string;
-  /** Why the live table can't be held; null: it can. */
-  readonly why: string | null;
-}
+type Move = ReturnType<typeof moveOf>;
 
-function moveOf(plan: HeldPlan, found: IntentTable | undefined): Move {
+/**
+ * `live`: null: no table has the name. `why`: the reason that the live table can't be held; null:
+ * it can.
+ */
+function moveOf(plan: HeldPlan, found: IntentTable | undefined) {
   if (found === undefined || found.kind === 'missing')
     return { plan, live: null, holdName: '', why: null };
   const { id, holdUntil, crash } = found;

@@ -176,18 +176,16 @@ function formatRemoved(done: readonly HoldReport[]): string {
 
 // ── one or several tables ────────────────────────────────────────────────────────────────────────
 
-interface ChosenTables {
-  readonly tables: readonly DroppedTable[];
-  /** Held, too, of the names that were given. */
-  readonly others: readonly DroppedTable[];
-  /** Named alone: a refusal for it is that of the command. */
-  readonly isOne: boolean;
-}
+/**
+ * `others`: held, too, of the names that were given. `isOne`: a table is named alone, and a refusal
+ * for it is that of the command.
+ */
+type ChosenTables = Readonly<Awaited<ReturnType<typeof chooseHeld>>>;
 
 const SELECTORS = ['drop', 'schema', 'dropped-by', 'since'] as const;
 
 /** The tables that are named, or all that the flags select. Rejects if one of them is not held. */
-async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables> {
+async function chooseHeld(pool: ServicePool, flags: Flags) {
   const expected = '--drop, --schema, --dropped-by or --since';
   const { targets, given, text } = readChosen(flags, SELECTORS, expected);
   const found = new Map<string, DroppedTable>();
@@ -205,8 +203,8 @@ async function chooseHeld(pool: ServicePool, flags: Flags): Promise<ChosenTables
     }
     if (found.size === 0) throw noSuchHeld(text);
   }
-  const isOne = targets.length === 1;
-  return { tables: [...found.values()], others: [...others.values()], isOne };
+  const tables: readonly DroppedTable[] = [...found.values()];
+  return { tables, others: [...others.values()], isOne: targets.length === 1 };
 }
 
 interface Changing {

@@ -151,15 +151,7 @@ export function runShow(
 }
 
 /** Accepts either tables by name or id, or flags that select some; `selectors`: those flags. */
-export function readChosen(
-  flags: Flags,
-  selectors: readonly string[],
-  expected: string,
-): {
-  readonly targets: readonly string[];
-  readonly given: readonly string[];
-  readonly text: string;
-} {
+export function readChosen(flags: Flags, selectors: readonly string[], expected: string) {
   const targets = (flags['targets'] as readonly string[] | undefined) ?? [];
   const given = selectors.filter((name) => flags[name] !== undefined);
   const [selector] = given;

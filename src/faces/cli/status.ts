@@ -25,7 +25,7 @@ import { findSchemaDrops, hasOwner } from '../../ledger/schema-drops.js';
 import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-restores.js';
 import { isServiceRunning, type RecordedService, readServices } from '../../ledger/services.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
-import type { HoldName, QualifiedTable } from '../../names/names.js';
+import type { HoldName } from '../../names/names.js';
 import { isPinned, shortId, writtenName } from '../../names/names.js';
 import { type Field, jsonText, printCard } from '../../printer.js';
 import { type DroppedTable, listAll } from '../../recycle/held-tables.js';
@@ -218,11 +218,9 @@ export function serviceLines({
 // Invariant: it writes nothing, and decides by the server's clock.
 
 /** A held table. */
-interface StatusTable extends HoldName {
-  readonly droppedAt: Date | null;
-  readonly origin?: QualifiedTable | null;
-  readonly user?: string | null;
-}
+type StatusTable = HoldName &
+  Pick<DroppedTable, 'droppedAt'> &
+  Partial<Pick<DroppedTable, 'origin' | 'user'>>;
 
 interface HeldNow {
   /** All that are held, or those that are overdue. */

@@ -6,18 +6,14 @@ import { ERRORS, type ErrorCode, UndropError } from '../../errors.js';
 import * as ER from '../../wire/server-errors.js';
 import { errnoOf } from './session.js';
 
-export interface HttpFailure {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly code: string;
-  readonly message: string;
-  readonly remedy: string;
-}
+export type HttpFailure = Readonly<ReturnType<typeof failureBy>>;
 
 const RETRY = { 'retry-after': '60' };
 const ASK = { 'www-authenticate': 'Basic realm="undrop", charset="UTF-8"' };
 
-const ANSWERS: Readonly<Partial<Record<string, readonly [number, HttpFailure['headers']?]>>> = {
+type HttpFields = Readonly<Record<string, string>>;
+
+const ANSWERS: Readonly<Partial<Record<string, readonly [number, HttpFields?]>>> = {
   UNDROP_API_REQUEST: [400],
   UNDROP_BAD_TARGET: [400],
   UNDROP_API_SIGN_IN: [401, ASK],
@@ -49,10 +45,7 @@ export function failureOf(error: unknown): HttpFailure | null {
 }
 
 /** By the code and the text of an error of undrop, which ends with its remedy. */
-export function failureBy({
-  code,
-  message: text,
-}: Pick<UndropError, 'message'> & { code: string }): HttpFailure {
+export function failureBy({ code, message: text }: Record<'code' | 'message', string>) {
   const [status, headers = {}] = ANSWERS[code] ?? [409];
   const remedy = Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].remedy : '';
   const isLast = remedy !== '' && text.endsWith(` ${remedy}`);

@@ -117,10 +117,7 @@ export class Operator {
   }
 
   /** The first rows, which is in the history. Rejects with an UndropError. */
-  async rowsOf(
-    { user, client }: { readonly user: string; readonly client: string },
-    id: string,
-  ): Promise<HeldRows> {
+  async rowsOf({ user, client }: Pick<Who, 'user' | 'client'>, id: string): Promise<HeldRows> {
     const [connection, { log }] = [this.#options.pool(), this.#options];
     const { table: held } = await findHeld(connection, id);
     const by = { ...tableInEvent(held), user, client, threadId: null, program: null };

@@ -62,9 +62,7 @@ function answerOf([payload, ...more]: readonly Buffer[]): Answered {
 /** The response to its COM_STMT_PREPARE; `ofServer`: that to a statement without columns. */
 export function answerPrepared(
   { payload: ofServer }: PreparedResult,
-  prepared: { readonly columns: readonly resultSets.Column[] } & Pick<AnswerFormat, 'facts'> & {
-      readonly ok: OkPacket;
-    },
+  prepared: Pick<resultSets.ResultSet, 'columns'> & Pick<AnswerFormat, 'facts'> & { ok: OkPacket },
   options: InterceptOptions,
 ): Answered {
   const { columns, ok, facts } = prepared;

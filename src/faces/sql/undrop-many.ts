@@ -12,8 +12,6 @@ import { makeDefinitions } from '../../drop/steps/make-definitions.js';
 import { parseMoment, parseSince, timeText } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import type { DroppedDefinition } from '../../ledger/definitions.js';
-import type { DroppedSchema } from '../../ledger/schema-restores.js';
-import type { Selection } from '../../ledger/selection.js';
 import { inGroups, type QualifiedTable, writtenName } from '../../names/names.js';
 import { someOf } from '../../printer.js';
 import { idDigits, isIdPrefix, noSuchHeld } from '../../recycle/find-dropped.js';
@@ -168,17 +166,11 @@ async function bringBackOrSay(...single: Parameters<typeof bringBack>): Promise<
   }
 }
 
-interface Meant {
-  readonly selection: Selection;
-  readonly text: string;
-  /** The drop of a schema of which all is back. */
-  readonly back: DroppedSchema | null;
-}
-
+/** `back`: the drop of a schema of which all is back. */
 async function selectionOf(
   { what, schemas, id, since, until, user, program, toSchema, swap }: Undrop,
   { service: { pool }, asked, facts }: UndoRun,
-): Promise<Meant> {
+) {
   const [schema = ''] = schemas;
   if (what === 'database') {
     rights.assertGranted(await rights.askForSchema({ schema, to: toSchema ?? schema }, asked));

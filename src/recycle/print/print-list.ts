@@ -49,17 +49,13 @@ export function formatList(drops: readonly ListedDrop[], view: ListView): string
   return [printFitted(lines, view.columns), ...notes].join('');
 }
 
-export interface ListedSize {
-  readonly tables: number;
-  /** The sum of the known sizes. */
-  readonly bytes: number;
-  readonly unknown: number;
-}
+/** `bytes`: the sum of the known sizes. */
+type ListedSize = Readonly<typeof NOTHING_LISTED>;
 
-export const NOTHING_LISTED: ListedSize = { tables: 0, bytes: 0, unknown: 0 };
+export const NOTHING_LISTED = { tables: 0, bytes: 0, unknown: 0 };
 
 /** Added to `before`. */
-export function sizeOf(drops: readonly ListedDrop[], before = NOTHING_LISTED): ListedSize {
+export function sizeOf(drops: readonly ListedDrop[], before: ListedSize = NOTHING_LISTED) {
   return drops.reduce((sum, drop) => {
     const bytes = bytesOf(drop);
     const { tables, unknown } =
