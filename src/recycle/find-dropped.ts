@@ -112,7 +112,7 @@ export function ambiguousIds(target: string, found: readonly string[]): UndropEr
 }
 
 /** `schema.table`; null: the ledger has no row of it. */
-export function qualifiedOrigin({ origin }: Pick<KnownTable, 'origin'>): string | null {
+function qualifiedOrigin({ origin }: Pick<KnownTable, 'origin'>): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }
 

@@ -117,19 +117,13 @@ export async function listPage(
   if (live.length > NAMED_MAX) return listRows(connection, live);
   const rows = new Map(live.map((row) => [row.id, row]));
   const places = live.flatMap((row) => placeOf(row) ?? []);
-  const named = await holdTables.findNamed(
-    connection,
-    places.filter(({ schema }) => !isElsewhere(schema)),
-  );
+  const moved = places.filter(({ schema }) => !isElsewhere(schema));
+  const named = await holdTables.findNamed(connection, moved);
   const seen = new Set(named.map(({ id }) => id));
-  // The others are in another state, in their own schema, or gone.
-  const others = await listRows(
-    connection,
-    live.filter(({ id }) => !seen.has(id)),
-  );
-  return [...named.map((table) => describeTable(table, rows.get(table.id))), ...others].sort(
-    newestFirst,
-  );
+  // They are in another state, in their own schema, or gone.
+  const others = live.filter(({ id }) => !seen.has(id));
+  const tables = named.map((table) => describeTable(table, rows.get(table.id)));
+  return [...tables, ...(await listRows(connection, others))].sort(newestFirst);
 }
 
 /**

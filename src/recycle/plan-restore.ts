@@ -13,7 +13,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { isUserSchema, parseHoldName, type QualifiedTable, writtenName } from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import * as finder from './find-dropped.js';
-import { type DroppedTable, describeRow, type KnownTable } from './held-tables.js';
+import { type DroppedTable, describeRow } from './held-tables.js';
 
 export type RestorePlan = {
   /** The requested name or id, else `schema.table` with its id. */
@@ -60,13 +60,8 @@ export function planRestore(
 export function planRest(row: LedgerRow, to: QualifiedTable): RestorePlan {
   const { id, sqlLogBin: logged, rowLogged } = row;
   const table = { ...describeRow(id, row), logged, rowLogged };
-  return { what: namedText(table), wasBack: true, table, row, to, others: [] };
-}
-
-/** `schema.table` with its id, as several tables may have had one name; else its id. */
-export function namedText(table: Pick<KnownTable, 'id' | 'origin'>): string {
-  const name = finder.qualifiedOrigin(table);
-  return name === null ? table.id : `${name} (${table.id})`;
+  // With its id, as several tables may have had one name.
+  return { what: `${writtenName(row)} (${id})`, wasBack: true, table, row, to, others: [] };
 }
 
 /** The first of `found` that can be restored, else the first; `found`: newest first. */

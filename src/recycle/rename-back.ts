@@ -72,21 +72,16 @@ async function findMoved(
 /** `ER_DUP_KEY` names the table in which the key is. */
 const STATISTICS = /innodb_(table|index)_stats/;
 
-/** Whether it has the name, and is no longer held. A pending relocation may move it meanwhile. */
+/**
+ * Whether it, or another table or a view, has the name, and it is no longer held. A pending
+ * relocation may move it meanwhile.
+ */
 export async function isRenamedBack(
   pool: ServicePool,
   { id, holdSchema, to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'to'>,
 ): Promise<boolean> {
   if (await isHeldAnywhere(pool, [holdSchema], id)) return false;
-  return isLiveTable(pool, { ...to, id });
-}
-
-/** Whether a table or view has the name. */
-export async function isLiveTable(
-  pool: ServicePool,
-  place: names.QualifiedTable & Pick<RenamedBack, 'id'>,
-): Promise<boolean> {
-  return (await readTable(pool, place)) !== 'missing';
+  return (await readTable(pool, { ...to, id })) !== 'missing';
 }
 
 /** Rather an error that the user can act on. */

@@ -116,12 +116,11 @@ export function restoreAll(
     const placing = new Placing(pool, owner);
     const plans = choices.flatMap((one) => ('error' in one || one.wasBack ? [] : one));
     await placing.read(plans);
-    const isTogether = atOnce === undefined ? swapBy === undefined && plans.length > 1 : true;
+    const isPlain = atOnce === undefined;
+    const isTogether = isPlain ? swapBy === undefined && plans.length > 1 : plans.length > 0;
     const request = { isTaken: () => false, ...atOnce, plans, by: swapBy ?? nobody };
-    const isTried = isTogether && plans.length > 0;
-    const together = isTried
-      ? await tryAtOnce(pool, placing, request, atOnce?.isAll === true)
-      : null;
+    const isAll = atOnce?.isAll === true;
+    const together = isTogether ? await tryAtOnce(pool, placing, request, isAll) : null;
     const placed = await tryEach(choices, {
       nameOf: ({ what }) => what,
       work: async (plan) => {

@@ -102,11 +102,8 @@ export async function exchange(
     const moves = plans.map((plan) => moveOf(plan, lives.get(plan)));
     const wrong = moves.find(({ why }) => why !== null);
     const isNothing = first !== undefined && plans.length === 1 && moves[0]?.live === null;
-    if (wrong !== undefined || isNothing)
-      await forgetIntents(
-        pool,
-        found.map(({ id }) => id),
-      );
+    const intents = found.map(({ id }) => id);
+    if (wrong !== undefined || isNothing) await forgetIntents(pool, intents);
     if (wrong !== undefined) throw notSwapped(wrong.plan, wrong.why ?? '');
     if (isNothing) return null;
     const isAway = await renameAll(connection, pool, { ...request, placing, moves });
@@ -193,14 +190,7 @@ const TABLES_OF_INTENT = 500;
 async function recordLive(
   pool: ServicePool,
   { threadId }: TaskConnection,
-  {
-    first,
-    taken,
-    by,
-  }: Pick<Exchange, 'by'> & {
-    readonly first: HeldPlan;
-    readonly taken: readonly HeldPlan[];
-  },
+  { first, taken, by }: Pick<Exchange, 'by'> & { first: HeldPlan; taken: readonly HeldPlan[] },
 ): Promise<readonly IntentTable[]> {
   const { hold: _own, lockMs: _lock, log: _log, ...who } = by(first.to);
   const wanted = taken.map(({ to }) => {
@@ -225,15 +215,11 @@ function heldEvent(
     clientAddress: client,
     claims: { program = null, attributes = {}, tags = null } = {},
   } = by;
+  const who = { user, client, program };
   const where = { id, schema, table, holdSchema, holdName };
   const until = holdUntil?.toISOString() ?? null;
-  return {
-    event: 'held' as const,
-    ...{ user, client, program },
-    ...where,
-    how: 'SWAP',
-    ...{ bytes, until, because: null, tags, attributes },
-  };
+  const what = { how: 'SWAP', bytes, until, because: null, tags, attributes };
+  return { event: 'held', ...who, ...where, ...what } as const;
 }
 
 interface Moving extends Exchange {
@@ -282,9 +268,9 @@ async function renameAll(
 ): Promise<boolean> {
   // A server goes on with a RENAME whose client is gone.
   const takeBack = await placing.mark(plans, connection.threadId);
-  const lives = moves.flatMap(({ live }) => live ?? []);
-  const [live] = lives;
-  const step = live ? note('swap', live.id) : note('put-back', plans[0]?.table.id);
+  const intents = moves.flatMap(({ live }) => live?.id ?? []);
+  const [intent] = intents;
+  const step = intent ? note('swap', intent) : note('put-back', plans[0]?.table.id);
   const run = (through: string | null) => {
     const rename = sql`RENAME ${step} TABLE ${sql.join([...pairsOf(moves, through)], ', ')}`;
     const texts = [SHORT_INNODB_WAIT, rename, ...after];
@@ -310,10 +296,7 @@ async function renameAll(
     // A KILL that hits the RENAME at its end returns 1317 although it is done.
     if (await isDone(pool, moves)) return isAway;
     await takeBack();
-    await forgetIntents(
-      pool,
-      lives.map(({ id }) => id),
-    );
+    await forgetIntents(pool, intents);
     throw explain(moves, error);
   }
 }

@@ -101,20 +101,16 @@ export function chooseDrop(found: readonly DroppedSchema[], to: string): Dropped
   return found.find(mayComeBack) ?? found.find(isEmpty) ?? found.find(isBack) ?? null;
 }
 
-interface RestOf {
-  readonly to: string;
-  readonly details: SchemaDetails;
-  /** Its tables are back with all their parts. */
-  readonly hasAll: boolean;
-}
-
-/** Its views and programs, after its tables, and the end of its restore. */
+/**
+ * Its views and programs, after its tables, and the end of its restore as `to`. `hasAll`: its
+ * tables are back with all their parts.
+ */
 export async function restoreRest(
   pool: ServicePool,
-  drop: DroppedSchema,
-  { to, details, hasAll }: RestOf,
+  drop: DroppedSchema & { readonly to: string; readonly details: SchemaDetails },
+  { hasAll }: { readonly hasAll: boolean },
 ): Promise<UndoneSchema> {
-  const { id, dropId, schema, sqlLogBin } = drop;
+  const { id, dropId, schema, sqlLogBin, to, details } = drop;
   const inLog = pool.logging(sqlLogBin);
   const isCopy = to !== schema;
   const parts = isCopy

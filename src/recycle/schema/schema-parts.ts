@@ -121,12 +121,10 @@ export function probesOf(schema: string, id: string): readonly SQLQuery[] {
 /** The settings of its creation, in a single statement. */
 export function partSettings(part: SchemaPart): SQLQuery {
   const { kind, sqlMode = '', characterSetClient = 'utf8mb4', timeZone } = part;
-  const { collationConnection } = part;
+  const { collationConnection: collation } = part;
   const sets = [
     sql`character_set_client = ${characterSetClient}`,
-    ...(collationConnection === undefined
-      ? []
-      : [sql`collation_connection = ${collationConnection}`]),
+    ...(collation === undefined ? [] : [sql`collation_connection = ${collation}`]),
     sql`sql_mode = ${sqlMode}`,
     // Older versions did not record it; most servers have one zone for all.
     ...(kind === 'EVENT' ? [sql`time_zone = ${timeZone ?? sql`@@GLOBAL.time_zone`}`] : []),
@@ -168,17 +166,11 @@ export interface RestoredPart extends Pick<SchemaPart, 'kind' | 'name' | 'statem
   readonly isMissing: boolean;
 }
 
-interface SchemaParts {
-  /** The ledger's row of the schema. */
-  readonly id: string;
-  readonly parts: readonly SchemaPart[];
-}
-
-/** Rejects if the server can't be reached. */
+/** `id`: of the ledger's row of the schema. Rejects if the server can't be reached. */
 export async function restoreParts(
   pool: ServicePool,
   schema: string,
-  { id, parts }: SchemaParts,
+  { id, parts }: { readonly id: string; readonly parts: readonly SchemaPart[] },
 ): Promise<readonly RestoredPart[]> {
   const there = new Set((await listParts(pool, schema)).map(partKey));
   const problems = new Map<SchemaPart, string>();

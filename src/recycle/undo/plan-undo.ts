@@ -308,9 +308,8 @@ async function findSchemas(
   };
   const all = await findDroppedSchemas(pool, digits === undefined ? 'all' : { digits });
   const found = all.toReversed().filter(isMeant);
-  return inGroups(found, ({ schema }) => schema).flatMap((same) => {
-    return same.find(isUndone) ?? same[0] ?? [];
-  });
+  const bySchema = inGroups(found, ({ schema }) => schema);
+  return bySchema.flatMap((same) => same.find(isUndone) ?? same[0] ?? []);
 }
 
 function isUndone({ restoredAs, isRestoring }: DroppedSchema): boolean {
@@ -327,10 +326,8 @@ async function untilFree(
 ): Promise<readonly DroppedSchema[]> {
   for (const endMs = performance.now() + SCHEMA_DROP_END.givenUpMs; ; ) {
     const dropped = await find();
-    const owned = await liveOwners(
-      pool,
-      dropped.filter(({ isRestoring }) => isRestoring),
-    );
+    const begun = dropped.filter(({ isRestoring }) => isRestoring);
+    const owned = await liveOwners(pool, begun);
     const busy = dropped.find(({ id, isOpen }) => isOpen || owned.has(id));
     if (busy === undefined) return dropped;
     if (performance.now() > endMs) {

@@ -73,7 +73,11 @@ export function undoMany(
     const others = room === undefined ? [] : await findOthers(pool, partsOf(plan), room);
     const isRenaming = choices.some((one) => !('error' in one || one.wasBack));
     const atRename = partial || !isRenaming ? [] : schemas.filter(({ rowLogged }) => rowLogged);
-    for (const drop of schemas) if (!atRename.includes(drop)) await take(pool, drop, owner);
+    for (const drop of schemas.filter((one) => !atRename.includes(one))) {
+      if (await takeSchemaRestore(pool, drop, { to: drop.to, owner })) continue;
+      const why = 'another connection of the server is restoring it';
+      throw new UndropError('UNDROP_SCHEMA_BUSY', { schema: drop.schema, why });
+    }
     const atOnce = {
       isTaken: ({ to }: { readonly to: QualifiedTable }) => taken.has(writtenName(to)),
       after: await schemaMarks(pool, atRename, owner),
@@ -86,8 +90,7 @@ export function undoMany(
     if (room !== undefined) await makeRoom(pool, others, room);
     const undone: UndoneSchema[] = [];
     for (const drop of schemas) {
-      const { details, to } = drop;
-      undone.push(await restoreRest(pool, drop, { to, details, hasAll: areWhole(tables) }));
+      undone.push(await restoreRest(pool, drop, { hasAll: areWhole(tables) }));
     }
     undone.push(...(await restoreSingle(pool, definitions, undone)));
     // Rather the live one than none.
@@ -99,16 +102,6 @@ export function undoMany(
     }
     return { tables, schemas: undone };
   });
-}
-
-async function take(
-  pool: ServicePool,
-  drop: UndoPlan['schemas'][number],
-  owner: number,
-): Promise<void> {
-  if (await takeSchemaRestore(pool, drop, { to: drop.to, owner })) return;
-  const why = 'another connection of the server is restoring it';
-  throw new UndropError('UNDROP_SCHEMA_BUSY', { schema: drop.schema, why });
 }
 
 /** Continues an interrupted restore of a schema. Null: another process does. */
