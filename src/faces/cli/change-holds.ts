@@ -45,13 +45,12 @@ export function runHold(
     // Its --until is the end of the hold.
     const chosen = await chooseHeld(pool, { ...flags, until: undefined });
     if (!chosen.isOne && flags['json'] !== true) shell.stdout.write(formatChosen(chosen.tables));
-    const report = await changeAll(pool, chosen, {
-      ...{ settings, change, holdMsMin: hintMsMinOf(settings) },
-      eventOf: (table) => {
-        const until = shownDue(table.holdName);
-        return { event: 'hold-changed', ...tableInEvent(table), until };
-      },
-    });
+    const how = { settings, change, holdMsMin: hintMsMinOf(settings) };
+    const eventOf = (table: DroppedTable) => {
+      const until = shownDue(table.holdName);
+      return { event: 'hold-changed', ...tableInEvent(table), until } as const;
+    };
+    const report = await changeAll(pool, chosen, { ...how, eventOf });
     return printChanged(report, { chosen, flags, shell, text: formatHeldUntil(report.done) });
   });
 }
@@ -94,10 +93,8 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
       planHold(table, END, how);
       return table;
     };
-    const plan = unlessAlone(
-      await tryEach(chosen.tables, { nameOf: print.nameWithId, work }),
-      chosen,
-    );
+    const tried = await tryEach(chosen.tables, { nameOf: print.nameWithId, work });
+    const plan = unlessAlone(tried, chosen);
     const { done: tables, failed } = plan;
     if (flags['dry-run'] === true) {
       const json = { dryRun: true, wouldRemove: heldListJson(tables) };
@@ -108,15 +105,9 @@ export function runRemove(settings: AccountSettings, flags: Flags, shell: Shell)
     if (tables.length > 0 && flags['yes'] !== true && !(await isConfirmed(chosen, tables, shell))) {
       return 1;
     }
-    const { isOne } = chosen;
-    const report = await changeAll(
-      pool,
-      { tables, isOne },
-      {
-        ...{ settings, ...how },
-        eventOf: (table) => ({ event: 'remove-asked', ...tableInEvent(table) }),
-      },
-    );
+    const eventOf = (table: DroppedTable) =>
+      ({ event: 'remove-asked', ...tableInEvent(table) }) as const;
+    const report = await changeAll(pool, { ...chosen, tables }, { settings, ...how, eventOf });
     const all = { ...report, failed: [...failed, ...report.failed] };
     return printChanged(all, { chosen, flags, shell, text: formatRemoved(report.done) });
   });

@@ -30,12 +30,8 @@ function planText({ resting, tables }: CollectPlan, names: ReadonlyMap<string, s
   const lines = tables.map(({ table, steps, left }) => {
     const until = left?.until ?? null;
     const end = until === null ? '' : isPinned(until) ? ': pinned' : ` until ${timeText(until)}`;
-    const rest =
-      left === null
-        ? []
-        : [
-            `stays ${table.state === 'HOLD' && steps.length === 0 ? 'held' : 'there'}${end} (${left.because})`,
-          ];
+    const place = table.state === 'HOLD' && steps.length === 0 ? 'held' : 'there';
+    const rest = left === null ? [] : [`stays ${place}${end} (${left.because})`];
     return `${names.get(table.id) ?? table.id} (${shortId(table.id)}): ${[...steps, ...rest].join(', ')}`;
   });
   const would = lines.length === 0 ? ['No table is held.'] : lines;

@@ -4,7 +4,6 @@
  */
 
 import { quoteIdentifier, type ServicePool } from '../../connections/sql.js';
-import type { DroppedSchema } from '../../ledger/schema-restores.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { jsonText } from '../../printer.js';
 import { OPERATOR } from '../../recycle/asker.js';
@@ -47,8 +46,12 @@ export function runRestore(
       return 0;
     }
     const drop = meant?.drop ?? null;
-    const isMany = targets.length === 0;
-    const plan = isMany ? await planMany(pool, { flags, drop, text, swaps }) : null;
+    const selection = drop
+      ? { id: drop.dropId, schemas: [drop.schema] }
+      : await readSelection(pool, flags);
+    const toSchema = flagText(flags, 'to-schema') ?? to ?? null;
+    const asked = { selection, text, swaps, toSchema, asker: OPERATOR };
+    const plan = targets.length === 0 ? await planUndo(pool, asked) : null;
     const choices = plan?.choices ?? (await choose(pool, { targets, to, swaps }));
     // All of a schema that can be restored is, unless others make room.
     const partial = flags['partial'] === true || (drop !== null && !swaps);
@@ -126,21 +129,6 @@ async function restoreMany(
   return endWith(failures + print.formatMissing(report.done) + lacking, shell);
 }
 
-interface Many {
-  readonly flags: Flags;
-  readonly drop: DroppedSchema | null;
-  readonly text: string;
-  readonly swaps: boolean;
-}
-
-async function planMany(pool: ServicePool, { flags, drop, text, swaps }: Many): Promise<UndoPlan> {
-  const toSchema = flagText(flags, 'to-schema') ?? flagText(flags, 'to');
-  const selection = drop
-    ? { id: drop.dropId, schemas: [drop.schema] }
-    : await readSelection(pool, flags);
-  return planUndo(pool, { selection, text, swaps, toSchema, asker: OPERATOR });
-}
-
 const SELECTORS = ['drop', 'dropped-by', 'since', 'until', 'schema'] as const;
 
 interface Alone {
@@ -149,11 +137,7 @@ interface Alone {
 }
 
 /** A schema alone means its last DROP DATABASE; a drop alone may be one. Null: it isn't. */
-async function dropMeant(
-  pool: ServicePool,
-  { by, value: schema }: Alone,
-  to: string | null,
-): Promise<{ readonly drop: DroppedSchema; readonly isBack: boolean } | null> {
+async function dropMeant(pool: ServicePool, { by, value: schema }: Alone, to: string | null) {
   const isSchema = by === 'schema' || (await findSchemaDropsById(pool, schema)).length > 0;
   return isSchema ? findSchemaDrop(pool, { schema, mayBeId: true, to }) : null;
 }
