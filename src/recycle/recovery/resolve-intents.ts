@@ -123,22 +123,20 @@ async function resolveOne(
   { table, log }: { readonly table: HoldTable | undefined; readonly log: Log },
 ): Promise<Fate> {
   const { id, schema, table: name, rowLogged, threadId } = row;
+  const named = { id, table: `${schema}.${name}` };
   if (table === undefined && (await isTorn(pool, row))) {
     await keepTorn(pool, row, log);
     return 'torn';
   }
   if (table === undefined && !(await hasNotHappened(pool, row))) {
-    log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
+    log.warn(named, UNSEEN);
     return 'left';
   }
   if (table === undefined && row.pendingWork?.todo === 'restoring') {
     // Its session had begun to put it back.
     if (!(await finishRestore(pool, id))) return 'left';
     await recordIntentAs(pool, row, { state: 'restored' });
-    log.info(
-      { id, table: `${schema}.${name}` },
-      'took back an interrupted drop; the table has its own name',
-    );
+    log.info(named, 'took back an interrupted drop; the table has its own name');
     return 'completed';
   }
   if (row.pendingWork?.todo === 'restoring') await recordIntentAs(pool, row, { pendingWork: null });
@@ -147,10 +145,7 @@ async function resolveOne(
   // Its drop continues on another connection, or another proxy has deleted the intent.
   if (!isHeld && (await forgetIntents(inLog, [id], threadId)) === 0) return 'left';
   if (!isHeld) {
-    log.info(
-      { id, table: `${schema}.${name}` },
-      'discarded the intent of an interrupted drop; nothing was renamed',
-    );
+    log.info(named, 'discarded the intent of an interrupted drop; nothing was renamed');
     return 'forgotten';
   }
   const { user, clientAddress: client, program, dropId } = row;
@@ -165,7 +160,7 @@ async function resolveOne(
 async function recordIntentAs(
   pool: ServicePool,
   { id, rowLogged }: LedgerRow,
-  what: { readonly state: 'restored' } | { readonly pendingWork: null },
+  what: { readonly state: 'restored' } | Pick<LedgerRow, 'pendingWork'>,
 ): Promise<void> {
   await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
@@ -245,16 +240,10 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
 
 /** Records it in its row, and logs it the first time. */
 export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
-  const { id, schema, table, pendingWork, rowLogged } = row;
+  const { id, schema, table, pendingWork } = row;
   if (pendingWork?.todo === 'torn' || pendingWork?.todo === 'restoring') return;
   log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN.text }, SAID);
-  await recordState(pool, {
-    id,
-    state: 'intent',
-    onlyFrom: 'intent',
-    pendingWork: TORN,
-    rowLogged,
-  });
+  await recordIntentAs(pool, row, { pendingWork: TORN });
 }
 
 const SAID =
@@ -268,9 +257,6 @@ const BROKEN = [...ER.CANT_BE_OPENED, ER.GET_ERRNO, ER.NO_SUCH_TABLE, ER.FAILED_
 async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Promise<boolean> {
   if (await isMissing(pool, id, { schema, table })) return false;
   const shown = pool.run(sql`SHOW CREATE TABLE ${note('torn', id)} ${ident(schema, table)}`);
-  return unlessRefused(
-    shown.then(() => false),
-    true,
-    ...BROKEN,
-  );
+  const isUnreadable = shown.then(() => false);
+  return unlessRefused(isUnreadable, true, ...BROKEN);
 }

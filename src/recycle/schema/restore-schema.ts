@@ -58,10 +58,8 @@ export async function findSchemaDrop(
   const { restoredAs, isRestoring } = drop;
   if (restoredAs === null || isRestoring) return { drop, isBack: false };
   if (restoredAs === at && (await schemaExists(pool, at))) return { drop, isBack: true };
-  throw new UndropError('UNDROP_NO_SUCH_SCHEMA', {
-    schema,
-    fate: ` It was restored as ${restoredAs}.`,
-  });
+  const fate = ` It was restored as ${restoredAs}.`;
+  throw new UndropError('UNDROP_NO_SUCH_SCHEMA', { schema, fate });
 }
 
 /** A sentence about other held tables of that schema; null: there are none. */

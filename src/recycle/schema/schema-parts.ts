@@ -253,11 +253,8 @@ export async function createSchemaAs(
   to: string,
   details: SchemaDetails,
 ): Promise<void> {
-  const statement = details.statement.replace(
-    NAMED,
-    () => `CREATE DATABASE ${quoteIdentifier(to)}`,
-  );
-  const last = Buffer.from(statement);
+  const create = `CREATE DATABASE ${quoteIdentifier(to)}`;
+  const last = Buffer.from(details.statement.replace(NAMED, () => create));
   try {
     await runWithTimeout(pool, sql`DO ${note('schema')} 0`, { last });
   } catch (error) {
