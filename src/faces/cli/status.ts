@@ -17,7 +17,6 @@ import { readServerFacts, type ServerFacts, type ServicePool } from '../../conne
 import { readSizes } from '../../connections/true-sizes.js';
 import { timeText } from '../../duration.js';
 import { findWithoutTriggers } from '../../held/triggers/reattach-triggers.js';
-import type { Todo } from '../../ledger/entry.js';
 import { readUses } from '../../ledger/history.js';
 import { readOverdue } from '../../ledger/overview.js';
 import { findRows, readSettling } from '../../ledger/read.js';
@@ -373,7 +372,8 @@ async function readOpen(pool: ServicePool) {
   return {
     intents,
     unsettled: intents.filter(({ dropId }) => !underWay.has(dropId)),
-    relocations: pending.filter(({ pendingWork }) => !BLOCKED.has(pendingWork?.todo ?? null)),
+    // Blocked ones need no action.
+    relocations: pending.filter(({ pendingWork }) => !pendingWork?.todo?.startsWith('blocked')),
     schemaDrops,
     settling: await readSettling(pool),
     /** Restored tables that lack triggers, with their names. */
@@ -396,13 +396,6 @@ async function findLackingRestores(pool: ServicePool): Promise<readonly Unfinish
     return { id, what: `schema ${schema}`, missing: `without ${parts.join(', ')}; ${how}` };
   });
 }
-
-/** These need no action. */
-const BLOCKED: ReadonlySet<Todo | null> = new Set<Todo>([
-  'blocked_by_file',
-  'blocked_by_partitions',
-  'blocked_by_triggers',
-]);
 
 const NOTHING: Omit<Ledger, 'problem'> = {
   ...{ intents: [], unsettled: [], relocations: [], schemaDrops: [] },

@@ -171,9 +171,8 @@ async function withDefinitions(
   dropped: Awaited<ReturnType<typeof findDroppedSchemas>>,
 ): Promise<readonly string[]> {
   const found = new Set<string>();
-  for (const { id, schema } of dropped.filter(
-    (one) => one.restoredAs === null || one.isRestoring,
-  )) {
+  const away = dropped.filter((one) => one.restoredAs === null || one.isRestoring);
+  for (const { id, schema } of away) {
     if ((await readDetails(pool, id)).parts.length > 0) found.add(schema);
   }
   return [...found];

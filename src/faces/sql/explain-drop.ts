@@ -159,11 +159,8 @@ async function explainNames(
   fatesOf: (known: Known) => readonly Fate[],
 ): Promise<Explanation> {
   const { service, facts, server, userSession } = options;
-  const intents = new Intents(
-    request,
-    { ...service, userSession, ask: operatorOf(service) },
-    new Set(hints),
-  );
+  const world = { ...service, userSession, ask: operatorOf(service) };
+  const intents = new Intents(request, world, new Set(hints));
   const { intent, intentError, rulings } = await intents.inspect(facts, names);
   intents.release();
   if (intent === null) return intentError;
@@ -232,11 +229,7 @@ const FACTS_MAX = 50;
 /** `kinds`: as the session sees each name; without them, as the service does. */
 async function explainRows(
   tables: readonly IntentTable[],
-  how: {
-    readonly fates: readonly Fate[];
-    readonly kinds: readonly NameKind[];
-    readonly logged: boolean;
-  },
+  how: Pick<Question, 'kinds'> & { readonly fates: readonly Fate[]; readonly logged: boolean },
   options: InterceptOptions,
 ): Promise<ResultSet> {
   const kindOf = (table: IntentTable) =>
