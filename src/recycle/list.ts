@@ -132,6 +132,16 @@ export async function* listDroppedTables(
   }
 }
 
+/** The selection by those of the conditions that are given. */
+export function selectionBy(
+  given: {
+    readonly [K in keyof Selection]: Selection[K] | null | undefined;
+  },
+): Selection {
+  const conditions = Object.entries(given).filter(([, value]) => value != null);
+  return Object.fromEntries(conditions) as Selection;
+}
+
 /** The maximum of tables that are read for an answer. */
 export const TABLES_MAX = 10_000;
 

@@ -10,7 +10,7 @@ import { countTables } from '../../ledger/overview.js';
 import { type Selection, SORTS } from '../../ledger/selection.js';
 import { formatCount, jsonText, printable } from '../../printer.js';
 import { idDigits, isIdPrefix, parseTableName } from '../../recycle/find-dropped.js';
-import { listDroppedTables, listDrops } from '../../recycle/list.js';
+import { listDroppedTables, listDrops, selectionBy } from '../../recycle/list.js';
 import {
   formatHeldRows,
   formatShown,
@@ -174,22 +174,18 @@ export function endWith(problems: string, { stderr }: Pick<Shell, 'stderr'>): nu
 export async function readSelection(pool: ServicePool, flags: Flags): Promise<Selection> {
   const isTimed = flags['since'] !== undefined || flags['until'] !== undefined;
   const now = isTimed ? await readNow(pool) : new Date(0);
-  const [name, drop, like] = ['name', 'drop', 'like'].map((flag) => flagText(flags, flag));
-  const [schema, user] = ['schema', 'dropped-by'].map((flag) => flagText(flags, flag));
-  const program = flagText(flags, 'program');
-  const since = readTime(flags, 'since', (text) => parseSince(text, now));
-  const until = readTime(flags, 'until', (text) => parseTime(text, now));
-  return {
-    ...(flags['all'] === true && { withEnded: true }),
-    ...(typeof name === 'string' && { target: readTarget(name) }),
-    ...(typeof drop === 'string' && { drop: readDrop(drop) }),
-    ...(typeof like === 'string' && { like }),
-    ...(typeof schema === 'string' && { schema }),
-    ...(typeof user === 'string' && { user }),
-    ...(program !== null && { program }),
-    ...(since !== null && { since }),
-    ...(until !== null && { until }),
-  };
+  const [name, drop] = [flagText(flags, 'name'), flagText(flags, 'drop')];
+  return selectionBy({
+    withEnded: flags['all'] === true ? true : null,
+    since: readTime(flags, 'since', (text) => parseSince(text, now)),
+    until: readTime(flags, 'until', (text) => parseTime(text, now)),
+    target: name === null ? null : readTarget(name),
+    drop: drop === null ? null : readDrop(drop),
+    like: flagText(flags, 'like'),
+    schema: flagText(flags, 'schema'),
+    user: flagText(flags, 'dropped-by'),
+    program: flagText(flags, 'program'),
+  });
 }
 
 function readTarget(text: string): NonNullable<Selection['target']> {

@@ -10,7 +10,7 @@ import { type Selection, SORTS, type Sort } from '../../ledger/selection.js';
 import { inGroups, isHoldId } from '../../names/names.js';
 import { parseTableName } from '../../recycle/find-dropped.js';
 import { type DroppedTable, originOf } from '../../recycle/held-tables.js';
-import { TABLES_MAX } from '../../recycle/list.js';
+import { selectionBy, TABLES_MAX } from '../../recycle/list.js';
 import { expiryOf, nextOf, stateOf } from '../../recycle/print/print-list.js';
 import * as ER from '../../wire/server-errors.js';
 import { type ConsoleSession, errnoOf } from './session.js';
@@ -60,16 +60,8 @@ function selectionIn(params: Params): Selection {
   const [schema, user, program, text, state, before] = names.map((name) => textIn(params, name));
   const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
   if (before != null && !isHoldId(before)) throw wrongParam('cursor', 'a value of "next"', before);
-  return {
-    ...(schema != null && { schema }),
-    ...(user != null && { user }),
-    ...(program != null && { program }),
-    ...(text != null && { text }),
-    ...(since !== null && { since }),
-    ...(until !== null && { until }),
-    ...(state != null && { state: state.toUpperCase() }),
-    ...(before != null && { before }),
-  };
+  const who = { schema, user, program };
+  return selectionBy({ ...who, text, since, until, state: state?.toUpperCase(), before });
 }
 
 /** A line for each statement. `isPart`: it has more tables than were read. */

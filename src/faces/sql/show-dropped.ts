@@ -9,7 +9,7 @@ import { type DroppedSchema, findDroppedSchemas } from '../../ledger/schema-rest
 import type { Selection } from '../../ledger/selection.js';
 import { isHoldId } from '../../names/names.js';
 import { printResultSet } from '../../printer.js';
-import { TABLES_MAX } from '../../recycle/list.js';
+import { selectionBy, TABLES_MAX } from '../../recycle/list.js';
 import * as print from '../../recycle/print/print-list.js';
 import type { ShowDropped } from '../../sql/verdict.js';
 import type { ResultSet } from '../../wire/result-set.js';
@@ -25,11 +25,8 @@ export async function showDropped(show: Show, run: UndoRun): Promise<Interceptio
   const { isBySize } = show;
   const limit = show.limit ?? TABLES_MAX;
   const wanted = { limit, sort: isBySize ? 'size' : 'dropped' } as const;
-  const found = await findSeen(
-    { lowerCaseTableNames, ...selectionOf(show, run.facts.zone) },
-    run,
-    wanted,
-  );
+  const selection = { lowerCaseTableNames, ...selectionOf(show, run.facts.zone) };
+  const found = await findSeen(selection, run, wanted);
   const tables = [...found.tables];
   if (isBySize) tables.sort((one, other) => (other.byteEstimate ?? -1) - (one.byteEstimate ?? -1));
   const shown = tables.slice(0, limit);
@@ -44,14 +41,9 @@ export async function showDropped(show: Show, run: UndoRun): Promise<Interceptio
 
 function selectionOf({ schema, like, user, program, since }: Show, zone: string): Selection {
   const time = since === null ? null : parseSince(since, new Date(), zone);
-  return {
-    ...(schema !== null && { schema }),
-    // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
-    ...(like !== null && (isHoldId(like) ? { id: like } : { like })),
-    ...(user !== null && { user }),
-    ...(program !== null && { program }),
-    ...(time !== null && { since: time }),
-  };
+  // The id of a table or a drop in place of a name, as UNDROP TABLE takes it.
+  const named = like !== null && isHoldId(like) ? { id: like } : { like };
+  return selectionBy({ schema, ...named, user, program, since: time });
 }
 
 function withShortIds<T extends { readonly id: string }>(tables: readonly T[]): readonly T[] {
