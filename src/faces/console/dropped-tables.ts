@@ -145,24 +145,25 @@ export async function tablesOfDrop(
  */
 export async function maySelectAll(session: ConsoleSession, schema: string): Promise<boolean> {
   const name = `${quoteIdentifier(schema)}.${quoteIdentifier(`undrop-${randomUUID()}`)}`;
-  try {
-    await session.rows(`SELECT 1 FROM ${name} LIMIT 0`);
-    return true;
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === 0) throw error;
-    return ER.ABSENT_TABLE.includes(errno);
-  }
+  const errno = await errnoIn(session.rows(`SELECT 1 FROM ${name} LIMIT 0`));
+  return errno === null || ER.ABSENT_TABLE.includes(errno);
 }
 
 /** May this account UPDATE the ledger? The server answers the question that PURGE DATABASE asks. */
 export async function isOperator(session: ConsoleSession): Promise<boolean> {
+  const purge = `PURGE DATABASE ${quoteIdentifier(NO_SCHEMA)}`;
+  return (await errnoIn(session.change(purge))) === null;
+}
+
+/** The error of the server; null: the statement has none. Rejects with any other error. */
+async function errnoIn(result: Promise<unknown>): Promise<number | null> {
   try {
-    await session.change(`PURGE DATABASE ${quoteIdentifier(NO_SCHEMA)}`);
-    return true;
+    await result;
+    return null;
   } catch (error) {
-    if (errnoOf(error) === 0) throw error;
-    return false;
+    const errno = errnoOf(error);
+    if (errno === 0) throw error;
+    return errno;
   }
 }
 

@@ -118,10 +118,7 @@ interface Try {
   hasFailed: boolean;
 }
 
-interface SignInTry {
-  /** With its outcome: exactly once. */
-  end(outcome: 'let in' | 'refused' | 'unknown'): void;
-}
+type Outcome = 'let in' | 'refused' | 'unknown';
 
 export class SignInTries {
   readonly #nowMs: () => number;
@@ -136,8 +133,11 @@ export class SignInTries {
     this.#nowMs = nowMs;
   }
 
-  /** Resolves when the try may begin; to null if too many have failed, or wait. */
-  async begin(address: string, account: string): Promise<SignInTry | null> {
+  /**
+   * Resolves when the try may begin; to null if too many have failed, or wait. `end` is called with
+   * its outcome, exactly once.
+   */
+  async begin(address: string, account: string) {
     const key = networkOf(address);
     for (;;) {
       const atMs = this.#nowMs();
@@ -150,7 +150,7 @@ export class SignInTries {
       if (ofAccount.length < OF_ACCOUNT_MAX && recent.length < ofAddressMax) {
         const mine = { account, atMs, hasFailed: false };
         keepNewest(this.#tries, key, [...recent, mine]);
-        return { end: (outcome) => this.#end(key, mine, outcome) };
+        return { end: (outcome: Outcome) => this.#end(key, mine, outcome) };
       }
       const failed = (tries: readonly Try[]) => tries.filter(({ hasFailed }) => hasFailed).length;
       if (failed(ofAccount) >= OF_ACCOUNT_MAX || failed(recent) >= ofAddressMax) return null;
@@ -160,7 +160,7 @@ export class SignInTries {
     }
   }
 
-  #end(key: string, mine: Try, outcome: Parameters<SignInTry['end']>[0]): void {
+  #end(key: string, mine: Try, outcome: Outcome): void {
     mine.hasFailed = outcome === 'refused';
     if (outcome === 'let in') this.#know(key, mine.account);
     const tries = this.#tries.get(key) ?? [];

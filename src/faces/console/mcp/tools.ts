@@ -109,11 +109,8 @@ const TOOLS = [
     annotations: READS,
     async run(session, given) {
       const tables = await session.rows(listText(given));
-      return answer(
-        { tables },
-        tables.map(tableLine),
-        'Nothing is held that this account may see.',
-      );
+      const none = 'Nothing is held that this account may see.';
+      return answer({ tables }, tables.map(tableLine), none);
     },
   }),
   tool({

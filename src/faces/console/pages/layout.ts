@@ -104,9 +104,7 @@ export function when(iso: string | null, isBoth = false): HtmlPart {
   return html`<time datetime="${iso}"${isBoth && html` data-both`}>${text}</time>`;
 }
 
-export function size(bytes: number | null): string {
-  return formatBytes(bytes);
-}
+export const size = formatBytes;
 
 export function count(number: number | null, unit?: string): string {
   if (number === null) return 'not known';
