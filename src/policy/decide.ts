@@ -70,7 +70,7 @@ interface RuleSet extends Comparing {
   readonly rules: readonly Rule[];
 }
 
-interface Deciding extends RuleSet {
+export interface Deciding extends RuleSet {
   readonly hint: Hint | null;
   /** UNDROP_HOLD, in milliseconds. */
   readonly holdMs: number;

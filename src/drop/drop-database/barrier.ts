@@ -30,7 +30,7 @@ import { DROP_WAITS_S, dropSchemaSql, schemaComment } from './schema-drop.js';
 /** The barrier as a statement has it: closed, until it is opened or left to its own end. */
 export type ClosedBarrier = Pick<Barrier, 'isIntact' | 'seenAtMs' | 'open' | 'leave'>;
 
-interface DropAtBarrierOptions {
+export interface DropAtBarrierOptions {
   readonly request: schemas.SchemaDropRequest;
   /** The name as the server stores it. */
   readonly schema: string;

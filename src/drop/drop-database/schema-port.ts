@@ -28,7 +28,7 @@ import { newId, retryUntilWritten } from '../steps/intents.js';
 import type { DefinitionToMake } from '../steps/make-definitions.js';
 import type { ServerWorld } from '../steps/run.js';
 import { claimsIn, type HeldTable } from '../steps/world.js';
-import { type ClosedBarrier, closeBarrier, dropAtBarrier, makeBarrierTable } from './barrier.js';
+import * as barriers from './barrier.js';
 import * as read from './read-schema.js';
 import { putSchemaBack } from './recover-drop-database.js';
 import { type SchemaDropRequest, type TryEnd, tablesOfSchema } from './schema-drop.js';
@@ -43,11 +43,8 @@ export interface SchemaRow {
 /** The owner of the group; a process that others consider dead has lost it. */
 export type GroupOwner = ServiceConnection;
 
-interface AtBarrier {
+interface AtBarrier extends Pick<barriers.DropAtBarrierOptions, 'owner' | 'barrier' | 'rounds'> {
   readonly row: SchemaRow;
-  readonly owner: GroupOwner;
-  readonly barrier: ClosedBarrier;
-  readonly rounds: number;
 }
 
 interface SchemaEnd {
@@ -162,7 +159,7 @@ export class SchemaServer {
   makeTable(schema: string, table: string): Promise<ServerError | null> {
     const { dropId, facts } = this.#request;
     const pool = this.#options.pool.logging(facts.logged);
-    return makeBarrierTable(pool, { schema, table, dropId });
+    return barriers.makeBarrierTable(pool, { schema, table, dropId });
   }
 
   /** Detaches keys that were created before the RENAME into the recycle schema. */
@@ -170,10 +167,11 @@ export class SchemaServer {
     return freeMoved(this.#options.pool.logging(this.#request.facts.logged), tables);
   }
 
-  async closeBarrier(schema: string, table: string): Promise<ClosedBarrier> {
+  async closeBarrier(schema: string, table: string): Promise<barriers.ClosedBarrier> {
     const { pool } = this.#options;
     const { dropId } = this.#request;
-    return closeBarrier(pool, { schema, table, dropId, server: await readServerFacts(pool) });
+    const server = await readServerFacts(pool);
+    return barriers.closeBarrier(pool, { schema, table, dropId, server });
   }
 
   /** Sends the DROP, which waits at the barrier until a check has found no other table. */
@@ -185,7 +183,7 @@ export class SchemaServer {
       throw new UndropError('UNDROP_CHANGED_MEANWHILE', params);
     }
     const [request, session] = [this.#request, this.#world];
-    return dropAtBarrier({ ...at, request, schema, pool, log, session });
+    return barriers.dropAtBarrier({ ...at, request, schema, pool, log, session });
   }
 
   /** Null: everything is as before; or why recovery has to continue. */

@@ -3,11 +3,10 @@
  */
 import type { AuditEvent } from '../../audit.js';
 import type { ServicePool } from '../../connections/sql.js';
-import type { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Rule } from '../../policy/rules.js';
 import type { AskOperator } from './rules/ask.js';
-import type { DropRequest, HeldTable, UserFacts, UserSession } from './world.js';
+import type { Answer, DropRequest, UserFacts, UserSession } from './world.js';
 
 /** The service that works for the drops of its sessions, and its settings. */
 export interface DropSettings {
@@ -44,23 +43,16 @@ export interface OptionsOfTry extends DropOptions {
 }
 
 /** The last known state of a session: default schema, charset, and user. */
-export interface SessionGuess {
-  readonly schema: string | null;
-  readonly charset: string;
-  readonly user: string;
+export interface SessionGuess extends Pick<UserFacts, 'schema' | 'charset' | 'user'> {
   /** The account with its host; default: it isn't known. */
   readonly account?: string;
 }
 
-export interface DropResult {
-  /** Payload of the OK or ERR packet for the client. */
-  readonly payload: Buffer;
-  readonly held: readonly HeldTable[];
-  /** An audit line for each of them, in the same order. */
+export interface DropResult extends Pick<Answer, 'payload' | 'held' | 'refusal'> {
+  /** An audit line for each held table, in the same order. */
   readonly audited: readonly AuditEvent<'held'>[];
   /** The hints of the statement and of the session. */
   readonly hints: readonly string[];
-  readonly refusal: UndropError | null;
   /** The session's facts; null if they were never read. */
   readonly facts: UserFacts | null;
   /** Writes the outcome into the ledger, after the response; `onLate`: if it takes longer. */

@@ -32,14 +32,9 @@ export interface Seen {
   readonly blockers: readonly (LastingBlocker | null)[];
 }
 
-/** The table of a statement that names one and keeps it. */
-export interface OneTable {
-  readonly request: steps.DropRequest;
-  readonly facts: steps.UserFacts;
+/** The table of a statement that names one and keeps it; `schema` and `table` are in UTF-8. */
+export interface OneTable extends Pick<Seen, 'request' | 'facts'>, QualifiedTable {
   readonly name: QualifiedName;
-  /** The name in UTF-8. */
-  readonly schema: string;
-  readonly table: string;
   /** The kind of the name in the session. */
   readonly seenAs: NameKind;
 }
@@ -146,10 +141,7 @@ const REPLAY_DIRECTLY = 'SET gtid_next = AUTOMATIC, or replay a binary log on a 
 const LEDGER = ['ledger', 'ledger_version'];
 
 /** A statement, the kind of each of its names in the session, and the ruling on each. */
-interface Drop {
-  readonly request: steps.DropRequest;
-  readonly facts: steps.UserFacts;
-  readonly kinds: readonly NameKind[];
+interface Drop extends Pick<Seen, 'request' | 'facts' | 'kinds'> {
   readonly rulings: readonly Ruling[];
 }
 

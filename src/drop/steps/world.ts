@@ -84,23 +84,16 @@ export type RecordedIntent =
 
 // ── the RENAME by the service account ────────────────────────────────────────────────────────────
 
-export interface ServiceRenameTable {
-  readonly id: string;
-  readonly schema: string;
-  readonly table: string;
-  readonly holdName: string;
-  /** Its own schema, or a recycle schema. */
-  readonly holdSchema: string;
+/** `holdSchema`: its own schema, or a recycle schema. */
+export interface ServiceRenameTable
+  extends QualifiedTable,
+    Pick<HeldTable, 'id' | 'holdSchema' | 'holdName'> {
   /** The table that takes its name; default: none. */
   readonly ghost?: QualifiedTable;
 }
 
-export interface ServiceRename {
+export interface ServiceRename extends Pick<UserFacts, 'logged' | 'checksForeignKeys'> {
   readonly tables: readonly ServiceRenameTable[];
-  /** sql_log_bin of the user's session. */
-  readonly logged: boolean;
-  /** foreign_key_checks of it. */
-  readonly checksForeignKeys: boolean;
   /** How long others may be waited for, in milliseconds. */
   readonly killAfterMs: number;
   /**

@@ -28,13 +28,13 @@ import { detachAndRelocate } from '../../held/relocate/relocate.js';
 import { untilFree } from '../../held/relocate/until-free.js';
 import { mayFollow } from '../../held/triggers/detach-triggers.js';
 import * as parts from '../../ledger/detached/detached.js';
-import type { PendingWork } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { createSchema } from '../../ledger/tables.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { formatHoldName, ghostIdOf, isSameName, recycleSchemaFor } from '../../names/names.js';
 import { isMysql8 } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
+import type { HeldTable } from '../steps/world.js';
 
 export type CopyPort = ReturnType<typeof copyPort>;
 
@@ -292,12 +292,9 @@ interface Held {
   readonly isFree: boolean;
 }
 
-interface Freed {
+/** With its place now. */
+interface Freed extends Pick<HeldTable, 'pendingWork' | 'holdSchema' | 'holdName'> {
   readonly now: SeenTable | null;
-  readonly pendingWork: PendingWork | null;
-  /** Its place now. */
-  readonly holdSchema: string;
-  readonly holdName: string;
 }
 
 /**

@@ -17,7 +17,7 @@ export type ServiceNames =
 /** An error if a name can't be decoded, or has no schema. */
 export function serviceNames(
   request: Pick<DropRequest, 'statement'>,
-  session: { readonly schema: string | null; readonly charset: string },
+  session: NameContext,
 ): ServiceNames {
   try {
     const tables = request.statement.names.map(({ schema, table }) => {
@@ -126,11 +126,7 @@ const UNASSIGNED = /[\u0080-\u009f]/;
 // Invariant: the result names the same tables in the present charset, or there is an error.
 
 /** Default schema and character_set_client of a session at one moment. */
-export interface NameContext {
-  /** In UTF-8. */
-  readonly schema: string | null;
-  readonly charset: string;
-}
+export type NameContext = Pick<UserFacts, 'schema' | 'charset'>;
 
 /** UNDROP_NAME_CHARSET if a name can't be written in the present charset. */
 export function bindNames(

@@ -22,12 +22,9 @@ import { loggedText, untilAllowed } from '../refusals/refusals.js';
 import { claimsIn, type SessionFacts, type UserFacts } from '../world.js';
 
 /** A statement with a ruling on each of its tables. */
-interface Ruled {
+interface Ruled extends Pick<Asking, 'subject' | 'text'> {
   readonly rulings: readonly Ruling[];
-  /** "Table a was", the start of a sentence. */
-  readonly subject: string;
   readonly tables: readonly QualifiedTable[];
-  readonly text: Uint8Array;
   readonly hints: Iterable<string>;
   readonly facts: UserFacts;
   readonly session: SessionFacts;

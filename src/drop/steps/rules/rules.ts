@@ -15,17 +15,12 @@ import { formatDuration, timeText } from '../../../duration.js';
 import { named } from '../../../ledger/intents/intent-text.js';
 import { shapeOf } from '../../../ledger/write.js';
 import { foldName, type QualifiedTable } from '../../../names/names.js';
-import type { Ruling, Traits } from '../../../policy/decide.js';
+import type { Deciding, Ruling, Traits } from '../../../policy/decide.js';
 import { decideTable, NO_TRAITS, traitsAsked } from '../../../policy/decide.js';
-import type { Hint, Rule } from '../../../policy/rules.js';
 import type { Claims } from '../../../sql/comment-tags.js';
 import { isMysql8 } from '../../../wire/connection/handshake-v10.js';
 
-export interface Ruled {
-  readonly rules: readonly Rule[];
-  readonly hint: Hint | null;
-  /** UNDROP_HOLD, in milliseconds. */
-  readonly holdMs: number;
+export interface Ruled extends Omit<Deciding, 'foldsCase'> {
   /** `name@host`, or the name alone. */
   readonly account: string;
   readonly claims: Claims;

@@ -7,10 +7,11 @@
  * very session and returns the texts, counts and language of DROP TABLE.
  */
 
-import { assert } from '../../../errors.js';
+import { assert, type ClientError } from '../../../errors.js';
 import type { QualifiedTable } from '../../../names/names.js';
+import type { TableName } from '../../../sql/grammar/table-name.js';
 import { type ClientCharset, quoteClientName } from '../../../sql/lex/client-charset.js';
-import type { LockWait } from '../../../sql/verdict.js';
+import type { DropTableStatement, LockWait } from '../../../sql/verdict.js';
 import type { ServerVersion } from '../../../wire/connection/handshake-v10.js';
 import type { ErrPacket, OkPacket, Result } from '../../../wire/response.js';
 import { decodeErr, encodeErr } from '../../../wire/response.js';
@@ -18,12 +19,11 @@ import * as ER from '../../../wire/server-errors.js';
 import type * as steps from '../world.js';
 import { answerWith, ask, query } from '../world.js';
 
-/** A name of the statement, for statements of undrop. */
-export interface QualifiedName {
-  /** Null: the session's default schema, if it can't be written in the client's charset. */
-  readonly schema: Uint8Array | null;
-  readonly table: Uint8Array;
-}
+/**
+ * A name of the statement, for statements of undrop. A schema of null: the session's default
+ * schema, if it can't be written in the client's charset.
+ */
+export type QualifiedName = Pick<TableName, 'schema' | 'table'>;
 
 /** `schema`.`table` in the client's own bytes. */
 export function qualified(name: QualifiedName, charset: ClientCharset): Buffer {
@@ -40,10 +40,7 @@ function textOf(charset: ClientCharset, ...parts: readonly (string | QualifiedNa
   return Buffer.concat(bytes);
 }
 
-interface StatementOptions {
-  readonly dropId: string;
-  readonly charset: ClientCharset;
-}
+type StatementOptions = Pick<steps.DropRequest, 'dropId' | 'charset'>;
 
 interface Moved {
   readonly name: QualifiedName;
@@ -115,10 +112,10 @@ export function dropTemporarySql(
   return textOf(charset, verb, ...parts);
 }
 
-interface DropTemporaryOptions extends StatementOptions {
-  /** The word for the tables; a temporary sequence is a temporary table. */
-  readonly object: 'table' | 'sequence';
-  readonly ifExists: boolean;
+/** `object`: the word for the tables; a temporary sequence is a temporary table. */
+interface DropTemporaryOptions
+  extends StatementOptions,
+    Pick<DropTableStatement, 'object' | 'ifExists'> {
   /** Default: false. */
   readonly own?: boolean;
 }
@@ -201,12 +198,8 @@ export function notSequenceSignal({ schema, table }: QualifiedTable): Signal {
 
 // ── errors that are raised ───────────────────────────────────────────────────────────────────────
 
-export interface Signal {
-  readonly errno: number;
-  readonly sqlState: string;
-  /** Limited to `signalCharactersMax`. */
-  readonly message: string;
-}
+/** Its message is limited to `signalCharactersMax`. */
+export type Signal = ClientError;
 
 /** MESSAGE_TEXT of MySQL. */
 const SIGNAL_CHARACTERS_MAX = 128;
