@@ -29,9 +29,8 @@ export interface WantedSocket {
   readonly address: ServerAddress;
 }
 
+/** Its address is the bound one: port 0 is the port that was given. */
 export interface BoundSocket extends WantedSocket {
-  /** The address as bound: port 0 is the port that was given. */
-  readonly address: ServerAddress;
   readonly handle: SocketHandle;
 }
 

@@ -15,8 +15,9 @@ import type { LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
 
 /** The connection of the client, and how TLS is laid over it. */
-interface ClientConnection {
+export interface ClientConnection {
   readonly client: Socket;
+  /** Not read yet. */
   readonly clientStream: ByteStream;
   readonly tls: ProxyTls;
 }

@@ -7,7 +7,6 @@
  * that session and no other.
  */
 
-import type { Socket } from 'node:net';
 import type { ClientWho } from '../audit.js';
 import type { ServerAddress } from '../connections/server-address.js';
 import type { Answered, DropService, Intercepted } from '../drop/intercepted.js';
@@ -15,12 +14,12 @@ import { InvariantError, UndropError } from '../errors.js';
 import { reportAndKeep } from '../ledger/history.js';
 import type { Log } from '../log.js';
 import { type Counters, observe } from '../metrics.js';
-import { type ByteStream, catching } from '../relay/byte-stream.js';
+import { catching } from '../relay/byte-stream.js';
 import { programOf } from '../sql/comment-tags.js';
 import * as com from '../wire/commands.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
-import { SessionConnections } from './connections.js';
+import { type ClientConnection, SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled, DialStop } from './dial/dial.js';
 import type { Rests } from './login/auth-exchange.js';
@@ -46,10 +45,7 @@ export interface SessionSurroundings {
 }
 
 /** The options of one session. */
-export interface SessionOptions {
-  readonly client: Socket;
-  /** The stream of the client; not read yet. */
-  readonly clientStream: ByteStream;
+export interface SessionOptions extends Pick<ClientConnection, 'client' | 'clientStream'> {
   readonly clientAddress: string;
   /** Tries no further addresses once it is stopped. */
   dial(stop: Readonly<DialStop>): Promise<Dialled>;

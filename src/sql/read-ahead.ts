@@ -10,14 +10,11 @@ import type { Source } from './grammar/table-name.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import type { Reading } from './reading.js';
-import type { Verdict } from './verdict.js';
+import type { StatementPart, Verdict } from './verdict.js';
 
-export interface OwnPart {
+export interface OwnPart extends Pick<StatementPart, 'next' | 'verdict'> {
   /** The offset where the server begins to read it: after the `;` before it. */
   readonly at: number;
-  /** The offset after its `;`. Null: the text ends with it. */
-  readonly next: number | null;
-  readonly verdict: Verdict;
 }
 
 export interface Ahead {

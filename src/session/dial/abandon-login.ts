@@ -13,16 +13,15 @@ import { type ByteStream, catching, endSoon, LAME_DUCK_MS } from '../../relay/by
 import { LoginRelay } from '../login/login.js';
 import { PLAIN } from '../login/login-check.js';
 
-/**
- * Brings `relay` to its end without its client. The stream is read here from now on; `received` is
- * what came before.
- */
-export function abandonLogin(login: {
+/** The stream is read here from now on; `received` is what came before. */
+interface Abandoned {
   readonly socket: Socket;
   readonly stream: ByteStream;
-  readonly relay: LoginRelay;
   readonly received?: Buffer;
-}): void {
+}
+
+/** Brings `relay` to its end without its client. */
+export function abandonLogin(login: Abandoned & { readonly relay: LoginRelay }): void {
   const { socket, stream, relay, received = Buffer.alloc(0) } = login;
   if (socket.destroyed) return;
   const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
@@ -41,14 +40,11 @@ export function abandonLogin(login: {
 
 const nothing = () => undefined;
 
-/** The same for a connection on which undrop has sent nothing yet. */
-export function abandonUnanswered(login: {
-  readonly socket: Socket;
-  readonly stream: ByteStream;
-  readonly received?: Buffer;
-  /** Called if it ends before the server has refused; default: nothing. */
-  readonly onBroken?: () => void;
-}): void {
+/**
+ * The same for a connection on which undrop has sent nothing yet. `onBroken`: called if it ends
+ * before the server has refused; default: nothing.
+ */
+export function abandonUnanswered(login: Abandoned & { readonly onBroken?: () => void }): void {
   const { socket, stream, onBroken = nothing } = login;
   const relay = new LoginRelay({
     security: PLAIN,

@@ -20,23 +20,19 @@ import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { USE_OF_RECYCLE } from '../../sql/recycle-schema-write.js';
 import { isRecycleName, mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import * as verdicts from '../../sql/verdict.js';
-import type { Capabilities } from '../../wire/capabilities.js';
 import * as com from '../../wire/commands.js';
 import { decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { trackedSchema } from '../../wire/response.js';
-import type { PreparedDrops } from '../commands/prepared-drops.js';
+import type { DispatchOptions } from '../commands/prepared-drops.js';
 import type { Login } from '../login/login.js';
 
-export interface ClassifyOptions {
-  readonly capabilities: Capabilities;
+/** `multiStatements`: whether the server may take several statements in one text. */
+export interface ClassifyOptions
+  extends Pick<DispatchOptions, 'capabilities' | 'service' | 'multiStatements' | 'prepared'> {
   /** The server, and the known part of the session's mode. */
   readonly server: KnownMode;
-  readonly service: DropService;
-  /** Whether the server may take several statements in one text. */
-  readonly multiStatements: boolean;
-  readonly prepared: PreparedDrops;
   onObserved(observed: Observed): void;
 }
 

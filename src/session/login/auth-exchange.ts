@@ -171,12 +171,10 @@ export function isFastAuthOk(payload: Buffer): boolean {
   return payload.length === 2 && payload[0] === 0x01 && payload[1] === 0x03;
 }
 
-export interface ChangeUserOptions {
+export interface ChangeUserOptions extends Pick<AuthExchangeOptions, 'check' | 'connections'> {
   /** The client's command. */
   readonly packet: Packet;
   readonly bridge: AuthBridge;
-  readonly check: LoginCheck | null;
-  readonly connections: BothEnds;
   /** The client got `last`, the server's OK or ERR. */
   onDone(last: Buffer, rests: Rests): void;
 }

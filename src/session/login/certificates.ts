@@ -34,19 +34,18 @@ export function loadIdentity(pem: CertificateAndKey, ticketKeys: Buffer | null =
   };
 }
 
-/** A certificate and its key. `prefix`: of the two variables that name the files. */
+/** Paths of a certificate and its key. */
+interface IdentityFiles {
+  readonly cert: string;
+  readonly key: string;
+  /** Of the two variables that name the files. */
+  readonly prefix: string;
+  readonly ticketKeys?: Buffer | null;
+}
+
+/** A certificate and its key. */
 export function readIdentity(
-  {
-    cert,
-    key,
-    prefix,
-    ticketKeys = null,
-  }: {
-    readonly cert: string;
-    readonly key: string;
-    readonly prefix: string;
-    readonly ticketKeys?: Buffer | null;
-  },
+  { cert, key, prefix, ticketKeys = null }: IdentityFiles,
   problems: string[],
 ): Identity | null {
   if (cert === '' || key === '') {

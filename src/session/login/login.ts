@@ -22,13 +22,10 @@ import * as auth from './auth-exchange.js';
 import * as loginCheck from './login-check.js';
 
 /** The results of the connection phase. */
-export interface Login {
+export interface Login
+  extends Pick<handshake.HandshakeResponse41, 'user' | 'attributes' | 'schema'> {
   readonly server: v10.ServerVersion;
   readonly threadId: number;
-  readonly user: string;
-  readonly attributes: handshake.Attributes;
-  /** Default schema, in the client's charset. */
-  readonly schema: Buffer | null;
   /** The capabilities of both sides. */
   readonly capabilities: caps.Capabilities;
   /** The bridge for later changes of user; null if they can pass unread. */

@@ -228,11 +228,7 @@ function serviceTlsOf(
 
 function wantsTls(
   mode: UpstreamTlsMode,
-  about: {
-    readonly client: ConnectionSecurity;
-    readonly isOffered: boolean;
-    readonly upstream: ServerAddress;
-  },
+  about: Parameters<LoginSecurity['wantsTls']>[0] & { readonly upstream: ServerAddress },
 ): boolean {
   switch (mode) {
     case 'disabled':

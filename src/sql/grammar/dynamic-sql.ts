@@ -8,15 +8,11 @@ import { destroyingOf, type Protected } from '../destroying.js';
 import type { Token } from '../lex/lexer.js';
 import type { Statement } from '../next-statement.js';
 import { mayBeOurs, mentionsRecycle } from '../trigger-scan.js';
-import { NOT_OURS, refusedVerdict, type Verdict } from '../verdict.js';
+import { type DynamicSource, NOT_OURS, refusedVerdict, type Verdict } from '../verdict.js';
 import { type Source, takeIdentifier, takeTexts } from './table-name.js';
 
-export type DynamicText = TextSource & {
-  /** The name that PREPARE gives to the statement; null for EXECUTE IMMEDIATE. */
-  readonly name: Uint8Array | null;
-  /** EXECUTE IMMEDIATE … USING. */
-  readonly hasUsing: boolean;
-};
+/** The name is null for EXECUTE IMMEDIATE. */
+export type DynamicText = TextSource & Pick<DynamicSource, 'name' | 'hasUsing'>;
 
 type TextSource =
   | { readonly kind: 'literal'; readonly start: number; readonly end: number }

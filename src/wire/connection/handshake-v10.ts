@@ -89,10 +89,7 @@ export interface ServerVersion {
 }
 
 /** MySQL 8.0 or later: one dictionary, atomic DDL. */
-export function isMysql8({
-  flavour,
-  versionId,
-}: Pick<ServerVersion, 'flavour' | 'versionId'>): boolean {
+export function isMysql8({ flavour, versionId }: ServerVersion): boolean {
   return flavour === 'mysql' && versionId >= 80_000;
 }
 
