@@ -11,7 +11,7 @@ import { decodeOk } from '../../wire/response.js';
 import type * as drops from '../intercepted.js';
 import { answeredWith, readUserFacts, refused, withNote } from '../intercepted.js';
 import { FILE_NAME_PREFIX, isFileName } from '../steps/inspect-names.js';
-import { decodeName } from '../steps/names/client-names.js';
+import { decodeName, orRefusal } from '../steps/names/client-names.js';
 import {
   notDone,
   notUnderstood,
@@ -41,7 +41,7 @@ export async function dropSchema(
     return refused(notDone(how, schemaAndTables(schema), SET_IF_EXISTS), options);
   }
   const charset = clientCharsetOf(facts.charset);
-  const name = nameIn(schema, facts.charset);
+  const name = orRefusal(() => decodeName(schema, facts.charset));
   if (name instanceof UndropError) return refused(name, options);
   const hints = known ?? hintsIn(text, facts, server);
   if (charset === null || schema.includes(0) || hints === null) {
@@ -61,14 +61,4 @@ export async function dropSchema(
   const payload = await withNote(dropped, undoable, options);
   const schemaRows = payload[0] === 0 ? { schemaRows: decodeOk(payload).affectedRows } : {};
   return { kind: 'answer', payload, refusal, facts: null, dropped, ...schemaRows };
-}
-
-/** The name in UTF-8. */
-function nameIn(schema: Uint8Array, charset: string): string | UndropError {
-  try {
-    return decodeName(schema, charset);
-  } catch (error) {
-    if (error instanceof UndropError) return error;
-    throw error;
-  }
 }

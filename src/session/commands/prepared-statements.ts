@@ -18,7 +18,7 @@ import {
   refuseUnclear,
 } from '../../drop/intercepted.js';
 import { whyUnsupported } from '../../drop/steps/inspect-names.js';
-import { bindNames, bindSchema } from '../../drop/steps/names/client-names.js';
+import { bindNames, bindSchema, orRefusal } from '../../drop/steps/names/client-names.js';
 import * as refusals from '../../drop/steps/refusals/refusals.js';
 import { hintsIn } from '../../drop/steps/rules/hints.js';
 import {
@@ -147,15 +147,6 @@ async function runPreparedUndo(
   return withBound({ text, statement, facts: as }, options, (undo) =>
     runUndo(undo, { facts, isBinary: true, text }, options),
   );
-}
-
-function orRefusal<T>(bind: () => T): T | UndropError {
-  try {
-    return bind();
-  } catch (error) {
-    if (error instanceof UndropError) return error;
-    throw error;
-  }
 }
 
 // ── PREPARE, EXECUTE and EXECUTE IMMEDIATE as text ───────────────────────────────────────────────

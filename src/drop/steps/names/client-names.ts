@@ -19,18 +19,25 @@ export function serviceNames(
   request: Pick<DropRequest, 'statement'>,
   session: NameContext,
 ): ServiceNames {
+  const { names } = request.statement;
+  const decode = ({ schema, table }: QualifiedName) => {
+    const inSchema = schema === null ? session.schema : decodeName(schema, session.charset);
+    if (inSchema === null) {
+      const cause = 'no schema is selected';
+      throw new UndropError('UNDROP_NOT_RECORDED', { tables: sentenceStart(request), cause });
+    }
+    return { schema: inSchema, table: decodeName(table, session.charset) };
+  };
+  const tables = orRefusal(() => names.map(decode));
+  return tables instanceof UndropError ? { error: tables } : { tables };
+}
+
+/** The result of `read`, or the error that it has thrown for the client. */
+export function orRefusal<T>(read: () => T): T | UndropError {
   try {
-    const tables = request.statement.names.map(({ schema, table }) => {
-      const inSchema = schema === null ? session.schema : decodeName(schema, session.charset);
-      if (inSchema === null) {
-        const cause = 'no schema is selected';
-        throw new UndropError('UNDROP_NOT_RECORDED', { tables: sentenceStart(request), cause });
-      }
-      return { schema: inSchema, table: decodeName(table, session.charset) };
-    });
-    return { tables };
+    return read();
   } catch (error) {
-    if (error instanceof UndropError) return { error };
+    if (error instanceof UndropError) return error;
     throw error;
   }
 }
