@@ -9,7 +9,7 @@
  * under its name, or held for UNDROP_HOLD at least; until it ends, the intents stay intents, so
  * that the collector leaves their tables, however soon they are due.
  */
-import { assert, UndropError } from '../../errors.js';
+import { assert, type UndropError } from '../../errors.js';
 import type { QualifiedTable } from '../../names/names.js';
 import { REPLACE_TRIES } from '../../tries.js';
 import { decodeErr } from '../../wire/response.js';
@@ -21,7 +21,7 @@ import { qualify, serviceNames } from '../steps/names/client-names.js';
 import { notDone, notUnderstood } from '../steps/refusals/refusals.js';
 import * as user from '../steps/session/user-session.js';
 import type * as steps from '../steps/world.js';
-import { answerWith, ask, listTables, refuse } from '../steps/world.js';
+import { answerWith, ask, changedMeanwhile, listTables, refuse } from '../steps/world.js';
 import type { PutBackPort } from './put-back-port.js';
 
 /** In performance_schema, CREATE finds these tables and DROP does not. */
@@ -116,8 +116,8 @@ async function createAtLast(replacing: Replacing): Promise<steps.Answer> {
     await world.keepLonger(held);
     throw error;
   }
-  const params = { tables: listTables(request.statement.names), times: REPLACE_TRIES };
-  return refuse(refusal ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
+  const tables = listTables(request.statement.names);
+  return refuse(refusal ?? changedMeanwhile(tables, REPLACE_TRIES));
 }
 
 /** Holds the table that has the name, unless it is gone. */

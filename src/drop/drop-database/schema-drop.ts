@@ -15,7 +15,7 @@ import { schemaAndTables } from '../steps/refusals/refusals.js';
 import { factText } from '../steps/session/facts.js';
 import { clean, qualified, type Signal, signal } from '../steps/session/user-session.js';
 import type * as steps from '../steps/world.js';
-import { answerWith, ask, refuse } from '../steps/world.js';
+import { answerWith, ask, changedMeanwhile, refuse } from '../steps/world.js';
 
 /** Its statement names no tables: they are those of the schema. */
 export interface SchemaDropRequest extends steps.DropRequest {
@@ -54,8 +54,7 @@ export function tablesOfSchema(schema: string): string {
 
 /** Other sessions keep creating tables in it. */
 export function crowded(schema: string, times: number): steps.Answer {
-  const params = { tables: tablesOfSchema(schema), times };
-  return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));
+  return refuse(changedMeanwhile(tablesOfSchema(schema), times));
 }
 
 // ── on the user's session ────────────────────────────────────────────────────────────────────────

@@ -116,10 +116,7 @@ async function hold(
     // Tables that were put back are named; the others are dropped.
     const indices = back.map(({ index }) => index);
     const tables = steps.sentenceStart(steps.namingOnly(drop.request, indices));
-    return {
-      ...steps.refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })),
-      held,
-    };
+    return { ...steps.refuse(steps.changedMeanwhile(tables, 1)), held };
   }
   if (failed !== null) return { ...failed, held };
   assert(ok !== null, 'what is held was renamed');

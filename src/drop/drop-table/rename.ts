@@ -129,10 +129,7 @@ function namingThose(drop: Drop, moves: Group): Drop {
 /** The first ones are held, and stay so. */
 function endedAfter(held: Group, ended: steps.Reply, { request }: Drop): Moved {
   const tables = steps.sentenceStart(request);
-  const failed =
-    ended.kind === 'answer'
-      ? ended
-      : steps.refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 }));
+  const failed = ended.kind === 'answer' ? ended : steps.refuse(steps.changedMeanwhile(tables, 1));
   return { kind: 'moved', ok: null, moves: held, failed, keepsLocks: false, isFree: false };
 }
 
@@ -270,7 +267,7 @@ async function takeTables(
     },
   });
   if (taken !== 'changed') return taken;
-  return new UndropError('UNDROP_CHANGED_MEANWHILE', { ...words, times: triesMax });
+  return steps.changedMeanwhile(words.tables, triesMax);
 }
 
 /**

@@ -28,7 +28,7 @@ import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import { isEmptyTable } from './rules/rules.js';
 import { hidesDirectories } from './session/facts.js';
 import type * as steps from './world.js';
-import { again, askText, refuse, sentenceStart } from './world.js';
+import { again, askText, changedMeanwhile, refuse, sentenceStart } from './world.js';
 
 /** Also errors for a missing privilege, without which a server returns fewer rows. */
 const UNSEEN: readonly ErrorCode[] = ['UNDROP_SESSION_NOT_FOUND', 'UNDROP_NOT_SEEN'];
@@ -72,8 +72,7 @@ export async function runStatement(
 }
 
 function gaveUp({ otherwise }: steps.Again, drop: DropStatement, times: number): steps.Answer {
-  const params = { tables: sentenceStart(drop), times };
-  return refuse(otherwise ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
+  return refuse(otherwise ?? changedMeanwhile(sentenceStart(drop), times));
 }
 
 /** The world of one try on a server. */

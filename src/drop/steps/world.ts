@@ -252,6 +252,11 @@ export function holdFailed(request: Naming, { errno, message }: ErrPacket): Answ
   return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause }));
 }
 
+/** Other sessions were faster at each of that many tries. */
+export function changedMeanwhile(tables: string, times: number): UndropError {
+  return new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times });
+}
+
 export function again(because: string, otherwise: UndropError | null = null): Again {
   return { kind: 'again', because, otherwise };
 }

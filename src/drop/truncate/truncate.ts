@@ -20,7 +20,7 @@ import type { OneTable } from '../steps/inspect-names.js';
 import { inspectOneTable, refusalBeforeInspection } from '../steps/inspect-names.js';
 import { takeByService } from '../steps/rename/take-by-service.js';
 import * as user from '../steps/session/user-session.js';
-import type * as steps from '../steps/world.js';
+import * as steps from '../steps/world.js';
 import { answerWith, askText, query, refuse, sentenceStart } from '../steps/world.js';
 import type { CopyPort, NotMade } from './copy-port.js';
 
@@ -275,8 +275,7 @@ async function replyTo({ world, table, held }: Truncating, end: End): Promise<st
   if (end === 'held') return { ...answerWith(await user.clean(world, request)), held };
   if (held.length === 0) {
     if (end !== 'changed') return end;
-    const params = { tables: sentenceStart(request), times: SERVICE_RENAME_TRIES };
-    return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params));
+    return refuse(steps.changedMeanwhile(sentenceStart(request), SERVICE_RENAME_TRIES));
   }
   // The emptied table has been dropped since, with the ALTER that it lacked.
   if (end !== 'changed' && saysGone(end))
@@ -284,8 +283,7 @@ async function replyTo({ world, table, held }: Truncating, end: End): Promise<st
   const kept = await world.keepLonger(held);
   const places = kept.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`).join(', ');
   const tables = `Table ${table.schema}.${table.table} was emptied and lacks an ALTER TABLE of another session, which is held with the rows as ${places}; rows that were inserted since were`;
-  const params = { tables, times: kept.length };
-  return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)), held: kept };
+  return { ...refuse(steps.changedMeanwhile(tables, kept.length)), held: kept };
 }
 
 function saysGone({ refusal, payload }: steps.Answer): boolean {
