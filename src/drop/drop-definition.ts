@@ -33,8 +33,8 @@ export async function dropDefinition(
 ): Promise<drops.Interception> {
   const facts = known ?? (await drops.readUserFacts(options));
   if ('errno' in facts) return drops.answeredWith(facts);
-  const all: Recording[] = [];
-  for (const one of [drop, ...(drop.more ?? [])]) all.push(await read(one, facts, options));
+  const all: Recorded[] = [];
+  for (const one of [drop, ...(drop.more ?? [])]) all.push(...(await read(one, facts, options)));
   const write = () => record(all, { text: taken.text, facts }, options);
   // Otherwise the server's answer is not seen.
   const isAlone = drop.more === undefined && options.moreResults !== true;
@@ -47,17 +47,18 @@ export async function dropDefinition(
   return { ...drops.answeredWith(answerWith(said)), facts };
 }
 
-/** The readable ones of a statement. */
-interface Recording {
-  readonly object: string;
-  readonly parts: readonly { readonly schema: string; readonly part: SchemaPart }[];
+/** A definition, and its schema. */
+interface Recorded {
+  readonly schema: string;
+  readonly part: SchemaPart;
 }
 
+/** The readable ones of a statement. */
 async function read(
   { object, names }: DropDefinition,
   facts: UserFacts,
   { service }: drops.InterceptOptions,
-): Promise<Recording> {
+): Promise<readonly Recorded[]> {
   const { log = silentLog, pool } = service;
   const found = serviceNames({ statement: { ...NO_NAMES, names } }, facts);
   const all = 'error' in found ? [] : found.tables.slice(0, NAMES_MAX);
@@ -68,12 +69,12 @@ async function read(
     const what = { object, names: unread.map(writtenName) };
     log.warn({ event: 'unrecorded', ...what }, UNREAD);
   }
-  return { object, parts: value.map(({ of: { schema }, part }) => ({ schema, part })) };
+  return value.map(({ of: { schema }, part }) => ({ schema, part }));
 }
 
 /** Beside what follows. */
 function record(
-  all: readonly Recording[],
+  all: readonly Recorded[],
   { text, facts }: { readonly text: Buffer; readonly facts: UserFacts },
   { service, session }: drops.InterceptOptions,
 ): void {
@@ -84,8 +85,7 @@ function record(
   const who = { proxyId, threadId, clientAddress, user: facts.user, statementText, claims };
   const dropId = newId();
   const pool = service.pool.logging(facts.logged);
-  const parts = all.flatMap((one) => one.parts);
-  for (const same of inGroups(parts, ({ schema }) => schema)) {
+  for (const same of inGroups(all, ({ schema }) => schema)) {
     const schema = same[0]?.schema ?? '';
     const each = same.map(({ part }) => ({ id: newId(), part }));
     const drop = { ...who, dropId, schema, parts: each, hold: holdMs };

@@ -265,8 +265,7 @@ export async function refusedIfValid(
 /** The marker finds the position of the refusal; nothing else is run. */
 export async function refused(error: UndropError, options: InterceptOptions): Promise<Answered> {
   await options.userSession.run([]);
-  const { payload } = refuse(error);
-  return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
+  return { ...answeredWith(refuse(error)), refusal: error };
 }
 
 export function answeredWith({ payload }: Pick<Answered, 'payload'>): Answered {

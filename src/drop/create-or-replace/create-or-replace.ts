@@ -81,7 +81,7 @@ async function checkSyntax(
   request: steps.DropRequest,
   name: user.QualifiedName,
 ): Promise<steps.Reply | null> {
-  const [prepared] = await prepare(session, request.text);
+  const [prepared] = await session.run([{ kind: 'prepare', text: request.text }]);
   if (prepared?.kind !== 'err') return null;
   if (!OF_PARSER.has(prepared.errno)) {
     // The server reads tables after it has ended the transaction, and so does this.
@@ -89,10 +89,6 @@ async function checkSyntax(
     if (ended?.kind === 'err' && ER.DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
   return syntaxError(session, request, prepared);
-}
-
-function prepare(session: steps.UserSession, text: Uint8Array) {
-  return session.run([{ kind: 'prepare', text }]);
 }
 
 /** If the session breaks meanwhile, no held table is removed sooner than after UNDROP_HOLD. */
@@ -122,7 +118,7 @@ async function createAtLast(replacing: Replacing): Promise<steps.Answer> {
 
 /** Holds the table that has the name, unless it is gone. */
 async function hold({ world, request, facts, name, table }: Replacing): Promise<steps.Reply> {
-  const [own] = await prepare(world, user.ownLockSql(name, request));
+  const [own] = await world.run([{ kind: 'prepare', text: user.ownLockSql(name, request) }]);
   if (own?.kind === 'err' && own.errno === ER.TABLE_NOT_LOCKED) {
     const how = 'by CREATE OR REPLACE under LOCK TABLES';
     return refuse(notDone(how, listTables(request.statement.names), 'Run UNLOCK TABLES first.'));
@@ -186,10 +182,7 @@ async function takeBack(replacing: Replacing, failed: steps.Answer): Promise<ste
   const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
   if (errno !== ER.NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
   const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
-  const said = await user.signal(world, {
-    errno: ER.UPDATE_TABLE_USED,
-    sqlState: 'HY000',
-    message: words,
-  });
+  const error = { errno: ER.UPDATE_TABLE_USED, sqlState: 'HY000', message: words };
+  const said = await user.signal(world, error);
   return { ...(said.kind === 'err' ? answerWith(said) : failed), held: others };
 }

@@ -183,17 +183,13 @@ function blockedParents(
 
 /** The server's error for a schema that it would not drop with all its tables; null: none. */
 export function parentInSchema(
-  {
-    request: { server },
-    facts,
-    schema,
-  }: Pick<Drop, 'request' | 'facts'> & { readonly schema: string },
+  { request, facts, schema }: Pick<Drop, 'request' | 'facts'> & { readonly schema: string },
   { tables, lowerCaseTableNames }: IntentFacts,
 ): Signal | null {
   if (!facts.checksForeignKeys) return null;
   const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
   const [parent] = blockedParents(tables, rules);
-  return parent === undefined ? null : parentError(server, parent);
+  return parent === undefined ? null : parentError(request.server, parent);
 }
 
 /** Whether keys or triggers have to be detached before it is moved. */

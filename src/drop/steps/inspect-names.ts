@@ -153,11 +153,8 @@ export function refusalBeforeInspection(
   const recycled = refusalOfRecycled(intent.tables);
   if (recycled !== null) return recycled;
   if (!isSameServer(request, intent, facts)) {
-    const { threadId } = request.session;
-    return new UndropError('UNDROP_SESSION_NOT_FOUND', {
-      tables: sentenceStart(request),
-      threadId,
-    });
+    const params = { tables: sentenceStart(request), threadId: request.session.threadId };
+    return new UndropError('UNDROP_SESSION_NOT_FOUND', params);
   }
   for (const [index, seen] of intent.tables.entries()) {
     const kind = kinds[index];

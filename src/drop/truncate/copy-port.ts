@@ -142,8 +142,7 @@ async function tryToCopy(
     const now = await readTable(pool, { id, ...source });
     const isSame =
       typeof now !== 'string' && fingerprintOf(now.definition, source.table) === fingerprint;
-    if (!isSame) return { kind: 'busy' };
-    return { kind: 'none', why: NO_COPY };
+    return isSame ? { kind: 'none', why: NO_COPY } : { kind: 'busy' };
   } catch (error) {
     if (!isServiceError(error)) throw error;
     if (isKilled(error) || isServerError(error, ...ER.ABSENT_TABLE, ...ER.ABSENT_TO_RENAME)) {

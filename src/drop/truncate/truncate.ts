@@ -145,8 +145,7 @@ async function tryToSwap(it: Truncating, killAfterMs: number): Promise<Tried> {
   const { passing } = it;
   const isEmpty = passing !== null && world.isUnruled && (await passing.isEmpty(own));
   if (isEmpty) return pass(world, request, { passing, why: 'that is empty' });
-  const targets = [own];
-  const recorded = await world.recordTargets(facts, targets);
+  const recorded = await world.recordTargets(facts, [own]);
   const { intent, intentError, rulings } = recorded;
   if (intent === null) return refuse(intentError);
   const refusal = refusalBeforeInspection({ request, facts, kinds: ['base'], rulings }, intent);
@@ -201,11 +200,8 @@ async function swap(
   }
   const place = { id, schema: holdSchema, table: holdName };
   const isFree = outcome.isFree === true;
-  const freed = await copies.freeHeld({ place, own, keys: copy.keys, isFree });
-  const { now, pendingWork } = freed;
-  const { holdSchema: at, holdName: as } = freed;
-  const relocated = pendingWork === null;
-  held.push({ id, holdSchema: at, holdName: as, relocated, pendingWork });
+  const { now, ...heldAt } = await copies.freeHeld({ place, own, keys: copy.keys, isFree });
+  held.push({ id, ...heldAt, relocated: heldAt.pendingWork === null });
   if (now === null) return 'held';
   // Keep keys that have disappeared: they are detached briefly while their parent is being held, or
   // while another TRUNCATE adds them.

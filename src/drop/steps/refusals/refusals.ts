@@ -25,19 +25,17 @@ export const HOW: Readonly<Record<verdict.StatementForm, string>> = {
   'set-statement': 'under SET STATEMENT',
 };
 
-const PLAIN_READS = 'Only reads that take no locks are allowed there.';
-/** Continues the sentence "The statement was not executed: …", with its remedy. */
-const RECYCLE_SCHEMA_WRITES: Readonly<
-  Record<Exclude<verdict.RecycleSchemaWrite['how'], 'use'>, readonly [why: string, instead: string]>
-> = {
-  named: ['it is not a plain read, and names a schema of undrop itself', PLAIN_READS],
-  unclear: ['it may write to a schema of undrop itself', PLAIN_READS],
-};
+/** Continues the sentence "The statement was not executed: …". */
+const RECYCLE_SCHEMA_WRITES = {
+  named: 'it is not a plain read, and names a schema of undrop itself',
+  unclear: 'it may write to a schema of undrop itself',
+} as const;
 
 export function recycleSchemaRefusal({ how }: verdict.RecycleSchemaWrite): UndropError {
   if (how === 'use') return new UndropError('UNDROP_RECYCLE_SCHEMA_USE');
-  const [why, instead] = RECYCLE_SCHEMA_WRITES[how];
-  return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
+  const instead = 'Only reads that take no locks are allowed there.';
+  const params = { why: RECYCLE_SCHEMA_WRITES[how], instead };
+  return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', params);
 }
 
 /**

@@ -38,14 +38,8 @@ const NOT_HELD = ' (for good: it cannot be held)';
 /** Asks an operator about a statement. */
 export type AskOperator = (asking: Asking) => ReturnType<typeof askOperator>;
 
-export function operatorOf({
-  pool,
-  log,
-}: {
-  readonly pool: ServicePool;
-  readonly log?: Log;
-}): AskOperator {
-  return (asking) => askOperator(pool, asking, log);
+export function operatorOf(to: { readonly pool: ServicePool; readonly log?: Log }): AskOperator {
+  return (asking) => askOperator(to.pool, asking, to.log);
 }
 
 /** The same answer for all tries of a statement, unless there are more tables. */

@@ -31,8 +31,7 @@ export function readHints(
   drop: steps.Naming,
   { holdMs, hintMsMin = holdMs }: Pick<DropSettings, 'holdMs' | 'hintMsMin'>,
 ): Hint | null | UndropError {
-  const all = [...hints];
-  const hint = all.length === 0 ? null : oneHint(all);
+  const hint = oneHint([...hints]);
   if (hint === null) return null;
   if ('hold' in hint) {
     // A hint that isn't followed is an error, so that its user reads that the table is still there.
@@ -54,8 +53,7 @@ export function allHints(hints: readonly string[], { hint }: steps.UserFacts): r
 
 /** Whether all of them are understood, and are `destroy`. */
 export function areForDestroying(hints: Iterable<string>): boolean {
-  const all = [...hints];
-  const hint = all.length === 0 ? null : oneHint(all);
+  const hint = oneHint([...hints]);
   return hint !== null && 'hold' in hint && hint.destroys;
 }
 
@@ -66,11 +64,9 @@ export function insists(hints: Iterable<string>): boolean {
 
 /** The statement with this hint can't do it. */
 export function notDestroyed(drop: Pick<steps.DropRequest, 'statement'>): UndropError {
-  return new UndropError('UNDROP_DESTROY', {
-    tables: sentenceStart(drop),
-    why: 'in a drop that is not a query of its own',
-    instead: 'Send the DROP TABLE as a query of its own.',
-  });
+  const why = 'in a drop that is not a query of its own';
+  const instead = 'Send the DROP TABLE as a query of its own.';
+  return new UndropError('UNDROP_DESTROY', { tables: sentenceStart(drop), why, instead });
 }
 
 /** UNDROP_ALLOW_DESTROY is off. */

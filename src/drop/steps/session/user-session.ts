@@ -209,14 +209,11 @@ export function signalCharactersMax({ flavour }: Pick<ServerVersion, 'flavour'>)
   return flavour === 'mysql' ? SIGNAL_CHARACTERS_MAX : 512;
 }
 
-export function signalSql(signal: Signal): Buffer {
-  return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);
-}
-
 /** The text in hex, because the session's charset and sql_mode may be anything. */
-function signalInformation({ errno, message }: Omit<Signal, 'sqlState'>): string {
-  const hex = Buffer.from(message).toString('hex');
-  return `MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`;
+export function signalSql({ errno, sqlState, message }: Signal): Buffer {
+  const text = `_utf8mb4 X'${Buffer.from(message).toString('hex')}'`;
+  const set = `SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = ${text}`;
+  return Buffer.from(`SIGNAL SQLSTATE '${sqlState}' ${set}`);
 }
 
 // ── responses as after a statement of the client ─────────────────────────────────────────────────
