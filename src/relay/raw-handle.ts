@@ -63,10 +63,10 @@ let wrap: StreamWrap | null = null;
 /** The buffer of a raw stream with little traffic; with more traffic it borrows a bigger one. */
 const OWN_BYTES = 4 * 1024;
 
+/** By the raw handle of a plain TCP or unix socket, if `chooseRelay` chose raw handles. */
 export function openByteStream(socket: Socket): ByteStream {
-  return hasRawHandle(socket)
-    ? new RawStream(socket, { ownBytes: OWN_BYTES })
-    : new SocketStream(socket);
+  const isRaw = wrap !== null && handleOf(socket) !== null;
+  return isRaw ? new RawStream(socket, { ownBytes: OWN_BYTES }) : new SocketStream(socket);
 }
 
 /** Reads into `ownBytes` of its own; it borrows a bigger buffer while reads fill it. */
@@ -239,11 +239,6 @@ function sweep(): void {
   if (borrowers.size > 0 || sweeper === null) return;
   clearInterval(sweeper);
   sweeper = null;
-}
-
-/** True for a plain TCP or unix socket, if `chooseRelay` chose raw handles. */
-export function hasRawHandle(socket: Socket): boolean {
-  return wrap !== null && handleOf(socket) !== null;
 }
 
 /**

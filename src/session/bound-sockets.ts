@@ -13,7 +13,7 @@ import net from 'node:net';
 import { getSystemErrorMap } from 'node:util';
 import { describeAddress, type ServerAddress } from '../connections/server-address.js';
 import { assert, UndropError } from '../errors.js';
-import { removeStaleSockets } from './listen-addresses.js';
+import { removeStaleSocket } from './listen-addresses.js';
 
 /** A handle of libuv, which can be sent to another process. */
 export interface SocketHandle {
@@ -123,7 +123,7 @@ async function bindOne(wanted: WantedSocket): Promise<BoundSocket> {
 }
 
 async function bindUnix(wanted: WantedSocket, socketPath: string): Promise<BoundSocket> {
-  await removeStaleSockets([wanted.address]);
+  await removeStaleSocket(socketPath);
   const handle = createHandle(socketPath, PIPE, PIPE);
   if (wanted.purpose === 'listen') chmodSync(socketPath, UNIX_MODE);
   return { ...wanted, handle };

@@ -10,13 +10,9 @@ import net from 'node:net';
 import { dirname } from 'node:path';
 import type { ServerAddress } from '../connections/server-address.js';
 
-/** Removes socket files of `listen` on which nothing listens: those of a killed process. */
-export async function removeStaleSockets(listen: readonly ServerAddress[]): Promise<void> {
-  for (const address of listen) {
-    if (!('socketPath' in address)) continue;
-    const { socketPath } = address;
-    if ((await inspectSocketFile(socketPath)) === 'stale') unlinkSync(socketPath);
-  }
+/** Removes a socket file on which nothing listens: that of a killed process. */
+export async function removeStaleSocket(path: string): Promise<void> {
+  if ((await inspectSocketFile(path)) === 'stale') unlinkSync(path);
 }
 
 async function inspectSocketFile(path: string): Promise<'none' | 'stale' | 'in use' | 'no socket'> {

@@ -118,10 +118,8 @@ export class PacketAssembler extends GrowingBuffer {
       length = bytes.readUIntLE(size, 3);
       payloadBytes += length;
       if (payloadBytes > this.#payloadBytesMax) {
-        throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
-          bytes: payloadBytes,
-          bytesMax: this.#payloadBytesMax,
-        });
+        const params = { bytes: payloadBytes, bytesMax: this.#payloadBytesMax };
+        throw new UndropError('UNDROP_PACKET_TOO_LARGE', params);
       }
       size += HEADER_BYTES + length;
       if (bytes.length < size) return null;

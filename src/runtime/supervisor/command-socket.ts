@@ -13,7 +13,7 @@ import { createInterface } from 'node:readline';
 import type { ServerAddress } from '../../connections/server-address.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
-import { removeStaleSockets } from '../../session/listen-addresses.js';
+import { removeStaleSocket } from '../../session/listen-addresses.js';
 
 /** Only its owner may connect. */
 const MODE = 0o600;
@@ -58,7 +58,7 @@ export async function openCommandSocket(
 ): Promise<net.Server | null> {
   const server = net.createServer((socket) => serve(socket, reload));
   try {
-    await removeStaleSockets([{ socketPath: path }]);
+    await removeStaleSocket(path);
     const listening = once(server, 'listening');
     // Between its creation and the chmod no other account can connect.
     const before = process.umask(0o777 & ~MODE);

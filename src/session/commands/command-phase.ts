@@ -238,10 +238,6 @@ export class CommandPhase implements GateOwner {
     return STOPPED.includes(this.#state.name);
   }
 
-  get #isOver(): boolean {
-    return this.#state.name === 'ended';
-  }
-
   /** The one place where the state changes; `ended` is final. */
   #enter(state: State): void {
     const from = this.#state.name;
@@ -349,7 +345,7 @@ export class CommandPhase implements GateOwner {
   ): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
-    if (this.#isOver) return;
+    if (this.#state.name === 'ended') return;
     if (taken !== null) return this.#intercept(taken, fromClient);
     this.onCommand(payload[0] ?? 0);
     this.connections.toServer(encodePacket(payload, 0));
@@ -469,7 +465,7 @@ export class CommandPhase implements GateOwner {
   /** The streams go on in that state, beginning with the bytes that came meanwhile. */
   #goOn(state: State, { fromServer, fromClient: rest }: Rests): void {
     this.#enter(state);
-    if (this.#isOver) return;
+    if (this.#state.name === 'ended') return;
     const fromClient = Buffer.concat([rest, this.#early.take()]);
     if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);

@@ -84,10 +84,8 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
   const { kind } = verdict;
   const isRun = kind === 'drop-table' || kind === 'refused';
   if (isRun && (await isOnOneNode(options))) {
-    return refused(
-      notOnOneNode(kind === 'refused' ? refusals.namesIn(verdict) : 'Tables were'),
-      options,
-    );
+    const tables = kind === 'refused' ? refusals.namesIn(verdict) : 'Tables were';
+    return refused(notOnOneNode(tables), options);
   }
   switch (verdict.kind) {
     case 'not-ours':
@@ -131,20 +129,18 @@ function answerRefusedForm(
       return prepareDrop(taken.text, { schema, ifExists }, options);
     return dropSchema(taken, { schema, ifExists, facts }, options);
   }
+  const tables = refusals.namesIn(verdict);
   if (form === 'create-or-replace' && taken.packetKind === 'prepare') {
-    return refused(
-      refusals.notDone('by a prepared CREATE OR REPLACE', refusals.namesIn(verdict)),
-      options,
-    );
+    return refused(refusals.notDone('by a prepared CREATE OR REPLACE', tables), options);
   }
   if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
+  const error = refusals.notDone(refusals.HOW[form], tables);
   // The server itself reports forms that it doesn't support.
   if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
     const mayBeSeveral = form === 'set-statement' && taken.text.includes(';');
-    const error = refusals.notDone(refusals.HOW[form], refusals.namesIn(verdict));
     return refusedIfValid(taken, { error, mayBeSeveral }, options);
   }
-  return refused(refusals.notDone(refusals.HOW[form], refusals.namesIn(verdict)), options);
+  return refused(error, options);
 }
 
 async function dropTable(

@@ -54,11 +54,8 @@ export function protectedKinds({ protect, observes }: DropService): ReadonlySet<
 
 /** Whether undrop handles it; all else goes to the server, or is only observed. */
 export function isTaken(verdict: verdicts.Verdict, service: DropService): boolean {
-  const { protect } = service;
-  return verdicts.isProtected(
-    verdict,
-    verdicts.hasUndo(verdict) ? protectedKinds(service) : protect,
-  );
+  const kinds = verdicts.hasUndo(verdict) ? protectedKinds(service) : service.protect;
+  return verdicts.isProtected(verdict, kinds);
 }
 
 /** Null: the packet may pass. Yields while a long text is read. */
@@ -161,10 +158,8 @@ export function isFree(
   const isQuery = head[0] === com.COM_QUERY;
   if (isQuery && multiStatements) return false;
   try {
-    return isFreeByHead(
-      head.subarray(isQuery ? com.queryTextOffset(head, capabilities) : 1),
-      server,
-    );
+    const start = isQuery ? com.queryTextOffset(head, capabilities) : 1;
+    return isFreeByHead(head.subarray(start), server);
   } catch (error) {
     // Query attributes before the text may be longer than the head.
     if (!(error instanceof MalformedPacketError)) throw error;

@@ -230,10 +230,8 @@ export class CommandGate {
     if (!isText && !leadsToSchema && com.isRelayedCommand(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
     if (isText) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
-    throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
-      bytes: length,
-      bytesMax: this.#heldBytesMax,
-    });
+    const params = { bytes: length, bytesMax: this.#heldBytesMax };
+    throw new UndropError('UNDROP_PACKET_TOO_LARGE', params);
   }
 
   /** A continuation, a reply or the data of a file: never a command. */

@@ -51,11 +51,6 @@ const IN_CLEAR =
 const NOT_ALIKE =
   'works only if your connection and that to the server are alike: both with TLS, both by TCP without TLS, or both by a unix socket';
 
-/** True if these connections need a bridge. */
-export function needsBridge({ client, upstream }: ConnectionPair): boolean {
-  return client !== upstream;
-}
-
 export class AuthBridge {
   readonly #connections: ConnectionPair;
   readonly #keys: BridgeKeys;

@@ -152,12 +152,9 @@ export async function makeSelfSigned(listen: readonly ServerAddress[]): Promise<
   const { privateKey } = await promisify(crypto.generateKeyPair)('rsa', {
     modulusLength: KEY_BITS,
   });
-  const publicPem = crypto
-    .createPublicKey(privateKey)
-    .export({ type: 'spki', format: 'pem' })
-    .toString();
+  const { publicPem } = proxyKeyOf(privateKey);
   const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicPem.toString());
   // A first byte below 0x80: serial numbers are positive.
   certificate.serialNumber = `01${crypto.randomBytes(15).toString('hex')}`;
   certificate.validity.notBefore = new Date(Date.now() - VALID_BEFORE_DAYS * DAY_MS);

@@ -17,7 +17,7 @@ import * as v10 from '../../wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import { isUncounted } from '../dial/reset-host-errors.js';
-import { AuthBridge, needsBridge } from './auth-bridge.js';
+import { AuthBridge } from './auth-bridge.js';
 import * as auth from './auth-exchange.js';
 import * as loginCheck from './login-check.js';
 
@@ -298,7 +298,7 @@ export class LoginRelay implements auth.BothEnds {
     }
     const checks = loginCheck.checksOf(connections, security);
     const challenge = { plugin: response.plugin, nonce: greeting.challenge.nonce };
-    const isRead = needsBridge(connections) || checks !== null;
+    const isRead = connections.client !== connections.upstream || checks !== null;
     const bridge = isRead ? new AuthBridge(connections, security.keys, challenge) : null;
     bridge?.fromClientFirst(response.authResponse);
     const login = {

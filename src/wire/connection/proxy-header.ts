@@ -136,14 +136,11 @@ export function toIpv6(bytes: Buffer): Buffer {
 /** Four bytes of an IPv4 address in either notation; null for others. */
 export function toIpv4(bytes: Buffer): Buffer | null {
   if (bytes.length === 4) return bytes;
-  return isMapped(bytes) ? bytes.subarray(12) : null;
+  return bytes.subarray(0, 12).equals(MAPPED) ? bytes.subarray(12) : null;
 }
 
+/** The beginning of an IPv4 address as IPv6 writes it. */
 const MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
-
-function isMapped(bytes: Buffer): boolean {
-  return bytes.subarray(0, 12).equals(MAPPED);
-}
 
 function parseIpv4(text: string): Buffer | null {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);

@@ -5,6 +5,7 @@
  *
  * Invariant: a reading that waits here holds its client's stream; nothing of it goes on meanwhile.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Reading } from '../../../sql/reading.js';
 
 let last: Promise<unknown> = Promise.resolve();
@@ -30,14 +31,8 @@ async function readOn<T>(reading: Reading<T>): Promise<T> {
   for (;;) {
     const { done, value } = reading.next();
     if (done === true) return value;
-    await yieldToEvents();
+    await nextTurn();
   }
-}
-
-function yieldToEvents(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 function noMatter(): void {}
