@@ -327,12 +327,10 @@ function* dynamicVerdict(
   const modes = [mode, ...(inner.length > GUESSED_BYTES_MAX ? [] : hypotheses(open, inner))];
   const { protect } = around;
   const options = { multiStatements: false, protect };
+  const context = { options, work, nested: nested + 1 };
   for (const one of modes) {
     if (one !== mode) work.readAgain();
-    const verdict = yield* classifyText(
-      { bytes: inner, mode: one },
-      { options, work, nested: nested + 1 },
-    );
+    const verdict = yield* classifyText({ bytes: inner, mode: one }, context);
     if (verdict.kind !== 'not-ours') {
       const expression = bytes.subarray(text.start, text.end);
       const from = { kind: 'literal', expression, name, hasUsing } as const;

@@ -15,9 +15,9 @@ interface Parser {
 let parser: Promise<Parser> | null = null;
 
 /** Loads the library, which takes about 35 ms, before the first statement needs it. */
-export async function warmCrossCheck(): Promise<void> {
+export function warmCrossCheck(): Promise<Parser> {
   parser ??= loadParser();
-  await parser;
+  return parser;
 }
 
 /** The longest text for the library, which takes some microseconds for each name. */
@@ -44,8 +44,7 @@ export async function crossCheck(
   if (text.length > OWN_TEXT_BYTES_MAX) return null;
   const sql = Buffer.from(text).toString('latin1');
   if (!OWN_TEXT.test(sql) || READ_OTHERWISE.test(sql)) return null;
-  parser ??= loadParser();
-  const library = await parser;
+  const library = await warmCrossCheck();
   let tree: unknown;
   try {
     tree = library.astify(sql.replace(/[;\s]+$/, ''));

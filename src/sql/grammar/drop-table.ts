@@ -15,11 +15,10 @@ import { NOT_OURS, refusedVerdict, tooMany, unclear, unexplained } from '../verd
 import type { Source, TableName } from './table-name.js';
 import { takeIdentifier, takeList, takeTableName, takeTexts } from './table-name.js';
 
-/** Words after DROP that mean no base table. */
+/** Words after DROP that mean no base table, beside `DEFINITIONS`. */
 const DROPPED_ELSE = [
-  ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
-  ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
-  'LIBRARY',
+  ...['TEMPORARY', 'INDEX', 'USER', 'ROLE', 'SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE'],
+  ...['RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE', 'LIBRARY'],
 ];
 
 /** The verdict on a DROP; `tokens` are those after this word. */

@@ -6,7 +6,7 @@
  * reading the version of the server doesn't determine, and for one that goes on after `limit`.
  */
 import { Unreadable } from '../reading.js';
-import { CHARSET_TABLES, type CharsetTable } from './client-charset.js';
+import { CHARSET_TABLES, type CharsetTable, isDigit } from './client-charset.js';
 import type { LexMode } from './lex-mode.js';
 
 /** The contents of an ordinary comment. */
@@ -29,7 +29,7 @@ const IN_DOUBT_UNTIL = 80100;
 const COMMENTS_MAX = 1_000;
 
 const [LF, BANG, HASH, STAR, DASH, SLASH, UPPER_M] = [0x0a, 0x21, 0x23, 0x2a, 0x2d, 0x2f, 0x4d];
-const [ZERO, NINE] = [0x30, 0x39];
+const ZERO = 0x30;
 
 /** A part of some bytes, and how it is read. */
 export interface LexedText {
@@ -171,8 +171,4 @@ export class CommentReader {
     }
     return false;
   }
-}
-
-export function isDigit(byte: number): boolean {
-  return byte >= ZERO && byte <= NINE;
 }

@@ -11,8 +11,8 @@
 
 import { Unreadable } from '../reading.js';
 import { isRecycleToken } from '../trigger-scan.js';
-import { isTwoByte } from './client-charset.js';
-import { type Comment, CommentReader, isDigit } from './comments.js';
+import { isDigit, isTwoByte } from './client-charset.js';
+import { type Comment, CommentReader } from './comments.js';
 import type { LexMode } from './lex-mode.js';
 
 /**
