@@ -301,10 +301,8 @@ export class Barrier {
         if (!(error instanceof Error) || ++failures === BARRIER_KILL_TRIES) throw error;
       }
       // A statement that was about to begin may have begun after the KILL.
-      isOver = await Promise.race([
-        over,
-        systemClock.sleep(BARRIER_KILL_PAUSE_MS).then(() => false),
-      ]);
+      const pause = systemClock.sleep(BARRIER_KILL_PAUSE_MS).then(() => false);
+      isOver = await Promise.race([over, pause]);
     }
   }
 }
@@ -322,10 +320,8 @@ export async function closeBarrier(pool: ServicePool, options: BarrierOptions): 
 }
 
 function rows(): SQLQuery {
-  return sql.join(
-    Array.from({ length: SLEEPS }, (_, index) => sql`SELECT ${index} AS undrop_row`),
-    sql` UNION ALL `,
-  );
+  const all = Array.from({ length: SLEEPS }, (_, index) => sql`SELECT ${index} AS undrop_row`);
+  return sql.join(all, sql` UNION ALL `);
 }
 
 /** A global limit on statements would end it. */

@@ -177,11 +177,8 @@ async function emptyAndDrop(
  * The tables to hold. An answer: the schema has tables of an earlier drop, which would be dropped
  * with it, or the barrier table of another DROP DATABASE, which is running or was interrupted.
  */
-async function findAlone({
-  schema,
-  port,
-  owner,
-}: SchemaToEmpty): Promise<readonly string[] | steps.Answer> {
+async function findAlone(drop: SchemaToEmpty): Promise<readonly string[] | steps.Answer> {
+  const { schema, port, owner } = drop;
   const { tables, held, barriers } = await port.find(owner, schema);
   const [table] = held;
   if (table !== undefined) {

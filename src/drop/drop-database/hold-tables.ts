@@ -135,10 +135,8 @@ async function takeGroup(
   }
   if (taken !== 'unmoved') return taken;
   // The name of a CHECK is taken in the recycle schema, or a file has its own place.
-  return takeGroup(
-    drop,
-    group.map((table) => ({ ...table, holdSchema: drop.schema })),
-  );
+  const inPlace = group.map((table) => ({ ...table, holdSchema: drop.schema }));
+  return takeGroup(drop, inPlace);
 }
 
 /**
@@ -256,7 +254,6 @@ const TRIGGERS =
 
 function staying(schema: string, table: string, why: PendingWork): steps.Answer {
   const instead = why.todo === 'blocked_by_triggers' ? TRIGGERS : ALONE;
-  return refuse(
-    notDropped(schema, `its table ${table} cannot be moved out of it (${why.text})`, instead),
-  );
+  const cause = `its table ${table} cannot be moved out of it (${why.text})`;
+  return refuse(notDropped(schema, cause, instead));
 }

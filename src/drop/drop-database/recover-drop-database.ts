@@ -119,11 +119,8 @@ async function isGone(connection: ServiceConnection, drop: drops.SchemaDropRow):
 /** Rejects if the account may not see it. */
 function isThere(connection: ServiceConnection, schema: string): Promise<boolean> {
   const shown = connection.run(sql`SHOW CREATE DATABASE ${note('absent')} ${ident(schema)}`);
-  return unlessRefused(
-    shown.then(() => true),
-    false,
-    ER.BAD_DB_ERROR,
-  );
+  const seen = shown.then(() => true);
+  return unlessRefused(seen, false, ER.BAD_DB_ERROR);
 }
 
 // ── putting the tables back ──────────────────────────────────────────────────────────────────────

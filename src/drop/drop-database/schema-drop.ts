@@ -217,9 +217,8 @@ async function findSchema(
 ): Promise<There | SchemaAnswer> {
   const schema = await port.findSchema(name);
   if (schema === null) {
-    return refuse(
-      new UndropError('UNDROP_NOT_SEEN', { tables: tablesOfSchema(name), table: name }),
-    );
+    const params = { tables: tablesOfSchema(name), table: name };
+    return refuse(new UndropError('UNDROP_NOT_SEEN', params));
   }
   // The name as stored, because MYSQL is a user's under lower_case_table_names=0.
   if (SERVER_SCHEMAS.includes(schema)) {

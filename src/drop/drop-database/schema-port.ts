@@ -122,11 +122,8 @@ export class SchemaServer {
   async recordSchema(schema: string): Promise<SchemaRow | null> {
     const { pool, proxyId } = this.#options;
     const { text, session, facts, dropId } = this.#request;
-    const details = await unlessRefused(
-      read.readSchemaDetails(pool, schema),
-      null,
-      ER.BAD_DB_ERROR,
-    );
+    const reading = read.readSchemaDetails(pool, schema);
+    const details = await unlessRefused(reading, null, ER.BAD_DB_ERROR);
     if (details === null) return null;
     this.#world.mayRename();
     const { threadId, clientAddress } = session;

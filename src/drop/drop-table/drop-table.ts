@@ -82,9 +82,8 @@ export async function dropRecorded(
     // well.
     const absent: unknown[] = [];
     const asked = namesToAsk(seen);
-    const ended = await user.askToDrop(world, request, asked, {
-      onAbsent: (name) => absent.push(name),
-    });
+    const onAbsent = (name: unknown) => absent.push(name);
+    const ended = await user.askToDrop(world, request, asked, { onAbsent });
     if (ended !== null) return ended;
     // A drop of all of them came between the look at this one and at the next.
     const isGone = seen.names.some((name, index) => {
@@ -221,10 +220,8 @@ async function sayNames(
   names: readonly decided.Name[],
 ): Promise<OkPacket | steps.Answer> {
   const { object, ifExists } = request.statement;
-  const text = user.dropTemporarySql(
-    names.map(({ name }) => name),
-    { ...request, object, ifExists },
-  );
+  const all = names.map(({ name }) => name);
+  const text = user.dropTemporarySql(all, { ...request, object, ifExists });
   const said = await steps.askText(session, text);
   return said.kind === 'ok' ? said : steps.answerWith(said);
 }

@@ -175,12 +175,9 @@ async function destroy(
 async function rulingsOf(
   { statement, taken: { text } }: Drop,
   facts: UserFacts,
-  {
-    service,
-    session,
-    requireIdleMs,
-  }: Pick<drops.InterceptOptions, 'service' | 'session'> & Pick<Ruled, 'requireIdleMs'>,
+  options: Pick<drops.InterceptOptions, 'service' | 'session'> & Pick<Ruled, 'requireIdleMs'>,
 ): Promise<readonly Ruling[] | UndropError> {
+  const { service, session, requireIdleMs } = options;
   const { pool, holdMs, rules = [] } = service;
   const names = serviceNames({ statement }, facts);
   if ('error' in names) return names.error;

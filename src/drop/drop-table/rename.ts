@@ -68,18 +68,12 @@ export async function rename(
     const ended = await user.askToDrop(drop.world, drop.request, namesToAsk(drop));
     return ended ?? lockedTables(drop, HAS_KEYS);
   }
-  const groups = renameGroups(
-    moves,
-    ({ seen }) => server.flavour === 'mariadb' && seen.triggers.length > 0,
-    isAway,
-  );
+  const isTriggered = ({ seen }: Move) => server.flavour === 'mariadb' && seen.triggers.length > 0;
+  const groups = renameGroups(moves, isTriggered, isAway);
   if (groups.length > 1) {
     // The privileges on all of them, and their locks, come before the first RENAME.
-    const ended = await user.askToDrop(
-      world,
-      drop.request,
-      moves.map(({ name }) => name),
-    );
+    const names = moves.map(({ name }) => name);
+    const ended = await user.askToDrop(world, drop.request, names);
     if (ended !== null) return ended;
   }
   const moved = await renameSequentially(drop, groups, renameGroup);
