@@ -3,36 +3,27 @@
  * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only starts a
  * round; each round (rounds.ts) reads names and clock from the server.
  */
-import type { Clock } from '../clock.js';
-import type { ServicePool } from '../connections/sql.js';
-import type { Log } from '../log.js';
-import { type CollectorFigures, NOT_COLLECTING, newCollectorFigures } from './figures.js';
+import type { ActionContext } from './action-context.js';
+import { NOT_COLLECTING, newCollectorFigures } from './figures.js';
 import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever, Wakeup } from './leader/leader.js';
-import type { LifecycleSettings } from './next-step.js';
-import type { Reconcile } from './reconcile.js';
+import type { RecoveryOptions } from './rounds/recovery-rounds.js';
 import { Rounds } from './rounds/rounds.js';
 import { type Replica, Throttle } from './throttle/throttle.js';
 
-export interface CollectorOptions {
-  /** The pool of the collected server; one connection is kept while this proxy collects. */
-  readonly pool: ServicePool;
+/**
+ * `pool`: that of the collected server; one connection is kept while this proxy collects.
+ * `reconcile`: run before each full round, on the lock's connection. `figures`: default: discarded.
+ * `monotonicMs`: default: the clock of the process.
+ */
+export interface CollectorOptions
+  extends Pick<ActionContext, 'pool' | 'proxyId' | 'settings' | 'clock' | 'log'>,
+    Partial<Pick<ActionContext, 'figures' | 'monotonicMs'>>,
+    Pick<RecoveryOptions, 'reconcile' | 'activeIds'> {
   /** The configured replicas; default: none. */
   readonly replicas?: readonly Replica[];
-  readonly proxyId: string;
-  readonly settings: LifecycleSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Recovery, run before each full round, on the lock's connection. */
-  readonly reconcile: Reconcile;
-  /** Drops in progress in this proxy. */
-  readonly activeIds: ReadonlySet<string>;
   /** The server's clock as an earlier collector of this process saw it; default: none. */
   readonly lastSeen?: ClocksByServer;
-  /** Receives the collector's figures; default: discarded. */
-  readonly figures?: CollectorFigures;
-  /** Milliseconds of a monotonic clock; default: the process's. */
-  readonly monotonicMs?: () => number;
 }
 
 export interface Collector {

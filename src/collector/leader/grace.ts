@@ -81,17 +81,18 @@ function reason(
   return null;
 }
 
+/** The held tables, and when the server's clock was read, by two clocks of this machine. */
+interface Seen {
+  readonly heldCount: number;
+  /** By the monotonic clock. */
+  readonly readAtMs: number;
+  readonly wallClockMs: number;
+}
+
 /** Why a collector that started now would wait, or the present one does; writes nothing. */
 export async function peekGrace(
   connection: ServiceConnection,
-  {
-    server,
-    ...seen
-  }: {
-    readonly server: ServerFacts;
-    readonly heldCount: number;
-    readonly wallClockMs: number;
-  },
+  { server, ...seen }: Omit<Seen, 'readAtMs'> & { readonly server: ServerFacts },
   settings: { readonly holdMs: number; readonly graceMs: number },
 ): Promise<string | null> {
   const now = server.utcNow;
@@ -160,21 +161,10 @@ export class GraceKeeper {
     this.#options = options;
   }
 
-  /**
-   * Milliseconds for which the collector must do nothing; 0: none. `readAtMs`: when the server's
-   * clock was read, by the monotonic clock; `wallClockMs`: by this machine's other clock.
-   */
-  async check(
-    server: ServerFacts,
-    seenNow: {
-      readonly heldCount: number;
-      readonly readAtMs: number;
-      readonly wallClockMs: number;
-    },
-  ): Promise<number> {
+  /** Milliseconds for which the collector must do nothing; 0: none. */
+  async check(server: ServerFacts, { heldCount, readAtMs, wallClockMs }: Seen): Promise<number> {
     const { connection, settings, lastSeen, log } = this.#options;
     const { serverIdentity, utcNow: now } = server;
-    const { heldCount, readAtMs, wallClockMs } = seenNow;
     const utcMs = now.getTime();
     const aheadNowMs = utcMs - wallClockMs;
     const continuing = this.#last !== null;

@@ -10,14 +10,13 @@
  * of a proxy that has vanished, and a proxy that waits sends a statement now and then.
  */
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../../clock.js';
 import { isServerError, unlessRefused, withNewPrivileges } from '../../connections/errors.js';
 import type { ServicePool, TaskConnection } from '../../connections/sql.js';
 import { col, note, readServerFacts, sql } from '../../connections/sql.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
-import type { Log } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
+import type { ActionContext } from '../action-context.js';
 import { type HeldLock, readLockState, takeLock } from './collector-lock.js';
 
 /** The server ends the session of a leader that is silent for four times as long. */
@@ -44,13 +43,8 @@ export interface Leadership {
   idle(delayMs: number, signal: AbortSignal): Promise<void>;
 }
 
-interface LeaderOptions {
-  readonly pool: ServicePool;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Ends the leadership, or the wait for it, at the next pause. */
-  readonly signal: AbortSignal;
-}
+/** `signal`: ends the leadership, or the wait for it, at the next pause. */
+type LeaderOptions = Pick<ActionContext, 'pool' | 'clock' | 'log' | 'signal'>;
 
 /**
  * Tries for the lock until `signal` is aborted; each time it gets it, runs `work`, which returns

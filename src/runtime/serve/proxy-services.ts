@@ -7,9 +7,8 @@
  * its source's, and so are the drops that it says are under way.
  */
 import { systemClock, withinMs } from '../../clock.js';
-import { type Collector, startCollector } from '../../collector/collector.js';
-import type { CollectorFigures } from '../../collector/figures.js';
-import type { ClocksByServer } from '../../collector/leader/grace.js';
+import type { Collector, CollectorOptions } from '../../collector/collector.js';
+import { startCollector } from '../../collector/collector.js';
 import type { Reconcile } from '../../collector/reconcile.js';
 import { finishing, newRecoveryCursors, reconcile, serialize } from '../../collector/reconcile.js';
 import { findThrottleFaults, type Replica } from '../../collector/throttle/throttle.js';
@@ -28,18 +27,10 @@ const STOP_WITHIN_MS = 5_000;
 /** After that it is left to whoever collects. */
 const RECOVERY_ENDS_MS = 3_600_000;
 
-export interface ProxyServicesOptions {
-  /** The pool of the server that is collected. */
-  readonly pool: ServicePool;
+type OfCollector = 'pool' | 'proxyId' | 'activeIds' | 'figures' | 'lastSeen' | 'log';
+
+export interface ProxyServicesOptions extends Required<Pick<CollectorOptions, OfCollector>> {
   readonly pools: PoolSet;
-  readonly proxyId: string;
-  /** Drops that this process is in the middle of. */
-  readonly activeIds: ReadonlySet<string>;
-  /** The collector's own figures. */
-  readonly figures: CollectorFigures;
-  /** The clocks of servers as this process has seen them. */
-  readonly lastSeen: ClocksByServer;
-  readonly log: Log;
 }
 
 export class ProxyServices {
@@ -48,13 +39,13 @@ export class ProxyServices {
   readonly #recovering: Promise<void>;
   readonly collector: Collector;
   readonly #lifecycle: ReturnType<typeof lifecycleSettings>;
-  readonly #cursors = newRecoveryCursors();
   readonly #reconcile: Reconcile;
 
   /** `ledger`: as `openLedger` has found it. */
   constructor(options: ProxyServicesOptions, settings: ProxySettings, ledger: LedgerIs) {
     this.#options = options;
-    const recover: Reconcile = (on, how) => reconcile(on, { cursors: this.#cursors, ...how });
+    const cursors = newRecoveryCursors();
+    const recover: Reconcile = (on, how) => reconcile(on, { cursors, ...how });
     this.#reconcile = serialize(finishing(options.pool, recover));
     this.#lifecycle = lifecycleSettings(settings);
     this.collector = startCollector({
