@@ -19,40 +19,33 @@ import { readStatusView } from '../../faces/cli/status.js';
 import { type OpenConsole, openConsole } from '../../faces/console/console.js';
 import { Operator } from '../../faces/console/operator.js';
 import type { HeldName } from '../../ledger/overview.js';
-import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { type BoundSocket, listenOn } from '../../session/bound-sockets.js';
 import { assertNotOwn, greets } from '../../session/dial/dial.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { type AdminRoutes, openAdminListener } from '../admin/http.js';
 import { Exposition, type Snapshot } from '../admin/metrics.js';
-import type { ActiveDrops } from './front.js';
 import { CHECK_WITHIN_MS, Health } from './health.js';
-import { LedgerServerKeeper } from './ledger-server.js';
+import { LedgerServerKeeper, type LedgerServerKeeperOptions } from './ledger-server.js';
 import { SERVICE_CONNECTIONS_MIN } from './plan.js';
 import { Presence } from './presence.js';
 import { tellHeldNames } from './tell-held-names.js';
 
-interface ControlPlaneOptions {
-  readonly proxyId: string;
+/** `activeDrops`: those of this process; `onTakenOver`: for the pools of other processes. */
+interface ControlPlaneOptions extends Omit<LedgerServerKeeperOptions, 'figures' | 'pools'> {
   /** Outlives a reload. */
   readonly serviceId: string;
   /** The number of processes of the service. */
   readonly processes: number;
-  /** The drops of this process. */
-  readonly activeDrops: ActiveDrops;
   /** By default some of its own. */
   readonly pools?: PoolSet;
   readonly tls: ProxyTls;
-  readonly log: Log;
   /** The addresses for clients, as bound. */
   readonly listen: readonly ServerAddress[];
   /** The sums over all processes. */
   counters(): Counters;
   /** The counters of this process, in the sums a second later; default: in none. */
   readonly own?: Pick<Counters, 'dropsSent'>;
-  /** Another server has that address: for the pools of other processes. */
-  onTakenOver(address: ServerAddress): void;
   /** The names of held tables, for the proxies. */
   onHeldNames(names: readonly HeldName[]): void;
 }
@@ -78,8 +71,8 @@ export class ControlPlane {
   #isAway = false;
   #presence: Presence | null = null;
   #teller: ReturnType<typeof tellHeldNames> | null = null;
-  #said: Promise<void> = Promise.resolve();
-  #watching: Promise<void> = Promise.resolve();
+  /** Ends with `#ending`. */
+  readonly #running: Promise<void>[] = [];
 
   /** Resolves when it could begin; rejects with what makes a start useless. */
   static async open(options: ControlPlaneOptions, settings: ProxySettings): Promise<ControlPlane> {
@@ -137,8 +130,9 @@ export class ControlPlane {
       const what = `/healthz, /readyz${pages} and /metrics are there`;
       log.info({ event: 'admin', listen: where }, what);
     }
-    warnUnprotected(log, this.#settings);
-    this.#said = this.#sayReady(about);
+    const { sentences, chosen } = whatIsNotHeld(this.#settings);
+    for (const sentence of [...sentences, ...chosen]) log.warn({ event: 'unprotected' }, sentence);
+    this.#running.push(this.#sayReady(about));
   }
 
   /** Null: there is none, or no way to this service. */
@@ -196,7 +190,7 @@ export class ControlPlane {
     this.#presence = new Presence({ ...shared, dropsSent });
     const { signal } = this.#ending;
     this.#teller = tellHeldNames({ ...shared, signal });
-    this.#watching = watchDropsElsewhere({ ...shared, clock: systemClock, signal });
+    this.#running.push(watchDropsElsewhere({ ...shared, clock: systemClock, signal }));
   }
 
   readonly onHeld = (): void => {
@@ -218,9 +212,7 @@ export class ControlPlane {
     const told = withinMs(TELLER_ENDS_MS, this.#teller?.ended ?? Promise.resolve());
     await Promise.all([this.#keeper.stop(), presence, told]);
     await this.#pools.dispose();
-    await this.#watching;
-    await closing;
-    await this.#said;
+    await Promise.all([closing, ...this.#running]);
   }
 
   /** Logs that clients are served, and first, if no upstream answers yet, that. Never rejects. */
@@ -240,12 +232,6 @@ export class ControlPlane {
     }
     if (!signal.aborted) log.info({ event: 'ready', ...fields }, 'ready: clients are served');
   }
-}
-
-/** Warns of settings that don't hold everything. */
-function warnUnprotected(log: Log, settings: ProxySettings): void {
-  const { sentences, chosen } = whatIsNotHeld(settings);
-  for (const sentence of [...sentences, ...chosen]) log.warn({ event: 'unprotected' }, sentence);
 }
 
 /** Where this machine reaches a listener. */

@@ -27,7 +27,7 @@ const CHECK_EVERY_MS = 5_000;
 /** How long the end of a proxy waits for this, with a move that is under way. */
 const STOP_WITHIN_MS = 6_000;
 
-interface LedgerServerKeeperOptions
+export interface LedgerServerKeeperOptions
   extends Omit<ProxyServicesOptions, 'lastSeen' | 'pool' | 'activeIds'> {
   readonly activeDrops: ActiveDrops;
   /** Another server has that address: for processes with pools of their own. */
