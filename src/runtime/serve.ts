@@ -56,7 +56,7 @@ export async function runServe(flags: Flags, shell: Shell): Promise<number> {
   await Promise.race([supervisor.stop(hurry), late]);
   // Open connections end with their processes, as for a killed proxy.
   if (hurry.aborted) process.exit(0);
-  log.info({ event: 'stopped', ...supervisor.totals }, 'stopped');
+  log.info({ event: 'stopped', ...supervisor.totals.sum() }, 'stopped');
   return 0;
 }
 

@@ -22,7 +22,7 @@ const RETIRED_WITHIN_MS = 3_600_000;
 /** How long a process may take for its end, after that of its sessions. */
 const ENDS_WITHIN_MS = 10_000;
 
-interface GenerationOptions extends Pick<ChildOptions, 'log' | 'variables' | 'onSaid'> {
+export interface GenerationOptions extends Pick<ChildOptions, 'log' | 'variables' | 'onSaid'> {
   readonly flags: Flags;
   kept(): Kept;
   bind(plan: Plan): Promise<readonly BoundSocket[]>;
@@ -152,13 +152,13 @@ export class Generation {
   retire({ timeoutMs }: DrainTimes): void {
     this.#become('retired');
     this.#endWithin(RETIRED_WITHIN_MS + timeoutMs);
-    this.tellProxies({ kind: 'retire', withinMs: RETIRED_WITHIN_MS, timeoutMs });
+    this.tell('proxy', { kind: 'retire', withinMs: RETIRED_WITHIN_MS, timeoutMs });
   }
 
   drain(times: DrainTimes): void {
     this.#become('ending');
     this.#endWithin(times.waitMs + times.timeoutMs);
-    this.tellProxies({ kind: 'drain', ...times });
+    this.tell('proxy', { kind: 'drain', ...times });
   }
 
   /** No control process of another generation is left, which had the settings `before`. */
@@ -172,7 +172,7 @@ export class Generation {
   /** A proxy has so many sessions: the others are told. */
   balance({ number }: Child, load: number): void {
     this.#loads[number] = load;
-    if (this.proxies.length > 1) this.tellProxies({ kind: 'loads', loads: this.#loads });
+    if (this.proxies.length > 1) this.tell('proxy', { kind: 'loads', loads: this.#loads });
   }
 
   /** A proxy passes a client on to that one; if it is gone, to any other, or back. */
@@ -182,12 +182,8 @@ export class Generation {
     target.tell({ kind: 'client' }, handle, () => handle?.close());
   }
 
-  tellControl(message: ToProcess): void {
-    for (const control of this.#controls) control.tell(message);
-  }
-
-  tellProxies(message: ToProcess): void {
-    for (const proxy of this.proxies) proxy.tell(message);
+  tell(to: Role, message: ToProcess): void {
+    for (const child of this.children) if (child.role === to) child.tell(message);
   }
 
   /**

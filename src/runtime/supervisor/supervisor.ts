@@ -11,11 +11,11 @@ import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { timeText } from '../../duration.js';
 import type { UndropError } from '../../errors.js';
-import type { Flags } from '../../faces/cli/settings.js';
 import type { LeveledLog } from '../../log.js';
 import { BoundSockets } from '../../session/bound-sockets.js';
 import { type Child, ProcessFailedError } from './child.js';
 import { type Outcome, openCommandSocket } from './command-socket.js';
+import type { GenerationOptions } from './generation.js';
 import { CRASHES_MAX, Generation, restartPauseMs } from './generation.js';
 import type { CountersMessage, Kept, Plan, Sums } from './messages.js';
 
@@ -24,11 +24,9 @@ const CHECK_EVERY_MS = 1_000;
 const GENERATIONS_MAX = 3;
 const ABOUT_TO_END = 'the service is about to end';
 
-interface SupervisorOptions {
-  readonly flags: Flags;
+/** `variables`: UNDROP_* of the processes, over those of this one; default: none. */
+interface SupervisorOptions extends Pick<GenerationOptions, 'flags' | 'variables'> {
   readonly log: LeveledLog;
-  /** UNDROP_* variables of the processes, over those of this one; default: none. */
-  readonly variables?: Readonly<Record<string, string>>;
 }
 
 export class Supervisor {
@@ -36,8 +34,9 @@ export class Supervisor {
   readonly failed: Promise<UndropError>;
   readonly #options: SupervisorOptions;
   readonly #sockets = new BoundSockets();
-  readonly #totals = new Totals((counters) =>
-    this.#current?.tellControl({ kind: 'counters', counters }),
+  /** The counters of all processes, also for the last line of the log. */
+  readonly totals = new Totals((counters) =>
+    this.#current?.tell('control', { kind: 'counters', counters }),
   );
   readonly #watch: NodeJS.Timeout;
   /** The last one serves, or will. */
@@ -108,10 +107,10 @@ export class Supervisor {
     this.#isEnding = true;
     const plan = this.#plan;
     const onHurry = () => {
-      for (const generation of this.#generations) generation.tellProxies({ kind: 'hurry' });
+      for (const generation of this.#generations) generation.tell('proxy', { kind: 'hurry' });
     };
     hurry.addEventListener('abort', onHurry, { once: true });
-    this.#current?.tellControl({ kind: 'away' });
+    this.#current?.tell('control', { kind: 'away' });
     // Before the proxies close theirs: a client that waits there would be reset. The file of a unix
     // socket is gone with the socket, and clients may come until then.
     this.#sockets.closeForClients({ isTcp: true });
@@ -130,11 +129,6 @@ export class Supervisor {
     this.#sockets.keepOnly([]);
     await this.#openCommands(null);
     clearInterval(this.#watch);
-  }
-
-  /** The counters of all processes, for the last line of the log. */
-  get totals(): object {
-    return this.#totals.sum();
   }
 
   /** Resolves when there are few enough old processes. */
@@ -216,7 +210,7 @@ export class Supervisor {
     this.#options.log.level = plan.logLevel;
     before?.retire(plan.drain);
     for (const older of this.#generations) {
-      if (older !== generation) older.tellProxies({ kind: 'policy', policy: plan.policy });
+      if (older !== generation) older.tell('proxy', { kind: 'policy', policy: plan.policy });
     }
     this.#sockets.keepOnly(generation.sockets);
     await this.#openCommands(plan.commandSocket);
@@ -247,15 +241,15 @@ export class Supervisor {
             // Its own generation may have been retired meanwhile.
             return (this.#current ?? generation).pass(child, message.to, handle);
           case 'counters':
-            return this.#totals.set(child, message);
+            return this.totals.set(child, message);
           case 'tell':
             for (const one of this.#children) {
               if (one.role !== child.role) one.tell({ kind: 'told', message: message.message });
             }
         }
       },
-      onEnd: (child) => this.#totals.end(child),
-      onControl: (control) => control.tell({ kind: 'counters', counters: this.#totals.sum() }),
+      onEnd: (child) => this.totals.end(child),
+      onControl: (control) => control.tell({ kind: 'counters', counters: this.totals.sum() }),
       onOtherProgram: () => this.reload({ force: !generation.isOpen }),
       onCrashLoop: (error) => this.#onFailed(error),
       onGone: () => {
