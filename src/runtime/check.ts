@@ -237,12 +237,11 @@ function settingsFindings(settings: Omit<DoctorSettings, 'schemas'>): Findings {
 async function serverFindings(pool: ServicePool, settings: DoctorSettings): Promise<Findings> {
   const { schemas, upstream, user } = settings;
   const examined = await examine(pool, { wanted: schemas });
-  const { held, heldInPlace, refused, notHeld, readOnly } = examined;
+  const { held, heldInPlace, refused, notHeld, readOnly, torn } = examined;
   const { isTested, name, version } = examined.server;
   const tested = isTested ? 'a tested version' : 'not a tested version';
   const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
   const isLocal = upstream.some((one) => 'socketPath' in one);
-  const { torn } = examined;
   const elsewhere = (await findElsewhere(pool, user)).map(({ user: who, host, drops }) =>
     drops === null
       ? `${who} has sessions from ${host}, past undrop, and may drop tables`

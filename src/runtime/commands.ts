@@ -189,9 +189,7 @@ export const COMMANDS: readonly Command[] = [
     usage: 'restore [targets..]',
     describe: 'restore held tables',
     keys: settings.HOLD_KEYS,
-    positionals: {
-      targets: { type: 'string', array: true, describe: `${WHAT}; for a name, its newest drop` },
-    },
+    positionals: { targets: { ...TARGETS, describe: `${WHAT}; for a name, its newest drop` } },
     options: {
       to: text('a new name, or schema.name, for the one table'),
       'to-schema': text('another schema, for all of them'),

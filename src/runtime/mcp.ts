@@ -98,7 +98,9 @@ function wrongUrl(found: string): UndropError {
 
 /** Throws UNDROP_CONFIG. */
 function addressIn(env: NodeJS.ProcessEnv): ConnectionOptions {
-  const text = urlIn(env);
+  const path = env['UNDROP_MCP_URL_FILE'];
+  const text =
+    path === undefined ? env['UNDROP_MCP_URL'] : read('UNDROP_MCP_URL_FILE', path).trim();
   if (text === undefined) throw wrongUrl('nothing, also no UNDROP_MCP_URL_FILE');
   try {
     return addressOf(new URL(text));
@@ -126,11 +128,6 @@ function addressOf(url: URL): ConnectionOptions {
 }
 
 const LOCAL = ['localhost', '127.0.0.1', '::1'];
-
-function urlIn(env: NodeJS.ProcessEnv): string | undefined {
-  const path = env['UNDROP_MCP_URL_FILE'];
-  return path === undefined ? env['UNDROP_MCP_URL'] : read('UNDROP_MCP_URL_FILE', path).trim();
-}
 
 function read(name: string, path: string): string {
   try {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
 import type { Flags, Shell } from '../faces/cli/settings.js';
 import { type Log, openLog } from '../log.js';
-import { type ReceivedSignal, takeSignals } from './signals.js';
+import { takeSignals } from './signals.js';
 import { ProcessFailedError } from './supervisor/child.js';
 import { Supervisor } from './supervisor/supervisor.js';
 
@@ -89,7 +89,7 @@ class Signals {
     if (this.#hungUp) onHangup();
   }
 
-  #onSignal(signal: ReceivedSignal): void {
+  #onSignal(signal: NodeJS.Signals): void {
     const fields = { event: 'signal', signal };
     if (signal === 'SIGTERM' || signal === 'SIGINT') return this.#onEnding(fields);
     if (signal !== 'SIGHUP') return this.#log.info(fields, 'ignored a signal');
@@ -98,7 +98,7 @@ class Signals {
     this.#log.info(fields, 'will reload the settings once clients are served');
   }
 
-  #onEnding(fields: { readonly event: string; readonly signal: ReceivedSignal }): void {
+  #onEnding(fields: { readonly event: string; readonly signal: NodeJS.Signals }): void {
     // npm forwards a signal that the process group got already: one signal, received twice.
     const isEcho = performance.now() - this.#lastAt < ECHO_MS;
     this.#lastAt = performance.now();

@@ -6,26 +6,20 @@
  * Invariant: SIGUSR1 never opens Node's inspector, with which any user of the machine could run
  * code here, and SIGUSR2 doesn't end the process.
  */
-import { assert } from '../errors.js';
-
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 const SIGNALS = [...ENDING, 'SIGUSR1', 'SIGUSR2'] as const;
 
-export type ReceivedSignal = (typeof SIGNALS)[number];
-
-const waiting: ReceivedSignal[] = [];
-let handle: (signal: ReceivedSignal) => void = (signal) => waiting.push(signal);
+const waiting: NodeJS.Signals[] = [];
+let handle: (signal: NodeJS.Signals) => void = (signal) => waiting.push(signal);
 
 function onSignal(signal: NodeJS.Signals): void {
-  const known = SIGNALS.find((name) => name === signal);
-  assert(known !== undefined, 'only those are listened for');
-  handle(known);
+  handle(signal);
 }
 
 for (const signal of SIGNALS) process.on(signal, onSignal);
 
 /** Calls `on` for waiting signals, and for all later ones. */
-export function takeSignals(on: (signal: ReceivedSignal) => void): void {
+export function takeSignals(on: (signal: NodeJS.Signals) => void): void {
   handle = on;
   for (const signal of waiting.splice(0)) on(signal);
 }

@@ -43,8 +43,7 @@ export async function runStart(flags: Flags, shell: Shell): Promise<number> {
     return 2;
   }
   stdout.write(`undrop: in front of ${env['UNDROP_UPSTREAM'] ?? 'the upstream given'}\n`);
-  const { runServe } = await import('./serve.js');
-  return runServe({}, shell);
+  return (await import('./serve.js')).runServe({}, shell);
 }
 
 /** Throws UNDROP_CONFIG. The account of the URL is the service account. */

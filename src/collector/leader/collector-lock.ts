@@ -88,7 +88,7 @@ export interface HeldLock {
    * if the row is lost with its table.
    */
   readonly isLed: SQLQuery;
-  release(): Promise<void>;
+  release(): Promise<unknown>;
 }
 
 /** `seen`: read just now. Null if another proxy was faster. `nonce`: 32 secret hex digits. */
@@ -100,6 +100,7 @@ export async function takeLock(
   const name = nameOf(nonce);
   // Its session settings differ from the pool's.
   connection.discard();
+  const how = { deadlineMs: DEADLINE_MS };
   // A single text, so that the lock is never held without the timeouts, wherever this process may
   // be stopped.
   await connection.run(
@@ -109,13 +110,9 @@ export async function takeLock(
         SESSION net_read_timeout = ${SILENCE_SECONDS},
         SESSION net_write_timeout = ${SILENCE_SECONDS}`,
     ],
-    { deadlineMs: DEADLINE_MS },
+    how,
   );
-  const release = async () => {
-    await connection.run(sql`${note('lock')} DO RELEASE_LOCK(${name})`, {
-      deadlineMs: DEADLINE_MS,
-    });
-  };
+  const release = () => connection.run(sql`${note('lock')} DO RELEASE_LOCK(${name})`, how);
   if (!(await claim(connection, server, { seen, nonce }))) {
     await release();
     return null;

@@ -150,17 +150,14 @@ function highestFirst(
     .map(({ table }) => table);
 }
 
-interface Piled {
-  readonly table: Candidate;
-  /** Its share of the limit plus those of all below it. */
-  readonly height: number;
-}
+type Piled = ReturnType<typeof pile>[number];
 
+/** `height`: the table's share of the limit plus those of all below it. */
 function pile(
   tables: readonly Candidate[],
   sizeOf: (table: Candidate) => number,
   keyOf: (table: Candidate) => string,
-): Piled[] {
+) {
   const heights = new Map<string, number>();
   return tables.map((table) => {
     const height = (heights.get(keyOf(table)) ?? 0) + sizeOf(table);

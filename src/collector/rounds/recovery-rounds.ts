@@ -73,14 +73,13 @@ export class RecoveryRounds {
    * fails.
    */
   async recover(nowMs: number): Promise<number> {
-    const { connection, reconcile, proxyId, activeIds, log, settings } = this.#options;
+    const { connection, reconcile, log, settings } = this.#options;
     const usualMs = nowMs + settings.checkIntervalMs;
     // Deferred relocations, intents of running sessions, outcomes that could not be written: mostly
     // these are resolved a moment later.
     const soonMs = Math.min(usualMs, nowMs + pauseBefore(OPEN_DROPS, 0));
     try {
-      const how = { proxyId, activeIds, log };
-      const { pending, untouched } = await reconcile(connection, how);
+      const { pending, untouched } = await reconcile(connection, this.#options);
       return this.#areYoung(untouched, nowMs) || pending.length > 0 ? soonMs : usualMs;
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'recovery failed; will try again');

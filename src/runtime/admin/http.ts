@@ -169,13 +169,7 @@ const LOOPBACK = new net.BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-interface Answer {
-  readonly status: number;
-  readonly type?: string;
-  readonly text: string;
-}
-
-async function answer(request: http.IncomingMessage, doors: AdminRoutes): Promise<Answer> {
+async function answer(request: http.IncomingMessage, doors: AdminRoutes) {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, text: 'Expected GET or HEAD.\n' };
   }

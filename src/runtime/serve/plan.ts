@@ -52,10 +52,7 @@ export function readPolicy(policy: Readonly<Record<string, string>>): PolicySett
   return loadSettings(POLICY_KEYS, { flags: {}, env: policy, file: null }).settings;
 }
 
-export function wantedSockets({
-  listen,
-  adminListen,
-}: Pick<ProxySettings, 'listen' | 'adminListen'>): readonly WantedSocket[] {
+export function wantedSockets({ listen, adminListen }: ProxySettings): readonly WantedSocket[] {
   return [
     ...listen.map((address) => ({ purpose: 'listen', address }) as const),
     ...adminListen.map((address) => ({ purpose: 'admin', address }) as const),
