@@ -67,29 +67,17 @@ function logOnly<const F extends keyof What>(level: Level, message: string, fiel
 
 const TABLE = ['id', 'dropId', 'schema', 'table'] as const;
 const HELD = [...TABLE, 'holdSchema', 'holdName'] as const;
+const DROPPED = ['how', 'bytes', 'until', 'because', 'tags', 'attributes'] as const;
+const MOVED = ['from', 'to', 'because', 'until'] as const;
 const REQUEST = ['request', 'tables', 'statement'] as const;
 const PASSED = ['tables', 'by', 'statement'] as const;
 
 const NATIVE = 'passed a drop to the server; the table is not held';
 
 export const AUDIT_EVENTS = {
-  held: inHistory('info', 'held a dropped table', [
-    ...HELD,
-    'how',
-    'bytes',
-    'until',
-    'because',
-    'tags',
-    'attributes',
-  ]),
+  held: inHistory('info', 'held a dropped table', [...HELD, ...DROPPED]),
   recovered: inHistory('info', 'completed an interrupted drop; the table is held', HELD),
-  transition: inHistory('info', 'moved a held table to its next state', [
-    ...HELD,
-    'from',
-    'to',
-    'because',
-    'until',
-  ]),
+  transition: inHistory('info', 'moved a held table to its next state', [...HELD, ...MOVED]),
   removal: inHistory('info', 'removed a held table for good', HELD),
   restored: inHistory('info', 'restored a table', [...TABLE, 'restoredAs']),
   'hold-changed': inHistory('info', 'changed the hold of a table', [...TABLE, 'until']),

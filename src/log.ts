@@ -99,19 +99,13 @@ export const silentLog: Log = pino<never>({ enabled: false });
 const STDOUT = 1;
 
 /**
- * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
- * are written by name, code and message alone, because drivers put whole statements into theirs.
+ * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times, in each
+ * line with the fields of `base`. Errors are written by name, code and message alone, because
+ * drivers put whole statements into theirs.
  */
 export async function openLog(
   { logLevel: level, auditFile: path }: LogSettings,
-  {
-    pretty,
-    base = null,
-  }: {
-    pretty: boolean;
-    /** Fields of every line. */
-    base?: object | null;
-  },
+  { pretty, base = null }: { readonly pretty: boolean; readonly base?: object | null },
 ): Promise<LeveledLog> {
   const settings = {
     level,

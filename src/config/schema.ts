@@ -7,6 +7,8 @@ import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
 import { PROTECTED_BY_DEFAULT, PROTECTIONS, type Protection } from '../sql/destroying.js';
 import * as kind from './setting-kinds.js';
 
+const CERTIFICATE = 'the path of a PEM file, the certificate first, then its chain';
+const KEY = 'the path of a PEM file without a passphrase';
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
 type LifecycleState = (typeof STATES)[number];
 
@@ -43,13 +45,10 @@ export const SETTINGS = {
     'offered',
   ),
   tlsCert: kind.plainText(
-    'the path of a PEM file, the certificate first, then its chain',
+    CERTIFICATE,
     'the certificate for clients; without it, undrop creates a self-signed one at each start',
   ),
-  tlsKey: kind.plainText(
-    'the path of a PEM file without a passphrase',
-    'the private key of UNDROP_TLS_CERT',
-  ),
+  tlsKey: kind.plainText(KEY, 'the private key of UNDROP_TLS_CERT'),
   upstreamTls: kind.choice(
     ['disabled', 'as-client', 'preferred', 'required', 'verify-ca', 'verify-identity'],
     'TLS with the server: as-client, if the client uses it and the server offers it; preferred, if the server offers it; required, always; verify-ca also checks its certificate against UNDROP_UPSTREAM_CA; verify-identity also checks that it names the host of UNDROP_UPSTREAM. Over a unix socket, only the last three use TLS',
@@ -60,13 +59,10 @@ export const SETTINGS = {
     'the certificate authorities for verify-ca and verify-identity; default: those that Node.js trusts',
   ),
   upstreamCert: kind.plainText(
-    'the path of a PEM file, the certificate first, then its chain',
+    CERTIFICATE,
     'the client certificate that undrop presents to the server (REQUIRE X509), for all clients and the service account',
   ),
-  upstreamKey: kind.plainText(
-    'the path of a PEM file without a passphrase',
-    'the private key of UNDROP_UPSTREAM_CERT',
-  ),
+  upstreamKey: kind.plainText(KEY, 'the private key of UNDROP_UPSTREAM_CERT'),
   upstreamPublicKey: kind.plainText(
     'auto, ask, or the path of a PEM file',
     'the RSA key of the server, which encrypts passwords (caching_sha2_password) without TLS to the server: those of clients with TLS, and that of the service account. auto requests it from a server on this machine only; ask trusts any key that the server sends and, for the service account, any TLS',
