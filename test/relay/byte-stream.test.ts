@@ -6,6 +6,7 @@ import { InvariantError } from '../../src/errors.js';
 import { type ByteStream, Pump, SocketStream } from '../../src/relay/byte-stream.js';
 import { chooseRelay, openByteStream, RawStream } from '../../src/relay/raw-handle.js';
 import { breakOff } from '../support/break-off.js';
+import { portOf } from '../support/poll.js';
 
 const open = new Set<net.Socket | net.Server>();
 
@@ -21,9 +22,7 @@ afterEach(() => {
 async function pair(): Promise<readonly [net.Socket, net.Socket]> {
   const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true });
   open.add(server);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
+  const port = await portOf(server);
   const there = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   const [here] = (await once(server, 'connection')) as [net.Socket];
   open.add(here).add(there);

@@ -5,12 +5,12 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import { runCommand } from '../../throwaway-servers/run-command.js';
 import { findingsOf, openChromium, type Page } from '../support/chromium.js';
 import { projectFolder } from '../support/folders.js';
 import { inHooks } from '../support/on-servers.js';
+import { portOf } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { listFiles } from '../support/source-file.js';
 
@@ -50,8 +50,7 @@ describe('the site of the docs', () => {
     await runCommand([process.execPath, join(projectFolder, 'scripts/docs.mjs')], {
       deadlineMs: BUILD_MS,
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    origin = `http://127.0.0.1:${await portOf(server)}`;
     const context = await browser.newContext({ reducedMotion: 'reduce' });
     page = await context.newPage();
     page.on('request', (request) => {

@@ -7,7 +7,7 @@ import { type EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { constants } from 'node:os';
-import { until } from '../support/poll.js';
+import { portOf, until } from '../support/poll.js';
 import type { LaunchedProxy, ProxyProcess, Variables } from '../support/proxy.js';
 import { launchProxy, linesWith, proxyInFront, spawnProxy, workerPids } from '../support/proxy.js';
 import { rounds, sample } from '../support/sample.js';
@@ -177,10 +177,8 @@ function handles(pid: number, signal: number): boolean {
 async function silentServer(server: Target) {
   const sockets: Socket[] = [];
   const listener: Server = createServer((socket) => sockets.push(socket));
-  listener.listen(0, '127.0.0.1');
   const reached = once(listener, 'connection');
-  await once(listener, 'listening');
-  const { port } = listener.address() as { port: number };
+  const port = await portOf(listener);
   return {
     target: { ...server, host: '127.0.0.1', port },
     reached,

@@ -9,9 +9,8 @@ import { jest } from '@jest/globals';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { breakOff } from '../support/break-off.js';
-import { until } from '../support/poll.js';
+import { portOf, until } from '../support/poll.js';
 import { rounds } from '../support/sample.js';
-import type { Bench } from '../support/session-bench.js';
 import { GREETING, LOGIN, OK, openBench, Peer, PING, RESPONSE } from '../support/session-bench.js';
 
 jest.setTimeout(rounds(600_000, 120_000));
@@ -21,13 +20,6 @@ const AT_A_TIME = 50;
 const REST = LOGIN.slice(2);
 const ANSWERS = REST.filter(({ by }) => by === 'server').map(({ packet }) => packet);
 const QUIT = encodePacket(Buffer.of(0x01), 0);
-
-let bench: Bench | null = null;
-
-afterEach(async () => {
-  await bench?.close();
-  bench = null;
-});
 
 /** It lets everybody in, answers each packet, and hangs up on whoever says COM_DEBUG. */
 function serverSide(socket: net.Socket): void {
@@ -83,11 +75,8 @@ async function visitAs(client: Peer, nr: number): Promise<void> {
 test('after thousands of sessions files and counters are where they were (wire 51)', async () => {
   expect(await chooseRelay()).toBe('raw');
   const server = net.createServer(serverSide);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  const opened = await openBench({ upstreams: [{ host: '127.0.0.1', port }] });
-  bench = opened;
+  const upstreams = [{ host: '127.0.0.1', port: await portOf(server) }];
+  await using opened = await openBench({ upstreams });
   const [address] = opened.addresses;
   if (address === undefined || 'socketPath' in address) throw new Error('expected a TCP address');
   const openFiles = () => readdirSync('/proc/self/fd').length;

@@ -5,7 +5,7 @@
 import { assert } from '../../src/errors.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
-import type { Bench, BenchOptions, Connected, Peer } from '../support/session-bench.js';
+import type { BenchOptions, Connected, Peer } from '../support/session-bench.js';
 import {
   arrives,
   endListener,
@@ -56,23 +56,13 @@ class ErrorLog implements Log {
   }
 }
 
-let bench: Bench | null = null;
-
-afterEach(async () => {
-  await bench?.close();
-  bench = null;
-});
-
 describe.each(WAYS)('by %s, a fault', (way) => {
   beforeAll(() => useWay(way));
 
   let fault: Fault;
   let log: ErrorLog;
 
-  async function open(options: BenchOptions = {}) {
-    bench = await openBench({ log, ...options });
-    return bench;
-  }
+  const open = (options: BenchOptions) => openBench({ log, ...options });
 
   beforeEach(() => {
     fault = new Fault();
@@ -103,7 +93,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
           fault.pass();
         },
       });
-      const opened = await open({ counters });
+      await using opened = await open({ counters });
       const [other, ailing] = [await logIn(opened), await logIn(opened)];
       fault.arm();
       if (counted === 'bytesFromClients') ailing.client.send(PING);
@@ -115,7 +105,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   );
 
   test.each(['client', 'server'] as const)('where the %s goes ends the session', async (which) => {
-    const opened = await open({ onChange: () => fault.pass() });
+    await using opened = await open({ onChange: () => fault.pass() });
     const [other, ailing] = [await logIn(opened), await logIn(opened)];
     fault.arm();
     ailing[which].destroy();
@@ -124,7 +114,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('where a client takes too long ends its session', async () => {
-    const opened = await open({ loginTimeoutMs: 50 });
+    await using opened = await open({ loginTimeoutMs: 50 });
     const other = await logIn(opened);
     const late = await opened.client();
     fault.arm();
@@ -139,7 +129,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
       fault.pass();
       return false;
     };
-    const opened = await open({ isAnnounced });
+    await using opened = await open({ isAnnounced });
     const other = await logIn(opened);
     fault.arm();
     const late = await opened.client();
@@ -150,7 +140,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
 
   test('where a login breaks off is a line of the log', async () => {
     const broken = new Fault();
-    const opened = await open({ onBrokenLogin: () => broken.pass() });
+    await using opened = await open({ onBrokenLogin: () => broken.pass() });
     const other = await logIn(opened);
     const ailing = await opened.client();
     broken.arm();
@@ -163,7 +153,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('amid a drain keeps no other session from its end', async () => {
-    const opened = await open({ onChange: () => fault.pass() });
+    await using opened = await open({ onChange: () => fault.pass() });
     const first = await logIn(opened);
     const second = await logIn(opened);
     fault.arm();

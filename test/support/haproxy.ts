@@ -3,16 +3,14 @@
  * are replaced. Its checks go through a door of ours that counts them, so that a test waits for
  * checks, not for a time.
  */
-import { once } from 'node:events';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { freePort } from '../../throwaway-servers/launch.js';
 import { aptFolder, startProgram } from './apt-folder.js';
-import { listens, until } from './poll.js';
+import { listens, portOf, until } from './poll.js';
 import { readText } from './source-file.js';
 
 /** `admin`: `listen` of an admin listener: what the checks of this proxy are answered. */
@@ -96,10 +94,8 @@ async function openDoor({ admin }: Balanced): Promise<Door> {
       count++;
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
   return {
-    port: (server.address() as AddressInfo).port,
+    port: await portOf(server),
     count: () => count,
     close: () => {
       server.close();

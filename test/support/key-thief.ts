@@ -8,6 +8,7 @@ import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
 import { greetingWith } from './conversation.js';
 import { ownAddress } from './own-address.js';
+import { portOf } from './poll.js';
 import { Peer } from './session-bench.js';
 import { Sha2Server } from './sha2-server.js';
 import { acceptTls } from './tls-peers.js';
@@ -33,9 +34,7 @@ export async function openKeyThief(password: string, first: Trick) {
     found.push(rob(new Peer(socket), thief.trick, password));
   });
   const host = ownAddress();
-  listener.listen(0, host);
-  await once(listener, 'listening');
-  const { port } = listener.address() as net.AddressInfo;
+  const port = await portOf(listener, host);
   const thief = {
     ...{ host, port, trick: first },
     /** What the oldest login gave that was not asked for yet. */
@@ -46,8 +45,7 @@ export async function openKeyThief(password: string, first: Trick) {
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();
-      listener.close();
-      await once(listener, 'close');
+      await once(listener.close(), 'close');
     },
   };
   return thief;

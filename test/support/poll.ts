@@ -1,6 +1,6 @@
 /** Waiting in tests: never for a time, always for something to become true. */
 import { once } from 'node:events';
-import { createConnection } from 'node:net';
+import { type AddressInfo, createConnection, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Between two looks: often at first, as most things are true in a moment; then the last. */
@@ -18,6 +18,13 @@ export async function until(
     if (Date.now() > deadline) throw new Error(`Not within ${withinMs / 1000} s: ${what}.`);
     await sleep(PAUSES_MS[looks] ?? PAUSE_MS);
   }
+}
+
+/** Resolves to the port when it listens; by default to a free one of loopback. */
+export async function portOf(server: Server, host = '127.0.0.1', port = 0): Promise<number> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
 }
 
 /** Whether somebody listens on a TCP port of this machine. */

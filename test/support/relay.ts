@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import { portOf } from './poll.js';
 import type { Target } from './servers.js';
 
 export type Relay = Awaited<ReturnType<typeof openRelay>>;
@@ -55,16 +56,14 @@ export async function openRelay(first: Target | null, holdBack: HoldBack = () =>
     });
   }
 
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
+  const port = await portOf(listener);
   const close = async () => {
     cutAll();
-    listener.close();
-    await once(listener, 'close');
+    await once(listener.close(), 'close');
   };
   return {
     host: '127.0.0.1',
-    port: (listener.address() as net.AddressInfo).port,
+    port,
     user: first?.user ?? '',
     password: first?.password ?? '',
     /**

@@ -34,18 +34,15 @@ export class Peer {
 
   constructor(socket: net.Socket) {
     this.#socket = socket;
-    const changed = () => {
-      this.#wake?.();
-    };
     this.#onData = (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#count += chunk.length;
-      changed();
+      this.#wake?.();
     };
     socket.on('data', this.#onData);
     const over = () => {
       this.#isEnded = true;
-      changed();
+      this.#wake?.();
     };
     socket.on('error', () => undefined);
     socket.on('end', over);
@@ -152,9 +149,8 @@ export async function useWay(way: string): Promise<void> {
 /** With none on either leg. */
 export const NO_TLS: TlsSettings = {
   ...{ listen: [], upstream: [], tls: 'off', upstreamTls: 'disabled' },
-  ...{ tlsCert: '', tlsKey: '', adminTlsCert: '', adminTlsKey: '' },
+  ...{ tlsCert: '', tlsKey: '' },
   ...{ upstreamCa: '', upstreamCert: '', upstreamKey: '', upstreamPublicKey: 'auto' },
-  ...{ lendOsUser: 'off', lendTls: 'off' },
 };
 
 /** Opens a listener before a fake server. */
@@ -217,8 +213,7 @@ export async function openBench(options: BenchOptions = {}) {
     for (const socket of sockets) socket.destroy();
     await endListener(listener, { timeoutMs: 0 });
     bound.keepOnly([]);
-    server.close();
-    await once(server, 'close');
+    await once(server.close(), 'close');
   };
   return {
     counters,

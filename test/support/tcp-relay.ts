@@ -4,16 +4,17 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import { portOf } from './poll.js';
 import type { Target } from './servers.js';
 
 /** Called before anything goes through. */
 type OnConnection = (client: net.Socket, upstream: net.Socket) => void;
 
-/** `port`: where it listens; 0 is a free one. */
+/** `ownPort`: where it listens; 0 is a free one. */
 export async function openTcpRelay(
   { host, port: to, user, password }: Target,
   onConnection: OnConnection = () => undefined,
-  port = 0,
+  ownPort = 0,
 ) {
   const sockets = new Set<net.Socket>();
   const listener = net.createServer({ noDelay: true }, (client) => {
@@ -32,13 +33,10 @@ export async function openTcpRelay(
       from.pipe(into);
     }
   });
-  listener.listen(port, '127.0.0.1');
-  await once(listener, 'listening');
+  const address = { host: '127.0.0.1', port: await portOf(listener, '127.0.0.1', ownPort) };
   const close = async () => {
     for (const socket of sockets) socket.destroy();
-    listener.close();
-    await once(listener, 'close');
+    await once(listener.close(), 'close');
   };
-  const address = { host: '127.0.0.1', port: (listener.address() as net.AddressInfo).port };
   return { ...address, user, password, close, [Symbol.asyncDispose]: close };
 }

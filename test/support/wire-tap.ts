@@ -14,6 +14,7 @@ import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-r
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../src/wire/framing.js';
 import { greetingWith, payload } from './conversation.js';
+import { portOf } from './poll.js';
 import type { Target } from './servers.js';
 
 export type TapMoment = 'before statement' | 'after statement' | 'before answer' | 'after answer';
@@ -75,13 +76,10 @@ export async function wireTap(
     proxy.on('close', () => tapped.delete(connection));
   };
   const listener = net.createServer((proxy) => void take(proxy));
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address() as net.AddressInfo;
+  const port = await portOf(listener);
   const close = async () => {
     for (const connection of tapped) connection.destroy();
-    listener.close();
-    await once(listener, 'close');
+    await once(listener.close(), 'close');
   };
   const { user, password } = server;
   return {

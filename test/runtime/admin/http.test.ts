@@ -2,10 +2,10 @@
 
 import { once } from 'node:events';
 import http from 'node:http';
-import net, { type AddressInfo } from 'node:net';
+import net from 'node:net';
 import { silentLog } from '../../../src/log.js';
 import { type AdminRoutes, openAdminListener } from '../../../src/runtime/admin/http.js';
-import { until } from '../../support/poll.js';
+import { portOf, until } from '../../support/poll.js';
 
 let close: () => Promise<void>;
 let problems: readonly string[] = [];
@@ -24,9 +24,7 @@ let port = 0;
 
 /** On a free port of this machine. */
 async function listen(server: http.Server): Promise<void> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  ({ port } = server.address() as AddressInfo);
+  port = await portOf(server);
 }
 
 async function ask(path: string, method = 'GET') {

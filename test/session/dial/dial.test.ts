@@ -7,6 +7,7 @@ import type { Dialled, DialOptions } from '../../../src/session/dial/dial.js';
 import { assertNotOwn, dialUpstream } from '../../../src/session/dial/dial.js';
 import { breakOff } from '../../support/break-off.js';
 import { exchange } from '../../support/conversation.js';
+import { portOf } from '../../support/poll.js';
 import { GREETING } from '../../support/session-bench.js';
 
 const QUICK: DialOptions = { connectTimeoutMs: 5_000, greetingTimeoutMs: 5_000 };
@@ -28,9 +29,7 @@ async function serve(host: string, port: number, greet: (socket: net.Socket) => 
     greet(socket);
   });
   servers.push(server);
-  server.listen(port, host);
-  await once(server, 'listening');
-  return (server.address() as net.AddressInfo).port;
+  return portOf(server, host, port);
 }
 
 const greets = (socket: net.Socket) => socket.write(GREETING);
