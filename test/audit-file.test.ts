@@ -1,54 +1,51 @@
 /** The file of UNDROP_AUDIT_FILE: appended to, opened anew, and never in anybody's way. */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { AuditFile, auditFileProblem } from '../src/log.js';
+import { folderOfEachTest } from './support/folders.js';
 
-let folder: string;
+const at = folderOfEachTest('audit');
 let broken: string[];
 let file: AuditFile;
 
 beforeEach(() => {
-  folder = fs.mkdtempSync(join(tmpdir(), 'undrop-audit-'));
   broken = [];
   file = new AuditFile((error) => broken.push((error as NodeJS.ErrnoException).code ?? 'no code'));
 });
-afterEach(() => fs.rmSync(folder, { recursive: true }));
 
 const linesOf = (name: string) =>
   fs
-    .readFileSync(join(folder, name), 'utf8')
+    .readFileSync(at(name), 'utf8')
     .split('\n')
     .filter(Boolean)
     .map((line) => (JSON.parse(line) as { n: number }).n);
 
 test('lines are appended at once, by several as well, and not read by everybody', () => {
   const other = new AuditFile(() => undefined);
-  for (const one of [file, other]) one.reopen(join(folder, 'a'));
+  for (const one of [file, other]) one.reopen(at('a'));
   for (const n of [1, 3]) {
     file.write({ n });
     other.write({ n: n + 1 });
   }
   expect(linesOf('a')).toEqual([1, 2, 3, 4]);
-  expect(fs.statSync(join(folder, 'a')).mode & 0o777).toBe(0o640);
+  expect(fs.statSync(at('a')).mode & 0o777).toBe(0o640);
 });
 
 test('one that was moved away gets no more once it is opened anew', () => {
-  file.reopen(join(folder, 'a'));
+  file.reopen(at('a'));
   file.write({ n: 1 });
-  fs.renameSync(join(folder, 'a'), join(folder, 'a.1'));
+  fs.renameSync(at('a'), at('a.1'));
   file.write({ n: 2 });
-  file.reopen(join(folder, 'a'));
+  file.reopen(at('a'));
   file.write({ n: 3 });
   expect([linesOf('a.1'), linesOf('a')]).toEqual([[1, 2], [3]]);
 });
 
 test('what is wrong is said once, and tried again with the next line', () => {
-  file.reopen(join(folder, 'later/a'));
+  file.reopen(at('later/a'));
   for (const n of [1, 2]) file.write({ n });
   expect(broken).toEqual(['ENOENT']);
-  fs.mkdirSync(join(folder, 'later'));
+  fs.mkdirSync(at('later'));
   file.write({ n: 3 });
   expect(linesOf('later/a')).toEqual([3]);
 });
@@ -63,8 +60,8 @@ test.each([
 });
 
 test('a pipe that nobody reads does not stop the process', () => {
-  execFileSync('mkfifo', [join(folder, 'pipe')]);
-  file.reopen(join(folder, 'pipe'));
+  execFileSync('mkfifo', [at('pipe')]);
+  file.reopen(at('pipe'));
   file.write({ n: 1 });
   expect(broken).toEqual(['ENXIO']);
 });
@@ -76,12 +73,11 @@ test('an empty path is no file', () => {
 });
 
 test('whether lines can be appended is found without a new file or line', () => {
-  const at = (name: string) => join(folder, name);
   fs.writeFileSync(at('a'), '{"n":1}\n');
   execFileSync('mkfifo', [at('pipe')]);
   for (const name of ['a', 'new', 'pipe']) expect(auditFileProblem(at(name))).toBeNull();
   expect(auditFileProblem(at('no/a'))).toMatch(/^ENOENT/);
   expect(auditFileProblem(at('a/b'))).toMatch(/^E(NOTDIR|ACCES)/);
-  expect(auditFileProblem(folder)).toMatch(/^EISDIR/);
-  expect([linesOf('a'), fs.readdirSync(folder)]).toEqual([[1], ['a', 'pipe']]);
+  expect(auditFileProblem(at())).toMatch(/^EISDIR/);
+  expect([linesOf('a'), fs.readdirSync(at())]).toEqual([[1], ['a', 'pipe']]);
 });

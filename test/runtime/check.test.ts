@@ -4,34 +4,27 @@
  */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import type { Finding } from '../../src/faces/cli/findings.js';
 import { runInProcess } from '../support/command-line.js';
+import { folderOfEachTest } from '../support/folders.js';
 
-let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'undrop-check-'));
-});
-afterEach(() => {
-  jest.restoreAllMocks();
-  rmSync(folder, { recursive: true });
-});
+const folder = folderOfEachTest('check');
+afterEach(() => void jest.restoreAllMocks());
 
 /** No server answers there. */
 const NOWHERE = { upstream: '127.0.0.1:1', user: 'undrop', listen: '127.0.0.1:0', adminListen: '' };
 
 /** With the settings in a file, which is the only one there afterwards. */
 async function check(settings: object, ...more: readonly string[]) {
-  const config = join(folder, 'undrop.conf');
+  const config = folder('undrop.conf');
   const few = { maxConnections: 10 };
   writeFileSync(config, `// A comment.\n${JSON.stringify({ ...NOWHERE, ...few, ...settings })}`);
-  const before = readdirSync(folder);
+  const before = readdirSync(folder());
   const done = await runInProcess(['serve', '--check', '--config', config, ...more]);
-  expect([done.stderr, readdirSync(folder)]).toEqual(['', before]);
+  expect([done.stderr, readdirSync(folder())]).toEqual(['', before]);
   return done;
 }
 
@@ -117,13 +110,13 @@ describe('undrop serve --check', () => {
   });
 
   test('finds files that are missing, and creates none', async () => {
-    const here = await findings({ auditFile: join(folder, 'audit') });
-    expect(here).toContain(`ok audit file: undrop can append lines to ${join(folder, 'audit')}`);
+    const here = await findings({ auditFile: folder('audit') });
+    expect(here).toContain(`ok audit file: undrop can append lines to ${folder('audit')}`);
     const found = await findings({
-      auditFile: join(folder, 'no/audit'),
-      datadir: join(folder, 'data'),
-      tlsCert: join(folder, 'cert.pem'),
-      tlsKey: join(folder, 'key.pem'),
+      auditFile: folder('no/audit'),
+      datadir: folder('data'),
+      tlsCert: folder('cert.pem'),
+      tlsKey: folder('key.pem'),
     });
     expect(found).toEqual([
       2,
@@ -143,7 +136,7 @@ describe('undrop serve --check', () => {
     ['that has expired', 3, 'warning'],
     ['of the future', -3, 'warning'],
   ])('says how long a certificate is valid: one %s', async (_what, daysLater, result) => {
-    const [tlsCert, tlsKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    const [tlsCert, tlsKey] = [folder('cert.pem'), folder('key.pem')];
     const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
     const files = ['-nodes', '-subj', '/CN=here', '-keyout', tlsKey, '-out', tlsCert];
     execFileSync('openssl', [...made, ...files, '-days', '2'], { stdio: 'ignore' });
@@ -163,7 +156,7 @@ describe('undrop serve --check', () => {
     const { port } = taken.address() as net.AddressInfo;
     const [code, , ...found] = await findings({
       listen: `127.0.0.1:${port},192.0.2.1:0`,
-      adminListen: join(folder, 'no/admin.sock'),
+      adminListen: folder('no/admin.sock'),
     });
     expect([code, ...found.slice(0, 3)]).toEqual([
       2,

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findDemo } from '../../demo/state.js';
 import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
-import { projectFolder } from '../support/folders.js';
+import { folderOfEachTest, projectFolder } from '../support/folders.js';
 import { listens, until } from '../support/poll.js';
 import { MAIN } from '../support/proxy.js';
 import { startFromSet } from '../support/server-set.js';
@@ -24,12 +24,7 @@ const NOBODY = 65534;
 const BUILT = ['build/src', 'build/throwaway-servers', 'build/test/support'];
 
 /** A place for temporary files of its own, so that what is left behind shows. */
-let temporary = '';
-
-beforeEach(() => {
-  temporary = fs.mkdtempSync(join(tmpdir(), 'undrop-run-test-'));
-});
-afterEach(() => fs.rmSync(temporary, { recursive: true, force: true }));
+const temporary = folderOfEachTest('run-test');
 
 test('says which server and why, gives the tour, and ends without a trace', async () => {
   const demo = await startDemo();
@@ -74,7 +69,7 @@ test.each(['SIGTERM', 'SIGHUP'] as const)('%s ends it in order', async (signal) 
 
 test('its sudden death takes the server along', async () => {
   const demo = await startDemo();
-  expect(processesOf(temporary).length).toBeGreaterThan(1);
+  expect(processesOf(temporary()).length).toBeGreaterThan(1);
   demo.child.kill('SIGKILL');
   await expectNoTrace();
 });
@@ -84,7 +79,7 @@ test('a signal while it is still preparing ends it without a trace', async () =>
   await once(child.stdout ?? child, 'data');
   child.kill('SIGINT');
   expect(await exitCode).toBe(0);
-  expect(fs.readdirSync(temporary)).toEqual([]);
+  expect(fs.readdirSync(temporary())).toEqual([]);
 });
 
 test('the death of the server ends it, with a word and a failure', async () => {
@@ -136,7 +131,7 @@ test('the tour without a demo says what to do', async () => {
 });
 
 test('a plain user lays down and starts a server from packages, and nothing of it is left', async () => {
-  const home = temporary;
+  const home = temporary();
   await chmod(home, 0o755);
   await copyPrograms(home);
   const own = join(home, 'home');
@@ -181,10 +176,10 @@ async function startDemo(env: Record<string, string> = {}) {
   const spawned = spawnDemo(env);
   const isReady = async () => {
     expect(spawned.child.exitCode).toBeNull();
-    return spawned.text().includes('Ctrl-C ends') && (await findDemo(temporary)) !== null;
+    return spawned.text().includes('Ctrl-C ends') && (await findDemo(temporary())) !== null;
   };
   await until(isReady, 'the demo is ready', 120_000);
-  const state = await findDemo(temporary);
+  const state = await findDemo(temporary());
   if (state === null) throw new Error('The demo went away.');
   return { ...spawned, state };
 }
@@ -192,7 +187,7 @@ async function startDemo(env: Record<string, string> = {}) {
 function spawnDemo(env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [MAIN, 'start'], {
     cwd: projectFolder,
-    env: { ...process.env, TMPDIR: temporary, ...env },
+    env: { ...process.env, TMPDIR: temporary(), ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let text = '';
@@ -206,16 +201,16 @@ function spawnDemo(env: Record<string, string> = {}) {
 function undrop(args: readonly string[]): Promise<CommandResult> {
   return tryCommand([process.execPath, MAIN, ...args], {
     cwd: projectFolder,
-    env: { TMPDIR: temporary },
+    env: { TMPDIR: temporary() },
   });
 }
 
 /** Neither folders nor processes, and without those no ports, which others may take at once. */
 async function expectNoTrace(): Promise<void> {
   const isGone = () =>
-    fs.readdirSync(temporary).length === 0 && processesOf(temporary).length === 0;
+    fs.readdirSync(temporary()).length === 0 && processesOf(temporary()).length === 0;
   await until(isGone, 'nothing is left of the demo');
-  expect(fs.existsSync(temporary)).toBe(true);
+  expect(fs.existsSync(temporary())).toBe(true);
 }
 
 /** What was started with `folder` in its arguments or its environment, and still runs. */

@@ -1,20 +1,18 @@
 /** Where clients connect: TCP and unix sockets, what a killed process left, what is taken. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { tryToListen } from '../../src/session/listen-addresses.js';
 import { freePort } from '../../throwaway-servers/launch.js';
+import { folderOfEachTest } from '../support/folders.js';
 import { type Bench, GREETING, openBench } from '../support/session-bench.js';
 
-let folder = '';
+const folder = folderOfEachTest('listen');
+let socketPath = '';
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'undrop-listen-'));
+  socketPath = folder('undrop.sock');
 });
-
-afterEach(() => rmSync(folder, { recursive: true }));
 
 async function isServed(opened: Bench, index: number): Promise<void> {
   const client = await opened.client(opened.addresses[index]);
@@ -55,7 +53,6 @@ async function leaveFull(path: string): Promise<{ end(): void }> {
 
 describe('a listener', () => {
   test('takes clients on every address, TCP and unix (wire 59)', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     const listen = [{ host: '127.0.0.1', port: 0 }, { socketPath }];
     await using bench = await openBench({ listen });
     await isServed(bench, 0);
@@ -65,20 +62,17 @@ describe('a listener', () => {
   });
 
   test('gives its unix socket the mode 0660 (wire 59)', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     await using _bench = await openBench({ listen: [{ socketPath }] });
     expect(statSync(socketPath).mode & 0o777).toBe(0o660);
   });
 
   test('replaces the socket file of a killed process (wire 59)', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     leaveStale(socketPath);
     await using bench = await openBench({ listen: [{ socketPath }] });
     await isServed(bench, 0);
   });
 
   test('removes its socket file when it is closed', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     const opened = await openBench({ listen: [{ socketPath }] });
     await opened.close();
     expect(existsSync(socketPath)).toBe(false);
@@ -87,7 +81,6 @@ describe('a listener', () => {
 
 describe('a start fails', () => {
   test('where somebody listens on the socket, who goes on', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     await using bench = await openBench({ listen: [{ socketPath }] });
     await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(
       /^Could not listen on .*undrop\.sock: .*EADDRINUSE.* Choose a free address/,
@@ -98,7 +91,6 @@ describe('a start fails', () => {
   });
 
   test('where a socket is in the way of which is not known whether it is stale', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     const busy = await leaveFull(socketPath);
     try {
       await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(
@@ -111,7 +103,6 @@ describe('a start fails', () => {
   });
 
   test('where a file that is no socket is in the way, which stays', async () => {
-    const socketPath = join(folder, 'undrop.sock');
     writeFileSync(socketPath, 'precious');
     await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(/EADDRINUSE/);
     expect(statSync(socketPath).isFile()).toBe(true);
@@ -120,7 +111,6 @@ describe('a start fails', () => {
   test('where one of two addresses is taken, and the other is free again', async () => {
     await using taken = await listenOn({ port: 0, host: '127.0.0.1' });
     const { port } = taken.address() as net.AddressInfo;
-    const socketPath = join(folder, 'undrop.sock');
     const listen = [{ socketPath }, { host: '127.0.0.1', port }];
     await expect(openBench({ listen })).rejects.toThrow(`127.0.0.1:${port}`);
     expect(existsSync(socketPath)).toBe(false);
@@ -149,14 +139,14 @@ describe('addresses that are tried without keeping any', () => {
   });
 
   test('a unix socket needs its folder, and no other file in its place', async () => {
-    const [free, taken, file] = ['a', 'b', 'c'].map((name) => join(folder, name)) as [
+    const [free, taken, file] = ['a', 'b', 'c'].map((name) => folder(name)) as [
       string,
       string,
       string,
     ];
     writeFileSync(file, 'precious');
     await using _own = await listenOn({ path: taken });
-    const paths = [free, taken, file, join(folder, 'no/d')];
+    const paths = [free, taken, file, folder('no/d')];
     expect(await tryToListen(paths.map((socketPath) => ({ socketPath })))).toEqual([
       null,
       'in use',

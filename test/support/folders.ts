@@ -1,4 +1,5 @@
 /** The folders of the project, seen from build/test/support, and temporary ones. */
+import { mkdtempSync, rmSync } from 'node:fs';
 import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +21,16 @@ export const testFolder = join(projectFolder, 'build/test');
 export async function temporaryFolder(name: string) {
   const path = await mkdtemp(join(tmpdir(), `undrop-${name}-`));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** One for each test of a file or a describe, and the paths of what is in it. */
+export function folderOfEachTest(name: string): (...parts: readonly string[]) => string {
+  let path = '';
+  beforeEach(() => {
+    path = mkdtempSync(join(tmpdir(), `undrop-${name}-`));
+  });
+  afterEach(() => rmSync(path, { recursive: true, force: true }));
+  return (...parts) => join(path, ...parts);
 }
 
 /** What a clone has, as far as a package is made of it. */

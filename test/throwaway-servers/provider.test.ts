@@ -1,12 +1,12 @@
 /** The order of the ways to a server, and what a person is told about it. */
-import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findClients } from '../../demo/run-demo.js';
 import { UndropError } from '../../src/errors.js';
 import { findPathServers } from '../../throwaway-servers/path.js';
 import type { Look, ThrowawayServer } from '../../throwaway-servers/provider.js';
 import { openProgress, startFirst } from '../../throwaway-servers/provider.js';
+import { folderOfEachTest } from '../support/folders.js';
 
 const server = (name: string) => ({ name, stop: () => Promise.resolve() }) as ThrowawayServer;
 
@@ -59,23 +59,19 @@ describe('the order', () => {
 });
 
 describe('installed programs', () => {
-  let folder = '';
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'undrop-path-test-'));
-  });
-  afterEach(() => rmSync(folder, { recursive: true }));
+  const folder = folderOfEachTest('path-test');
 
   const program = (name: string, says: string, exitCode = 0): void => {
-    writeFileSync(join(folder, name), `#!/bin/sh\necho '${says}'\nexit ${exitCode}\n`);
-    chmodSync(join(folder, name), 0o755);
+    writeFileSync(folder(name), `#!/bin/sh\necho '${says}'\nexit ${exitCode}\n`);
+    chmodSync(folder(name), 0o755);
   };
 
   test('a server is what its --version says, not what its name says', async () => {
-    const [share] = [join(folder, 'mariadb_system_tables.sql')];
+    const [share] = [folder('mariadb_system_tables.sql')];
     writeFileSync(share, '');
-    writeFileSync(join(folder, 'mariadb_system_tables_data.sql'), '');
-    program('mysqld', `mysqld  Ver 10.11.11-MariaDB\nlc-messages-dir  ${folder}`);
-    const { found, rejected } = await findPathServers(folder, []);
+    writeFileSync(folder('mariadb_system_tables_data.sql'), '');
+    program('mysqld', `mysqld  Ver 10.11.11-MariaDB\nlc-messages-dir  ${folder()}`);
+    const { found, rejected } = await findPathServers(folder(), []);
     expect(rejected).toEqual([]);
     expect(found).toMatchObject([
       { installation: { flavour: 'mariadb', version: '10.11.11-MariaDB' } },
@@ -83,13 +79,13 @@ describe('installed programs', () => {
   });
 
   test('one program under two names is tried once, and MySQL 8 goes before MariaDB', async () => {
-    program('mariadbd', `mariadbd  Ver 10.11.11-MariaDB\nlc-messages-dir  ${folder}`);
-    writeFileSync(join(folder, 'mysql_system_tables.sql'), '');
-    writeFileSync(join(folder, 'mysql_system_tables_data.sql'), '');
-    const other = mkdtempSync(join(folder, 'other-'));
-    symlinkSync(join(folder, 'mariadbd'), join(other, 'mysqld'));
+    program('mariadbd', `mariadbd  Ver 10.11.11-MariaDB\nlc-messages-dir  ${folder()}`);
+    writeFileSync(folder('mysql_system_tables.sql'), '');
+    writeFileSync(folder('mysql_system_tables_data.sql'), '');
+    const other = mkdtempSync(folder('other-'));
+    symlinkSync(folder('mariadbd'), join(other, 'mysqld'));
     program('mysqld', 'mysqld  Ver 8.0.42-0ubuntu0.22.04.1 for Linux');
-    const { found } = await findPathServers(`${other}:${folder}`, []);
+    const { found } = await findPathServers(`${other}:${folder()}`, []);
     expect(found.map(({ installation }) => installation.version)).toEqual([
       '8.0.42',
       '10.11.11-MariaDB',
@@ -98,18 +94,18 @@ describe('installed programs', () => {
 
   test('a program that fails is passed over with its reason', async () => {
     program('mysqld', 'cannot be run here', 126);
-    const { found, rejected } = await findPathServers(folder, []);
+    const { found, rejected } = await findPathServers(folder(), []);
     expect(found).toEqual([]);
-    expect(rejected).toEqual([expect.stringContaining(`${folder}/mysqld cannot be used (`)]);
+    expect(rejected).toEqual([expect.stringContaining(`${folder('mysqld')} cannot be used (`)]);
   });
 
   test('clients of MySQL 9 are not offered for servers that they cannot log in to', async () => {
     program('mysql', 'mysql  Ver 9.7.4 for Linux on x86_64');
     program('mariadb', 'mariadb  Ver 15.1 Distrib 10.11.11-MariaDB');
     const path = process.env['PATH'];
-    process.env['PATH'] = `${folder}:${path}`;
-    const forNine = await findClients(folder, { flavour: 'mysql', version: '9.7.4' });
-    const forMariadb = await findClients(folder, { flavour: 'mariadb', version: '10.11.11' });
+    process.env['PATH'] = `${folder()}:${path}`;
+    const forNine = await findClients(folder(), { flavour: 'mysql', version: '9.7.4' });
+    const forMariadb = await findClients(folder(), { flavour: 'mariadb', version: '10.11.11' });
     process.env['PATH'] = path;
     expect([forNine, forMariadb]).toEqual([['mysql', 'mariadb'], ['mariadb']]);
   });
