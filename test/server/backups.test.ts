@@ -10,7 +10,7 @@ import { type Launched, launch } from '../../throwaway-servers/launch.js';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { aptFolder } from '../support/apt-folder.js';
 import { connectionOptions } from '../support/client-cli.js';
-import { DUMPED, loginOptions, ownDumpTools, runClient } from '../support/clients.js';
+import { DUMP_TOOLS, DUMPED, loginOptions, runClient } from '../support/clients.js';
 import { runMydumper } from '../support/debian-tools.js';
 import { temporaryFolder } from '../support/folders.js';
 import { inHooks } from '../support/on-servers.js';
@@ -61,7 +61,7 @@ async function restoreHeld(target: Target): Promise<void> {
 }
 
 describe.each(sample(DUMPED, { name: 'dumps', count: 1 }))('a backup of %s', (name) => {
-  const { dump, client, options } = ownDumpTools(name);
+  const { dump, client, options } = DUMP_TOOLS[name];
   const { beforeAll, open } = inHooks();
   const source = open(() => startServer(name));
   const target = open(() => startServer(name));

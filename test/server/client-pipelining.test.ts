@@ -15,7 +15,6 @@ import { recordedAs } from '../support/server-set.js';
 import type { Target, TestServer } from '../support/servers.js';
 import { freshSchema, generalLog, query } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
-import { packetsOf } from '../support/wire-talk.js';
 
 /** Capabilities of the captured logins that are tried, where a server has them. */
 const VARIANTS = ['eof', 'deprecate-eof', 'track', 'attributes', 'optional', 'cached'];
@@ -202,9 +201,9 @@ async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly st
   socket.on('data', (chunk) => chunks.push(chunk));
   socket.on('error', () => undefined);
   await once(socket, 'close');
-  return packetsOf(Buffer.concat(chunks)).map(({ payload, sequenceId }) => {
-    const isErr = payload[0] === 0xff;
-    return `${sequenceId} ${payload[0]}${isErr ? ` ${payload.readUInt16LE(1)}` : ''}`;
+  return packetsIn(Buffer.concat(chunks)).map((packet) => {
+    const isErr = packet[4] === 0xff;
+    return `${packet[3]} ${packet[4]}${isErr ? ` ${packet.readUInt16LE(5)}` : ''}`;
   });
 }
 

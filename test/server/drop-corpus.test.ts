@@ -9,7 +9,7 @@ import { onServers } from '../support/on-servers.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { sample } from '../support/sample.js';
 import { recordedAs } from '../support/server-set.js';
-import type { Session, Target, TestServer } from '../support/servers.js';
+import { quoted, type Session, type Target, type TestServer } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 /** How many of the statements a run that is not long takes, for each server. */
@@ -48,7 +48,7 @@ onServers('drops of the corpus on $name', (server, on) => {
   const bench = { server, proxy: on.proxy(), root: on.session(), made: new Set([SCHEMA]) };
   on.afterAll(async () => {
     const { root, made } = bench;
-    for (const schema of made) await root.query(`DROP DATABASE IF EXISTS ${quote(schema)}`);
+    for (const schema of made) await root.query(`DROP DATABASE IF EXISTS ${quoted(schema)}`);
   });
 
   test.each(casesOf(server))('$name has its native outcome, or is refused', async ({ one }) => {
@@ -118,7 +118,7 @@ async function list(root: Session, schemas: readonly string[]): Promise<readonly
 
 async function make(root: Session, tables: readonly (readonly [string, string])[]): Promise<void> {
   for (const schema of new Set(tables.map(([name]) => name))) {
-    await root.query(`CREATE DATABASE IF NOT EXISTS ${quote(schema)} CHARACTER SET utf8`);
+    await root.query(`CREATE DATABASE IF NOT EXISTS ${quoted(schema)} CHARACTER SET utf8`);
   }
   const schemas = [...new Set(tables.map(([schema]) => schema))];
   const there = new Set(await list(root, schemas));
@@ -126,16 +126,12 @@ async function make(root: Session, tables: readonly (readonly [string, string])[
     const key = `${schema}.${table} BASE TABLE`;
     if (there.has(key)) continue;
     there.add(key);
-    const name = `${quote(schema)}.${quote(table)}`;
+    const name = `${quoted(schema, table)}`;
     await root.query(`CREATE TABLE ${name} (a INT) ENGINE=MyISAM`);
     await root.query(`INSERT INTO ${name} VALUES (1), (2)`);
   }
 }
 
 async function clear(root: Session, schemas: readonly string[]): Promise<void> {
-  for (const schema of schemas) await root.query(`DROP DATABASE IF EXISTS ${quote(schema)}`);
-}
-
-function quote(name: string): string {
-  return `\`${name.replaceAll('`', '``')}\``;
+  for (const schema of schemas) await root.query(`DROP DATABASE IF EXISTS ${quoted(schema)}`);
 }

@@ -9,6 +9,7 @@ import { onServers } from '../support/on-servers.js';
 import { until } from '../support/poll.js';
 import { runUndrop } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
+import { quoted } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 interface Kind {
@@ -216,8 +217,8 @@ const KINDS: readonly Kind[] = [
     name: `a name of ${name}`,
     table,
     make: [
-      `CREATE TABLE ${quote(table)} (id INT PRIMARY KEY)`,
-      `INSERT INTO ${quote(table)} VALUES (1), (2)`,
+      `CREATE TABLE ${quoted(table)} (id INT PRIMARY KEY)`,
+      `INSERT INTO ${quoted(table)} VALUES (1), (2)`,
     ],
   })),
 ];
@@ -228,10 +229,6 @@ function engineOf(engine: string, only?: RegExp): Kind {
     ...(only === undefined ? {} : { only }),
     make: [`CREATE TABLE a (id INT NOT NULL) ENGINE=${engine}`, 'INSERT INTO a VALUES (1), (2)'],
   };
-}
-
-function quote(name: string): string {
-  return `\`${name.replaceAll('`', '``')}\``;
 }
 
 onServers('on $name a table with', (server, on) => {
@@ -246,7 +243,7 @@ onServers('on $name a table with', (server, on) => {
 
   /** An empty schema. */
   beforeEach(async () => {
-    const drops = (await root.tables()).map((name) => `DROP TABLE ${quote(name)}`);
+    const drops = (await root.tables()).map((name) => `DROP TABLE ${quoted(name)}`);
     await root.run('SET foreign_key_checks = 0', ...drops, 'SET foreign_key_checks = 1');
   });
 
@@ -261,7 +258,7 @@ onServers('on $name a table with', (server, on) => {
   }
 
   async function seen({ table = 'a', look = [] }: Kind): Promise<readonly unknown[]> {
-    const texts = [`SHOW CREATE TABLE ${quote(table)}`, ...look];
+    const texts = [`SHOW CREATE TABLE ${quoted(table)}`, ...look];
     const answers: unknown[] = [];
     for (const sql of texts) answers.push((await root.query({ sql, rowsAsArray: true }))[0]);
     return answers;
@@ -280,7 +277,7 @@ onServers('on $name a table with', (server, on) => {
     const place = hasFile && server.name.startsWith('mariadb') ? schema.name : '_undrop';
     const drop = async () => {
       await client.run([`SET sql_mode = '${kind.mode ?? ''}'`]);
-      const { results } = await client.query(`DROP ${object} ${quote(table)}`);
+      const { results } = await client.query(`DROP ${object} ${quoted(table)}`);
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       expect(await survival.findLost()).toEqual([]);
       let ids: readonly string[] = [];
@@ -297,7 +294,7 @@ onServers('on $name a table with', (server, on) => {
 
     if (!hasFile) {
       await make(texts[0] ?? '');
-      await root.query(`DROP TABLE ${quote(table)}`);
+      await root.query(`DROP TABLE ${quoted(table)}`);
     }
 
     const { code, stderr } = await runUndrop(server, ['restore', ...ids]);
@@ -306,7 +303,7 @@ onServers('on $name a table with', (server, on) => {
     expect(await survival.findLost()).toEqual([]);
 
     await drop();
-    const { results } = await client.query(`UNDROP TABLE ${quote(table)}`);
+    const { results } = await client.query(`UNDROP TABLE ${quoted(table)}`);
     expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
     expect(await seen(kind)).toEqual(before);
     expect(await survival.findLost()).toEqual([]);

@@ -7,7 +7,7 @@ import { jest } from '@jest/globals';
 import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { asking } from '../support/asking.js';
 import { connectionOptions } from '../support/client-cli.js';
-import { ownDumpTools, runClient } from '../support/clients.js';
+import { DUMP_TOOLS, runClient } from '../support/clients.js';
 import { runProject } from '../support/debian-tools.js';
 import { runNpmReset } from '../support/npm-tools.js';
 import { onServer } from '../support/on-servers.js';
@@ -123,7 +123,7 @@ const REHEARSALS: Readonly<Record<string, Rehearsal>> = {
   'a dump that is loaded over it': {
     ...SHOP,
     async reset({ target, schema, name }) {
-      const { dump, client, options } = ownDumpTools(name as (typeof BOTH)[number] & 'mysql-9.7');
+      const { dump, client, options } = DUMP_TOOLS[name as (typeof BOTH)[number] & 'mysql-9.7'];
       const made = await runClient(dump, target, [...connectionOptions(dump), ...options, schema]);
       const args = [...connectionOptions(client), schema];
       return runClient(client, target, args, { input: made.stdout });

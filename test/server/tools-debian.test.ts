@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type BothWays, bothWays } from '../support/both-ways.js';
 import { connectionOptions } from '../support/client-cli.js';
-import { DUMPED, ownDumpTools, runClient } from '../support/clients.js';
+import { DUMP_TOOLS, DUMPED, runClient } from '../support/clients.js';
 import { runMydumper, runProject, runSchemaChange } from '../support/debian-tools.js';
 import { temporaryFolder } from '../support/folders.js';
 import { onServer } from '../support/on-servers.js';
@@ -142,7 +142,7 @@ function proxied(server: TestServer): () => BothWays {
 }
 
 describe.each(sample(DUMPED, { name: 'dumps', count: 1 }))('%s: a dump', (name) => {
-  const { dump, client, options } = ownDumpTools(name);
+  const { dump, client, options } = DUMP_TOOLS[name];
   const server = testServer(name);
   const ways = proxied(server);
 

@@ -20,6 +20,7 @@ import { ensureCached } from '../../throwaway-servers/cache.js';
 import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import { laying, temporaryFolder } from './folders.js';
 import { until } from './poll.js';
+import { childrenOf } from './proxy.js';
 
 const SUITE = 'bookworm';
 /** `minbase` has no systemd. */
@@ -91,7 +92,7 @@ export async function bootDebian() {
   try {
     await until(async () => {
       if (child.exitCode !== null) throw new Error(`Debian does not boot: ${errors}`);
-      init ??= childOf(child.pid);
+      init ??= childrenOf(child.pid)[0]?.toString();
       if (init === undefined || !isSystemd(init)) return false;
       const { stdout } = await attempt('systemctl', 'is-system-running');
       return ['running', 'degraded'].includes(stdout.trim());
@@ -158,12 +159,6 @@ async function makeGroup(): Promise<string> {
 
 async function removeGroup(group: string): Promise<void> {
   await runCommand(['find', group, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
-}
-
-function childOf(pid: number | undefined): string | undefined {
-  const path = `/proc/${pid}/task/${pid}/children`;
-  if (!existsSync(path)) return undefined;
-  return readFileSync(path, 'utf8').split(' ').find(Boolean);
 }
 
 function isSystemd(pid: string): boolean {

@@ -111,31 +111,20 @@ export async function sysbenchCommand(): Promise<{
   };
 }
 
-interface DumpTools {
-  readonly client: ClientName;
-  readonly dump: ClientName;
-  readonly options: readonly string[];
-}
-
 /** What dumps a server, and what reads such a dump, by the name of their server. */
-const DUMP_TOOLS = {
+export const DUMP_TOOLS = {
   // Reloading where it came from: the server has its GTIDs already.
   'mysql-9.7': { client: 'mysql-9.7', dump: 'mysqldump-9.7', options: ['--set-gtid-purged=OFF'] },
   'mariadb-10.11': { client: 'mariadb-10.11', dump: 'mariadb-dump-10.11', options: [] },
   'mariadb-11.8': { client: 'mariadb-11.8', dump: 'mariadb-dump-11.8', options: [] },
-} as const satisfies Readonly<Record<string, DumpTools>>;
+} as const;
 
 /** Servers that are dumped by the tools of their own version. */
 export const DUMPED = ['mysql-9.7', 'mariadb-11.8'] as const;
 
 /** Tools that are able to log in to the server. */
-export function dumpTools({ name }: { readonly name: string }): DumpTools {
+export function dumpTools({ name }: { readonly name: string }) {
   return DUMP_TOOLS[name === 'mysql-9.7' ? name : 'mariadb-10.11'];
-}
-
-/** The tools of the version itself. */
-export function ownDumpTools(name: (typeof DUMPED)[number]): DumpTools {
-  return DUMP_TOOLS[name];
 }
 
 /** Host, port and account as options of every client here. */

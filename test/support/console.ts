@@ -1,6 +1,7 @@
 /** The console as tests use it: plain requests, as no browser sends them, and tables to drop. */
 import http from 'node:http';
 import https from 'node:https';
+import { asking } from './asking.js';
 import type { OnServer } from './on-servers.js';
 import { adminOf, type ProxyProcess, spawnProxy, type Variables } from './proxy.js';
 import { query, type Target, type TestServer } from './servers.js';
@@ -73,13 +74,8 @@ export function consoleOn(server: TestServer, on: OnServer, variables: Variables
   };
   const tables = () => tablesIn(server, schema.name);
   /** Of the table that was dropped last. */
-  const newestId = async () => {
-    const [row] = await query<{ readonly id: string }>(
-      server,
-      'SELECT id FROM _undrop.ledger ORDER BY id DESC LIMIT 1',
-    );
-    return row?.id ?? '';
-  };
+  const newestId = async () =>
+    (await asking(server).cell('SELECT id FROM _undrop.ledger ORDER BY id DESC LIMIT 1')) ?? '';
   return { schema, account, spawn, proxy, drop, tables, newestId };
 }
 
@@ -98,11 +94,9 @@ export function callOf(name: string, given: object = {}): string {
 export const MCP_TYPES = { accept: 'application/json, text/event-stream' };
 
 /** The names of the tables that are there. */
-export async function tablesIn(server: Target, schema: string): Promise<readonly string[]> {
-  const rows = await query<{ readonly name: string }>(
-    server,
+export function tablesIn(server: Target, schema: string): Promise<readonly string[]> {
+  return asking(server).column(
     `SELECT TABLE_NAME AS name FROM information_schema.TABLES
      WHERE TABLE_SCHEMA = '${schema}' ORDER BY 1`,
   );
-  return rows.map(({ name }) => name);
 }

@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { inRoot } from '../../throwaway-servers/apt-root.js';
 import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import { aptFolder } from './apt-folder.js';
@@ -19,14 +19,14 @@ type Program = { readonly argv: readonly string[]; readonly env: Readonly<Record
 
 const TRIPLET = 'x86_64-linux-gnu';
 
-/** A script of test/support/tools, which goes up and down with its project; or a phase of it. */
+/** A script of test/support/tools on a schema, by the program of its language; or a phase of it. */
 export async function runProject(
   script: string,
   { host, port, user, password }: Target,
   schema: string,
   phase: readonly string[] = [],
 ): Promise<CommandResult> {
-  const program = await (script.endsWith('.py') ? python() : php());
+  const program = await (PROGRAMS[extname(script)] ?? php)();
   const path = join(projectFolder, 'test/support/tools', script);
   return run(program, [path, host, String(port), user, password, schema, ...phase]);
 }
@@ -102,17 +102,10 @@ async function ruby(): Promise<Program> {
   return { argv: [...argv, '--disable-gems'], env: { ...env, RUBYLIB } };
 }
 
-/** `test/support/tools/told/drops.pl` or `drops.rb` on a schema that is there. */
-export async function runDrops(
-  language: 'Perl' | 'Ruby',
-  { host, port, user, password }: Target,
-  schema: string,
-): Promise<CommandResult> {
-  const program = await (language === 'Perl' ? perl() : ruby());
-  const name = language === 'Perl' ? 'drops.pl' : 'drops.rb';
-  const path = join(projectFolder, 'test/support/tools/told', name);
-  return run(program, [path, host, String(port), user, password, schema]);
-}
+/** By the endings of scripts; all others are PHP's. */
+const PROGRAMS: Readonly<Record<string, () => Promise<Program>>> = {
+  ...{ '.py': python, '.pl': perl, '.rb': ruby },
+};
 
 /** `promtool`, which checks what Prometheus would read; `input`: its standard input. */
 export async function runPromtool(args: readonly string[], input = ''): Promise<CommandResult> {

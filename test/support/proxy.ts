@@ -99,7 +99,8 @@ export function signalTo(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-function childrenOf(pid = 0): readonly number[] {
+/** Of a process that may have ended. */
+export function childrenOf(pid = 0): readonly number[] {
   const path = `/proc/${pid}/task/${pid}/children`;
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   return text.split(' ').filter(Boolean).map(Number);

@@ -7,6 +7,7 @@ import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { Dice, type Random } from './dice.js';
+import { int32 } from './raw-client.js';
 import * as talks from './wire-talk.js';
 
 /** The account of both sessions: it may read, call, and make temporary tables. */
@@ -478,15 +479,8 @@ function command(
   byte: number,
   ...parts: readonly (string | number | readonly number[] | Buffer)[]
 ): Buffer {
-  const rest = parts.map((part) => {
-    if (typeof part === 'number') return int32(part);
-    return typeof part === 'string' ? Buffer.from(part) : Buffer.from(part);
-  });
+  const rest = parts.map((part) =>
+    typeof part === 'number' ? int32(part) : Buffer.from(part as string),
+  );
   return encodePacket(Buffer.concat([Buffer.from([byte]), ...rest]), 0);
-}
-
-function int32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value >>> 0);
-  return bytes;
 }

@@ -185,11 +185,7 @@ export class RawClient {
 
   /** COM_STMT_EXECUTE without parameters. */
   execute(id: number): Promise<RawAnswer> {
-    const payload = Buffer.alloc(10);
-    payload[0] = 0x17;
-    payload.writeUInt32LE(id, 1);
-    payload.writeUInt32LE(1, 6);
-    return this.command(payload);
+    return this.command(Buffer.concat([Buffer.of(0x17), int32(id), Buffer.of(0), int32(1)]));
   }
 
   /** Breaks off, without COM_QUIT: `ended`, it goes on to read; `reset`, as one that crashes. */
@@ -352,6 +348,13 @@ export function frame(payload: Uint8Array, sequenceId: number): Buffer {
   header.writeUIntLE(payload.length, 0, 3);
   header[3] = sequenceId;
   return Buffer.concat([header, payload]);
+}
+
+/** Four bytes, least first. */
+export function int32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value >>> 0);
+  return bytes;
 }
 
 /** `OK 3`, an error by number and text, or `rows`. */

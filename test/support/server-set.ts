@@ -26,20 +26,19 @@ export function flavourOf(name: LaidServer): Flavour {
   return name.startsWith('mariadb') ? 'mariadb' : 'mysql';
 }
 
-type AptRow = { readonly flavour: Flavour; readonly suite: string };
-
 const PACKAGES = {
   mysql: ['mysql-server-core', 'mysql-client'],
   // Not the core alone: the login plugins of the server are in the other package.
   mariadb: ['mariadb-server', 'mariadb-client'],
 } as const;
 
-const APT: Readonly<Record<Exclude<LaidServer, 'mysql-5.6'>, AptRow>> = {
-  'mysql-9.7': { flavour: 'mysql', suite: 'sid' },
-  'mariadb-10.5': { flavour: 'mariadb', suite: 'bullseye' },
-  'mariadb-10.11': { flavour: 'mariadb', suite: 'bookworm' },
-  'mariadb-11.8': { flavour: 'mariadb', suite: 'sid' },
-};
+/** The distributions with their packages. */
+const SUITES = {
+  'mysql-9.7': 'sid',
+  'mariadb-10.5': 'bullseye',
+  'mariadb-10.11': 'bookworm',
+  'mariadb-11.8': 'sid',
+} as const;
 
 /**
  * MariaDB 10.5 writes no changed page while it is idle, and an EVAC waits up to an hour for them:
@@ -67,7 +66,7 @@ export async function startFromSet(
 /** The programs of a server of the set, downloaded first where the cache hasn't got them. */
 export async function ensureInstalled(name: LaidServer) {
   if (name === 'mysql-5.6') return ensureNpm56(laying);
-  const { flavour, suite } = APT[name];
+  const [flavour, suite] = [flavourOf(name), SUITES[name]];
   const key = flavour === 'mariadb' ? `${name}-full` : name;
   return ensureAptServer({ key, flavour, suite, packages: PACKAGES[flavour] }, laying);
 }

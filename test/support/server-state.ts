@@ -3,7 +3,7 @@
  * another's. Left out is what the servers themselves don't keep equal: counters of AUTO_INCREMENT,
  * and when something was created.
  */
-import { query, type Target } from './servers.js';
+import { query, quoted, type Target } from './servers.js';
 
 /** What by its name: `table s.t`, `rows s.t`, `trigger s.x`, `schema s`, `ledger <key>`. */
 export type ServerState = ReadonlyMap<string, string>;
@@ -61,10 +61,6 @@ export function schemaOf(what: string): string {
 /** It is in a schema of undrop's that replicas don't have. */
 export function isLocal(what: string): boolean {
   return schemaOf(what).startsWith('_undrop_local');
-}
-
-function quoted(...names: readonly unknown[]): string {
-  return names.map((name) => `\`${String(name).replaceAll('`', '``')}\``).join('.');
 }
 
 function isLedger(schema: unknown, table: unknown): boolean {

@@ -84,6 +84,11 @@ function tellWhich(names: readonly string[]): void {
   if (file !== undefined) appendFileSync(file, `${testFile()} ${names.join(' ')}\n`);
 }
 
+/** A name, or several with dots between them, as SQL has it. */
+export function quoted(...names: readonly unknown[]): string {
+  return names.map((name) => `\`${String(name).replaceAll('`', '``')}\``).join('.');
+}
+
 /** A server of the set for one test alone, with more options; the test stops it. */
 export async function startServer(name: string, extraOptions: readonly string[] = []) {
   const server = await startFromSet(name as LaidServer, extraOptions);

@@ -183,12 +183,9 @@ async function visitConsole(admin: string, { user, felt, signal }: Life): Promis
 /** Whoever is told that the table is locked tries again: the service may be looking at it. */
 async function undrop(client: Session, name: string): Promise<void> {
   for (;;) {
-    const error = await client.query(`UNDROP TABLE ${name}`).then(
-      () => null,
-      (refusal: { readonly errno?: number }) => refusal,
-    );
+    const error = await client.errorOf(`UNDROP TABLE ${name}`);
     if (error === null) return;
-    if (error.errno !== LOCK_WAIT_TIMEOUT) throw error;
+    if (error.errno !== LOCK_WAIT_TIMEOUT) throw new Error(error.message);
   }
 }
 

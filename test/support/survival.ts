@@ -4,7 +4,7 @@
  *
  * Invariant: it believes no answer, only what it counts itself on a direct connection.
  */
-import type { Session } from './servers.js';
+import { quoted, type Session } from './servers.js';
 
 /** `rows`: null where it can't be read (a MERGE table without its parts). */
 type Table = { readonly schema: string; readonly table: string; readonly rows: number | null };
@@ -99,9 +99,8 @@ export class Survival {
   }
 
   async #count(schema: string, table: string): Promise<number | null> {
-    const quoted = [schema, table].map((name) => `\`${name.replaceAll('`', '``')}\``).join('.');
     try {
-      return await this.#root.count(quoted);
+      return await this.#root.count(quoted(schema, table));
     } catch (error) {
       if (isErrno(error, UNREADABLE)) return null;
       throw error;

@@ -7,8 +7,9 @@
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { FAR, FAR_TABLES, NEAR, NEAR_TABLES, type Script, SEQUENCE, VIEW } from './random-drops.js';
-import { CLIENT, MODERN, type RawAnswer, RawClient, type RawResult } from './raw-client.js';
-import { connect, type Target, type TestServer } from './servers.js';
+import type { RawAnswer, RawResult } from './raw-client.js';
+import { CLIENT, int32, MODERN, RawClient } from './raw-client.js';
+import { connect, quoted, type Target, type TestServer } from './servers.js';
 import { intentsSettled } from './settled.js';
 
 /** What can be compared of one way. */
@@ -43,9 +44,7 @@ const LEAVES_A_TRACE =
   /set|use|lock|begin|start|xa|handler|prepare|execute|temporary|names|flush|database|schema/i;
 
 export class TwinRuns {
-  readonly #server: TestServer;
-  readonly #proxy: Target;
-  readonly #timeLimit: readonly string[];
+  readonly #options: TwinOptions;
   readonly #root: Connection;
   readonly #sessions = new Map<string, Session>();
   /** Rows of the ledger that were looked at. */
@@ -53,9 +52,7 @@ export class TwinRuns {
   #heldNow = 0;
 
   private constructor(options: TwinOptions, root: Connection) {
-    this.#server = options.server;
-    this.#proxy = options.proxy;
-    this.#timeLimit = options.timeLimit;
+    this.#options = options;
     this.#root = root;
   }
 
@@ -86,9 +83,10 @@ export class TwinRuns {
   /** `lost`, in words: what is neither there nor held; `held`: base tables gone, and held. */
   async run(script: Script) {
     if (this.#heldNow > HELD_MAX) await this.#forgetHeld();
-    const direct = await this.#outcome(script, this.#server);
+    const { server, proxy } = this.#options;
+    const direct = await this.#outcome(script, server);
     await this.#make(direct.objects);
-    const proxied = await this.#outcome(script, this.#proxy);
+    const proxied = await this.#outcome(script, proxy);
     const found = await this.#findLost(proxied.objects);
     const { held } = found;
     const lost = script.texts.some((text) => CHANGES_ROWS.test(text.toString('latin1')))
@@ -139,7 +137,7 @@ export class TwinRuns {
     if (last !== undefined) return last;
     const flags = MODERN | (script.multiStatements ? CLIENT.MULTI_STATEMENTS : 0);
     const client = await RawClient.open({ ...target, user: USER }, { flags });
-    await client.run(this.#timeLimit);
+    await client.run(this.#options.timeLimit);
     return { client, settings: [] };
   }
 
@@ -156,7 +154,7 @@ export class TwinRuns {
       ...FAR_TABLES.map((name) => `${FAR}.${name}`),
       `${NEAR}.keep`,
     ];
-    const isMariadb = this.#server.flavour === 'mariadb';
+    const isMariadb = this.#options.server.flavour === 'mariadb';
     return Object.fromEntries([
       // Rows differ, so that one isn't taken for the other.
       ...tables.map((name, index) => [name, `BASE TABLE ${index + 1}`]),
@@ -188,7 +186,7 @@ export class TwinRuns {
   ): Promise<readonly (number | string)[]> {
     if (tables.length === 0) return [];
     const parts = tables.map(
-      (names, index) => `SELECT ${index} AS i, COUNT(*) AS n FROM ${quoted(names)}`,
+      (names, index) => `SELECT ${index} AS i, COUNT(*) AS n FROM ${quoted(...names)}`,
     );
     try {
       const [rows] = await this.#root.query<RowDataPacket[]>(parts.join(' UNION ALL '));
@@ -212,10 +210,10 @@ export class TwinRuns {
     for (const [name, kind] of Object.entries(there)) {
       if (wanted[name] === kind) continue;
       const word = /^(VIEW|SEQUENCE)/.exec(kind)?.[1] ?? 'TABLE';
-      texts.push(`DROP ${word} ${quoted(split(name))}`);
+      texts.push(`DROP ${word} ${quoted(...split(name))}`);
     }
     for (const [name, kind] of Object.entries(wanted)) {
-      if (there[name] !== kind) texts.push(...creation(quoted(split(name)), kind));
+      if (there[name] !== kind) texts.push(...creation(quoted(...split(name)), kind));
     }
     if (texts.length > 0) await this.#root.query(texts.join('; '));
   }
@@ -272,7 +270,7 @@ export class TwinRuns {
     await intentsSettled(this.#root, [NEAR, FAR]);
     await this.#newlyHeld();
     const own = (await this.#heldTables()).filter(({ id }) => this.#known.has(id));
-    for (const { at, held } of own) await this.#root.query(`DROP TABLE ${quoted([at, held])}`);
+    for (const { at, held } of own) await this.#root.query(`DROP TABLE ${quoted(at, held)}`);
     await this.#root.query('DELETE FROM _undrop.ledger WHERE schema_name IN (?)', [[NEAR, FAR]]);
     this.#known.clear();
     this.#heldNow = 0;
@@ -304,12 +302,6 @@ function describe({ results }: RawAnswer): readonly string[] {
   });
 }
 
-function int32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
 /** Texts that make one of the objects. */
 function creation(name: string, kind: string): readonly string[] {
   const rows = rowsIn(kind);
@@ -329,10 +321,6 @@ function rowsIn(kind: string): number | null {
 function split(name: string): readonly [string, string] {
   const dot = name.indexOf('.');
   return [name.slice(0, dot), name.slice(dot + 1)];
-}
-
-function quoted(names: readonly string[]): string {
-  return names.map((name) => `\`${name.replaceAll('`', '``')}\``).join('.');
 }
 
 function keyOf({ multiStatements }: Script, { port }: Target): string {

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
-import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
+import { encodePacket } from '../../src/wire/framing.js';
 import { breakOff } from './break-off.js';
 import { exchange } from './conversation.js';
 import { answerGreeting, CLIENT } from './raw-client.js';
@@ -24,13 +24,6 @@ const PREPARED_MARK = 0x5a7e;
 /** Stands for the id of the statement that `prepares` this number; each session has its own. */
 export function idOfPrepared(number: number): number {
   return PREPARED_MARK * 0x10000 + number;
-}
-
-/** All packets that `bytes` are. */
-export function packetsOf(bytes: Buffer) {
-  const assembler = new PacketAssembler(bytes.length);
-  assembler.push(bytes);
-  return Array.from({ length: bytes.length }, () => assembler.next()).filter((one) => one !== null);
 }
 
 export interface TalkOptions {
