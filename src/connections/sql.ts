@@ -84,8 +84,8 @@ export const WAITS_FOR_LOCK = sql`(STATE LIKE 'Waiting for % lock'
 
 /** `SELECT, INSERT ON schema.*`; on the whole server if it is null. */
 export function grantClause(rights: readonly string[], schema: string | null): SQLQuery {
-  const areWords = rights.every((right) => /^[A-Z_ ]+$/.test(right));
-  assert(areWords, 'a right is words');
+  const arePlain = rights.every((right) => /^[A-Z_ ]+$/.test(right));
+  assert(arePlain, 'a right is words');
   const on = schema === null ? '*' : quoteIdentifier(schema);
   return sql.__dangerous__rawValue(`${rights.join(', ')} ON ${on}.*`);
 }

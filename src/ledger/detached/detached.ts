@@ -323,10 +323,10 @@ function isSameTrigger(one: HeldTrigger, other: HeldTrigger): boolean {
 /** A part of a script that isn't a name must be a plain word. */
 function assertTrigger({ sqlMode, ...trigger }: HeldTrigger): void {
   const charsets = [trigger.characterSetClient, trigger.collationConnection];
-  const areWords = charsets.every((word) => /^\w+$/.test(word));
+  const arePlain = charsets.every((word) => /^\w+$/.test(word));
   assert(trigger.quote === '`' || trigger.quote === '"', 'a quote is one of two');
   assert(/^[A-Z0-9_,]*$/i.test(sqlMode), 'an sql_mode is a list of words');
-  assert(areWords, 'a charset is a word');
+  assert(arePlain, 'a charset is a word');
 }
 
 /**

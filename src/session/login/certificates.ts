@@ -38,7 +38,7 @@ export function loadIdentity(pem: CertificateAndKey, ticketKeys: Buffer | null =
 interface IdentityFiles {
   readonly cert: string;
   readonly key: string;
-  /** Of the two variables that name the files. */
+  /** The two variables that name the files. */
   readonly prefix: string;
   readonly ticketKeys?: Buffer | null;
 }

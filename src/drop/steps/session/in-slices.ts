@@ -5,7 +5,7 @@
  *
  * Invariant: a reading that waits here holds its client's stream; nothing of it goes on meanwhile.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as otherEvents } from 'node:timers/promises';
 import type { Reading } from '../../../sql/reading.js';
 
 let last: Promise<unknown> = Promise.resolve();
@@ -31,7 +31,7 @@ async function readOn<T>(reading: Reading<T>): Promise<T> {
   for (;;) {
     const { done, value } = reading.next();
     if (done === true) return value;
-    await nextTurn();
+    await otherEvents();
   }
 }
 

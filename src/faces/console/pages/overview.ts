@@ -94,8 +94,8 @@ function lifecycle({ states }: Summary): Html {
 
 function collecting({ leads, restsFor, pause, purge, limits }: CollectorView): Html {
   const of = limits.flatMap(({ name, used, max, isBytes }) => {
-    const inWords = isBytes ? size : count;
-    return max === null ? [] : `${name}: ${inWords(used)} of ${inWords(max)}`;
+    const written = isBytes ? size : count;
+    return max === null ? [] : `${name}: ${written(used)} of ${written(max)}`;
   });
   return html`<h2>Collector</h2><p>${pause !== null && html`${paused(pause)}. `}${leads ? 'This proxy collects' : 'Another proxy, or none, collects'}${restsFor !== null && `; it waits: ${restsFor}`}.
 ${purge !== null && html`Rows of <a href="${link(`/tables/${purge.id}`)}">${shortId(purge.id)}</a> are being deleted: ${count(purge.rows)} so far.`}</p>
