@@ -144,12 +144,7 @@ async function recordOutcomes(
   pool: ServicePool,
   { tables, owner }: Required<DropOutcome>,
 ): Promise<void> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
-          detached
-        FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`,
-  );
-  const shown = await showAll(pool, tables);
+  const { rows, shown } = await readOutcomes(pool, tables);
   const sizes = [...shown.values()].map(({ length }) => length);
   const isLong = sizes.reduce((sum, size) => sum + size, 0) > DEFINITION_CHARACTERS_OF_PART;
   for (const logged of [true, false]) {
@@ -168,22 +163,26 @@ async function recordOutcomes(
   }
 }
 
-/** SHOW CREATE TABLE by id; none for a table that has moved on, or whose files are broken. */
-async function showAll(
-  pool: ServicePool,
-  tables: DropOutcome['tables'],
-): Promise<ReadonlyMap<string, string>> {
-  const texts = tables.map(({ id, holdSchema, holdName }) => {
+/**
+ * The rows of held tables, and by id their SHOW CREATE TABLE: none for a table that has moved on,
+ * or whose files are broken. All in one text, if all of them are there.
+ */
+async function readOutcomes(pool: ServicePool, tables: DropOutcome['tables']) {
+  const select = sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin,
+      row_logged, detached
+    FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`;
+  const shows = tables.map(({ id, holdSchema, holdName }) => {
     return sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`;
   });
-  const all = tables.length > 1 ? await unlessRefused(pool.run(texts), null) : null;
+  const all = await unlessRefused(pool.run([select, ...shows]), null);
+  const [rows = []] = all ?? (await pool.run(select));
   const shown = new Map<string, string>();
   for (const [index, { id }] of tables.entries()) {
-    const text = texts[index] ?? [];
-    const [row] = all?.[index] ?? (await unlessRefused(pool.run(text), []))[0] ?? [];
+    const alone = async () => (await unlessRefused(pool.run(shows[index] ?? []), []))[0];
+    const [row] = (all === null ? await alone() : all[index + 1]) ?? [];
     if (row !== undefined) shown.set(id, col.text(row, 'Create Table'));
   }
-  return shown;
+  return { rows, shown };
 }
 
 const BOUND: PendingWork = { todo: 'detach', text: 'it still has foreign keys' };
@@ -282,22 +281,35 @@ interface StateChange {
 const ENDED: readonly LedgerState[] = ['restored', 'removed', 'gone'];
 
 /** Records a transition of the lifecycle, a restore, an end. Does nothing if the id has no row. */
-export async function recordState(pool: ServicePool, change: StateChange): Promise<void> {
-  const { id, state, holdSchema, holdName, relocated, pendingWork, restoredAs, onlyFrom } = change;
+export function recordState(pool: ServicePool, change: StateChange): Promise<void> {
+  return recordStates(pool, change, [change]);
+}
+
+/** The same change of several tables, each with its own hold name. */
+export async function recordStates(
+  pool: ServicePool,
+  change: Omit<StateChange, 'id' | 'holdName'>,
+  tables: readonly Pick<StateChange, 'id' | 'holdName'>[],
+): Promise<void> {
+  const { state, holdSchema, relocated, pendingWork, restoredAs, onlyFrom } = change;
+  const named = tables.flatMap(({ id, holdName }) =>
+    holdName === undefined ? [] : [sql`WHEN ${id} THEN ${holdName}`],
+  );
   const sets = [
     sql`state_since = IF(state = ${state}, state_since, UTC_TIMESTAMP())`,
     sql`state = ${state}`,
     ...(holdSchema === undefined ? [] : [sql`hold_schema = ${holdSchema}`]),
-    ...(holdName === undefined ? [] : [sql`hold_name = ${holdName}`]),
+    ...(named.length === 0 ? [] : [sql`hold_name = CASE id ${sql.join(named, sql` `)} END`]),
     ...(relocated === undefined ? [] : [sql`relocated = ${relocated}`]),
     ...(pendingWork === undefined ? [] : [assignPendingWork(pendingWork)]),
     ...(restoredAs === undefined ? [] : [sql`restored_as = ${restoredAs.slice(0, 255)}`]),
     ...(ENDED.includes(state) ? [sql`ended_at = COALESCE(ended_at, UTC_TIMESTAMP())`] : []),
   ];
   const from = onlyFrom === undefined ? sql`` : sql` AND state = ${onlyFrom}`;
+  const ids = tables.map(({ id }) => id);
   await pool.logging(change.rowLogged).run(
-    sql`UPDATE ${note('state', id)} ${LEDGER} SET ${sql.join(sets, ', ')}
-        WHERE id = ${id}${from}`,
+    sql`UPDATE ${note('state', ids[0])} ${LEDGER} SET ${sql.join(sets, ', ')}
+        WHERE id IN (${valueList(ids)})${from}`,
   );
 }
 
