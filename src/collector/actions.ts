@@ -5,26 +5,48 @@
  * one table, that is logged and tried again later; it never stops the others.
  */
 
-import { isServerError, unlessRefused } from '../connections/errors.js';
-import { col, hasRows, ident, note, type ServerFacts, sql } from '../connections/sql.js';
+import { isServerError, type ServerError, unlessRefused } from '../connections/errors.js';
+import { hasRows, ident, note, type ServerFacts, sql } from '../connections/sql.js';
 import { assert, assertNever } from '../errors.js';
 import { UNLESS_PAUSED } from '../ledger/control.js';
-import { LEDGER } from '../ledger/tables.js';
 import * as names from '../names/names.js';
 import * as ER from '../wire/server-errors.js';
 import { type ActionContext, type ActionOutcome, PROGRESS } from './action-context.js';
 import type { Collectable } from './collectable.js';
 import * as ledger from './follow-ledger.js';
-import { nextStep, type StateChange, type TableFacts } from './next-step.js';
+import { isDropDear, nextStep, type StateChange, type Step, type TableFacts } from './next-step.js';
+import { RemovalPace } from './purge/pace.js';
 import { Purger, type WorkOptions } from './purge/purge.js';
-import { isLostByEngine, readCachedPages, readPoolFacts, readTableFacts } from './table-facts.js';
+import {
+  isLostByEngine,
+  readCachedPages,
+  readPoolFacts,
+  readTableFacts,
+  readWorth,
+} from './table-facts.js';
 
 /** Multiples of the buffer pool. */
 const TURNOVER = 2;
 
+/** A table, as far as it came. */
+interface Advanced {
+  readonly table: Collectable;
+  readonly outcome: ActionOutcome;
+}
+
+interface Known {
+  readonly table: Collectable;
+  readonly facts: TableFacts;
+}
+
+interface Move extends Known {
+  readonly step: StateChange;
+}
+
 export class Actions {
   readonly #options: ActionContext;
   readonly #purger: Purger;
+  readonly #pace = new RemovalPace();
   #cachedPages: ReadonlyMap<string, number> | null = null;
   /** By id: pages read when it was first seen in EVAC. If it is lost, EVAC lasts longer. */
   readonly #readAtEvac = new Map<string, number>();
@@ -39,9 +61,57 @@ export class Actions {
     this.#cachedPages = null;
   }
 
-  /** Moves one table as far as it can go at once. `now`: the server's UTC clock. */
-  advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
-    return tolerant(this.#advance(table, server, now));
+  /**
+   * Moves tables on, some at a time, until `isOver`; resolves to the outcomes of the tables that
+   * were reached. Many go as fast as others don't feel it.
+   */
+  async advanceAll(
+    tables: readonly Collectable[],
+    { server, now, isOver }: Omit<WorkOptions, 'untilMs'> & { isOver(): boolean },
+  ): Promise<readonly Advanced[]> {
+    const { clock, monotonicMs, signal } = this.#options;
+    const { gauge } = this.#purger;
+    const reached: Advanced[] = [];
+    const isPaced = !isDropDear(server) && tables.length > this.#pace.tables;
+    const work = async () => {
+      while (reached.length < tables.length && !isOver()) {
+        const left = tables.slice(reached.length);
+        const batch = isDropDear(server) ? left.slice(0, 1) : together(left, this.#pace.tables);
+        const beganMs = monotonicMs();
+        reached.push(...(await gauge.beside(() => this.advance(batch, server, now))));
+        if (isHalted(reached)) return;
+        if (!isPaced) continue;
+        await gauge.look(server);
+        this.#pace.note(monotonicMs() - beganMs, gauge.takeLoad());
+        await clock.sleep(this.#pace.pauseMs, signal);
+      }
+    };
+    await (isPaced ? gauge.during(work) : work());
+    return reached;
+  }
+
+  /**
+   * Moves tables of one schema as far as they can go at once; if the server refuses that, one after
+   * another. `now`: the server's UTC clock.
+   */
+  async advance(
+    tables: readonly Collectable[],
+    server: ServerFacts,
+    now: () => Date,
+  ): Promise<readonly Advanced[]> {
+    try {
+      return await this.#advance(tables, server, now);
+    } catch (error) {
+      const [table] = tables;
+      if (!isServerError(error) || table === undefined) throw error;
+      if (tables.length === 1) return [{ table, outcome: refusal(error) }];
+    }
+    const each: Advanced[] = [];
+    for (const table of tables) {
+      each.push(...(await this.advance([table], server, now)));
+      if (isHalted(each)) break;
+    }
+    return each;
   }
 
   /**
@@ -64,14 +134,7 @@ export class Actions {
   /** A scan that has begun would begin anew, so it stays first. */
   async #byWorth(tables: readonly Collectable[]): Promise<readonly Collectable[]> {
     if (tables.length < 2) return tables;
-    const asked = this.#options.connection.run(
-      sql`SELECT ${note('purge')} id, byte_estimate / NULLIF(row_estimate, 0) AS worth
-          FROM ${LEDGER} WHERE state = 'PURGE'`,
-    );
-    const [rows = []] = await unlessRefused(asked, [], ...ER.ABSENT_TABLE);
-    const byId = new Map(
-      rows.map((row) => [col.text(row, 'id'), col.numberOrNull(row, 'worth') ?? 0]),
-    );
+    const byId = await readWorth(this.#options.connection);
     const worthOf = (table: Collectable) =>
       this.#purger.isUnderWay(table) ? Number.POSITIVE_INFINITY : (byId.get(table.id) ?? 0);
     const all = tables.map((table) => ({ table, worth: worthOf(table) }));
@@ -79,82 +142,94 @@ export class Actions {
   }
 
   async #purge(table: Collectable, work: WorkOptions): Promise<ActionOutcome> {
-    const before = await this.advance(table, work.server, work.now);
+    const advance = async () => (await this.advance([table], work.server, work.now))[0]?.outcome;
+    const before = (await advance()) ?? PROGRESS;
     if (before.kind !== 'purge') return before;
     const outcome = await tolerant(this.#purger.work(table, work));
     if (outcome.kind === 'left') this.#purger.forget();
     const isOver = outcome.kind === 'progress' && !this.#purger.isUnderWay(table);
-    return isOver ? this.advance(table, work.server, work.now) : outcome;
+    return isOver ? ((await advance()) ?? PROGRESS) : outcome;
   }
 
-  async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
-    const { settings, throttle } = this.#options;
-    let table = first;
-    // At most HOLD → PURGE → EVAC → DROP → gone.
-    for (let steps = 0; steps < 5; steps += 1) {
-      const facts = await this.#readFacts(table, server);
-      if (facts === null) return PROGRESS;
-      const step = nextStep({ ...table, facts }, { server, settings, now: now() });
-      const wait = step.kind === 'move' || step.kind === 'drop' ? await throttle.wait(now()) : null;
-      if (wait !== null) return { kind: 'throttled', wait };
-      switch (step.kind) {
-        case 'wait':
-          return { kind: 'wait', until: step.until };
-        case 'blocked':
-          return { kind: 'left', because: step.because };
-        case 'purge':
-          return { kind: 'purge', table };
-        case 'look':
-          return PROGRESS;
-        case 'drop':
-          await removeTable(this.#options, table, facts);
-          return PROGRESS;
-        case 'move': {
-          this.#readAtEvac.delete(table.id);
-          const moved = await this.#moveOrRemove(table, server, { facts, step });
-          if (moved === null) return PROGRESS;
-          table = moved;
-          break;
-        }
-        default:
-          return assertNever(step);
-      }
-    }
-    return PROGRESS;
-  }
-
-  /** Null: it no longer exists. A due table that can't be renamed may have no rows left. */
-  async #moveOrRemove(
-    table: Collectable,
+  async #advance(
+    tables: readonly Collectable[],
     server: ServerFacts,
-    { facts, step }: { readonly facts: TableFacts; readonly step: StateChange },
-  ): Promise<Collectable | null> {
-    try {
-      return await moveTable(this.#options, table, step);
-    } catch (error) {
-      if (!isServerError(error, ER.ERROR_ON_RENAME)) throw error;
-      if (!(await isLostByEngine(this.#options.connection, table, server))) throw error;
-      await removeTable(this.#options, table, { ...facts, isLost: true });
-      return null;
+    now: () => Date,
+  ): Promise<readonly Advanced[]> {
+    const { settings, throttle } = this.#options;
+    const outcomes = new Map<string, ActionOutcome>();
+    let left = tables;
+    // At most HOLD → PURGE → EVAC → DROP → gone.
+    for (let steps = 0; left.length > 0 && steps < 5; steps += 1) {
+      const known = await this.#readFacts(left, server);
+      const next = known.map((one) => {
+        const step = nextStep({ ...one.table, facts: one.facts }, { server, settings, now: now() });
+        return { ...one, step };
+      });
+      const drops = next.filter(({ step }) => step.kind === 'drop');
+      const moves = next.flatMap(({ step, ...one }) =>
+        step.kind === 'move' ? [{ ...one, step }] : [],
+      );
+      const isActing = drops.length + moves.length > 0;
+      const wait = isActing ? await throttle.wait(now()) : null;
+      for (const { table, step } of next) outcomes.set(table.id, outcomeOf(table, step, wait));
+      if (wait !== null) break;
+      // First, because their facts are fresh.
+      await removeTables(this.#options, drops, server);
+      left = await this.#move(moves, server);
     }
+    return tables.map((table) => ({ table, outcome: outcomes.get(table.id) ?? PROGRESS }));
+  }
+
+  /**
+   * Resolves to the tables that still exist, under their new names. A due table that can't be
+   * renamed may have no rows left.
+   */
+  async #move(moves: readonly Move[], server: ServerFacts): Promise<readonly Collectable[]> {
+    const [first, ...more] = moves;
+    if (first === undefined) return [];
+    for (const { table } of moves) this.#readAtEvac.delete(table.id);
+    try {
+      return await moveTables(this.#options, moves);
+    } catch (error) {
+      if (more.length > 0 || !isServerError(error, ER.ERROR_ON_RENAME)) throw error;
+      if (!(await isLostByEngine(this.#options.connection, first.table, server))) throw error;
+      const facts = { ...first.facts, isLost: true };
+      await removeTables(this.#options, [{ ...first, facts }], server);
+      return [];
+    }
+  }
+
+  /** The facts of the tables that exist. */
+  async #readFacts(tables: readonly Collectable[], server: ServerFacts): Promise<Known[]> {
+    const all = await readTableFacts(this.#options.connection, tables, server);
+    const known: Known[] = [];
+    for (const table of tables) {
+      const facts = all.get(table.id);
+      if (facts === undefined) continue;
+      known.push({ table, facts: { ...facts, ...(await this.#readMore(table, facts, server)) } });
+    }
+    return known;
   }
 
   /** Rows and pages are read only if the step depends on them, because both are costly. */
-  async #readFacts(table: Collectable, server: ServerFacts): Promise<TableFacts | null> {
+  async #readMore(
+    table: Collectable,
+    { purgeable, obstacles }: Pick<TableFacts, 'purgeable' | 'obstacles'>,
+    server: ServerFacts,
+  ): Promise<Pick<TableFacts, 'empty' | 'cachedPages' | 'isMuchDirty'>> {
     const { connection } = this.#options;
-    const facts = await readTableFacts(connection, table, server);
-    if (facts === null) return null;
-    const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
+    const mayPurge = table.state === 'PURGE' && purgeable && obstacles.length === 0;
     const isOpen = mayPurge && !this.#purger.isUnderWay(table);
     const empty = isOpen && !(await hasRows(connection, table));
-    if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
+    if (table.state !== 'EVAC') return { empty, cachedPages: null };
     // If the account may not read them, an EVAC lasts its full time.
     this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
     const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
-    if (cachedPages !== undefined) return { ...facts, empty, cachedPages };
+    if (cachedPages !== undefined) return { empty, cachedPages };
     const { pages, isMuchDirty, read } = await readPoolFacts(connection);
     const isEvacuated = this.#hasTurnedOver(table, pages, read);
-    return { ...facts, empty, cachedPages: isEvacuated ? 0 : null, isMuchDirty };
+    return { empty, cachedPages: isEvacuated ? 0 : null, isMuchDirty };
   }
 
   /**
@@ -175,41 +250,95 @@ async function tolerant(action: Promise<ActionOutcome>): Promise<ActionOutcome> 
     return await action;
   } catch (error) {
     if (!isServerError(error)) throw error;
-    if (error.errno === ER.SUBQUERY_NO_1_ROW) return { kind: 'paused' };
-    return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
+    return refusal(error);
   }
 }
 
+function refusal({ errno, sqlMessage }: ServerError): ActionOutcome {
+  if (errno === ER.SUBQUERY_NO_1_ROW) return { kind: 'paused' };
+  return { kind: 'left', because: `${errno} ${sqlMessage}` };
+}
+
+/** `wait`: the throttle's. */
+function outcomeOf(
+  table: Collectable,
+  step: Step,
+  wait: Awaited<ReturnType<ActionContext['throttle']['wait']>>,
+): ActionOutcome {
+  switch (step.kind) {
+    case 'wait':
+      return { kind: 'wait', until: step.until };
+    case 'blocked':
+      return { kind: 'left', because: step.because };
+    case 'purge':
+      return { kind: 'purge', table };
+    case 'look':
+      return PROGRESS;
+    case 'move':
+    case 'drop':
+      return wait === null ? PROGRESS : { kind: 'throttled', wait };
+    default:
+      return assertNever(step);
+  }
+}
+
+/** Nothing more is done for now. */
+function isHalted(reached: readonly Advanced[]): boolean {
+  return ['paused', 'throttled'].includes(reached.at(-1)?.outcome.kind ?? '');
+}
+
+/** The first of these, and those behind it that can go in one statement with it. */
+function together(tables: readonly Collectable[], most: number): readonly Collectable[] {
+  const [first] = tables;
+  const ids = new Set<string>();
+  const end = tables.findIndex(({ id, schema, logged }, index) => {
+    const fits = index < most && schema === first?.schema && logged === first.logged;
+    return !fits || ids.size === ids.add(id).size;
+  });
+  return end < 0 ? tables : tables.slice(0, end);
+}
+
 // ── transitions ──────────────────────────────────────────────────────────────────────────────────
-// `moveTable` performs one transition of the lifecycle: it renames a held table to the same id in
-// another state, in the same schema, by one atomic RENAME. `removeTable` is the last: the DROP. The
-// ledger follows; it is never needed.
+// `moveTables` performs one transition of the lifecycle: it renames held tables of one schema to
+// the same ids in another state, in the same schema, by one atomic RENAME. `removeTables` is the
+// last: the DROP. The ledger follows; it is never needed.
 //
 // Invariant: if a table no longer has the expected name, it was restored or moved on meanwhile;
 // then nothing happens.
 
 const RENAME_DEADLINE_MS = 30_000;
 
-/** Resolves to the table under its new name, or to `null` if it no longer existed. */
-async function moveTable(
+/** Resolves to the tables under their new names; none, if it is one and it no longer existed. */
+async function moveTables(
   context: ActionContext,
-  table: Collectable,
-  { to, due, because }: StateChange,
-): Promise<Collectable | null> {
-  const name = names.formatHoldName({ state: to, id: table.id, due });
-  const from = ident(table.schema, table.name);
-  const rename = sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`;
-  const inLog = context.connection.logging(table.logged);
-  const renamed = inLog.run([UNLESS_PAUSED, rename], { deadlineMs: RENAME_DEADLINE_MS });
-  if ((await unlessRefused(renamed, null, ...ER.ABSENT_TO_RENAME)) === null) return null;
-  const row = await ledger.followChange(context, table, { state: to, holdName: name });
-  const moved = { ...table, state: to, due, name };
-  if (ledger.isOwnTable(moved, row)) return moved;
-  const change = { from: table.state, to, because, until: names.shownDue(name) };
-  await ledger.reportChange(context, { table: moved, row }, (held) => {
-    return { event: 'transition', ...held, ...change };
+  moves: readonly Move[],
+): Promise<readonly Collectable[]> {
+  const named = moves.map(({ table, step: { to: state, due, because } }) => {
+    const name = names.formatHoldName({ state, id: table.id, due });
+    return { from: table, because, moved: { ...table, state, due, name } };
   });
-  return moved;
+  const [first] = named;
+  if (first === undefined) return [];
+  const renames = named.map(
+    ({ from, moved }) => sql`${ident(from.schema, from.name)} TO ${ident(from.schema, moved.name)}`,
+  );
+  const inLog = context.connection.logging(first.from.logged);
+  const rename = sql`RENAME ${note('move', first.from.id)} TABLE ${sql.join(renames, ', ')}`;
+  const renamed = inLog.run([UNLESS_PAUSED, rename], { deadlineMs: RENAME_DEADLINE_MS });
+  const isAlone = moves.length === 1;
+  const answers = isAlone ? unlessRefused(renamed, null, ...ER.ABSENT_TO_RENAME) : renamed;
+  if ((await answers) === null) return [];
+  const byId = new Map(named.map((one) => [one.moved.id, one]));
+  const tables = named.map(({ moved }) => moved);
+  for (const state of new Set(tables.map((table) => table.state))) {
+    const alike = tables.filter((table) => table.state === state);
+    await ledger.followChange(context, { tables: alike, state }, ({ id, name }, held) => {
+      const { from: { state: from = state } = {}, because = '' } = byId.get(id) ?? {};
+      const change = { from, to: state, because, until: names.shownDue(name) };
+      return { event: 'transition', ...held, ...change };
+    });
+  }
+  return tables;
 }
 
 // ── the DROP ────────────────────────────────────────────────────────────────────────────────────
@@ -218,36 +347,45 @@ async function moveTable(
 const DROP_DEADLINE_MS = 600_000;
 
 /**
- * Drops the table for good: the one physical DROP of the whole product. `facts`: read just now. May
- * run twice.
+ * Drops tables of one schema for good: the one physical DROP of the whole product. Their facts were
+ * read just now. May run twice.
  *
- * Invariant: the dropped table has a strict hold name in state DROP (or a due one, of a table that
+ * Invariant: a dropped table has a strict hold name in state DROP (or a due one, of a table that
  * its engine has lost and that can't be renamed), is in a schema of undrop (or in the schema that
  * the ledger's live row of that id has), and a fresh read finds no obstacle: no foreign key of
  * another table, and in a recycle schema no trigger. The server checks foreign keys, too:
  * foreign_key_checks is on.
  */
-async function removeTable(context: ActionContext, table: Collectable, facts: TableFacts) {
-  const { connection, files } = context;
-  if (!names.isRecycleSchema(table.schema)) {
-    const isKnown = await ledger.hasLiveRow(connection, table);
-    assert(isKnown, 'a table outside our schemas is removed only on the word of the ledger');
+async function removeTables(context: ActionContext, drops: readonly Known[], server: ServerFacts) {
+  const { connection, files, figures } = context;
+  const tables = drops.map(({ table }) => table);
+  const [first] = tables;
+  if (first === undefined) return;
+  if (!names.isRecycleSchema(first.schema)) {
+    const areKnown = await ledger.haveLiveRows(connection, tables);
+    assert(areKnown, 'a table outside our schemas is removed only on the word of the ledger');
   }
-  assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
-  assertRemovable(table, facts);
-  if (facts.isLost !== true) await files.keep(table);
-  context.figures.sent.dropsSent++;
-  const name = ident(table.schema, table.name);
-  const drop = sql`DROP ${note('remove', table.id)} TABLE IF EXISTS ${name}`;
-  const texts = [UNLESS_PAUSED, sql`SET SESSION foreign_key_checks = 1`, drop];
-  await connection.logging(table.logged).run(texts, { deadlineMs: DROP_DEADLINE_MS });
-  const change = { state: 'removed', holdName: table.name } as const;
-  const row = await ledger.followChange(context, table, change);
-  if (ledger.isOwnTable(table, row)) {
-    context.log.debug({ id: table.id }, 'removed a table of undrop itself');
-    return;
+  for (const { table, facts } of drops) {
+    assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
+    assertRemovable(table, facts);
   }
-  await ledger.reportChange(context, { table, row }, (held) => ({ event: 'removal', ...held }));
+  if (!drops.some(({ facts }) => facts.isLost)) await files.keep(tables);
+  const removed: Collectable[] = [];
+  try {
+    // MySQL 8 drops all or none of them; MariaDB ends at the first that it refuses.
+    for (const part of server.flavour === 'mysql' ? [tables] : tables.map((table) => [table])) {
+      figures.sent.dropsSent++;
+      const listed = part.map(({ schema, name }) => ident(schema, name));
+      const drop = sql`DROP ${note('remove', part[0]?.id)} TABLE IF EXISTS ${sql.join(listed, ', ')}`;
+      const texts = [UNLESS_PAUSED, sql`SET SESSION foreign_key_checks = 1`, drop];
+      await connection.logging(first.logged).run(texts, { deadlineMs: DROP_DEADLINE_MS });
+      removed.push(...part);
+    }
+  } finally {
+    await ledger.followChange(context, { tables: removed, state: 'removed' }, (_table, held) => {
+      return { event: 'removal', ...held };
+    });
+  }
 }
 
 function assertRemovable({ name, id }: Collectable, { isLost = false }: TableFacts): void {

@@ -58,6 +58,7 @@ export function startCollector(options: CollectorOptions): Collector {
     const shared = { ...options, lastSeen, monotonicMs, throttle, figures, noticeMs };
     figures.leads = true;
     figures.leaderId = leadership.threadId;
+    figures.onLead?.();
     try {
       await new Rounds({ ...shared, leadership, wakeup, signal }).run();
     } finally {

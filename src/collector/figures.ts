@@ -43,6 +43,8 @@ export interface CollectorFigures {
   leads: boolean;
   /** The server's id of the connection on which it collects. */
   leaderId: number | null;
+  /** Called when this process begins to collect. */
+  onLead?: () => void;
   /** When names were last read, by this machine's clock; null: not yet. */
   lastLookMs: number | null;
   /** Duration of the last full check, until the first action; null: not yet. */

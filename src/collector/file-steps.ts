@@ -43,18 +43,20 @@ export class FileSteps {
   }
 
   /**
-   * Call it before the DROP of that table. After any error of the system, the table can still be
-   * dropped. Not in a user's schema: a DROP DATABASE fails while its folder has a file that the
-   * server doesn't know.
+   * Call it before the DROP of these tables, which are in one schema. After any error of the system
+   * they can still be dropped. Not in a user's schema: a DROP DATABASE fails while its folder has a
+   * file that the server doesn't know.
    */
-  async keep({ schema, name }: { readonly schema: string; readonly name: string }): Promise<void> {
+  async keep(tables: readonly { readonly schema: string; readonly name: string }[]) {
+    const schema = tables[0]?.schema ?? '';
     if (!isRecycleSchema(schema)) return;
+    const names = new Set(tables.map(({ name }) => name.toLowerCase()));
     await this.#unlessRefused(async (dataFolder) => {
       const folder = join(dataFolder, schema);
       const there = new Set(await readdir(folder));
       for (const file of there) {
         // A DROP that failed may be tried again.
-        if (tableOf(file) !== name.toLowerCase() || there.has(`${file}${SUFFIX}`)) continue;
+        if (!names.has(tableOf(file) ?? '') || there.has(`${file}${SUFFIX}`)) continue;
         const { size } = await stat(join(folder, file));
         // A single step is enough.
         if (size <= this.#options.settings.fileStepBytes) continue;

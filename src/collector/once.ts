@@ -125,8 +125,8 @@ async function planTable(
       case 'blocked':
         return stays(step.because);
       case 'look': {
-        const found = await readTableFacts(pool, table, server);
-        if (found === null) return { table, steps, left: null };
+        const found = (await readTableFacts(pool, [table], server)).get(table.id);
+        if (found === undefined) return { table, steps, left: null };
         const empty = found.purgeable && !(await hasRows(pool, table));
         facts = { ...found, empty, cachedPages: null };
         break;

@@ -6,9 +6,9 @@
  */
 
 import { isServerError, unlessRefused } from '../connections/errors.js';
-import type { HoldTable } from '../connections/hold-tables.js';
-import type { Row, ServerFacts, ServiceConnection } from '../connections/sql.js';
-import { col, ident, note, readStatusVariables, sql } from '../connections/sql.js';
+import { type HoldTable, lookUps } from '../connections/hold-tables.js';
+import type { Row, ServerFacts, ServiceConnection, SQLQuery } from '../connections/sql.js';
+import { col, ident, note, readStatusVariables, sql, valueList } from '../connections/sql.js';
 import { foreignKeysOf } from '../ledger/intents/intent-text.js';
 import { LEDGER } from '../ledger/tables.js';
 import { foldName, isRecycleSchema } from '../names/names.js';
@@ -19,69 +19,118 @@ import { isDropDear, type RemovalFacts, type TableFacts } from './next-step.js';
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
 const OBSTACLES_MAX = 5;
 
-/** All facts except those that need the rows or the buffer pool; `null`: the table is absent. */
+type KnownFacts = Omit<TableFacts, 'empty' | 'cachedPages'>;
+
+/**
+ * All facts except those that need the rows or the buffer pool, by id; of an absent table none.
+ * `tables`: of one schema.
+ */
 export async function readTableFacts(
   connection: ServiceConnection,
-  table: HoldTable,
+  tables: readonly HoldTable[],
   server: ServerFacts,
-): Promise<Omit<TableFacts, 'empty' | 'cachedPages'> | null> {
-  const { schema, name } = table;
-  const lockedUntil = table.state === 'HOLD' ? await readLock(connection, table.id) : null;
-  const [tables, triggers, foreignKeys] = await connection.run([
-    sql`${note('look', table.id)} SELECT TABLE_TYPE AS kind, ENGINE AS engine
-      FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
-    sql`SELECT TRIGGER_NAME AS name FROM information_schema.TRIGGERS
-      WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${name}`,
-    foreignKeysOf([{ schema, table: name }], server),
-  ]);
-  const found = tables?.[0];
-  if (found === undefined) return null;
-  const kind = col.text(found, 'kind');
+): Promise<ReadonlyMap<string, KnownFacts>> {
+  const schema = tables[0]?.schema ?? '';
   const isRecycled = isRecycleSchema(schema);
-  const obstacles = [
-    ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
-    ...(isRecycled ? list(triggers) : []).map(
-      (row) => `it has the trigger ${col.text(row, 'name')}`,
+  const locks = await readLocks(connection, tables);
+  const columns = sql`TABLE_TYPE AS kind, ENGINE AS engine`;
+  const texts = lookUps(tables, { columns, server });
+  const [keys = [], ...answers] = await connection.run([
+    foreignKeysOf(
+      tables.map(({ name }) => ({ schema, table: name })),
+      server,
     ),
-    ...list(foreignKeys?.filter((row) => isOfAnother(row, table, server))).map(formatKey),
-  ];
-  const engine = col.textOrNull(found, 'engine');
-  // Moving it into undrop's schema proved that it has no trigger, not even one that this account
-  // can't see: the server refuses to move a table with triggers (1435).
-  const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
-  // On other servers it is purged anyway, and later states don't depend on it.
-  const mayPurge = table.state === 'HOLD' || table.state === 'PURGE';
-  const matters = mayPurge && purgeable && obstacles.length === 0 && !isDropDear(server);
-  const isInSharedTablespace = matters && (await hasNoFile(connection, table, server));
-  return { purgeable, isInSharedTablespace, obstacles, lockedUntil };
+    ...texts,
+    ...(isRecycled ? triggersOf(schema, tables, server) : []),
+  ]);
+  const found = answers.slice(0, texts.length).flat();
+  const triggers = answers.slice(texts.length).flat();
+  const all = new Map<string, KnownFacts>();
+  for (const table of tables) {
+    const row = found.find((one) => namesTable(one, 'name', table));
+    if (row === undefined) continue;
+    const kind = col.text(row, 'kind');
+    const own = triggers.filter((one) => namesTable(one, 'ofTable', table));
+    const obstacles = [
+      ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
+      ...list(own).map((one) => `it has the trigger ${col.text(one, 'name')}`),
+      ...list(keys.filter((key) => isObstacle(key, table, { tables, server }))).map(formatKey),
+    ];
+    // Moving it into undrop's schema proved that it has no trigger, not even one that this account
+    // can't see: the server refuses to move a table with triggers (1435).
+    const isPlain = kind === 'BASE TABLE' && col.textOrNull(row, 'engine') === 'InnoDB';
+    const lockedUntil = locks.get(table.id) ?? null;
+    all.set(table.id, { purgeable: isRecycled && isPlain, obstacles, lockedUntil });
+  }
+  // On other servers they are purged anyway, and later states don't depend on it.
+  const inDoubt = tables.filter(({ id, state }) => {
+    const { purgeable = false, obstacles = [] } = all.get(id) ?? {};
+    return ['HOLD', 'PURGE'].includes(state) && purgeable && obstacles.length === 0;
+  });
+  const shared = isDropDear(server) ? [] : await withoutFile(connection, inDoubt, server);
+  for (const { id } of shared) {
+    const facts = all.get(id);
+    if (facts !== undefined) all.set(id, { ...facts, isInSharedTablespace: true });
+  }
+  return all;
 }
 
-/** Null: it isn't locked, or there is no ledger that knows. Rejects if the ledger can't be read. */
-async function readLock(connection: ServiceConnection, id: string): Promise<Date | null> {
+/** With a data dictionary one statement finds the triggers of all. */
+function triggersOf(
+  schema: string,
+  tables: readonly HoldTable[],
+  server: ServerFacts,
+): readonly SQLQuery[] {
+  const names = tables.map(({ name }) => name);
+  const inParts = isMysql8(server) ? [names] : names.map((name) => [name]);
+  return inParts.map(
+    (part) => sql`SELECT EVENT_OBJECT_TABLE AS ofTable, TRIGGER_NAME AS name
+      FROM information_schema.TRIGGERS
+      WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE IN (${valueList(part)})`,
+  );
+}
+
+/** When locked holds may end, by id. Rejects if the ledger can't be read. */
+async function readLocks(
+  connection: ServiceConnection,
+  tables: readonly HoldTable[],
+): Promise<ReadonlyMap<string, Date>> {
+  const ids = tables.flatMap(({ id, state }) => (state === 'HOLD' ? [id] : []));
+  if (ids.length === 0) return new Map();
   const look = connection.run(
-    sql`SELECT ${note('look', id)} locked_until FROM ${LEDGER} WHERE id = ${id}`,
+    sql`SELECT ${note('look', ids[0])} id, locked_until FROM ${LEDGER}
+      WHERE id IN (${valueList(ids)}) AND locked_until IS NOT NULL`,
   );
   const absent = [...ER.ABSENT_TABLE, ER.BAD_FIELD_ERROR];
-  const [[row] = []] = await unlessRefused(look, [], ...absent);
-  return row === undefined ? null : col.dateOrNull(row, 'locked_until');
+  const [rows = []] = await unlessRefused(look, [], ...absent);
+  return new Map(rows.map((row) => [col.text(row, 'id'), col.date(row, 'locked_until')]));
 }
 
 /**
- * Whether an InnoDB table is in the system tablespace, or in a general one (MySQL); false if the
+ * The InnoDB tables that are in the system tablespace, or in a general one (MySQL); none if the
  * account may not read it. MySQL lists tablespaces sooner than the tables in them.
  */
-async function hasNoFile(connection: ServiceConnection, table: HoldTable, server: RemovalFacts) {
-  const { id, schema, name } = table;
+async function withoutFile(
+  connection: ServiceConnection,
+  tables: readonly HoldTable[],
+  server: RemovalFacts,
+): Promise<readonly HoldTable[]> {
+  if (tables.length === 0) return [];
+  const files = tables.map(({ schema, name }) => `${schema}/${name}`.toLowerCase());
   // Partitions are `name#p#…`.
-  const isIts = sql`LOWER(SUBSTRING_INDEX(NAME, '#', 1)) = ${`${schema}/${name}`.toLowerCase()}`;
+  const file = sql`LOWER(SUBSTRING_INDEX(NAME, '#', 1))`;
+  const listed = sql`${file} IN (${valueList(files)})`;
   const query =
     server.flavour === 'mysql'
-      ? sql`SELECT ${note('look', id)} COUNT(*) = 0 AS isShared
-          FROM information_schema.INNODB_TABLESPACES_BRIEF WHERE ${isIts}`
-      : sql`SELECT ${note('look', id)} COUNT(*) > 0 AS isShared
-          FROM information_schema.INNODB_SYS_TABLES WHERE SPACE = 0 AND ${isIts}`;
-  const [[row] = []] = await unlessRefused(connection.run(query), []);
-  return row !== undefined && col.number(row, 'isShared') !== 0;
+      ? sql`SELECT ${note('look')} ${file} AS file FROM information_schema.INNODB_TABLESPACES_BRIEF
+          WHERE ${listed}`
+      : sql`SELECT ${note('look')} ${file} AS file FROM information_schema.INNODB_SYS_TABLES
+          WHERE SPACE = 0 AND ${listed}`;
+  const answers = await unlessRefused(connection.run(query), null);
+  if (answers === null) return [];
+  const found = new Set(answers[0]?.map((row) => col.text(row, 'file')));
+  const isShared = (at: string) => found.has(at) === (server.flavour === 'mariadb');
+  return tables.filter((_table, index) => isShared(files[index] ?? ''));
 }
 
 /**
@@ -109,8 +158,8 @@ export async function isLostByEngine(
   return col.number(rows[0] ?? {}, 'n') === 0;
 }
 
-function list(rows: readonly Row[] | undefined): readonly Row[] {
-  return (rows ?? []).slice(0, OBSTACLES_MAX);
+function list(rows: readonly Row[]): readonly Row[] {
+  return rows.slice(0, OBSTACLES_MAX);
 }
 
 function formatKey(row: Row): string {
@@ -118,12 +167,22 @@ function formatKey(row: Row): string {
   return `foreign key ${child}.${col.text(row, 'name')} refers to it`;
 }
 
-/** Whether a foreign key from or to this table is another table's. */
-function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts): boolean {
-  // InnoDB has its names in lower case wherever the server compares names without regard to case.
+/** Whether a column has the name of the table; InnoDB may have it in lower case. */
+function namesTable(row: Row, column: string, { name }: HoldTable): boolean {
+  return foldName(col.text(row, column)) === foldName(name);
+}
+
+/** Whether that foreign key of another table is to this one, or to none of these, as it seems. */
+function isObstacle(
+  key: Row,
+  table: HoldTable,
+  { tables, server }: { readonly tables: readonly HoldTable[]; readonly server: ServerFacts },
+): boolean {
   const fold = (text: string) => (server.lowerCaseTableNames === 0 ? text : foldName(text));
-  const isSame = (column: string, text: string) => fold(col.text(row, column)) === fold(text);
-  return !isSame('childSchema', schema) || !isSame('child', name);
+  const is = (end: 'child' | 'parent', { schema, name }: HoldTable) =>
+    fold(col.text(key, `${end}Schema`)) === fold(schema) && fold(col.text(key, end)) === fold(name);
+  if (is('child', table)) return false;
+  return is('parent', table) || !tables.some((one) => is('child', one) || is('parent', one));
 }
 
 /** The server's figures of its buffer pool. */
@@ -173,4 +232,16 @@ export async function readCachedPages(
       WHERE t.NAME LIKE '%/\\_vt\\_%' GROUP BY 1`,
   );
   return new Map((rows ?? []).map((row) => [col.text(row, 'name'), col.number(row, 'pages')]));
+}
+
+/** Bytes for a row, by id, of the tables in PURGE, as far as the ledger has them. */
+export async function readWorth(
+  connection: ServiceConnection,
+): Promise<ReadonlyMap<string, number>> {
+  const asked = connection.run(
+    sql`SELECT ${note('purge')} id, byte_estimate / NULLIF(row_estimate, 0) AS worth
+        FROM ${LEDGER} WHERE state = 'PURGE'`,
+  );
+  const [rows = []] = await unlessRefused(asked, [], ...ER.ABSENT_TABLE);
+  return new Map(rows.map((row) => [col.text(row, 'id'), col.numberOrNull(row, 'worth') ?? 0]));
 }

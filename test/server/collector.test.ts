@@ -11,6 +11,7 @@ import type { HeldTrigger } from '../../src/ledger/detached/detached.js';
 import { silentLog } from '../../src/log.js';
 import type { Collecting, CollectSettings, Held } from '../collector/collecting.js';
 import {
+  beforeEachStep,
   countRows,
   holdTable,
   nearMisses,
@@ -273,6 +274,34 @@ onServersAtOnce('the collector on $name', (server, on) => {
     await stays(held);
     await reader.run('COMMIT');
     await untilGone(server, held);
+  });
+
+  test('takes many together, save what is used, referred to, or taken back meanwhile', async () => {
+    const held: Held[] = [];
+    for (let nr = 0; nr < 20; nr++) held.push(await holdTable(server));
+    const [parent, read, back, ...others] = held.toReversed() as [Held, Held, Held, ...Held[]];
+    const child = `${own.name}.child`;
+    const key = `FOREIGN KEY (id) REFERENCES ${parent.quoted} (id)`;
+    await query(server, `CREATE TABLE ${child} (id INT PRIMARY KEY, CONSTRAINT fk ${key})`);
+    await using reader = await connect(server);
+    await reader.run('BEGIN', `SELECT * FROM ${read.quoted}`);
+    let taken: Promise<unknown> | null = null;
+    const takeBack = (pool: ServicePool) =>
+      beforeEachStep(pool, () => {
+        taken ??= query(server, `RENAME TABLE ${back.quoted} TO ${own.name}.back`);
+        return taken;
+      });
+    const collecting = on.each.keep(startCollecting(server, { fastDrop: 'always' }, takeBack));
+    await untilGone(server, ...others);
+    for (const { id } of [parent, read]) {
+      const [at = ''] = await whereIs(server, id);
+      expect(await countRows(server, at)).toBe(10);
+    }
+    expect(await countRows(server, `${own.name}.back`)).toBe(10);
+    await query(server, `DROP TABLE ${child}`);
+    await reader.run('COMMIT');
+    await untilGone(server, parent, read);
+    expect(reasonsOf(collecting)).toContainEqual(expect.stringContaining('fk refers to it'));
   });
 
   test('does nothing on a read-only server, says so, and goes on when it is writable', async () => {

@@ -46,11 +46,11 @@ onServersAtOnce('files on $name', (server, on) => {
     const warnings: string[] = [];
     const warn = (_fields: object, message: string) => warnings.push(message);
     const steps = fileSteps({ ...silentLog, warn });
-    await steps.keep(held);
+    await steps.keep([held]);
     const names = await kept();
     const [first = ''] = names;
     await rm(join(folder, first));
-    await steps.keep(held);
+    await steps.keep([held]);
     expect(names.length).toBe(2);
     expect((await kept()).sort()).toEqual([...names].sort());
     expect(warnings).toEqual([]);
@@ -89,7 +89,7 @@ onServersAtOnce('files on $name', (server, on) => {
     await query(server, `INSERT INTO ${schema.name}.${name} VALUES (REPEAT('x', 1000000))`);
     const own = join(dataDir, schema.name);
     expect((await stat(join(own, `${name}.ibd`))).size).toBeGreaterThan(STEP_BYTES);
-    await fileSteps().keep({ schema: schema.name, name });
+    await fileSteps().keep([{ schema: schema.name, name }]);
     expect((await readdir(own)).filter((file) => file.endsWith('.undrop'))).toEqual([]);
     await query(server, `DROP DATABASE ${schema.name}`);
   });

@@ -91,12 +91,12 @@ export interface WorkOptions {
 
 export class Purger {
   readonly #options: ActionContext;
-  readonly #gauge: PressureGauge;
+  readonly gauge: PressureGauge;
   #progress: PurgeProgress | null = null;
 
   constructor(options: ActionContext) {
     this.#options = options;
-    this.#gauge = new PressureGauge(options);
+    this.gauge = new PressureGauge(options);
   }
 
   /** Whether a scan of this table is running: it has rows, or had a moment ago. */
@@ -112,7 +112,7 @@ export class Purger {
 
   /** Works on `table` until `untilMs`, but for at least one chunk. */
   work(table: Collectable, options: WorkOptions): Promise<ActionOutcome> {
-    return this.#gauge.during(() => this.#work(table, options));
+    return this.gauge.during(() => this.#work(table, options));
   }
 
   async #work(table: Collectable, { server, now, untilMs }: WorkOptions): Promise<ActionOutcome> {
@@ -136,8 +136,8 @@ export class Purger {
     do {
       const wait = await throttle.wait(now());
       if (wait !== null) return { kind: 'throttled', wait };
-      await this.#gauge.look(server);
-      const isEnd = await this.#gauge.beside(() => this.#removeNext(progress));
+      await this.gauge.look(server);
+      const isEnd = await this.gauge.beside(() => this.#removeNext(progress));
       if (isEnd && !isNextPartition(progress)) {
         this.forget();
         const { rowsRemoved } = progress;
@@ -197,7 +197,7 @@ export class Purger {
     const beganMs = monotonicMs();
     const answers = await connection.logging(logged).run(query, { deadlineMs: CHUNK_DEADLINE_MS });
     const tookMs = monotonicMs() - beganMs;
-    pace.note(tookMs, this.#gauge.takeLoad());
+    pace.note(tookMs, this.gauge.takeLoad());
     const counts = deletes.map((index) => answers[index]?.affectedRows ?? 0);
     const removed = counts.reduce((rows, count) => rows + count, 0);
     progress.rowsRemoved += removed;

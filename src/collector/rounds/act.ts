@@ -58,9 +58,9 @@ export class Acts {
     const purges = [...due.purge];
     let hasMoved = false;
     this.#actions.beginRound();
-    for (const table of due.advance) {
-      if (signal.aborted || monotonicMs() > endMs || !lease.isFresh) return 'at once';
-      const outcome = await this.#actions.advance(table, server, now);
+    const isOver = () => signal.aborted || monotonicMs() > endMs || !lease.isFresh;
+    const reached = await this.#actions.advanceAll(due.advance, { server, now, isOver });
+    for (const { table, outcome } of reached) {
       if (outcome.kind === 'paused') return 'at once';
       if (outcome.kind === 'throttled') return outcome.wait;
       if (outcome.kind === 'purge') {
@@ -72,6 +72,7 @@ export class Acts {
       else if (table.early !== undefined) limits.went();
       hasMoved ||= outcome.kind === 'progress';
     }
+    if (reached.length < due.advance.length) return 'at once';
     const untilMs = Math.min(Math.max(nextMs, leastMs), endMs);
     const purged = await this.#actions.purge(purges, { server, now, untilMs });
     for (const { table, outcome } of purged) {
