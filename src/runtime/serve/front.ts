@@ -36,6 +36,7 @@ const HEADER_TIMEOUT_MS = 5_000;
  * that against the address of undrop.
  */
 const LOGIN_TIMEOUT_MS = 9_000;
+const DELAY_RESOLUTION_MS = 20;
 
 interface FrontOptions {
   readonly proxyId: string;
@@ -56,7 +57,9 @@ interface FrontOptions {
 
 export class Front {
   readonly #options: FrontOptions;
-  readonly #stopLoopDelay: () => void;
+  readonly #delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
+  /** Relayed so far. */
+  #bytes = 0;
   readonly listener: Listener;
   /** Work that goes on after answers: the outcome in the ledger. */
   readonly #work = new Set<Promise<void>>();
@@ -79,7 +82,6 @@ export class Front {
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
     this.#serviceAt = this.#servicesBy(settings);
-    this.#stopLoopDelay = watchLoopDelay(options.counters);
     this.#unblocker = new HostErrorReset({
       visit: (address) => options.pools.visit(address),
       background: this.#background,
@@ -118,7 +120,22 @@ export class Front {
     this.#unblocker.stop();
     this.#stopping.abort();
     await Promise.allSettled(this.#work);
-    this.#stopLoopDelay();
+    this.#delay.disable();
+  }
+
+  /**
+   * To be called once a second: keeps the longest delay of the event loop since the last call in
+   * the counters. It is measured while bytes are relayed, because that wakes the process each time.
+   */
+  keepDelay(): void {
+    const { counters } = this.#options;
+    // Its own timer is late by that much, at least.
+    counters.loopDelayMsMax = Math.max(this.#delay.max / 1e6 - DELAY_RESOLUTION_MS, 0);
+    this.#delay.reset();
+    const bytes = counters.bytesFromClients + counters.bytesFromServers;
+    if (bytes === this.#bytes) this.#delay.disable();
+    else this.#delay.enable();
+    this.#bytes = bytes;
   }
 
   #servicesBy(policy: PolicySettings): (pool: ServicePool) => DropService {
@@ -151,25 +168,6 @@ export class Front {
     const how = { clock: systemClock, signal: this.#stopping.signal, background: this.#background };
     return { pool, activeIds: activeDrops(pool), log, ...how };
   }
-}
-
-const LOOP_DELAY_EVERY_MS = 1_000;
-const LOOP_DELAY_RESOLUTION_MS = 20;
-
-/** Keeps the longest delay of the event loop of the last second in the counters, until its end. */
-function watchLoopDelay(counters: Counters): () => void {
-  const histogram = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
-  histogram.enable();
-  const timer = setInterval(() => {
-    // Its own timer is late by that much, at least.
-    const delayMs = histogram.max / 1e6 - LOOP_DELAY_RESOLUTION_MS;
-    counters.loopDelayMsMax = Math.max(delayMs, 0);
-    histogram.reset();
-  }, LOOP_DELAY_EVERY_MS).unref();
-  return () => {
-    clearInterval(timer);
-    histogram.disable();
-  };
 }
 
 /**

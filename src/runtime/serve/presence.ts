@@ -8,6 +8,7 @@
 import { hostname } from 'node:os';
 import { systemClock, withinMs } from '../../clock.js';
 import type { CollectorFigures } from '../../collector/figures.js';
+import { Wakeup } from '../../collector/leader/leader.js';
 import { describeAddress, type ServerAddress } from '../../connections/server-address.js';
 import { readServerFacts, type ServicePool } from '../../connections/sql.js';
 import { versionOfPackage } from '../../faces/cli/settings.js';
@@ -19,8 +20,6 @@ import type { Log } from '../../log.js';
 const RENEW_EVERY_MS = 30_000;
 /** How soon it is tried again while there is no ledger. */
 const RETRY_MS = 5_000;
-/** How soon the beginning of a leadership is noticed; the server isn't queried for that. */
-const CHECK_EVERY_MS = 1_000;
 /** The end of a service waits no longer for its row. */
 const FORGET_WITHIN_MS = 1_000;
 
@@ -28,7 +27,7 @@ interface PresenceOptions {
   readonly serviceId: string;
   readonly processes: number;
   readonly listen: readonly ServerAddress[];
-  readonly figures: Pick<CollectorFigures, 'leaderId'>;
+  readonly figures: Pick<CollectorFigures, 'leaderId' | 'onLead'>;
   /** The drops that this service has sent to the server as such. */
   dropsSent(): number;
   /** The pool of the server with the ledger, which may become another. */
@@ -41,8 +40,7 @@ export class Presence {
   readonly #service;
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
-  /** The last connection that the row was written with. */
-  #leaderId: number | null = null;
+  readonly #bell = new Wakeup();
   #isFirst = true;
   #hasWarned = false;
 
@@ -53,6 +51,7 @@ export class Presence {
       ...{ id, processes, host: hostname(), version: versionOfPackage() },
       listen: listen.map(describeAddress).join(', '),
     };
+    options.figures.onLead = () => this.#bell.wake();
     this.#running = this.#run();
   }
 
@@ -65,24 +64,23 @@ export class Presence {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    for (let nextMs = 0; !signal.aborted; await systemClock.sleep(CHECK_EVERY_MS, signal)) {
-      const { leaderId } = this.#options.figures;
-      const isNewLeader = leaderId !== null && leaderId !== this.#leaderId;
-      if (!isNewLeader && performance.now() < nextMs) continue;
-      this.#leaderId = leaderId;
-      const isOver = await this.#unlessFailed(() => this.#record(leaderId));
-      nextMs = performance.now() + (isOver ? RENEW_EVERY_MS : RETRY_MS);
+    while (!signal.aborted) {
+      this.#bell.take();
+      const isOver = await this.#unlessFailed(() => this.#record());
+      const pauseMs = isOver ? RENEW_EVERY_MS : RETRY_MS;
+      await systemClock.sleep(pauseMs, AbortSignal.any([signal, this.#bell.signal]));
     }
   }
 
   /** False: there is no ledger yet. */
-  async #record(collectorId: number | null): Promise<boolean> {
+  async #record(): Promise<boolean> {
     const pool = this.#options.pool();
     if ((await assertLedgerKnown(pool)) === null) return false;
     if ((await readServerFacts(pool)).readOnly) return true;
     if (this.#isFirst) await forgetKilledServices(pool, this.#service);
     this.#isFirst = false;
     const dropsSent = this.#options.dropsSent();
+    const { leaderId: collectorId } = this.#options.figures;
     await recordService(pool, { ...this.#service, collectorId, dropsSent });
     return true;
   }

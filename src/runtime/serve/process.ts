@@ -1,6 +1,7 @@
 /**
  * A process of a service, as the supervisor forks it: it learns its role, is told when to serve and
- * when to end, and ends by itself if the supervisor does.
+ * when to end, and ends by itself if the supervisor does. It loads what its role needs, all of it
+ * before it serves, because an update may replace the files after that.
  *
  * Invariant: signals that reach all processes of a group don't concern it.
  */
@@ -21,8 +22,7 @@ import { reportFailure } from '../report-failure.js';
 import { takeSignals } from '../signals.js';
 import type { DrainTimes, FromProcess, ToProcess } from '../supervisor/messages.js';
 import { PROTOCOL, PROTOCOL_VARIABLE, ROLE_VARIABLE } from '../supervisor/messages.js';
-import { ControlPlane } from './control-plane.js';
-import { Balance, Front, newActiveDrops } from './front.js';
+import type { Balance, Front } from './front.js';
 import { planOf, readPolicy, serviceConnectionsOf, sessionsOfEach } from './plan.js';
 
 type Start = Extract<ToProcess, { readonly kind: 'start' }>;
@@ -31,7 +31,8 @@ type Order = Exclude<ToProcess, { readonly kind: 'start' | 'plan' | 'socket' }>;
 /** Resolves when the order was carried out; the next ones don't wait for it. */
 type OnOrder = (order: Order, handle: SocketHandle) => Promise<void> | void;
 
-const COUNTERS_EVERY_MS = 1_000;
+/** The supervisor takes a process for blocked that is silent for longer. */
+const SILENT_SECONDS_MAX = 5;
 const GAUGES: readonly (keyof Counters)[] = ['sessionsOpen', 'loopDelayMsMax'];
 
 /** The sockets that the supervisor has sent. */
@@ -43,8 +44,12 @@ let onOrder: OnOrder = ({ kind }) => {
 
 takeSignals(() => undefined);
 process.on('disconnect', () => process.exit(0));
-// Node emits no `disconnect` if the supervisor dies before it has confirmed a socket.
-setInterval(() => process.connected || process.exit(0), 1_000).unref();
+const eachSecond: (() => void)[] = [];
+setInterval(() => {
+  // Node emits no `disconnect` if the supervisor dies before it has confirmed a socket.
+  if (!process.connected) process.exit(0);
+  for (const act of eachSecond) act();
+}, 1_000).unref();
 // In order: a message that comes during a start waits for it.
 let heard: Promise<void> = Promise.resolve();
 process.on('message', (message: ToProcess, handle: unknown) => {
@@ -111,18 +116,28 @@ async function openCommon(start: Start) {
   const lines = await openLog(settings, { pretty: process.stdout.isTTY, base });
   const counters = newCounters();
   const tls = await openProxyTls(settings, start.kept);
-  setInterval(() => tellCounters(counters), COUNTERS_EVERY_MS).unref();
+  eachSecond.push(newsTeller(counters));
   return {
     ...{ settings, lines, counters, tls },
     log: withAudit(lines, countAudit(counters)),
     proxyId: newHoldId(Date.now(), randomBytes),
-    activeDrops: newActiveDrops(),
   };
 }
 
 /** Reports the counters for the last time; the process ends when they are on their way. */
 function end(counters: Counters): void {
   tellCounters(counters, () => process.exit(0));
+}
+
+/** Tells the counters if they have changed, or nothing was told for long. */
+function newsTeller(counters: Counters): () => void {
+  let [told, silentSeconds] = ['', 0];
+  return () => {
+    const news = JSON.stringify(counters);
+    if (news === told && ++silentSeconds < SILENT_SECONDS_MAX) return;
+    [told, silentSeconds] = [news, 0];
+    tellCounters(counters);
+  };
 }
 
 function tellCounters(counters: Counters, then?: () => void): void {
@@ -134,10 +149,12 @@ function tellCounters(counters: Counters, then?: () => void): void {
 async function openControl(start: Start): Promise<OnOrder> {
   const common = await openCommon(start);
   const { settings, log } = common;
+  const { ControlPlane } = await import('./control-plane.js');
   let ofAll: Counters = newCounters();
   const control = await ControlPlane.open(
     {
       ...common,
+      activeDrops: () => new Set(),
       serviceId: String(start.kept['serviceId']),
       processes: start.proxies + 1,
       listen: start.listen,
@@ -182,21 +199,22 @@ async function openControl(start: Start): Promise<OnOrder> {
 async function openProxy(start: Start): Promise<OnOrder> {
   const common = await openCommon(start);
   const { settings, log, tls, lines } = common;
-  const pools = new PoolSet({
-    ...settings,
-    ...tls.service,
-    log,
+  const { Front, newActiveDrops } = await import('./front.js');
+  const limits = {
     connectionsMax: serviceConnectionsOf(start.proxies, start.serverConnectionsMax),
-  });
+  };
+  const pools = new PoolSet({ ...settings, ...tls.service, ...limits, log });
   const connectionsMax = sessionsOfEach(settings.maxConnections, start.proxies);
-  const balance = newBalance(start.number, () => front.listener.openSessions);
+  const balance = await newBalance(start.number, () => front.listener.openSessions);
   const among = {
     divert: (client: Socket) => balance.divert(client),
     onChange: () => balance.changed(),
   };
-  const options = { ...common, ...(start.proxies === 1 ? {} : among), pools, connectionsMax };
+  const own = { activeDrops: newActiveDrops(), pools, connectionsMax };
+  const options = { ...common, ...(start.proxies === 1 ? {} : among), ...own };
   const onHeld = () => tell({ kind: 'tell', message: { kind: 'held' } });
   const front: Front = new Front({ ...options, onHeld }, settings);
+  eachSecond.unshift(() => front.keepDelay());
   const relay = await front.prepare();
   const closing = new Closing(front, async () => {
     await pools.dispose();
@@ -248,7 +266,8 @@ function withoutDestroying(settings: ProxySettings): PolicySettings {
   return { ...settings, rules, allowDestroy: 'off' };
 }
 
-function newBalance(number: number, load: () => number): Balance {
+async function newBalance(number: number, load: () => number): Promise<Balance> {
+  const { Balance } = await import('./front.js');
   return new Balance({
     number,
     load,

@@ -124,7 +124,7 @@ export type FromProcess =
       /** The code of an UndropError. */
       readonly code?: string;
     }
-  /** At least once a second. */
+  /** When they have changed, and at least every five seconds. */
   | ({ readonly kind: 'counters' } & CountersMessage)
   | { readonly kind: 'tell'; readonly message: Told }
   /** How many sessions are open. */
