@@ -20,6 +20,7 @@ LABEL org.opencontainers.image.title="undrop" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307 UNDROP_ADMIN_LISTEN=0.0.0.0:9307
 COPY --from=build /app/build/*.mjs /app/build/undrop.cdx.json /app/build/THIRD-PARTY-LICENSES.txt /app/
+COPY --from=build /app/build/parts /app/parts
 USER node
 EXPOSE 3307 9307
 # 9307: /healthz for a liveness probe, /readyz for a readiness probe or a load balancer, /readyz?drops for alerts.

@@ -1,6 +1,7 @@
 /**
- * Makes the packed product in `build/`, which runs wherever Node.js does: `undrop.mjs`; `demo.mjs`,
- * which `undrop demo` and `npm start` load; `server-supervisor.mjs`, which the demo starts; and
+ * Makes the packed product in `build/`, which runs wherever Node.js does: `undrop.mjs` and what it
+ * loads of `parts/`, so that each process has only what it runs; `demo.mjs`, which `undrop demo`
+ * and `npm start` load; `server-supervisor.mjs`, which the demo starts; and
  * `THIRD-PARTY-LICENSES.txt` for what is in them. With `--sbom` also their bill of materials.
  * docs/inside/decisions/dependencies.md says why.
  */
@@ -10,9 +11,10 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { sbomOf } from './sbom.mjs';
@@ -21,12 +23,7 @@ const root = join(fileURLToPath(import.meta.url), '../..');
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-const { metafile, outputFiles } = await build({
-  entryPoints: {
-    'server-supervisor': 'throwaway-servers/server-supervisor.ts',
-    demo: 'demo/demo.ts',
-    undrop: 'src/runtime/main.ts',
-  },
+const COMMON = {
   absWorkingDir: root,
   outdir: join(root, 'build'),
   outExtension: { '.js': '.mjs' },
@@ -50,17 +47,38 @@ const { metafile, outputFiles } = await build({
     ].join('\n'),
   },
   plugins: [{ name: 'in-the-bundle', setup: changeModules }],
-});
-const packages = packagesOf(Object.keys(metafile.inputs));
-mkdirSync(join(root, 'build'), { recursive: true });
-for (const { path, text } of outputFiles) {
+};
+const PARTS = 'build/parts';
+const beside = {
+  'server-supervisor': 'throwaway-servers/server-supervisor.ts',
+  demo: 'demo/demo.ts',
+};
+const built = [
+  await build({ ...COMMON, entryPoints: beside }),
+  await build({
+    ...COMMON,
+    entryPoints: { undrop: 'src/runtime/main.ts' },
+    splitting: true,
+    chunkNames: 'parts/[name]-[hash]',
+  }),
+];
+const packages = packagesOf(built.flatMap(({ metafile }) => Object.keys(metafile.inputs)));
+const outputs = built.flatMap(({ outputFiles }) => outputFiles);
+mkdirSync(join(root, PARTS), { recursive: true });
+const isProgram = ({ path }) => path.endsWith('/undrop.mjs');
+// The program comes behind its parts.
+for (const { path, text } of outputs.sort((one, other) => isProgram(one) - isProgram(other))) {
   // One letter that isn't ASCII, and each process keeps the whole text in twice the memory.
   for (const [index, line] of text.split('\n').entries()) {
     const found = /.{0,40}[^\0-\x7f].{0,40}/.exec(line);
     if (found !== null)
       throw new Error(`${path}:${index + 1} is not ASCII, write it as \\u: ${found[0]}`);
   }
-  writeWhole(path, path.endsWith('/undrop.mjs') ? withFacts(text) : text);
+  writeWhole(path, isProgram({ path }) ? withFacts(text) : text);
+}
+const names = new Set(outputs.map(({ path }) => basename(path)));
+for (const name of readdirSync(join(root, PARTS))) {
+  if (!names.has(name)) rmSync(join(root, PARTS, name));
 }
 writeWhole(join(root, 'build/THIRD-PARTY-LICENSES.txt'), licences());
 if (process.argv.includes('--sbom'))
@@ -75,7 +93,7 @@ function writeWhole(path, contents) {
 }
 
 function changeModules({ onLoad, onResolve }) {
-  onResolve({ filter: /\/demo\/demo\.js$/ }, () => ({ path: './demo.mjs', external: true }));
+  onResolve({ filter: /\/demo\/demo\.js$/ }, () => ({ path: '../demo.mjs', external: true }));
   // It would look for a mysql.config.js from the working folder upwards, and run it.
   onLoad({ filter: /\/@databases\/mysql-config\/lib\/index\.js$/ }, () => ({
     contents: "exports.getMySqlConfigSync = () => ({ connectionStringEnvironmentVariable: '' });",
@@ -94,12 +112,15 @@ function assets() {
   return Object.fromEntries(texts);
 }
 
-/** Behind the line that names Node.js: what settings.ts and assets.ts of src/faces declare. */
+/**
+ * Behind the line that names Node.js: what settings.ts and assets.ts of src/faces declare. The
+ * parts that read them are loaded after that.
+ */
 function withFacts(text) {
   const inside = [...new Set(packages.map(({ name, version }) => `${name} ${version}`))].sort();
   const facts = { UNDROP_VERSION: version, UNDROP_PACKAGES: inside, UNDROP_ASSETS: assets() };
   const lines = Object.entries(facts).map(([name, value]) => {
-    return `const ${name}=${JSON.stringify(value).replaceAll(/[^\0-\x7f]/g, escaped)};`;
+    return `globalThis.${name}=${JSON.stringify(value).replaceAll(/[^\0-\x7f]/g, escaped)};`;
   });
   return text.replace('\n', () => `\n${lines.join('\n')}\n`);
 }

@@ -40,9 +40,11 @@ const ARCHITECTURES = {
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
+run(process.execPath, ['scripts/build.mjs']);
 /** From a file of this folder, or by a function, to a path of the machine; the mode. */
 const FILES = [
   ['build/undrop.mjs', '/usr/lib/undrop/undrop.mjs', 0o644],
+  ...parts(),
   ['build/demo.mjs', '/usr/lib/undrop/demo.mjs', 0o644],
   ['build/server-supervisor.mjs', '/usr/lib/undrop/server-supervisor.mjs', 0o644],
   [nodeOf, '/usr/lib/undrop/node', 0o755],
@@ -68,7 +70,6 @@ const [kinds, architectures] = [['deb', 'rpm'], Object.keys(ARCHITECTURES)].map(
   const wanted = process.argv.slice(2).filter((one) => all.includes(one));
   return wanted.length === 0 ? all : wanted;
 });
-run(process.execPath, ['scripts/build.mjs']);
 mkdirSync(OUTPUT, { recursive: true });
 for (const architecture of architectures) {
   const folder = mkdtempSync(join(tmpdir(), 'undrop-package-'));
@@ -185,6 +186,12 @@ function kibibytesOf(folder) {
 
 function script(name) {
   return readFileSync(join(root, 'packaging', name), 'utf8');
+}
+
+/** What the program loads. */
+function parts() {
+  const names = readdirSync(join(root, 'build/parts'));
+  return names.map((name) => [`build/parts/${name}`, `/usr/lib/undrop/parts/${name}`, 0o644]);
 }
 
 /** The topologies and the dashboard; the chart has a package of its own. */

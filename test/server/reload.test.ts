@@ -155,10 +155,7 @@ onServersAtOnce('a reload in front of $name', (server, on) => {
     await session.run('DROP TABLE at_once_1');
     const written = 'policy:Object.fromEntries(POLICY_KEYS.map(key=>[variableOf(key),';
     const more = written.replace('(key),', '(key)+(key==="note"?"_OF_LATER":""),');
-    await service.install('2.0.0', (text) => {
-      expect(text).toContain(written);
-      return text.replace(written, more);
-    });
+    await service.install('2.0.0', (text) => text.replace(written, more));
     expect(await service.command('reload')).toMatchObject({ code: 0 });
     await service.says({ msg: 'cannot read the policy of the new program; keeping the old one' });
     await session.run('DROP TABLE at_once_2');

@@ -2,8 +2,8 @@
  * `undrop serve` as its operator has it: with a file of settings, a program that is replaced while
  * it runs, and its socket. What an update does to clients is tested with it.
  */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { commandSocketOf } from '../../src/runtime/supervisor/command-socket.js';
 import { temporaryFolder } from './folders.js';
 import { until } from './poll.js';
@@ -25,6 +25,7 @@ export async function startService(
   const folder = await temporaryFolder('service');
   const [main, config] = [join(folder.path, 'undrop.mjs'), join(folder.path, 'undrop.json')];
   const text = await readFile(MAIN, 'utf8');
+  const from = join(dirname(MAIN), 'parts');
   const replace = async (path: string, content: string) => {
     await writeFile(`${path}.new`, content);
     await rename(`${path}.new`, path);
@@ -32,8 +33,15 @@ export async function startService(
   /** Replaces the file of settings. */
   const set = (values: object) => replace(config, JSON.stringify(values));
   /** Replaces the program by one of that version, or by one that is broken. */
-  const install = (version: string, change = (same: string) => same) =>
-    replace(main, change(text.replace(/UNDROP_VERSION="[^"]*"/, `UNDROP_VERSION="${version}"`)));
+  const install = async (version: string, change = (same: string) => same) => {
+    const parts = join(folder.path, version);
+    await mkdir(parts, { recursive: true });
+    const copy = async (name: string) =>
+      writeFile(join(parts, name), change(await readFile(join(from, name), 'utf8')));
+    await Promise.all((await readdir(from)).map(copy));
+    const named = text.replace(/UNDROP_VERSION="[^"]*"/, `UNDROP_VERSION="${version}"`);
+    await replace(main, change(named.replaceAll('./parts/', `./${version}/`)));
+  };
   // Its socket for commands is named after the address that has a name beforehand.
   const socketPath = join(folder.path, 'undrop.sock');
   const own = { LISTEN: `${variables['LISTEN'] ?? '127.0.0.1:0'},${socketPath}` };
