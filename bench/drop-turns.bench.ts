@@ -8,6 +8,7 @@ import type { Connection } from 'mysql2/promise';
 import { spawnProxy } from '../test/support/proxy.js';
 import { SERVER_NAMES } from '../test/support/server-set.js';
 import { connect, startServer } from '../test/support/servers.js';
+import { delayed } from './peers.js';
 import { machineLoad, report, spread } from './report.js';
 
 const NAMES = (process.env['BENCH_SERVERS'] ?? SERVER_NAMES.join(',')).split(',');
@@ -20,7 +21,7 @@ const WARM_UP = 5;
 const BEHIND_MS = 100;
 const ROWS = 100;
 const VALUES = Array.from({ length: ROWS }, (_, id) => `(${id})`).join(',');
-const WAYS = ['native', 'plain', 'TLS'] as const;
+const WAYS = ['native', 'plain', 'TLS', 'native, far', 'plain, far'] as const;
 
 type Way = (typeof WAYS)[number];
 
@@ -44,7 +45,7 @@ report({
   how:
     `A table of ${ROWS} rows, ${ROUNDS} rounds in turns, medians as the client sees them; then, of ` +
     `each, the first one after ${QUIET_MINUTES} minutes without any. TLS: between undrop and the ` +
-    `server, for all connections. Load before: ${loadBefore}.`,
+    `server, for all connections. Far: the server's bytes come 1 ms later. Load before: ${loadBefore}.`,
   columns: ['server', 'drop', 'median ms', 'of native', 'first after quiet, ms', 'of its median'],
   rows,
 });
@@ -56,7 +57,9 @@ async function measure(name: string): Promise<Bench> {
   const settings = { HOLD: '1d', WORKERS: '1' };
   const plain = await spawnProxy(server, { ...settings, UPSTREAM_TLS: 'disabled' });
   const tls = await spawnProxy(server, { ...settings, UPSTREAM_TLS: 'preferred' });
-  const targets = { native: server, plain, TLS: tls };
+  const away = await delayed(server);
+  const far = await spawnProxy(away, { ...settings, UPSTREAM_TLS: 'disabled' });
+  const targets = { native: server, plain, TLS: tls, 'native, far': away, 'plain, far': far };
   const clients = new Map<Way, Connection>();
   const all = new Map<Way, number[]>();
   for (const way of WAYS) {
@@ -73,7 +76,7 @@ async function measure(name: string): Promise<Bench> {
   const medians = new Map([...all].map(([way, times]) => [way, spread(times).median]));
   const stop = async () => {
     for (const connection of [...clients.values(), root]) await connection.end();
-    for (const one of [plain, tls]) await one.stop();
+    for (const one of [plain, tls, far, away]) await one.stop();
     await server.stop();
   };
   return { name, root, clients, medians, stop };
@@ -83,7 +86,8 @@ async function measureFirst({ name, root, clients, medians }: Bench): Promise<st
   const rows: string[][] = [];
   for (const [way, client] of clients) {
     const first = QUIET_MINUTES > 0 ? await timedDrop(root, client) : Number.NaN;
-    const [median = 0, native = 1] = [medians.get(way), medians.get('native')];
+    const base = way.endsWith('far') ? 'native, far' : 'native';
+    const [median = 0, native = 1] = [medians.get(way), medians.get(base)];
     rows.push([
       ...[name, way, median.toFixed(1), (median / native).toFixed(2)],
       ...(QUIET_MINUTES > 0 ? [first.toFixed(1), (first / median).toFixed(2)] : ['–', '–']),

@@ -113,11 +113,20 @@ export async function undrop(server: Target, variables: Variables = {}): Promise
   return { ...account(server), host, port, name: 'undrop', pid, stop: () => proxy.stop() };
 }
 
-async function plainNode(server: Target): Promise<Peer> {
+function plainNode(server: Target): Promise<Peer> {
+  return ownRelay('plain Node', 'plain-relay.mjs', server);
+}
+
+/** The server as from afar. */
+export function delayed(server: Target): Promise<Peer> {
+  return ownRelay('delayed', 'delaying-relay.mjs', server);
+}
+
+async function ownRelay(name: string, file: string, server: Target): Promise<Peer> {
   const port = await freePort();
-  const script = fileURLToPath(new URL('../../bench/plain-relay.mjs', import.meta.url));
+  const script = fileURLToPath(new URL(`../../bench/${file}`, import.meta.url));
   const args = [script, String(port), server.host, String(server.port)];
-  return started('plain Node', server, port, spawn(process.execPath, args, { stdio: 'ignore' }));
+  return started(name, server, port, spawn(process.execPath, args, { stdio: 'ignore' }));
 }
 
 /** One thread, TCP mode, nothing looked at. */
