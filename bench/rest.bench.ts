@@ -10,7 +10,7 @@ import { machineLoad, report, spread } from './report.js';
 
 const NAMES = (process.env['BENCH_SERVERS'] ?? SERVER_NAMES.join(',')).split(',');
 const REST_S = Number(process.env['BENCH_REST_S'] ?? '40');
-const DROPS = 200;
+const DROPS = Number(process.env['BENCH_DROPS'] ?? '200');
 const DROP_EVERY_MS = 60;
 const SETTLED_MS = 15_000;
 const ROWS = 100;

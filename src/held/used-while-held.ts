@@ -9,7 +9,7 @@ import type { AuditEvent, ClientWho } from '../audit.js';
 import type { Clock } from '../clock.js';
 import { isServiceError } from '../connections/errors.js';
 import { col, note, readServerFacts, type ServicePool, sql } from '../connections/sql.js';
-import { recordHistory } from '../ledger/history.js';
+import { entriesOf, recordHistory } from '../ledger/history.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { LEDGER } from '../ledger/tables.js';
 import { type Log, report } from '../log.js';
@@ -88,7 +88,7 @@ export class UsedWhileHeld {
       // A row that is written on a replica is missing on its source.
       const server = await readServerFacts(pool);
       if (server.readOnly || (await doesReplicate(pool, server))) return;
-      await recordHistory({ connection: pool, log }, used);
+      await recordHistory({ connection: pool, log }, entriesOf(used));
     } catch (error) {
       if (!isServiceError(error)) throw error;
       log.debug(

@@ -38,21 +38,22 @@ export async function reportAndKeep(
   how: { readonly rowLogged?: boolean | Promise<boolean> } = {},
 ): Promise<void> {
   report(to.log, events);
-  await recordHistory(to, events, how);
+  await recordHistory(to, entriesOf(events), how);
 }
 
 /** Records events that were reported before. An error of the server is in `log` alone. */
 export async function recordHistory(
   { connection, log }: Reported,
-  events: readonly HistoryEvent[],
+  entries: readonly HistoryEntry[],
   how: { readonly rowLogged?: boolean | Promise<boolean> } = {},
 ): Promise<void> {
+  const events = entries.map(({ event }) => event);
   try {
     const rowLogged = await how.rowLogged;
     const unlogged = rowLogged === undefined ? await findUnlogged(connection, events) : new Set();
-    const isLogged = (event: HistoryEvent) => rowLogged ?? !unlogged.has(idOf(event) ?? '');
+    const isLogged = ({ event }: HistoryEntry) => rowLogged ?? !unlogged.has(idOf(event) ?? '');
     for (const logged of [true, false]) {
-      const rows = events.filter((event) => isLogged(event) === logged);
+      const rows = entries.filter((entry) => isLogged(entry) === logged);
       for (const part of inBatches(rows, ROWS_OF_PART)) {
         const write = insertion(part, logged);
         await writeOrCreate(connection.logging(logged), write, HISTORY_CREATION);
@@ -65,16 +66,27 @@ export async function recordHistory(
   }
 }
 
+/** An event and its key: written twice, it is one row. */
+interface HistoryEntry {
+  readonly seq: string;
+  readonly event: HistoryEvent;
+}
+
 /** All uses of one held table are one row with a counter, whose key is the table's id. */
-function insertion(events: readonly HistoryEvent[], logged: boolean): SQLQuery {
-  const rows = events.map((event) => {
+export function entriesOf(events: readonly HistoryEvent[]): readonly HistoryEntry[] {
+  return events.map((event) => {
+    const isUse = event.event === 'used-while-held';
+    return { seq: isUse ? event.id : newHoldId(Date.now(), randomBytes), event };
+  });
+}
+
+export function insertion(entries: readonly HistoryEntry[], logged: boolean): SQLQuery {
+  const rows = entries.map(({ seq, event }) => {
     const { event: name, ...fields } = event;
-    const isUse = name === 'used-while-held';
-    const seq = isUse ? event.id : newHoldId(Date.now(), randomBytes);
     const dropId = 'dropId' in event ? event.dropId : null;
     const who = describeWho(event).slice(0, WHO_CHARACTERS_MAX);
     return sql`(${seq}, UTC_TIMESTAMP(6), ${name}, ${idOf(event)}, ${dropId}, ${who},
-      ${JSON.stringify(fields)}, ${isUse ? event.count : 0}, ${logged})`;
+      ${JSON.stringify(fields)}, ${event.event === 'used-while-held' ? event.count : 0}, ${logged})`;
   });
   return sql`INSERT ${note('history')} INTO ${HISTORY}
       (seq, at, event, id, drop_id, who, details, uses, row_logged)

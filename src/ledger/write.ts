@@ -106,6 +106,8 @@ export function forgetShape(pool: ServicePool): void {
 type Owner = Pick<LedgerRow, 'threadId' | 'upstreamPort'> | null;
 
 interface DropOutcome {
+  /** The statement that writes their events to the history; default null: nothing is written. */
+  readonly history?: ((ids: readonly string[], rowLogged: boolean) => SQLQuery) | null;
   /** Default null. */
   readonly owner?: Owner;
   readonly tables: readonly {
@@ -123,30 +125,40 @@ interface DropOutcome {
 /**
  * The number of tables whose texts are read in one round trip, and whose rows are written in one.
  */
-const OUTCOMES_OF_PART = 40;
+export const OUTCOMES_OF_PART = 40;
 /** At most, because a definition goes twice into the row's statement. */
 const DEFINITION_CHARACTERS_OF_PART = 100_000;
 
 /**
  * After the response: state HOLD, the definition, the restore script. May run twice. A row of a
  * table that is already being restored stays unchanged, so that an interrupted restore is seen.
+ * False: some of the history is still to be written.
  */
 export async function recordOutcome(
   pool: ServicePool,
-  { tables, owner = null }: DropOutcome,
-): Promise<void> {
+  { tables, owner = null, history = null }: DropOutcome,
+): Promise<boolean> {
+  let isKept = true;
   for (const part of inBatches(tables, OUTCOMES_OF_PART)) {
-    await recordOutcomes(pool, { tables: part, owner });
+    isKept = (await recordOutcomes(pool, { tables: part, owner, history })) && isKept;
   }
+  return isKept;
 }
 
 async function recordOutcomes(
   pool: ServicePool,
-  { tables, owner }: Required<DropOutcome>,
-): Promise<void> {
-  const { rows, shown } = await readOutcomes(pool, tables);
+  { tables, owner, history }: Required<DropOutcome>,
+): Promise<boolean> {
+  const { rows, shown } = await readDefinitions(
+    pool,
+    tables,
+    sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
+        detached
+      FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`,
+  );
   const sizes = [...shown.values()].map(({ length }) => length);
   const isLong = sizes.reduce((sum, size) => sum + size, 0) > DEFINITION_CHARACTERS_OF_PART;
+  let written = 0;
   for (const logged of [true, false]) {
     const updates = tables.flatMap((table) => {
       const row = rows.find((one) => col.text(one, 'id') === table.id);
@@ -155,32 +167,48 @@ async function recordOutcomes(
       const own = col.text(row, 'table_name');
       const definition =
         printed === null ? null : parts.ownDefinition(printed, table.holdName, own);
-      return [outcomeUpdate(table, row, { definition, owner })];
+      return [{ id: table.id, update: outcomeUpdate(table, row, { definition, owner }) }];
     });
-    const isOne = updates.length > 1 && !isLong;
-    const texts = isOne ? [[sql`START TRANSACTION`, ...updates, sql`COMMIT`]] : updates;
-    for (const text of texts) await pool.logging(logged).run(text);
+    const run = (texts: readonly SQLQuery[]) => pool.logging(logged).run(texts);
+    const together = (texts: readonly SQLQuery[]) =>
+      run([sql`START TRANSACTION`, ...texts, sql`COMMIT`]);
+    const all = updates.map(({ update }) => update);
+    const ids = updates.map(({ id }) => id);
+    // The table of the history may be missing.
+    const withHistory =
+      history !== null && !isLong && ids.length > 0
+        ? await unlessRefused(together([...all, history(ids, logged)]), null)
+        : null;
+    if (withHistory !== null) written += ids.length;
+    else if (all.length > 1 && !isLong) await together(all);
+    else for (const update of all) await run([update]);
   }
+  return history === null || written === tables.length;
 }
 
 /**
- * The rows of held tables, and by id their SHOW CREATE TABLE: none for a table that has moved on,
- * or whose files are broken. All in one text, if all of them are there.
+ * The answer to `first`, and by id the SHOW CREATE TABLE of each table: none if it has moved on, or
+ * its files are broken, or it is a view. All in one text, if all of them are there.
  */
-async function readOutcomes(pool: ServicePool, tables: DropOutcome['tables']) {
-  const select = sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin,
-      row_logged, detached
-    FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`;
+export async function readDefinitions(
+  pool: ServicePool,
+  tables: readonly {
+    readonly id: string;
+    readonly holdSchema: string;
+    readonly holdName: string;
+  }[],
+  first: SQLQuery,
+) {
   const shows = tables.map(({ id, holdSchema, holdName }) => {
     return sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`;
   });
-  const all = await unlessRefused(pool.run([select, ...shows]), null);
-  const [rows = []] = all ?? (await pool.run(select));
+  const all = await unlessRefused(pool.run([first, ...shows]), null);
+  const [rows = []] = all ?? (await pool.run(first));
   const shown = new Map<string, string>();
   for (const [index, { id }] of tables.entries()) {
     const alone = async () => (await unlessRefused(pool.run(shows[index] ?? []), []))[0];
     const [row] = (all === null ? await alone() : all[index + 1]) ?? [];
-    if (row !== undefined) shown.set(id, col.text(row, 'Create Table'));
+    if (row?.['Create Table'] !== undefined) shown.set(id, col.text(row, 'Create Table'));
   }
   return { rows, shown };
 }

@@ -12,7 +12,7 @@ import { readServerFacts } from '../../connections/sql.js';
 import { rootCause, UndropError } from '../../errors.js';
 import type { LastingBlocker, RelocateTable } from '../../held/relocate/blockers.js';
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';
-import { type Relocation, readLastingBlocker } from '../../held/relocate/relocate.js';
+import { type Relocation, readLastingBlockers } from '../../held/relocate/relocate.js';
 import { freeMoved } from '../../held/relocate/until-free.js';
 import { STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
 import type { SchemaDetails } from '../../ledger/schema-details.js';
@@ -144,12 +144,11 @@ export class SchemaServer {
   }
 
   /** Why each table has to stay in its schema. */
-  async blockersOf(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
-    const all: (LastingBlocker | null)[] = [];
-    for (const { id, schema, table: name } of tables) {
-      all.push(await readLastingBlocker(this.#options.pool, { id, schema, name }));
-    }
-    return all;
+  blockersOf(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
+    const places = tables.map(({ id, schema, table }) => {
+      return { id, holdSchema: schema, holdName: table };
+    });
+    return readLastingBlockers(this.#options.pool, places);
   }
 
   /** Null: the barrier table is made. */

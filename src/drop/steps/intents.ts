@@ -12,7 +12,7 @@ import type { AuditEvent } from '../../audit.js';
 import { systemClock, withinMs } from '../../clock.js';
 import { rootCause, UndropError } from '../../errors.js';
 import { type LedgerRow, STATEMENT_BYTES_MAX } from '../../ledger/entry.js';
-import { recordHistory } from '../../ledger/history.js';
+import { entriesOf, insertion, recordHistory } from '../../ledger/history.js';
 import {
   forgetUnanswered,
   isIntentWaiting,
@@ -247,29 +247,36 @@ export class Intents {
   async finish(held: readonly steps.HeldTable[], onLate?: (error: Error) => void): Promise<void> {
     const { stopping } = this.#options;
     const triesMax = held.length === 0 ? FORGET_TRIES : Number.POSITIVE_INFINITY;
+    const history = entriesOf(this.audited(held));
+    let isKept = false;
     try {
-      await retryUntilWritten(() => this.#write(held), { stopping, onLate, triesMax });
+      const write = () => this.#write(held, history);
+      isKept = await retryUntilWritten(write, { stopping, onLate, triesMax });
     } catch (error) {
       this.#options.onUnsettled();
       throw error;
     } finally {
       this.release();
     }
-    await this.#recordHistory(held);
-  }
-
-  async #recordHistory(held: readonly steps.HeldTable[]): Promise<void> {
-    if (held.length === 0) return;
+    if (isKept) return;
     const { pool, log = silentLog } = this.#options;
     // The same as for the ledger's rows of them.
     const rowLogged = this.#logged || mayUnlog(pool).then((may) => !may);
-    await recordHistory({ connection: pool, log }, this.audited(held), { rowLogged });
+    await recordHistory({ connection: pool, log }, history, { rowLogged });
   }
 
-  async #write(held: readonly steps.HeldTable[]): Promise<void> {
+  /** False: some of the history is still to be written. */
+  async #write(
+    held: readonly steps.HeldTable[],
+    entries: ReturnType<typeof entriesOf> = [],
+  ): Promise<boolean> {
     const { pool, activeIds } = this.#options;
     const heldIds = new Set(held.map(({ id }) => id));
-    if (held.length > 0) await recordOutcome(pool, { tables: held, owner: this.#owner });
+    const history = (ids: readonly string[], rowLogged: boolean) => {
+      const own = entries.filter(({ event }) => 'id' in event && ids.includes(event.id));
+      return insertion(own, rowLogged);
+    };
+    const isKept = await recordOutcome(pool, { tables: held, owner: this.#owner, history });
     await this.#forget(this.#request.ids.filter((id) => !heldIds.has(id)));
     for (const [id, { isAnswered }] of this.#targets) {
       if (heldIds.has(id)) continue;
@@ -279,6 +286,7 @@ export class Intents {
       this.#targets.delete(id);
       activeIds.delete(id);
     }
+    return isKept;
   }
 
   /** Null: the service doesn't see the session. */

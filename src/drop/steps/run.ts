@@ -243,24 +243,18 @@ export class ServerWorld implements steps.World {
     return renewDueTimes(pool, inspected, { isLate, holdMs, intents: this.intents });
   }
 
+  /** Why each has to stay in its own schema, which the session's SHOW CREATE left out. */
   async #withBlockers(tables: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
-    const all: RelocateTable[] = [];
-    for (const table of tables) {
-      all.push({ ...table, blocker: table.blocker ?? (await this.#readBlocker(table)) });
-    }
-    return all;
-  }
-
-  /** Why it has to stay in its own schema, which the session's SHOW CREATE left out. */
-  async #readBlocker({ id, fromSchema, holdName }: RelocateTable): Promise<PendingWork | null> {
-    try {
-      const held = { id, schema: fromSchema, name: holdName };
-      return blockerOfDrop(await moving.readLastingBlocker(this.#options.pool, held));
-    } catch (error) {
+    const places = tables.map((table) => ({ ...table, holdSchema: table.fromSchema }));
+    const read = moving.readLastingBlockers(this.#options.pool, places);
+    const lasting = await read.catch((error: unknown) => {
       if (!isServiceError(error)) throw error;
-      // It is held; a completed drop must not fail because of this. Recovery checks again.
-      return { todo: 'relocate', text: rootCause(error) };
-    }
+      // They are held; a completed drop must not fail because of this. Recovery checks again.
+      return tables.map((): PendingWork => ({ todo: 'relocate', text: rootCause(error) }));
+    });
+    return tables.map((table, index) => {
+      return { ...table, blocker: table.blocker ?? blockerOfDrop(lasting[index] ?? null) };
+    });
   }
 
   keepLonger(held: readonly steps.HeldTable[]): Promise<readonly steps.HeldTable[]> {

@@ -17,7 +17,7 @@ import { type Log, silentLog } from '../../log.js';
 import { parseHoldName } from '../../names/names.js';
 import { PENDING_RELOCATION, pauseBefore } from '../../tries.js';
 import { NOT_TRIED } from './blockers.js';
-import { detachAndRelocate, readLastingBlocker } from './relocate.js';
+import { detachAndRelocate, readLastingBlockers } from './relocate.js';
 
 /** The maximum read at once, and the maximum of tries in a round; the others wait for the next. */
 const ROWS_MAX = 1_000;
@@ -92,8 +92,9 @@ async function relocateRow(
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
     return { todo: 'relocate', text: 'the ledger has no hold name for it' };
   }
-  const lasting = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
-  const blocker = leavesForGood && lasting?.todo === 'blocked_by_partitions' ? null : lasting;
+  const [lasting] = await readLastingBlockers(pool, [{ id, holdSchema, holdName }]);
+  const mayLeave = leavesForGood && lasting?.todo === 'blocked_by_partitions';
+  const blocker = mayLeave ? null : (lasting ?? null);
   const isEmptied = howDropped(row) === 'TRUNCATE';
   const from = { id, fromSchema: holdSchema, holdName, table, blocker, isEmptied };
   const [relocation] = await detachAndRelocate(pool.logging(sqlLogBin), [from]);

@@ -8,17 +8,16 @@
  * to move, gets its own name back.
  */
 
-import { isKilled, isServerError, tolerantly, unlessRefused } from '../../connections/errors.js';
+import { isKilled, isServerError, tolerantly } from '../../connections/errors.js';
 import { idsWith, listRecycledHoldTables } from '../../connections/hold-tables.js';
 import type { TryOptions } from '../../connections/pool/statement-timeout.js';
 import { LockWaitBudget, runWithTimeout } from '../../connections/pool/statement-timeout.js';
 import { col, ident, note, type ServicePool, sql } from '../../connections/sql.js';
 import { assert } from '../../errors.js';
 import type { PendingWork } from '../../ledger/entry.js';
-import { shapeOf } from '../../ledger/write.js';
+import { OUTCOMES_OF_PART, readDefinitions, shapeOf } from '../../ledger/write.js';
 import * as names from '../../names/names.js';
 import * as ER from '../../wire/server-errors.js';
-import { readTable } from '../foreign-keys/add-keys.js';
 import { detach, findKeyed } from '../foreign-keys/detach.js';
 import { giveTriggers } from '../triggers/reattach-triggers.js';
 import type { LastingBlocker, RelocateTable } from './blockers.js';
@@ -251,12 +250,20 @@ function whyFailed(error: unknown): PendingWork {
   return hasTriggers ? blockedByTriggers(text) : { todo: 'relocate', text };
 }
 
-/** Why the table, under any name, stays in its own schema as long as it is held; or null. */
-export async function readLastingBlocker(
+/** Why each table, under any name, stays in its own schema as long as it is held; or null. */
+export async function readLastingBlockers(
   pool: ServicePool,
-  { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },
-): Promise<LastingBlocker | null> {
-  // If the server can't show it, relocating it will give the reason.
-  const look = await unlessRefused(readTable(pool, { id, schema, table: name }), 'missing');
-  return typeof look === 'string' ? null : lastingBlocker(look.definition, await shapeOf(pool));
+  tables: Parameters<typeof readDefinitions>[1],
+): Promise<readonly (LastingBlocker | null)[]> {
+  const server = await shapeOf(pool);
+  const all: (LastingBlocker | null)[] = [];
+  for (const part of names.inBatches(tables, OUTCOMES_OF_PART)) {
+    const { shown } = await readDefinitions(pool, part, sql`DO ${note('look', part[0]?.id)} 0`);
+    for (const { id } of part) {
+      // If the server can't show it, relocating it will give the reason.
+      const definition = shown.get(id);
+      all.push(definition === undefined ? null : lastingBlocker(definition, server));
+    }
+  }
+  return all;
 }

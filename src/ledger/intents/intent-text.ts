@@ -2,16 +2,16 @@
  * The texts that run while the client waits: they record the intent and read everything that the
  * plan of the drop needs. Pure: intent and server in, statements out; results in, facts out.
  *
- * Invariant: every query on information_schema has schema and table as constants; 5.6 and MariaDB
+ * Invariant: every query on information_schema has schema and tables as constants; 5.6 and MariaDB
  * would open every table of the server otherwise. A statement that writes reads no table, because a
  * replica with statement-based replication would read its own, with other estimates.
  */
 
 import type { Row, Rows, ServerFacts, SQLQuery } from '../../connections/sql.js';
-import { col, ident, note, serverIdentity, sql } from '../../connections/sql.js';
+import { col, ident, note, serverIdentity, sql, valueList } from '../../connections/sql.js';
 import { OWN_BYTES, OWN_ROWS } from '../../connections/true-sizes.js';
 import { assert } from '../../errors.js';
-import { foldName, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
+import { foldName, inGroups, PINNED_UNTIL, type QualifiedTable } from '../../names/names.js';
 import type { HoldTime } from '../../policy/rules.js';
 import { isMysql8, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { claimCells, STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
@@ -25,31 +25,35 @@ export type ServerShape = Pick<
   'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
 >;
 
-/**
- * Two texts that run at once, on two connections. `record` ends with a row for each table; `looks`
- * has the rest that the plan of the drop depends on. `again`: the same intent may be recorded
- * already.
- */
-export function intentTexts(
+interface TextOptions {
+  readonly rowLogged: boolean;
+  /** The same intent may be recorded already. */
+  readonly again: boolean;
+  /** The rows of `findTogether`; null: the text looks for each table. */
+  readonly together: Rows | null;
+}
+
+/** Ends with a row for each table. */
+export function recordText(
   intent: DropIntent,
   server: ServerShape,
-  options: { readonly rowLogged: boolean; readonly again: boolean },
-) {
-  assert(intent.tables.length > 0, 'an intent has a table');
+  options: TextOptions,
+): readonly SQLQuery[] {
+  const { together } = options;
   const isDryRun = intent.isDryRun === true;
   const note0 = note(isDryRun ? 'inspect' : 'intent', intent.tables[0]?.id);
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
-  const showsLocks = isMysql8(server) && server.performanceSchema;
   const { program, details } = claimCells(intent.claims);
-  const unknownKinds = intent.tables.map((_, index) => sql`${found('kind', index)} = NULL`);
-  const record = [
+  const found = together === null ? inVariables : inRows(intent, server, together);
+  const unknownKinds = intent.tables.map((_, index) => sql`${inVariables('kind', index)} = NULL`);
+  return [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText}, @undrop_program = ${program},
         @undrop_client = ${details},
         ${hostOfSession(server, intent.threadId)},
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(unknownKinds, ', ')}`,
-    ...intent.tables.map(findTable),
-    ...(isDryRun ? [] : [insertion(intent, options, note0)]),
+    ...(together === null ? intent.tables.map(findTable) : []),
+    ...(isDryRun ? [] : [insertion({ intent, found, comment: note0 }, options)]),
     sql.join(
       intent.tables.map(
         (table, index) => sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version,
@@ -58,36 +62,60 @@ export function intentTexts(
           ${found('table', index)} AS tableName, ${found('kind', index)} AS kind,
           ${found('engine', index)} AS engine, ${found('rows', index)} AS rowEstimate,
           ${found('bytes', index)} AS byteEstimate,
-          ${isDryRun ? wouldHold(intent, index) : recordedHold(table.id)}
+          ${isDryRun ? wouldHold({ hold: table.hold ?? intent.holdMs }, found('kind', index)) : recordedHold(table.id)}
             AS holdUntil`,
       ),
       UNION,
     ),
   ];
-  const triggers = intent.tables.map((table) => triggersOf(table, isDryRun ? 'inspect' : 'plan'));
-  const looks = [
-    foreignKeysOf(intent.tables, server),
-    sql.join(triggers, UNION),
-    ...(showsLocks ? [sessionLocksSql(intent.threadId)] : []),
+}
+
+/** The rest that the plan of the drop depends on; runs at the same time, on another connection. */
+export function looksText(
+  { tables, threadId, isDryRun = false }: DropIntent,
+  server: ServerShape,
+): readonly SQLQuery[] {
+  const showsLocks = isMysql8(server) && server.performanceSchema;
+  const step = note(isDryRun ? 'inspect' : 'plan', tables[0]?.id);
+  const triggers = (areOn: SQLQuery) => sql`SELECT ${step} TRIGGER_NAME AS name,
+      EVENT_OBJECT_SCHEMA AS childSchema, EVENT_OBJECT_TABLE AS child
+    FROM information_schema.TRIGGERS WHERE ${areOn}`;
+  const columns = [sql`EVENT_OBJECT_SCHEMA`, sql`EVENT_OBJECT_TABLE`] as const;
+  return [
+    foreignKeysOf(tables, server),
+    sql.join(namedTogether(tables, columns).map(triggers), UNION),
+    ...(showsLocks ? [sessionLocksSql(threadId)] : []),
   ];
-  return { record, looks };
+}
+
+/**
+ * From so many on, tables are searched by schema: 5.6 and MariaDB read the directory of the schema
+ * for that, and a single name needs none.
+ */
+export const TOGETHER_MIN = 10;
+
+/** A condition for each schema; for each table if they are few. */
+function namedTogether(
+  tables: readonly QualifiedTable[],
+  [schemaColumn, tableColumn]: readonly [SQLQuery, SQLQuery],
+): readonly SQLQuery[] {
+  const isFew = tables.length < TOGETHER_MIN;
+  const groups = isFew ? tables.map((one) => [one]) : inGroups(tables, ({ schema }) => schema);
+  return groups.map((group) => {
+    const names = valueList(group.map(({ table }) => table));
+    const inList = group.length === 1 ? sql`= ${group[0]?.table}` : sql`IN (${names})`;
+    return sql`${schemaColumn} = ${group[0]?.schema} AND ${tableColumn} ${inList}`;
+  });
 }
 
 const UNION = sql` UNION ALL `;
-
-function triggersOf({ id, schema, table }: DropIntent['tables'][number], step: string): SQLQuery {
-  return sql`SELECT ${note(step, id)} ${id} AS id, TRIGGER_NAME AS name
-    FROM information_schema.TRIGGERS
-    WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`;
-}
 
 function recordedHold(id: string): SQLQuery {
   return sql`(SELECT hold_until FROM ${LEDGER} WHERE state = 'intent' AND id = ${id})`;
 }
 
-function wouldHold({ tables, holdMs }: DropIntent, index: number): SQLQuery {
-  const hold = tables[index]?.hold ?? holdMs;
-  return sql`IF(${found('kind', index)} <> 'view', CAST(${holdUntil(hold)} AS DATETIME), NULL)`;
+function wouldHold({ hold }: { readonly hold: HoldTime }, kind: SQLQuery): SQLQuery {
+  return sql`IF(${kind} <> 'view', CAST(${holdUntil(hold)} AS DATETIME), NULL)`;
 }
 
 export function holdUntil(hold: HoldTime): SQLQuery {
@@ -96,30 +124,61 @@ export function holdUntil(hold: HoldTime): SQLQuery {
     : sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
 }
 
-/** The variables that a query on a table fills; if the name doesn't exist, `kind` stays NULL. */
-type Variable = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes' | 'created';
+/** The facts of a table; if its name doesn't exist, all of them are NULL. */
+type Cell = 'schema' | 'table' | 'kind' | 'engine' | 'rows' | 'bytes' | 'created';
+type Found = (cell: Cell, index: number) => SQLQuery;
 
-function found(what: Variable, index: number): SQLQuery {
-  return sql`@${ident(`undrop_${what}_${index}`)}`;
+/** In the variables that the search for each table fills. */
+const inVariables: Found = (cell, index) => sql`@${ident(`undrop_${cell}_${index}`)}`;
+
+/** In the rows of one search for all of them. */
+function inRows({ tables }: DropIntent, server: ServerShape, rows: Rows): Found {
+  const own = tables.map((table) =>
+    rows.find(({ schema, table: name }) => {
+      return isSame(table, { schema: String(schema), table: String(name) }, server);
+    }),
+  );
+  return (cell, index) => sql`${own[index]?.[cell] ?? null}`;
 }
 
 /** All that isn't a base table (VIEW, SYSTEM VIEW, and kinds of later servers) counts as a view. */
-function findTable({ schema, table }: DropIntent['tables'][number], index: number): SQLQuery {
-  return sql`SELECT TABLE_SCHEMA, TABLE_NAME,
-      CASE TABLE_TYPE WHEN 'SEQUENCE' THEN 'sequence' WHEN 'BASE TABLE' THEN 'base'
-        WHEN 'SYSTEM VERSIONED' THEN 'base' ELSE 'view' END,
-      ENGINE, ${OWN_ROWS}, ${OWN_BYTES}, CREATE_TIME
-    INTO ${found('schema', index)}, ${found('table', index)}, ${found('kind', index)},
-      ${found('engine', index)}, ${found('rows', index)}, ${found('bytes', index)},
-      ${found('created', index)}
+const CELLS: Readonly<Record<Cell, SQLQuery>> = {
+  schema: sql`TABLE_SCHEMA`,
+  table: sql`TABLE_NAME`,
+  kind: sql`CASE TABLE_TYPE WHEN 'SEQUENCE' THEN 'sequence' WHEN 'BASE TABLE' THEN 'base'
+    WHEN 'SYSTEM VERSIONED' THEN 'base' ELSE 'view' END`,
+  engine: sql`ENGINE`,
+  rows: OWN_ROWS,
+  bytes: OWN_BYTES,
+  created: sql`CREATE_TIME`,
+};
+const cells = Object.entries(CELLS) as readonly [Cell, SQLQuery][];
+const COLUMNS = sql.join(Object.values(CELLS), ', ');
+const NAMED_COLUMNS = sql.join(
+  cells.map(([cell, column]) => sql`${column} AS ${ident(cell)}`),
+  ', ',
+);
+
+function findTable({ schema, table }: QualifiedTable, index: number): SQLQuery {
+  const variables = cells.map(([cell]) => inVariables(cell, index));
+  return sql`SELECT ${COLUMNS} INTO ${sql.join(variables, ', ')}
     FROM information_schema.TABLES WHERE ${named(schema, table)}`;
+}
+
+/** All tables, for `together`. */
+export function findTogether(tables: DropIntent['tables']): SQLQuery {
+  const columns = [sql`TABLE_SCHEMA`, sql`TABLE_NAME`] as const;
+  const searches = namedTogether(tables, columns).map(
+    (areNamed) => sql`SELECT ${note('plan', tables[0]?.id)} ${NAMED_COLUMNS}
+      FROM information_schema.TABLES WHERE ${areNamed}`,
+  );
+  return sql.join(searches, UNION);
 }
 
 /** A single INSERT, so one transaction. A missing table costs no row, and no sync of the log. */
 function insertion(
-  intent: DropIntent,
-  options: { readonly rowLogged: boolean; readonly again: boolean },
-  comment: SQLQuery,
+  { intent, found, comment }: { intent: DropIntent; found: Found; comment: SQLQuery },
+  options: TextOptions,
 ): SQLQuery {
   const { dropId, threadId, user, accountName = user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
@@ -174,7 +233,7 @@ export function readIntentFacts(
     readTable(wanted, server, {
       row: seen.find((row) => col.text(row, 'id') === wanted.id) ?? facts,
       keys,
-      triggers: triggers.filter((row) => col.text(row, 'id') === wanted.id),
+      triggers,
     }),
   );
   return {
@@ -216,7 +275,9 @@ function readTable(
     foreignKeysIn: into.filter((key) => !out.includes(key)).map(readKeyName),
     foreignKeysToItself: into.filter((key) => out.includes(key)).map(readKeyName),
     crash: whyCrash(name, out, server),
-    triggers: look.triggers.map((trigger) => col.text(trigger, 'name')),
+    triggers: look.triggers
+      .filter((trigger) => isSame(name, endOfKey(trigger, 'child'), server))
+      .map((trigger) => col.text(trigger, 'name')),
   };
 }
 
@@ -250,7 +311,7 @@ function isSame(
   return fold(one.schema) === fold(other.schema) && fold(one.table) === fold(other.table);
 }
 
-/** An end of a key in a row of `foreignKeysOf`. */
+/** An end of a key in a row of `foreignKeysOf`; a trigger has but a child. */
 export function endOfKey(row: Row, end: 'child' | 'parent'): QualifiedTable {
   return { schema: col.text(row, `${end}Schema`), table: col.text(row, end) };
 }
@@ -274,12 +335,9 @@ export type KeyedServer = ServerVersion;
  */
 export function foreignKeysOf(tables: readonly QualifiedTable[], server: KeyedServer): SQLQuery {
   if (isMysql8(server)) {
-    return standardForeignKeys(
-      tables.flatMap(({ schema, table }) => [
-        sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema} AND REFERENCED_TABLE_NAME = ${table}`,
-        sql`CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${table}`,
-      ]),
-    );
+    const parents = [sql`UNIQUE_CONSTRAINT_SCHEMA`, sql`REFERENCED_TABLE_NAME`] as const;
+    const children = [sql`CONSTRAINT_SCHEMA`, sql`TABLE_NAME`] as const;
+    return standardForeignKeys([parents, children].flatMap((end) => namedTogether(tables, end)));
   }
   const files = sql.join(tables.map(fileOf), ', ');
   return innodbForeignKeys(

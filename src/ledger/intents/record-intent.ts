@@ -15,7 +15,7 @@ import { INTENT_TRIES } from '../../tries.js';
 import * as ledger from '../tables.js';
 import type { DropIntent, IntentFacts } from '../write.js';
 import { forgetIntents, forgetShape, shapeOf } from '../write.js';
-import { intentTexts, readIntentFacts } from './intent-text.js';
+import * as texts from './intent-text.js';
 import { withLockHolders } from './session-locks.js';
 
 /** The client is waiting. */
@@ -47,14 +47,20 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
   for (let tries = 1; ; tries++) {
     const rowLogged = intent.sqlLogBin !== false || !(await ledger.mayUnlog(pool));
     const server = await shapeOf(pool);
-    const texts = intentTexts(intent, server, { rowLogged, again: tries > 1 });
+    const how = { deadlineMs: INTENT_DEADLINE_MS, fresh };
+    const write = async () => {
+      const areMany = intent.tables.length >= texts.TOGETHER_MIN;
+      const look = areMany ? await pool.run(texts.findTogether(intent.tables), how) : [];
+      const [together = null] = look;
+      const options = { rowLogged, again: tries > 1, together };
+      return pool.logging(rowLogged).run(texts.recordText(intent, server, options), how);
+    };
     try {
-      const how = { deadlineMs: INTENT_DEADLINE_MS, fresh };
-      const answers = [pool.logging(rowLogged).run(texts.record, how), pool.run(texts.looks, how)];
+      const answers = [write(), pool.run(texts.looksText(intent, server), how)];
       // After a failure none of them is running.
       await Promise.allSettled(answers);
       const [record = [], looks = []] = await Promise.all(answers);
-      const facts = readIntentFacts(intent, server, { record, looks });
+      const facts = texts.readIntentFacts(intent, server, { record, looks });
       if (facts !== null) return facts;
       forgetShape(pool);
       if (tries === INTENT_TRIES) throw new Error('the server keeps changing its version');

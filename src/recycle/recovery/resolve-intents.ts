@@ -19,7 +19,7 @@ import { detach } from '../../held/foreign-keys/detach.js';
 import { isCertainlyAbsent, isMissing } from '../../held/locate.js';
 import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';
 import { renew } from '../../held/relocate/due-times.js';
-import { detachAndRelocate, readLastingBlocker } from '../../held/relocate/relocate.js';
+import { detachAndRelocate, readLastingBlockers } from '../../held/relocate/relocate.js';
 import { howDropped, type LedgerRow, TORN } from '../../ledger/entry.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import { fileNameOf } from '../../ledger/intents/intent-text.js';
@@ -195,7 +195,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     });
     return true;
   }
-  const blocker = await readLastingBlocker(pool, held);
+  const [blocker = null] = await readLastingBlockers(pool, [place]);
   const isEmptied = howDropped(row) === 'TRUNCATE';
   const at = { fromSchema: held.schema, holdName: held.name, table: row.table };
   const from = { id, ...at, blocker, isEmptied };

@@ -196,6 +196,17 @@ async function openControl(start: Start): Promise<OnOrder> {
 
 // ── a proxy ──────────────────────────────────────────────────────────────────────────────────────
 
+/** Tells the first drop of a second at once, and the others of it together. */
+function heldTeller(): () => void {
+  let inSecond = 0;
+  const tellHeld = () => tell({ kind: 'tell', message: { kind: 'held' } });
+  eachSecond.push(() => {
+    if (inSecond > 1) tellHeld();
+    inSecond = 0;
+  });
+  return () => (inSecond++ === 0 ? tellHeld() : undefined);
+}
+
 async function openProxy(start: Start): Promise<OnOrder> {
   const common = await openCommon(start);
   const { settings, log, tls, lines } = common;
@@ -212,8 +223,7 @@ async function openProxy(start: Start): Promise<OnOrder> {
   };
   const own = { activeDrops: newActiveDrops(), pools, connectionsMax };
   const options = { ...common, ...(start.proxies === 1 ? {} : among), ...own };
-  const onHeld = () => tell({ kind: 'tell', message: { kind: 'held' } });
-  const front: Front = new Front({ ...options, onHeld }, settings);
+  const front: Front = new Front({ ...options, onHeld: heldTeller() }, settings);
   eachSecond.unshift(() => front.keepDelay());
   const relay = await front.prepare();
   const closing = new Closing(front, async () => {

@@ -2,7 +2,7 @@
 
 import { type Row, type Rows, renderQuery } from '../../../src/connections/sql.js';
 import type { ServerShape } from '../../../src/ledger/intents/intent-text.js';
-import { intentTexts, readIntentFacts } from '../../../src/ledger/intents/intent-text.js';
+import { looksText, readIntentFacts, recordText } from '../../../src/ledger/intents/intent-text.js';
 import type { DropIntent } from '../../../src/ledger/write.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
@@ -20,11 +20,12 @@ const INTENT: DropIntent = {
   ...{ dropId: ID, proxyId: 'p', threadId: 7, user: 'u', clientAddress: '' },
   ...{ statementText: 'DROP TABLE t', holdMs: 1, tables: [{ id: ID, schema: 'Shop', table: 'T' }] },
 };
-const HOW = { rowLogged: true, again: false };
+const HOW = { rowLogged: true, again: false, together: null };
 
 function textFor(server: ServerShape): string {
-  const { record, looks } = intentTexts(INTENT, server, HOW);
-  return [...record, ...looks].map(renderQuery).join(';\n');
+  return [...recordText(INTENT, server, HOW), ...looksText(INTENT, server)]
+    .map(renderQuery)
+    .join(';\n');
 }
 
 function rows(...records: readonly Row[]): Rows {
@@ -59,15 +60,15 @@ describe('the texts of an intent', () => {
 
   test('writes what reads no table, which replicas would read for themselves', () => {
     for (const server of [MYSQL, OLD, MARIADB]) {
-      const { record } = intentTexts(INTENT, server, HOW);
+      const record = recordText(INTENT, server, HOW);
       const [insert = ''] = record.map(renderQuery).filter((text) => /^INSERT/.test(text));
       expect(insert).not.toMatch(/information_schema|performance_schema|@@/);
     }
   });
 
   test('may be sent again when it is not known whether it arrived', () => {
-    const again = intentTexts(INTENT, MYSQL, { rowLogged: true, again: true });
-    expect(again.record.map(renderQuery)[2]).toMatch(/^INSERT IGNORE /);
+    const again = recordText(INTENT, MYSQL, { ...HOW, again: true });
+    expect(again.map(renderQuery)[2]).toMatch(/^INSERT IGNORE /);
   });
 });
 
