@@ -155,13 +155,22 @@ listen mysql
   return started('HAProxy', server, port, child, scratch);
 }
 
-/** Its defaults for a static destination; TLS of the client goes on to the server unread. */
-async function mysqlRouter(server: Target): Promise<Peer> {
+/**
+ * Its defaults for a static destination. TLS of the client goes on to the server unread, or is
+ * ended with `own`; then it has TLS of its own with the server.
+ */
+export async function mysqlRouter(
+  server: Target,
+  own: { readonly cert: string; readonly key: string } | null = null,
+): Promise<Peer> {
   const port = await freePort();
   const router = await startRouter(
     `[DEFAULT]
-client_ssl_mode=PASSTHROUGH
-server_ssl_mode=AS_CLIENT
+${
+  own === null
+    ? 'client_ssl_mode=PASSTHROUGH\nserver_ssl_mode=AS_CLIENT'
+    : `client_ssl_mode=REQUIRED\nclient_ssl_cert=${own.cert}\nclient_ssl_key=${own.key}\nserver_ssl_mode=REQUIRED`
+}
 max_total_connections=20000
 [routing:bench]
 bind_address=127.0.0.1

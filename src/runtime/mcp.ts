@@ -81,7 +81,12 @@ class Sessions {
 
 /** Rejects as `openSqlSession` does, and with UNDROP_CONFIG if it isn't undrop. */
 async function openUndrop(address: ConnectionOptions): Promise<SqlSession> {
-  const session = await openSqlSession(address);
+  const session = await openSqlSession(address).catch((error: unknown) => {
+    // Its schema may be what was dropped.
+    if (errnoOf(error) !== ER.BAD_DB_ERROR) throw error;
+    const { database: _dropped, ...server } = address;
+    return openSqlSession(server);
+  });
   try {
     await session.rows("SHOW DROPPED DATABASES LIKE ''");
     return session;

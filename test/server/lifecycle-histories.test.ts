@@ -74,11 +74,12 @@ inLanes(
       let breaksAt = -1;
       const tap = (holds: boolean) =>
         tapBy(async (send, texts) => {
-          const step = texts.map(stepOf).find((one) => one !== null) ?? null;
-          if (step === null) return send();
+          const done = texts.flatMap(stepsOf);
+          if (done.length === 0) return send();
           if (breaksAt-- === 0) throw new Error('broken off before a step');
           const answer = await send();
-          steps.push({ ...step, at: await rig.serverTime(server, 0), holds });
+          const at = await rig.serverTime(server, 0);
+          steps.push(...done.map((step) => ({ ...step, at, holds })));
           if (breaksAt-- === 0) throw new Error('broken off behind a step');
           return answer;
         });
@@ -154,11 +155,11 @@ function partsOf(name: string) {
   return { state, id, due, place: (STATES as readonly string[]).indexOf(state) };
 }
 
-/** What a text of the collector does to a held table; null: nothing. */
-function stepOf(text: string): Pick<Step, 'from' | 'to'> | null {
-  if (!/^(RENAME|DROP) /.test(text)) return null;
-  const [from, to = null] = [...text.matchAll(/`(_vt_[^`]+)`/g)].map(([, name = '']) => name);
-  return from === undefined ? null : { from, to };
+/** What a text of the collector does to held tables. */
+function stepsOf(text: string): readonly Pick<Step, 'from' | 'to'>[] {
+  if (!/^(RENAME|DROP) /.test(text)) return [];
+  const named = [...text.matchAll(/`(_vt_[^`]+)`(?: TO [^,]*`(_vt_[^`]+)`)?/g)];
+  return named.map(([, from = '', to = null]) => ({ from, to }));
 }
 
 function assertLegal(held: rig.Held, steps: readonly Step[]): void {

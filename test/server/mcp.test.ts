@@ -102,6 +102,13 @@ onServers('the tools of an agent on $name', (server, on) => {
     expect(await count()).toBe(0);
   });
 
+  test('bring back the schema of their own address', async () => {
+    await query(proxy, `CREATE TABLE ${schema.name}.a (id INT)`, `DROP DATABASE ${schema.name}`);
+    await using one = await agent();
+    expect(await one.call('undrop', { schema: schema.name })).toMatchObject({ isError: false });
+    expect(await tables()).toEqual(['a']);
+  });
+
   test('tell what is wrong with what they are given', async () => {
     await using one = await agent();
     const wrong = [

@@ -199,7 +199,9 @@ onServers('a dropped schema on $name', (server, on) => {
     await drop(schema);
     const both = [runUndrop(server, restoring(schema)), runUndrop(server, restoring(schema))];
     const refused = (await Promise.all(both)).filter(({ code }) => code !== 0);
-    for (const { stderr } of refused) expect(stderr).toContain('UNDROP_SCHEMA_BUSY');
+    // The other may have been done between the plan and the first table.
+    const late = /UNDROP_SCHEMA_BUSY|UNDROP_NO_SUCH_HELD/;
+    for (const { stderr } of refused) expect(stderr).toMatch(late);
     expect(refused.length).toBeLessThan(2);
     expect(await dumpOf(server, schema)).toEqual(before);
   });

@@ -7,6 +7,7 @@
  * no success, however equal two of them are.
  */
 import type { Target } from './servers.js';
+import { TOLD_IN_ERROR } from './undo-info.js';
 
 /** Tables that every script drops, and the rows that each has then. */
 export const DROPPED_ROWS = { a: 3, b: 2, c: 1, d: 4 } as const;
@@ -72,6 +73,7 @@ export function masked(text: string, { schema, target, infile }: ScriptJob): str
       // The info of mysqli is NULL without one.
       .replaceAll(new RegExp(`,"${TOLD.source}"\\]`, 'g'), ',null]')
       .replaceAll(TOLD, '')
+      .replaceAll(TOLD_IN_ERROR, '')
       .replaceAll(new RegExp(`\\b${target.port}\\b`, 'g'), '<port>')
       .replaceAll(/[Cc]onnection id(?: is)?:? *\d+/g, 'connection id <id>')
       .replaceAll(/\(conn:\d+/g, '(conn:<id>')

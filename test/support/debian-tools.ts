@@ -122,18 +122,19 @@ export async function runCompose(args: readonly string[]): Promise<CommandResult
 
 /** Compiles `test/support/tools/tls/tls.go` with go-sql-driver, once in a process. */
 export async function runGo(args: readonly string[]): Promise<CommandResult> {
-  goProgram ??= compileGo();
+  goProgram ??= compileGo(join(projectFolder, 'test/support/tools/tls/tls.go'));
   return run({ argv: [await goProgram], env: {} }, args);
 }
 
 let goProgram: Promise<string> | null = null;
 
-async function compileGo(): Promise<string> {
+/** The path of the program. */
+export async function compileGo(source: string): Promise<string> {
   const packages = ['golang-go', 'golang-github-go-sql-driver-mysql-dev'];
   const root = join(await aptFolder('go-mysql', 'trixie', packages), 'root/usr');
   const folder = await mkdtemp(join(tmpdir(), 'undrop-go-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const program = join(folder, 'tls');
+  const program = join(folder, 'program');
   const env = {
     GOROOT: join(root, 'lib/go-1.24'),
     GOPATH: join(root, 'share/gocode'),
@@ -141,7 +142,6 @@ async function compileGo(): Promise<string> {
     // The packages lie where Go looked for them before it had modules; nothing is downloaded.
     ...{ GO111MODULE: 'off', GOFLAGS: '', GOTOOLCHAIN: 'local', CGO_ENABLED: '0' },
   };
-  const source = join(projectFolder, 'test/support/tools/tls/tls.go');
   await runCommand([join(root, 'lib/go-1.24/bin/go'), 'build', '-o', program, source], { env });
   return program;
 }

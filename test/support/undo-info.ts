@@ -7,11 +7,13 @@ import type { RawResult } from './raw-client.js';
 const TOLD = /( {2})?Held(?:, pinned| until \d{4}-\d\d-\d\d \d\d:\d\d UTC)\. .*$/;
 /** Without session tracking mysql2 has the length of the text, one byte, in front of it. */
 const TOLD_IN_TEXT = /(?:(?<=info\\?":\\?").)?Held until [\d: -]+ UTC\. Undo: UNDROP [^"\n\\]*/g;
+/** Behind the server's own text of ERR 1146. */
+export const TOLD_IN_ERROR = / \(held by undrop until [\d: -]+ UTC: UNDROP [^)]*\)/g;
 const SESSION_STATE_CHANGED = 0x4000;
 
 /** What a program prints or has as JSON, without that text. */
 export function withoutUndoTexts(text: string): string {
-  return text.replaceAll(TOLD_IN_TEXT, '');
+  return text.replaceAll(TOLD_IN_TEXT, '').replaceAll(TOLD_IN_ERROR, '');
 }
 
 /** Empty for what is no OK, and for one without. */
