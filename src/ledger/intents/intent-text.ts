@@ -45,14 +45,15 @@ export function recordText(
   const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const { program, details } = claimCells(intent.claims);
   const found = together === null ? inVariables : inRows(intent, server, together);
-  const unknownKinds = intent.tables.map((_, index) => sql`${inVariables('kind', index)} = NULL`);
+  // A search that finds nothing leaves them as they were.
+  const searched = together === null ? intent.tables : [];
+  const unknownKinds = searched.map((_, index) => sql`, ${inVariables('kind', index)} = NULL`);
   return [
     sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText}, @undrop_program = ${program},
         @undrop_client = ${details},
         ${hostOfSession(server, intent.threadId)},
-        @undrop_proxy = ${proxyAt(intent.proxyId, server)},
-        ${sql.join(unknownKinds, ', ')}`,
-    ...(together === null ? intent.tables.map(findTable) : []),
+        @undrop_proxy = ${proxyAt(intent.proxyId, server)} ${sql.join(unknownKinds, '')}`,
+    ...searched.map(findTable),
     ...(isDryRun ? [] : [insertion({ intent, found, comment: note0 }, options)]),
     sql.join(
       intent.tables.map(

@@ -50,8 +50,8 @@ async function recordPart(pool: ServicePool, intent: DropIntent): Promise<Intent
     const how = { deadlineMs: INTENT_DEADLINE_MS, fresh };
     const write = async () => {
       const areMany = intent.tables.length >= texts.TOGETHER_MIN;
-      const look = areMany ? await pool.run(texts.findTogether(intent.tables), how) : [];
-      const [together = null] = look;
+      const find = () => pool.run(texts.findTogether(intent.tables), how);
+      const [together = null] = areMany ? await find() : [];
       const options = { rowLogged, again: tries > 1, together };
       return pool.logging(rowLogged).run(texts.recordText(intent, server, options), how);
     };
