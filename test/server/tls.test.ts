@@ -5,9 +5,12 @@
  * sessions that resume the TLS that an earlier one had with the server, where that lets them.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
+import tls, { type TLSSocket } from 'node:tls';
+import * as caps from '../../src/wire/capabilities.js';
 import { makeCertificates } from '../support/certificates.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
@@ -193,6 +196,15 @@ onServers('TLS without a setting on $name', (server, on) => {
     expect(await shownBy(proxy)).toEqual(first);
   });
 
+  test('a client resumes its TLS with any worker, also behind a reload', async () => {
+    await using proxy = await spawnProxy(server, { WORKERS: '2' });
+    const { session } = await secureSession(proxy);
+    const resumed = async () => (await secureSession(proxy, session)).isResumed;
+    expect([await resumed(), await resumed()]).toEqual([true, true]);
+    await reloadBySignal(proxy);
+    expect([await resumed(), await resumed()]).toEqual([true, true]);
+  });
+
   test('SIGHUP renews the certificate, and not by a key of another', async () => {
     const own = { TLS_CERT: join(files.folder, 'own.pem'), TLS_KEY: join(files.folder, 'own-key') };
     const install = (cert: string, key: string) => {
@@ -224,6 +236,23 @@ async function shownBy(proxy: servers.Target): Promise<readonly string[]> {
   const seen = new Set<string>();
   for (let count = 0; count < 4; count++) seen.add(await fingerprintAt(proxy));
   return [...seen];
+}
+
+/** TLS as a driver begins it, which then leaves; `earlier`: a session to resume. */
+async function secureSession({ host, port }: servers.Target, earlier?: Buffer) {
+  const socket = net.connect({ host, port });
+  await once(socket, 'data');
+  const request = Buffer.alloc(36);
+  request.set([32, 0, 0, 1]);
+  request.writeUInt32LE(caps.CLIENT_SSL | caps.CLIENT_PROTOCOL_41, 4);
+  socket.write(request);
+  const resuming = earlier === undefined ? {} : { session: earlier };
+  const secured = tls.connect({ socket, rejectUnauthorized: false, ...resuming });
+  const awaited = once(secured, earlier === undefined ? 'session' : 'secureConnect');
+  const [session] = (await awaited) as [Buffer];
+  const isResumed = secured.isSessionReused();
+  secured.destroy();
+  return { session, isResumed };
 }
 
 async function fingerprintAt(target: servers.Target): Promise<string> {

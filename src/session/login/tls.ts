@@ -378,8 +378,8 @@ class UpstreamSessions {
     let offered: Buffer | null = null;
     let key: string | null = null;
     secured.once('session', (session: Buffer) => {
-      offered = session;
-      if (key !== null) this.#keep(key, session);
+      offered = withoutCertificate(session);
+      if (key !== null) this.#keep(key, offered);
     });
     return {
       keepFor: (upstream) => {
@@ -394,6 +394,34 @@ class UpstreamSessions {
     if (this.#kept.size >= SESSIONS_MAX) this.#kept.clear();
     this.#kept.set(key, { session, untilMs: performance.now() + SESSION_MS });
   }
+}
+
+/** The certificate in OpenSSL's SSL_SESSION (ssl/ssl_asn1.c). */
+const PEER_TAG = 0xa3;
+
+/**
+ * A session of OpenSSL in DER, without the server's certificate: it was checked, and would be
+ * decoded again for each connection, for a seventh of a login's CPU.
+ */
+function withoutCertificate(session: Buffer): Buffer {
+  const [{ content } = { content: session }] = elementsOf(session);
+  const parts = elementsOf(content).filter(({ tag }) => tag !== PEER_TAG);
+  const left = Buffer.concat(parts.map(({ whole }) => whole));
+  return Buffer.concat([Buffer.from([0x30, 0x82, left.length >> 8, left.length & 0xff]), left]);
+}
+
+/** The elements of a SEQUENCE in DER. */
+function elementsOf(der: Buffer) {
+  const elements: { readonly tag: number; readonly whole: Buffer; readonly content: Buffer }[] = [];
+  for (let at = 0; at + 1 < der.length; ) {
+    const [tag = 0, short = 0] = der.subarray(at);
+    const bytes = short < 0x80 ? 0 : short & 0x7f;
+    const from = at + 2 + bytes;
+    const end = from + (bytes === 0 ? short : der.readUIntBE(at + 2, bytes));
+    elements.push({ tag, whole: der.subarray(at, end), content: der.subarray(from, end) });
+    at = end;
+  }
+  return elements;
 }
 
 function keyOf(upstream: ServerAddress): string {
