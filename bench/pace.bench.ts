@@ -1,10 +1,10 @@
 /**
  * Whether the collector keeps pace with the drops: sessions create, fill and drop small tables, and
- * undo some at once, for minutes; holds are short. Then the load is gone, and the rest goes.
+ * undo some at once, for minutes; holds are short. Then, without a load, many are due at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, query, startServer } from '../test/support/servers.js';
-import { togetherKb, undrop, withChildren } from './peers.js';
+import { connect, query, startServer, type Target } from '../test/support/servers.js';
+import { type Peer, togetherKb, undrop, withChildren } from './peers.js';
 import { machineLoad, report } from './report.js';
 
 const NAMES = (process.env['BENCH_SERVERS'] ?? 'mysql-9.7').split(',');
@@ -14,6 +14,8 @@ const ROWS = 20;
 const VALUES = Array.from({ length: ROWS }, (_, id) => `(${id})`).join(',');
 /** One drop of so many is undone at once. */
 const UNDO_EACH = 7;
+/** Tables that are due at once, alone. */
+const AT_ONCE = 2_000;
 const REMOVED = `SELECT SUM(state = 'removed') AS removed, SUM(state NOT IN ('removed', 'restored')) AS held
   FROM _undrop.ledger`;
 
@@ -24,7 +26,7 @@ report({
   title: 'The collector beside drops',
   how:
     `${SESSIONS} sessions create, fill and drop tables of ${ROWS} rows, and undo some, for ${MINUTES} ` +
-    'minutes; UNDROP_HOLD=20s, UNDROP_CHECK_INTERVAL=5s; then until all are removed. ' +
+    `minutes; UNDROP_HOLD=20s, UNDROP_CHECK_INTERVAL=5s; then, alone, ${AT_ONCE} that are due at once. ` +
     `Load before: ${loadBefore}.`,
   columns: [
     ...['server', 'drops/s', 'undone', 'errors', 'removed/s beside', 'held at the end'],
@@ -70,16 +72,8 @@ async function measure(name: string): Promise<string[]> {
     await sleep(60_000);
     const first = mb();
     await all;
-    const beside = await removedBy(server);
-    const [beganMs, last] = [performance.now(), mb()];
-    // Those whose hold is over by then; the newest are held for 20 s more.
-    const least = beside.removed + beside.held / 2;
-    let now = beside;
-    while (now.removed < least) {
-      await sleep(500);
-      now = await removedBy(server);
-    }
-    const alone = (now.removed - beside.removed) / ((performance.now() - beganMs) / 1_000);
+    const [beside, last] = [await removedBy(server), mb()];
+    const alone = await removedAtOnce(server, peer);
     const seconds = MINUTES * 60;
     return [
       ...[name, (counts.drops / seconds).toFixed(0), `${counts.undone}`, `${counts.errors}`],
@@ -92,7 +86,26 @@ async function measure(name: string): Promise<string[]> {
   }
 }
 
-async function removedBy(server: Parameters<typeof query>[0]) {
+async function removedBy(server: Target) {
   const [row] = await query<{ removed: string; held: string }>(server, REMOVED);
   return { removed: Number(row?.removed), held: Number(row?.held) };
+}
+
+/** Tables removed in a second, of many that one statement dropped. */
+async function removedAtOnce(server: Target, peer: Peer): Promise<number> {
+  const client = await connect(peer, { database: 'timed' });
+  const names = Array.from({ length: AT_ONCE }, (_, nr) => `once${nr}`);
+  for (const table of names) await client.query(`CREATE TABLE ${table} SELECT 1 AS a`);
+  while ((await removedBy(server)).held > 0) await sleep(500);
+  const { removed } = await removedBy(server);
+  await client.query(`DROP TABLE ${names.join(', ')}`);
+  await client.end();
+  const goneMs: number[] = [];
+  for (let now = 0; now < AT_ONCE; ) {
+    await sleep(50);
+    now = (await removedBy(server)).removed - removed;
+    if (now > 0) goneMs.push(performance.now());
+  }
+  const [first = 0] = goneMs;
+  return AT_ONCE / (((goneMs.at(-1) ?? 0) - first) / 1_000);
 }

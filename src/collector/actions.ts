@@ -73,6 +73,7 @@ export class Actions {
     const { gauge } = this.#purger;
     const reached: Advanced[] = [];
     const isPaced = !isDropDear(server) && tables.length > this.#pace.tables;
+    this.#pace.begin(tables.length);
     const work = async () => {
       while (reached.length < tables.length && !isOver()) {
         const left = tables.slice(reached.length);

@@ -203,7 +203,6 @@ const TABLES_FIRST = 8;
 const TABLES_MAX = 32;
 /** The intended duration of a batch. */
 const BATCH_MS = 250;
-/** Less, and tables would be dropped faster than they go. */
 const REMOVAL_SHARE_MIN = 0.5;
 
 /** How many tables go at once, and the pause after them. */
@@ -211,13 +210,26 @@ export class RemovalPace {
   tables = TABLES_FIRST;
   pauseMs = 0;
   #share = 1;
+  #shareMin = REMOVAL_SHARE_MIN;
+  #due = 0;
+
+  /**
+   * `due`: the tables that are due now. If those of the last time were many, and these are more,
+   * tables are dropped faster than they go: then others' pauses end.
+   */
+  begin(due: number): void {
+    const isBehind = this.#due > TABLES_MAX && due > this.#due;
+    this.#shareMin = isBehind ? 1 : REMOVAL_SHARE_MIN;
+    this.#share = Math.max(this.#share, this.#shareMin);
+    this.#due = due;
+  }
 
   /** Records the duration of the last batch, and what others have felt of it. */
   note(tookMs: number, { effect, isShared }: Load): void {
     const isLong = tookMs > BATCH_MS;
     const tables = isLong ? this.tables / STEP : this.tables * STEP;
     this.tables = Math.min(Math.max(Math.floor(tables), TABLES_FIRST), TABLES_MAX);
-    if (effect === 'felt') this.#share = Math.max(this.#share * LESS, REMOVAL_SHARE_MIN);
+    if (effect === 'felt') this.#share = Math.max(this.#share * LESS, this.#shareMin);
     if (effect === 'unfelt') this.#share = Math.min(this.#share + MORE, 1);
     const part = Math.max(isShared ? 1 / this.#share - 1 : 0, PAUSE_ALONE);
     this.pauseMs = effect === 'overload' ? PAUSE_MS_MAX : Math.min(part * tookMs, PAUSE_MS_MAX);

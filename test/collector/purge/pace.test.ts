@@ -169,6 +169,16 @@ describe('rests and pauses', () => {
   });
 });
 
+test('many removals pause for others, unless tables are dropped faster than they go', () => {
+  const pace = new paces.RemovalPace();
+  const pauses = [1_000, 900, 950, 800].map((due) => {
+    pace.begin(due);
+    for (let batch = 0; batch < 5; batch++) pace.note(200, FELT);
+    return Math.round(pace.pauseMs);
+  });
+  expect(pauses).toEqual([200, 200, 20, 200]);
+});
+
 describe('what others feel', () => {
   const of = (gauges: Readonly<Record<string, number>>) => loadOf(new Map(Object.entries(gauges)));
 
