@@ -39,7 +39,6 @@ export const REMOVED_VALUES: ReadonlyMap<string, string> = new Map([
 /** By the flag, of what isn't a setting: a clause, too. */
 export const REMOVED_FLAGS: ReadonlyMap<string, string> = new Map([
   ['restore', 'run `undrop restore` before `undrop uninstall`'],
-  ['once', 'a proxy with UNDROP_COLLECT=auto removes what is due; `undrop gc --dry-run` lists it'],
 ]);
 
 /** By the name of the command: a clause, too. */
@@ -49,4 +48,8 @@ export const REMOVED_COMMANDS: ReadonlyMap<string, string> = new Map([
     'set UNDROP_DRAIN_WAIT, and send SIGTERM: /readyz answers 503 while clients are accepted',
   ],
   ['undrain', 'start the proxy again'],
+  [
+    'gc',
+    'a proxy with UNDROP_COLLECT=auto removes what is due; `undrop status` says what it waits for',
+  ],
 ]);

@@ -7,11 +7,9 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { findElsewhere } from '../account/elsewhere.js';
 import { type Examination, examine, type Program } from '../account/examine.js';
 import { WITHOUT_FULL } from '../account/grants.js';
-import { accountsOf, lentAccountsText } from '../account/os-user.js';
 import { findStranger } from '../collector/leader/collector-lock.js';
 import { findThrottleFaults, type Replica } from '../collector/throttle/throttle.js';
 import { causeText, isServiceError, unlessRefused } from '../connections/errors.js';
@@ -241,7 +239,6 @@ async function serverFindings(pool: ServicePool, settings: DoctorSettings): Prom
   const { isTested, name, version } = examined.server;
   const tested = isTested ? 'a tested version' : 'not a tested version';
   const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
-  const isLocal = upstream.some((one) => 'socketPath' in one);
   const elsewhere = (await findElsewhere(pool, user)).map(({ user: who, host, drops }) =>
     drops === null
       ? `${who} has sessions from ${host}, past undrop, and may drop tables`
@@ -254,7 +251,6 @@ async function serverFindings(pool: ServicePool, settings: DoctorSettings): Prom
     ...findingsOf('server', isTested ? 'ok' : 'note', [`${name} ${version}: ${tested}`]),
     ...findingsOf('server', 'note', readOnly ? [READ_ONLY] : []),
     ...findingsOf('way', 'ok', ways),
-    ...findingsOf('way', 'warning', isLocal ? await findLent(pool) : []),
     ...accountFindings(examined),
     ...findingsOf('schemas', 'ok', [`held: ${held.length === 0 ? 'none' : listed(held)}`]),
     ...findingsOf('schemas', 'note', linesOf({ [IN_PLACE]: heldInPlace, [REFUSED]: refused })),
@@ -275,13 +271,6 @@ const READ_ONLY = 'The server is read-only: undrop collects nothing there.';
 const IN_PLACE = 'tables are held in their own schema, under their hold names';
 const REFUSED = 'no privileges, drops are refused';
 const NOT_HELD = 'in UNDROP_SCHEMAS but not protected: missing, or no privileges';
-
-/** Accounts that are open to the OS user of undrop. */
-async function findLent(pool: ServicePool): Promise<readonly string[]> {
-  const osUser = userInfo().username;
-  const lent = (await accountsOf(osUser, pool)) ?? [];
-  return lent.length === 0 ? [] : [lentAccountsText(osUser, lent)];
-}
 
 function accountFindings({ account, tier, missing }: Examination): Findings {
   const [result, has] =

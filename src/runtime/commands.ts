@@ -128,18 +128,10 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('../faces/cli/operate.js')).runAllow,
   }),
   onServer({
-    usage: 'gc',
-    describe: 'print what the collector would do now with each held table',
-    keys: settings.GC_KEYS,
-    options: { 'dry-run': DRY_RUN, json: JSON_FLAG },
-    examples: [['$0 gc --dry-run', 'list the tables that are due']],
-    load: async () => (await import('../faces/cli/gc.js')).runGc,
-  }),
-  onServer({
     usage: 'status',
     describe:
       'show the collector, the held tables, and problems that need attention (then exits with 1)',
-    keys: settings.GC_KEYS,
+    keys: settings.STATUS_KEYS,
     options: { json: JSON_FLAG },
     load: async () => (await import('../faces/cli/status.js')).runStatus,
   }),
@@ -305,7 +297,7 @@ export const COMMANDS: readonly Command[] = [
   onServer({
     usage: 'uninstall',
     describe: "drop undrop's own schemas; while anything is held, only show it",
-    keys: settings.GC_KEYS,
+    keys: settings.STATUS_KEYS,
     options: { remove: flag('remove all that is held for good'), yes: YES },
     examples: [['$0 uninstall', 'drop the schemas, if nothing is held']],
     load: async () => (await import('../faces/cli/uninstall.js')).runUninstall,

@@ -34,7 +34,7 @@ test.each([
   [['serve', '--drain', '5s'], '--drain was removed: idle sessions are answered once more'],
   [['uninstall', '--restore'], '--restore was removed: run `undrop restore` before'],
   [['toString'], 'Unknown command or argument: toString\n'],
-  [['gc', '--once'], '--once was removed: a proxy with UNDROP_COLLECT=auto'],
+  [['gc', '--dry-run'], 'undrop gc was removed: a proxy with UNDROP_COLLECT=auto'],
   [['show'], 'Expected a table or an id, found none.'],
   [
     ['list', '--upstream', 'a:1', '--user', 'a', '--upstream', 'b:1', '--user', 'b'],

@@ -14,7 +14,7 @@ import { makeCertificates } from '../support/certificates.js';
 import { heldRows } from '../support/client-held.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
 import { inHooks } from '../support/on-servers.js';
-import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { proxyInFront, type Variables } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import type { Target } from '../support/servers.js';
 import { allTestServers, connect, query, startServer, testServers } from '../support/servers.js';
@@ -277,30 +277,5 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
     await client.changeUser({ user: 'other', password: 'its own' });
     const [rows] = await client.query('SELECT CURRENT_USER() AS account, @@warning_count AS w');
     expect(rows).toEqual([{ account: 'other@localhost', w: 0 }]);
-  });
-
-  test('a start where there is such an account is refused', async () => {
-    for (const made of [BY_SOCKET, BY_BOTH, IN_CAPITALS, BY_EITHER]) {
-      await query(server, made);
-      await expect(proxyInFront(server, overSocket())).rejects.toMatchObject({
-        code: 'UNDROP_CONFIG',
-        message: expect.stringContaining(`found ${OS_USER}@localhost, by unix_socket`),
-      });
-    }
-  });
-
-  test('doctor finds it', async () => {
-    await query(server, BY_SOCKET);
-    const { code, stdout } = await runUndrop(server, ['doctor'], overSocket());
-    expect(stdout).toContain(`${OS_USER}@localhost, by unix_socket or auth_socket for the OS user`);
-    expect(code).toBe(1);
-    const check = await runUndrop(server, ['serve', '--check'], overSocket());
-    expect([check.code, check.stdout]).toEqual([
-      2,
-      expect.stringMatching(/^failed +way +.*OS user/m),
-    ]);
-    await query(server, `DROP USER ${ACCOUNT}`);
-    const after = await runUndrop(server, ['doctor'], overSocket());
-    expect([after.code, after.stdout]).toEqual([0, expect.not.stringContaining('OS user')]);
   });
 });

@@ -93,8 +93,7 @@ onServersAtOnce('the operator on $name', (server, on) => {
     const paused = await undrop('pause', '--for', '2h');
     expect(paused).toMatchObject({ code: 0, stderr: '' });
     expect(paused.stdout).toMatch(/^Paused until 2\d{3}-[\d-]+ [\d:]+ UTC, or `undrop resume`: /);
-    const first = await undrop('gc', '--dry-run');
-    expect([first.code, first.stdout]).toEqual([1, expect.stringMatching(/paused by .* as /)]);
+    expect((await undrop('status')).stdout).toMatch(/paused by .* as /);
     expect(await rig.collectNow(server)).toMatch(/^paused by .* as /);
     expect(await rig.countRows(server, held.quoted)).toBe(10);
     const resumed = await undrop('resume');
@@ -105,26 +104,6 @@ onServersAtOnce('the operator on $name', (server, on) => {
     expect(events).toEqual(['paused', 'resumed']);
     const refused = await undrop('pause', '--for', '0');
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--for: expected') });
-  });
-
-  test('gc --dry-run says what is due, and does nothing', async () => {
-    const due = await rig.holdTable(server, { rows: 3 * CHUNK_ROWS });
-    const later = await rig.holdTable(server, { dueInSeconds: 3_600 });
-    const how = { FAST_DROP: 'never', EVAC: '0s' };
-    const dry = await runUndrop(server, ['gc', '--dry-run'], how);
-    expect(dry).toMatchObject({ code: 0, stderr: '' });
-    expect(dry.stdout).toContain('HOLD → PURGE, its rows are purged, PURGE → EVAC');
-    expect(dry.stdout).toContain('stays held until 2');
-    for (const { id, schema, name } of [due, later]) {
-      expect(await rig.whereIs(server, id)).toEqual([`${schema}.${name}`]);
-    }
-    expect(await rig.countRows(server, due.quoted)).toBe(3 * CHUNK_ROWS);
-    const json = await runUndrop(server, ['gc', '--dry-run', '--json'], how);
-    const { resting, tables } = JSON.parse(json.stdout);
-    expect(resting).toBeNull();
-    expect(tables).toContainEqual(expect.objectContaining({ id: later.id, steps: [] }));
-    const refused = await undrop('gc');
-    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('COLLECT=auto') });
   });
 
   test('status names the proxy that collects, and resume wakes it', async () => {
@@ -139,14 +118,6 @@ onServersAtOnce('the operator on $name', (server, on) => {
     const held = await rig.holdTable(server);
     await undrop('resume');
     await rig.untilGone(server, held);
-  });
-
-  test('gc waits for UNDROP_GRACE on a server that it does not know', async () => {
-    await query(server, 'DROP TABLE IF EXISTS _undrop.leader');
-    const held = await rig.holdTable(server);
-    const { code, stdout } = await runUndrop(server, ['gc', '--dry-run'], { GRACE: '1h' });
-    const waits = expect.stringContaining('the collector waits for UNDROP_GRACE');
-    expect([[code, stdout], await rig.countRows(server, held.quoted)]).toEqual([[1, waits], 10]);
   });
 
   test('status has each of its reasons, and exits with 1 for them', async () => {

@@ -176,20 +176,6 @@ onServersAtOnce('limits on $name', (server, on) => {
     expect(await areThere(left)).toEqual([true]);
   });
 
-  test('over UNDROP_MAX_BYTES, and what a dry run says of it', async () => {
-    const older = await drop('older', { rows: 5, hours: 200 });
-    const old = await drop('old', { rows: 5, hours: 100 });
-    await query(server, 'UPDATE _undrop.ledger SET byte_estimate = 1048576, row_estimate = 5');
-    const variables = { MAX_BYTES: '1536K', GRACE: '0s', HOLD: '30d' };
-    const plan = await runUndrop(server, ['gc', '--dry-run'], variables);
-    expect(plan.stdout).toMatch(
-      /^room\.older .*HOLD → DROP \(UNDROP_MAX_BYTES is passed; its removal frees 1048576 bytes\), removed for good$/m,
-    );
-    expect(plan.stdout).toMatch(/^room\.old .*stays held until/m);
-    await query(proxy, 'CREATE TABLE room.more (id INT)', 'DROP TABLE room.more');
-    expect(await areThere(older, old)).toEqual([true, true]);
-  });
-
   test('a folder that can not be seen is said, and nothing goes for it', async () => {
     const id = await drop('kept', { rows: 1, hours: 100 });
     const collecting = collect({ freeBytesMin: 2 ** 60, dataFolder: '/nonexistent' });

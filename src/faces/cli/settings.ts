@@ -160,9 +160,9 @@ const LIFECYCLE_KEYS = [
 ] as const;
 
 /** Settings of `gc`, `status` and `uninstall`. */
-export const GC_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
+export const STATUS_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
 
-export type GcSettings = Pick<Settings, (typeof GC_KEYS)[number]>;
+export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;
 
 /** The longest time until the collector tries a table again that it could not move on. */
 const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
@@ -193,7 +193,7 @@ export function lifecycleSettings(
 }
 
 /** The same for a command: it is a request to collect, whatever a proxy does. */
-export function requestedLifecycle(settings: GcSettings): LifecycleSettings {
+export function requestedLifecycle(settings: StatusSettings): LifecycleSettings {
   const { collect } = settings;
   return lifecycleSettings({ ...settings, collect: collect === 'off' ? 'auto' : collect });
 }

@@ -30,11 +30,15 @@ import { type Field, jsonText, printCard } from '../../printer.js';
 import { type DroppedTable, listAll } from '../../recycle/held-tables.js';
 import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import { type Finding, findingsOf, replicationFindings } from './findings.js';
-import type { Flags, GcSettings, Shell } from './settings.js';
+import type { Flags, Shell, StatusSettings } from './settings.js';
 import { limitSettings, requestedLifecycle } from './settings.js';
 import { withServers } from './with-pool.js';
 
-export function runStatus(settings: GcSettings, flags: Flags, { stdout }: Shell): Promise<number> {
+export function runStatus(
+  settings: StatusSettings,
+  flags: Flags,
+  { stdout }: Shell,
+): Promise<number> {
   return withServers(settings, async (pool, replicas) => {
     const tables = await listAll(pool);
     const status = await readStatus(pool, settings, { tables, replicas });
@@ -50,7 +54,7 @@ export function runStatus(settings: GcSettings, flags: Flags, { stdout }: Shell)
  */
 export async function readStatusView(
   pool: ServicePool,
-  settings: GcSettings,
+  settings: StatusSettings,
   { room }: Pick<CollectorFigures, 'room'>,
 ): Promise<{ readonly attention: readonly string[]; readonly services: readonly string[] }> {
   const tables = await readOverdue(pool);
@@ -228,7 +232,7 @@ interface HeldNow {
   readonly replicas: readonly Replica[];
 }
 
-async function readStatus(pool: ServicePool, settings: GcSettings, held: HeldNow) {
+async function readStatus(pool: ServicePool, settings: StatusSettings, held: HeldNow) {
   const server = await readServerFacts(pool);
   const { version, readOnly, utcNow: now } = server;
   const lock = await readLockState(pool, server);
@@ -265,7 +269,7 @@ async function readStatus(pool: ServicePool, settings: GcSettings, held: HeldNow
 
 async function readResting(
   pool: ServicePool,
-  settings: GcSettings,
+  settings: StatusSettings,
   how: HeldNow & { readonly server: ServerFacts; readonly leader: string | null },
 ): Promise<string | null> {
   const { tables, replicas, server, leader } = how;

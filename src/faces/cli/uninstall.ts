@@ -30,7 +30,7 @@ import { findLacking, lastDrops } from '../../recycle/schema/restore-schema.js';
 import * as ER from '../../wire/server-errors.js';
 import { formatChosen, runRemove } from './change-holds.js';
 import { commandLog, whoIs } from './report-events.js';
-import type { Flags, GcSettings, Shell } from './settings.js';
+import type { Flags, Shell, StatusSettings } from './settings.js';
 import { requestedLifecycle, wrongUsage } from './settings.js';
 import { withPool, withServers } from './with-pool.js';
 
@@ -43,7 +43,7 @@ const INSTEAD =
 const CONFIRMATION = 'uninstall';
 
 export async function runUninstall(
-  settings: GcSettings,
+  settings: StatusSettings,
   flags: Flags,
   shell: Shell,
 ): Promise<number> {
@@ -179,7 +179,7 @@ async function withDefinitions(
 }
 
 /** The commands report what they could not do, which is left then. */
-async function removeEverything(settings: GcSettings, shell: Shell): Promise<void> {
+async function removeEverything(settings: StatusSettings, shell: Shell): Promise<void> {
   if ((await runRemove(settings, { since: ALWAYS, yes: true }, shell)) !== 0) return;
   // Their pages may stay in the buffer pool, and nobody comes back for them.
   const now = { ...settings, evac: 0, grace: 0 };

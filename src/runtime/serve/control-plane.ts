@@ -7,7 +7,6 @@
  */
 import { statfs } from 'node:fs/promises';
 import type net from 'node:net';
-import { assertNotLent } from '../../account/os-user.js';
 import { systemClock, withinMs } from '../../clock.js';
 import { watchDropsElsewhere } from '../../collector/drops-elsewhere.js';
 import { newCollectorFigures } from '../../collector/figures.js';
@@ -79,7 +78,6 @@ export class ControlPlane {
     const control = new ControlPlane(options, settings);
     try {
       await assertNotOwn(settings.upstream, options.listen);
-      await assertNotLent(control.#pools, settings.upstream, options.log);
       await control.#keeper.open();
       return control;
     } catch (error) {
