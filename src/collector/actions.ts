@@ -39,6 +39,11 @@ interface Known {
   readonly facts: TableFacts;
 }
 
+interface AdvanceOptions extends Omit<WorkOptions, 'untilMs'> {
+  /** Also for reasons other than the time. */
+  isOver(): boolean;
+}
+
 interface Move extends Known {
   readonly step: StateChange;
 }
@@ -67,19 +72,20 @@ export class Actions {
    */
   async advanceAll(
     tables: readonly Collectable[],
-    { server, now, isOver }: Omit<WorkOptions, 'untilMs'> & { isOver(): boolean },
+    work: AdvanceOptions,
   ): Promise<readonly Advanced[]> {
+    const { server, isOver } = work;
     const { clock, monotonicMs, signal } = this.#options;
     const { gauge } = this.#purger;
     const reached: Advanced[] = [];
     const isPaced = !isDropDear(server) && tables.length > this.#pace.tables;
     this.#pace.begin(tables.length);
-    const work = async () => {
+    const advanceEach = async () => {
       while (reached.length < tables.length && !isOver()) {
         const left = tables.slice(reached.length);
         const batch = isDropDear(server) ? left.slice(0, 1) : together(left, this.#pace.tables);
         const beganMs = monotonicMs();
-        reached.push(...(await gauge.beside(() => this.advance(batch, server, now))));
+        reached.push(...(await gauge.beside(() => this.advance(batch, work))));
         if (isHalted(reached)) return;
         if (!isPaced) continue;
         await gauge.look(server);
@@ -87,21 +93,20 @@ export class Actions {
         await clock.sleep(this.#pace.pauseMs, signal);
       }
     };
-    await (isPaced ? gauge.during(work) : work());
+    await (isPaced ? gauge.during(advanceEach) : advanceEach());
     return reached;
   }
 
   /**
    * Moves tables of one schema as far as they can go at once; if the server refuses that, one after
-   * another. `now`: the server's UTC clock.
+   * another until `isOver`, because each may wait for others.
    */
   async advance(
     tables: readonly Collectable[],
-    server: ServerFacts,
-    now: () => Date,
+    work: AdvanceOptions,
   ): Promise<readonly Advanced[]> {
     try {
-      return await this.#advance(tables, server, now);
+      return await this.#advance(tables, work);
     } catch (error) {
       const [table] = tables;
       if (!isServerError(error) || table === undefined) throw error;
@@ -109,8 +114,8 @@ export class Actions {
     }
     const each: Advanced[] = [];
     for (const table of tables) {
-      each.push(...(await this.advance([table], server, now)));
-      if (isHalted(each)) break;
+      each.push(...(await this.advance([table], work)));
+      if (isHalted(each) || work.isOver()) break;
     }
     return each;
   }
@@ -143,7 +148,8 @@ export class Actions {
   }
 
   async #purge(table: Collectable, work: WorkOptions): Promise<ActionOutcome> {
-    const advance = async () => (await this.advance([table], work.server, work.now))[0]?.outcome;
+    const advance = async () =>
+      (await this.advance([table], { ...work, isOver: () => false }))[0]?.outcome;
     const before = (await advance()) ?? PROGRESS;
     if (before.kind !== 'purge') return before;
     const outcome = await tolerant(this.#purger.work(table, work));
@@ -154,8 +160,7 @@ export class Actions {
 
   async #advance(
     tables: readonly Collectable[],
-    server: ServerFacts,
-    now: () => Date,
+    { server, now }: AdvanceOptions,
   ): Promise<readonly Advanced[]> {
     const { settings, throttle } = this.#options;
     const outcomes = new Map<string, ActionOutcome>();
@@ -373,8 +378,9 @@ async function removeTables(context: ActionContext, drops: readonly Known[], ser
   if (!drops.some(({ facts }) => facts.isLost)) await files.keep(tables);
   const removed: Collectable[] = [];
   try {
-    // MySQL 8 drops all or none of them; MariaDB ends at the first that it refuses.
-    for (const part of server.flavour === 'mysql' ? [tables] : tables.map((table) => [table])) {
+    // MySQL 8 drops all or none of InnoDB's; MariaDB ends at the first that it refuses.
+    const isAtomic = server.flavour === 'mysql' && drops.every(({ facts }) => facts.purgeable);
+    for (const part of isAtomic ? [tables] : tables.map((table) => [table])) {
       figures.sent.dropsSent++;
       const listed = part.map(({ schema, name }) => ident(schema, name));
       const drop = sql`DROP ${note('remove', part[0]?.id)} TABLE IF EXISTS ${sql.join(listed, ', ')}`;

@@ -304,6 +304,27 @@ onServersAtOnce('the collector on $name', (server, on) => {
     expect(reasonsOf(collecting)).toContainEqual(expect.stringContaining('fk refers to it'));
   });
 
+  test('ends amid many that are read, when it is stopped', async () => {
+    const held: Held[] = [];
+    for (let nr = 0; nr < 8; nr++) held.push(await holdTable(server, { state: 'DROP' }));
+    await using reader = await connect(server);
+    await reader.run('BEGIN', ...held.map(({ quoted }) => `SELECT * FROM ${quoted}`));
+    const tried = new Set<string>();
+    const ending: { stopped?: Promise<void> } = {};
+    const tap = (pool: ServicePool) =>
+      beforeEachStep(pool, async (quoted) => {
+        tried.add(quoted);
+        if (tried.size === 2) ending.stopped = collecting.stop();
+      });
+    const collecting = on.each.keep(startCollecting(server, { fastDrop: 'always' }, tap));
+    await until('a second one is tried', () => ending.stopped !== undefined);
+    await ending.stopped;
+    expect(tried.size).toBe(2);
+    for (const { id, schema, name } of held) {
+      expect(await whereIs(server, id)).toEqual([`${schema}.${name}`]);
+    }
+  });
+
   test('does nothing on a read-only server, says so, and goes on when it is writable', async () => {
     const held = await holdTable(server);
     await query(server, 'SET GLOBAL read_only = ON');
