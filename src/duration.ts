@@ -44,6 +44,21 @@ export function timeText(time: Date): string {
   return `${utcText(time)} UTC`;
 }
 
+/** `2 min ago`, `in 8 h`, `now`. */
+export function distanceText(ms: number): string {
+  const s = Math.abs(ms) / 1_000;
+  const [count, unit] =
+    s < 60
+      ? [s, 's']
+      : s < 3_600
+        ? [s / 60, 'min']
+        : s < 172_800
+          ? [s / 3_600, 'h']
+          : [s / 86_400, 'days'];
+  if (s < 1) return 'now';
+  return ms < 0 ? `${Math.round(count)} ${unit} ago` : `in ${Math.round(count)} ${unit}`;
+}
+
 export const TIME_EXPECTED =
   'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (two hours ago)';
 

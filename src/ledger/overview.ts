@@ -17,6 +17,8 @@ export interface Summary {
   /** By the day of its due time: the bytes that come back then; UTC. */
   readonly days: readonly { readonly day: string; readonly tables: number; bytes: number }[];
   readonly pinned: number;
+  /** Held tables that were dropped within the last hour; default: not known. */
+  readonly lately?: number;
   /** Only the newest were read; default: all. */
   readonly isPart?: boolean;
 }
@@ -37,7 +39,8 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
   const states = await read(
     connection,
     sql`SELECT ${note('read')} state, COUNT(*) AS found, SUM(COALESCE(byte_estimate, 0)) AS bytes,
-          SUM(pinned) AS pinned FROM ${LEDGER} WHERE ${LIVE} GROUP BY state`,
+          SUM(pinned) AS pinned, SUM(dropped_at > UTC_TIMESTAMP() - INTERVAL 1 HOUR) AS lately
+        FROM ${LEDGER} WHERE ${LIVE} GROUP BY state`,
   );
   const days = await read(
     connection,
@@ -50,6 +53,7 @@ export async function readSummary(connection: ServiceConnection): Promise<Summar
     states: states.map((row) => ({ state: col.text(row, 'state'), ...countsOf(row) })),
     days: days.map((row) => ({ day: col.text(row, 'day'), ...countsOf(row) })),
     pinned: states.reduce((sum, row) => sum + col.number(row, 'pinned'), 0),
+    lately: states.reduce((sum, row) => sum + (col.numberOrNull(row, 'lately') ?? 0), 0),
   };
 }
 

@@ -107,6 +107,22 @@ onServers('the API of the console on $name', (server, on) => {
     expect(await tables()).toEqual(['a', 'b2', 'c']);
   });
 
+  test('undoes a drop, a schema and a span of time, and nothing wider', async () => {
+    const undo = (body: object) => ask('POST', '/api/v1/undo', { body: JSON.stringify(body) });
+    await drop('a', 'b');
+    const { dropId } = (await ask('GET', `/api/v1/tables/${await idOf('a')}`)).body;
+    expect(await undo({ drop: dropId })).toMatchObject({ status: 200, body: { action: 'undo' } });
+    expect(await tables()).toEqual(['a']);
+    for (const wrong of [{}, { shema: 'x', since: '1h' }, { since: '1h', swap: 'yes' }]) {
+      expect((await undo(wrong)).status).toBe(400);
+    }
+    expect(await undo({ schema: schema.name, since: '1h' })).toMatchObject({ status: 200 });
+    expect(await tables()).toEqual(['a', 'b']);
+    await query(proxy, `DROP DATABASE ${schema.name}`);
+    expect(await undo({ schema: schema.name })).toMatchObject({ status: 200 });
+    expect(await tables()).toEqual(['a', 'b']);
+  });
+
   test('each route of the document is there', async () => {
     for (const [path, methods] of Object.entries(OPENAPI.paths)) {
       for (const method of Object.keys(methods)) {

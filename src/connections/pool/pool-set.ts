@@ -6,7 +6,15 @@ import { type ErrorCode, UndropError } from '../../errors.js';
 import * as ER from '../../wire/server-errors.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
-import { col, note, readServerFacts, type ServicePool, serverIdentity, sql } from '../sql.js';
+import {
+  col,
+  note,
+  readServerFacts,
+  type ServerFacts,
+  type ServicePool,
+  serverIdentity,
+  sql,
+} from '../sql.js';
 import { type OwnedPool, openServicePool, type ServicePoolOptions } from './open-pool.js';
 
 /** The same for each pool, but for its address. */
@@ -68,6 +76,8 @@ export class PoolSet {
           /** Stays the same for the same server. */
           identity: col.text(row, 'id'),
           readOnly: facts.readOnly,
+          /** `MySQL 9.7.4` */
+          product: productOf(facts),
           /** Its max_connections. */
           connectionsMax: col.number(row, 'connectionsMax'),
         };
@@ -106,6 +116,10 @@ export class PoolSet {
   async dispose(): Promise<void> {
     await Promise.all([...this.#pools.values()].map((pool) => pool.deref()?.dispose()));
   }
+}
+
+function productOf({ flavour, version }: ServerFacts): string {
+  return `${flavour === 'mysql' ? 'MySQL' : 'MariaDB'} ${version.replace(/-.*/, '')}`;
 }
 
 /** Whether waiting can't help. */

@@ -28,6 +28,7 @@ interface ApiEnv {
 const BODY_BYTES_MAX = 65_536;
 /** Each has a session with the proxy. */
 const REQUESTS_MAX = 32;
+const UNDONE_BY = ['drop', 'schema', 'user', 'program', 'since', 'until'];
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 export function newApi({ gate, operator, version, log, problems }: ConsoleOptions): Serve {
@@ -56,6 +57,15 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
     const id = c.req.param('id');
     const { info, warnings } = await tables.undropTable(c.var.session, id, wayOf(c.var.body));
     return json({ id, action: 'restore', message: info, warnings });
+  });
+  api.post('/undo', async (c) => {
+    const { swap, partial, ...what } = c.var.body;
+    // A misspelt one would undo more.
+    const other = Object.keys(what).find((name) => !UNDONE_BY.includes(name));
+    if (other !== undefined) throw tables.wrongParam('parameter', UNDONE_BY.join(', '), other);
+    const way = { swap: flagIn({ swap }), partial: flagIn({ partial }) };
+    const { info, warnings } = await c.var.session.change(tables.undropManyText(what, way));
+    return json({ action: 'undo', message: info, warnings });
   });
   api.get('/history', async (c) => {
     if (await tables.isOperator(c.var.session))
@@ -94,11 +104,17 @@ function refuse({ status, headers, code, message, remedy }: HttpFailure): Respon
 }
 
 /** Throws UNDROP_API_REQUEST, also for a misspelt `to`: the name would be another one. */
-function wayOf({ to, keys = false, ...others }: tables.Params): tables.RestoreWay {
+function wayOf({ to, keys, ...others }: tables.Params): tables.RestoreWay {
   const [other] = Object.entries(others);
   if (other !== undefined) throw tables.wrongParam('parameter', 'to or keys', other[0]);
-  if (typeof keys !== 'boolean') throw tables.wrongParam('keys', 'true or false', keys);
-  return { to: tables.textIn({ to }, 'to'), keys, swap: false };
+  return { to: tables.textIn({ to }, 'to'), keys: flagIn({ keys }), swap: false };
+}
+
+/** Of one parameter, by default false. Throws UNDROP_API_REQUEST. */
+function flagIn(param: tables.Params): boolean {
+  const [name = '', found = false] = Object.entries(param)[0] ?? [];
+  if (typeof found !== 'boolean') throw tables.wrongParam(name, 'true or false', found);
+  return found;
 }
 
 /** The kinds of events that the history has. */

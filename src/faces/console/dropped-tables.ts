@@ -7,7 +7,7 @@ import { quoteIdentifier } from '../../connections/sql.js';
 import { parseSince, TIME_EXPECTED } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { type Selection, SORTS, type Sort } from '../../ledger/selection.js';
-import { inGroups, isHoldId } from '../../names/names.js';
+import { foldName, inGroups, isHoldId } from '../../names/names.js';
 import { parseTableName } from '../../recycle/find-dropped.js';
 import { type DroppedTable, originOf } from '../../recycle/held-tables.js';
 import { selectionBy, TABLES_MAX } from '../../recycle/list.js';
@@ -108,26 +108,78 @@ function dropOf(tables: readonly ConsoleTable[]) {
     tables: tables.length,
     schemas: [...new Set(tables.flatMap(({ schema }) => schema ?? []))],
     bytes: sizes.length === 0 ? null : sizes.reduce((sum, bytes) => sum + bytes, 0),
+    /** Those that were read. */
+    members: tables,
     states: [...new Set(tables.flatMap(({ state }) => state ?? []))],
   };
 }
 
-/** Statements of one user, each at most so long after the one before. */
+/** Statements of one user in a schema, each at most so long after the one before. */
 const BURST_GAP_MS = 60_000;
+/** Fewer have a line each. */
+const BURST_MIN = 5;
 
-/** Bursts of more than one statement, by their first lines; `drops`: newest first. */
-export function burstsIn(drops: readonly ConsoleDrop[]): ReadonlyMap<ConsoleDrop, ConsoleDrop[]> {
+/** Each alone, or as many as are a burst; newest first. */
+export function inBursts(drops: readonly ConsoleDrop[]): readonly (readonly ConsoleDrop[])[] {
   const bursts: ConsoleDrop[][] = [];
   for (const drop of drops) {
     const last = bursts.at(-1);
     const next = last?.at(-1)?.first;
     const { droppedAt, user } = drop.first;
     const gapMs = Date.parse(next?.droppedAt ?? '') - Date.parse(droppedAt ?? '');
-    if (last !== undefined && next?.user === user && gapMs <= BURST_GAP_MS) last.push(drop);
+    const isAlike = next?.user === user && next?.schema === drop.first.schema;
+    if (last !== undefined && isAlike && gapMs <= BURST_GAP_MS) last.push(drop);
     else bursts.push([drop]);
   }
-  const several = bursts.filter(({ length }) => length > 1);
-  return new Map(several.map((burst) => [burst[0] as ConsoleDrop, burst]));
+  return bursts.flatMap((burst) => {
+    return burst.length < BURST_MIN ? burst.map((drop) => [drop]) : [burst];
+  });
+}
+
+/** The ids of those whose names other tables or views have now, as far as this account sees them. */
+export async function takenOf(
+  session: ConsoleSession,
+  tables: readonly Pick<ConsoleTable, 'id' | 'schema' | 'table'>[],
+): Promise<ReadonlySet<string>> {
+  const list = (of: 'schema' | 'table') =>
+    tables
+      .flatMap((one) => one[of] ?? [])
+      .map(literal)
+      .join();
+  const [schemas, names] = [list('schema'), list('table')];
+  if (schemas === '' || names === '') return new Set();
+  const live = await session.rows(
+    `SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA IN (${schemas}) AND TABLE_NAME IN (${names})`,
+  );
+  const found = new Set(live.map(({ s, t }) => foldName(`${s}.${t}`)));
+  const taken = tables.filter(({ schema, table }) => found.has(foldName(`${schema}.${table}`)));
+  return new Set(taken.map(({ id }) => id));
+}
+
+const LIVE_ROWS_MAX = 1_000;
+
+/** The table that has its name now. Null: there is none, or this account may not read it. */
+export async function liveOf(session: ConsoleSession, { schema, table }: ConsoleTable) {
+  if (schema === null || table === null) return null;
+  const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+  try {
+    const [row] = await session.rows(
+      `SELECT UNIX_TIMESTAMP(CREATE_TIME) AS since,
+        (SELECT COUNT(*) FROM (SELECT 1 FROM ${name} LIMIT ${LIVE_ROWS_MAX + 1}) AS few) AS found
+       FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = ${literal(schema)} AND TABLE_NAME = ${literal(table)}`,
+    );
+    if (row === undefined) return null;
+    const [since, rows] = [row['since'], Number(row['found'])];
+    return {
+      since: since === null ? null : new Date(1_000 * Number(since)).toISOString(),
+      rows: rows > LIVE_ROWS_MAX ? null : rows,
+    };
+  } catch (error) {
+    if (errnoOf(error) === 0) throw error;
+    return null;
+  }
 }
 
 /** The tables of one statement that are still held; at most 10,000. */
@@ -231,8 +283,8 @@ export function undropTable(session: ConsoleSession, id: string, way: RestoreWay
 }
 
 /**
- * The statement that undoes a drop, or all drops of a span of time by a user, in a schema. Throws
- * UNDROP_API_REQUEST.
+ * The statement that undoes a drop, a DROP DATABASE by the schema's name alone, or all drops of a
+ * span of time by a user, in a schema. Throws UNDROP_API_REQUEST.
  */
 export function undropManyText(
   params: Params,
@@ -241,19 +293,23 @@ export function undropManyText(
   const names = ['drop', 'schema', 'user', 'program'];
   const [drop, schema, user, program] = names.map((name) => textIn(params, name));
   const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
-  if (drop == null && since === null) throw wrongParam('since', TIME_EXPECTED, null);
   const time = (date: Date) => literal(date.toISOString());
+  const isSchema =
+    schema != null && [drop, user, program, since, until].every((one) => one == null);
+  if (drop == null && since === null && !isSchema) throw wrongParam('since', TIME_EXPECTED, null);
   const words =
     drop != null
       ? [`DROP ${idLiteral(drop)}`]
-      : [
-          'ALL',
-          schema != null && `FROM ${quoteIdentifier(schema)}`,
-          since && `SINCE ${time(since)}`,
-          until && `UNTIL ${time(until)}`,
-          program != null && `BY PROGRAM ${literal(program)}`,
-          user != null && `BY ${literal(user)}`,
-        ];
+      : isSchema
+        ? [`DATABASE ${quoteIdentifier(schema)}`]
+        : [
+            'ALL',
+            schema != null && `FROM ${quoteIdentifier(schema)}`,
+            since && `SINCE ${time(since)}`,
+            until && `UNTIL ${time(until)}`,
+            program != null && `BY PROGRAM ${literal(program)}`,
+            user != null && `BY ${literal(user)}`,
+          ];
   const how = [swap && 'SWAP', partial && 'PARTIAL'];
   return ['UNDROP', ...words, ...how].filter(Boolean).join(' ');
 }

@@ -15,6 +15,7 @@ import { isServiceError } from '../../connections/errors.js';
 import { readServerFacts, type ServicePool } from '../../connections/sql.js';
 import { allowRequest, type Request, readRequests } from '../../drop/steps/rules/ask.js';
 import { readControl } from '../../ledger/control.js';
+import type { Detached } from '../../ledger/detached/detached.js';
 import { reportAndKeep } from '../../ledger/history.js';
 import * as ledger from '../../ledger/overview.js';
 import { findRowsIfAny } from '../../ledger/read.js';
@@ -50,7 +51,7 @@ const FRESH_MS = 30_000;
 /** A page waits no longer for what is read behind it. */
 const WAIT_MS = 150;
 const EVENTS_OF_TABLE = 50;
-const ROWS_SHOWN = 10;
+const ROWS_SHOWN = 20;
 
 export class Operator {
   readonly #options: OperatorOptions;
@@ -113,7 +114,9 @@ export class Operator {
     const [row] = await findRowsIfAny(pool, { by: 'ids', ids: [id] }, { texts: true });
     const history = await ledger.readHistory(pool, { id, limit: EVENTS_OF_TABLE });
     const { attributes, tags } = row?.clientDetails ?? {};
-    return { definition: row?.definition || null, client: { ...attributes, ...tags }, history };
+    const client = { ...attributes, ...tags };
+    const bound = row === undefined ? [] : boundTo(row.detached);
+    return { definition: row?.definition || null, bound, client, history };
   }
 
   /** The first rows, which is in the history. Rejects with an UndropError. */
@@ -124,6 +127,18 @@ export class Operator {
     await reportAndKeep({ connection, log }, [{ event: 'rows-shown', ...by }]);
     return readHeldRows(connection, held, ROWS_SHOWN);
   }
+}
+
+/** The keys and triggers that come back with a table, in words. */
+function boundTo({ keysOut, keysIn, triggers, checks }: Detached): readonly string[] {
+  return [
+    ...keysOut.map(({ name, ...to }) => `key ${name} to ${to.parentSchema}.${to.parentTable}`),
+    ...keysIn.map(
+      ({ key, ...of }) => `key ${key.name} of ${of.childSchema}.${of.childTable} to it`,
+    ),
+    ...triggers.map(({ name }) => `trigger ${name}`),
+    ...checks.map(({ name }) => `CHECK ${name}`),
+  ];
 }
 
 /** Resolves to the value that was read last; it is read again behind it once it is old. */

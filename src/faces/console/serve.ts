@@ -16,6 +16,8 @@ export interface ConsoleOptions {
   readonly operator: Operator;
   readonly version: string;
   readonly log: Log;
+  /** `MySQL 9.7.4 at db1:3306` */
+  server(): string;
   /** Why clients can't be served; empty: they can. */
   problems(): Promise<readonly string[]>;
 }

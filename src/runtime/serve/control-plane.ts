@@ -148,6 +148,7 @@ export class ControlPlane {
       door: { ...reachable(address), offersTls: settings.tls !== 'off' },
       hosts: settings.adminHosts,
       ...{ version: versionOfPackage(), log },
+      server: () => this.#keeper.server,
       problems: () => this.#health.problems({ drops: true }),
     });
   }

@@ -74,6 +74,14 @@ export class LedgerServerKeeper {
     return this.#options.pools.at(this.#at?.address ?? first);
   }
 
+  /** `MySQL 9.7.4 at db1:3306` */
+  get server(): string {
+    const [first] = this.#settings.upstream;
+    assert(first !== undefined, 'at least one upstream is configured');
+    const { address, product } = this.#at ?? { address: first, product: 'a server' };
+    return `${product} at ${describeAddress(address)}`;
+  }
+
   /** max_connections of the server; null if none has answered yet. */
   get connectionsMax(): number | null {
     return this.#at?.connectionsMax ?? null;

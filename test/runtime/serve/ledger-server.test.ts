@@ -12,6 +12,7 @@ const primary = (host: string, identity = host): FoundServer => ({
   address: at(host),
   identity,
   readOnly: false,
+  product: 'MySQL 9.7.4',
   connectionsMax: 151,
 });
 const replica = (host: string): FoundServer => ({ ...primary(host), readOnly: true });

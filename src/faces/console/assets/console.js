@@ -1,15 +1,18 @@
 /**
- * The script of the console, without which every page works: the browser's own time beside UTC,
- * pages that follow what they show, a box that selects all.
+ * The script of the console, without which every page works: times in the reader's zone, pages that
+ * follow what they show, a box that selects all.
  */
+const ZONED = {
+  ...{ year: 'numeric', month: 'short', day: 'numeric' },
+  ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' },
+};
 const enrich = (root) => {
   for (const time of root.querySelectorAll('time[datetime]')) {
     const at = new Date(time.dateTime);
-    if (!Number.isNaN(at.getTime())) time.title = `${at.toLocaleString()} here`;
-    if (time.hasAttribute('data-both') && !Number.isNaN(at.getTime())) {
-      time.append(` (${at.toLocaleString()} here)`);
-      time.removeAttribute('data-both');
-    }
+    if (Number.isNaN(at.getTime())) continue;
+    const here = at.toLocaleString(undefined, ZONED);
+    if (time.title === '') time.textContent = here;
+    else time.title = here;
   }
   for (const box of root.querySelectorAll('input[data-all]')) {
     box.closest('label').hidden = false;

@@ -208,8 +208,6 @@ function undoText({ swap, table, ...many }: z.infer<typeof UNDO>): string {
   }
   const exchange = swap ? ' SWAP' : '';
   if (table !== undefined) return `UNDROP TABLE ${targetOf(table)}${exchange}`;
-  if (schema !== undefined && since === undefined)
-    return `UNDROP DATABASE ${quoteIdentifier(schema)}${exchange}`;
   const span = { drop, schema, user: by, program, since, until };
   return undropManyText(span, { swap, partial: false });
 }

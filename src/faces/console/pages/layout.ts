@@ -1,4 +1,5 @@
 /** The frame of each page of the console, and the parts that several pages have. */
+import { distanceText, timeText } from '../../../duration.js';
 import { formatBytes, formatCount } from '../../../printer.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
@@ -22,15 +23,22 @@ const MENU = [
   ['/tables', 'Dropped tables'],
 ] as const;
 
+/** What each page says of this proxy. */
+export interface Frame {
+  readonly version: string;
+  /** `MySQL 9.7.4 at db1:3306` */
+  readonly server: string;
+}
+
 /** `viewer`: null if nobody is signed in. */
-export function layout(page: Page, viewer: Person | null, version: string): Html {
+export function layout(page: Page, viewer: Person | null, { version, server }: Frame): Html {
   const { title, body, at, followS = null, isFilledIn = false } = page;
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} &middot; undrop</title>
+<title>${title} &middot; ${server} &middot; undrop</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="${BASE}/style.css?${version}">
 <script src="${BASE}/script.js?${version}" defer></script>
@@ -39,7 +47,7 @@ ${followS !== null && !isFilledIn && html`<noscript><meta http-equiv="refresh" c
 <body>
 <a class="skip" href="#main">Skip to the content</a>
 <header>
-<strong>undrop</strong>
+<strong>undrop</strong> <span class="server">${server}</span>
 ${viewer !== null && menu(viewer, at)}
 </header>
 <main id="main" tabindex="-1"${followS !== null && html` data-follow="${followS}"`}>
@@ -47,7 +55,7 @@ ${viewer !== null && menu(viewer, at)}
 ${viewer !== null && viewer.flash !== null && flash(viewer.flash)}
 <div data-part>${body}</div>
 </main>
-<footer>undrop ${version} &middot; all times are in UTC</footer>
+<footer>undrop ${version}</footer>
 </body>
 </html>
 `;
@@ -85,24 +93,57 @@ export function list(items: readonly HtmlPart[], none?: string): Html {
   return html`<ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`;
 }
 
-/** Scrolls by itself. `heads`: with a `#` those of numbers. */
-export function table(label: string, heads: readonly HtmlPart[], rows: readonly Html[]): Html {
-  const cells = heads.map((head) =>
-    typeof head === 'string' && head.startsWith('#')
-      ? html`<th scope="col" class="number">${head.slice(1)}</th>`
-      : html`<th scope="col">${head}</th>`,
-  );
+/** Its name; and numbers are aligned at the right, long texts may be broken. */
+export type Head = string | readonly [kind: 'number' | 'wide', name: string];
+
+/** Scrolls by itself; on a narrow page each row is a card. */
+export function table(
+  label: string,
+  heads: readonly Head[],
+  rows: readonly (readonly HtmlPart[])[],
+): Html {
+  const columns = heads.map((head) => (typeof head === 'string' ? (['', head] as const) : head));
+  const lines = rows.map((cells) => {
+    const all = columns.map(
+      ([kind, name], at) =>
+        html`<td class="${kind}" data-label="${name}"><div>${cells[at] ?? null}</div></td>`,
+    );
+    return html`<tr>${all}</tr>`;
+  });
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table>
-<thead><tr>${cells}</tr></thead>
-<tbody>${rows}</tbody></table></div>`;
+<thead><tr>${columns.map(([kind, name]) => html`<th scope="col" class="${kind}">${name}</th>`)}</tr></thead>
+<tbody>${lines}</tbody></table></div>`;
 }
 
-/** `iso`: UTC. The browser's own time is beside it with `isBoth`, else in its title. */
-export function when(iso: string | null, isBoth = false): HtmlPart {
+/**
+ * How far from now; the time is in its title, or with `isExact` first. The script writes it in the
+ * reader's own zone. `iso`: UTC.
+ */
+export function when(iso: string | null, isExact = false): HtmlPart {
   if (iso === null) return '–';
-  const text = `${iso.slice(0, 19).replace('T', ' ')} UTC`;
-  return html`<time datetime="${iso}"${isBoth && html` data-both`}>${text}</time>`;
+  const [exact, farMs] = [timeText(new Date(iso)), Date.parse(iso) - Date.now()];
+  if (isExact)
+    return html`<time datetime="${iso}">${exact}</time> <span class="soft">(${distanceText(farMs)})</span>`;
+  const isSoon = farMs > 0 && farMs < SOON_MS;
+  return html`<time datetime="${iso}" title="${exact}"${isSoon && html` class="soon"`}>${distanceText(farMs)}</time>`;
 }
+
+const SOON_MS = 3_600_000;
+
+/** A long one without its middle, which is in its title. */
+export function shortened(name: string): HtmlPart {
+  const short = shortName(name);
+  return short === name ? name : html`<span title="${name}">${short}</span>`;
+}
+
+export function shortName(name: string): string {
+  const letters = [...name];
+  if (letters.length <= NAME_LETTERS_MAX) return name;
+  const half = NAME_LETTERS_MAX / 2;
+  return `${letters.slice(0, half).join('')}…${letters.slice(-half).join('')}`;
+}
+
+const NAME_LETTERS_MAX = 40;
 
 export const size = formatBytes;
 

@@ -1,13 +1,18 @@
-/** The first page: all that is held, its ends, the last drops, and problems that need attention. */
+/**
+ * The first page: problems that need attention, the last drops, each with a button that undoes it,
+ * all that is held, and its ends.
+ */
 
 import type { Request } from '../../../drop/steps/rules/ask.js';
 import type { HistoryLine, Summary } from '../../../ledger/overview.js';
 import { shortId } from '../../../names/names.js';
 import { someOf } from '../../../printer.js';
+import { type ConsoleDrop, inBursts } from '../dropped-tables.js';
 import type { CollectorView } from '../operator.js';
-import { type Html, html } from '../web/html.js';
+import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
-import { count, form, link, list, size, soft, table, when } from './layout.js';
+import { BASE, count, form, link, list, shortened, size, table, when } from './layout.js';
+import { dropTable, nothingHeld } from './tables.js';
 
 export interface Overview {
   /** Why clients or drops aren't served. */
@@ -19,18 +24,27 @@ export interface Overview {
   readonly collector: CollectorView | null;
   readonly services: readonly string[];
   readonly events: readonly HistoryLine[];
+  /** The last statements that dropped something, and those whose names are taken. */
+  readonly drops: readonly ConsoleDrop[];
+  readonly taken: ReadonlySet<string>;
   /** Statements that wait for an operator. */
   readonly requests: readonly Request[];
   readonly now: Date;
 }
 
 const DAYS_SHOWN = 14;
+const DROPS_SHOWN = 5;
 
 export function overviewPage(overview: Overview, viewer: Person): Html {
-  const { summary, collector, services, events, requests, now } = overview;
+  const { summary, collector, services, events, requests, drops, taken, now } = overview;
+  const last = inBursts(drops).slice(0, DROPS_SHOWN);
+  // Older than the drops above it.
+  const isLate = last.length > 0 && summary?.states.length === 0;
   return html`${state(overview)}
 ${requests.length > 0 && html`<h2>Waits for an operator</h2>${list(requests.map((one) => waiting(viewer, one)))}`}
-${summary === null ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now)}
+<h2>Dropped last</h2>
+${last.length === 0 ? html`<p class="note">${nothingHeld(viewer)}</p>` : dropTable(viewer, last, { taken, back: BASE })}
+${summary === null || isLate ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now)}
 ${collector !== null && collecting(collector)}
 ${services.length > 0 && html`<h2>Proxies</h2>${list(services)}`}
 ${events.length > 0 && html`<h2>Last events</h2>${eventTable(events)}`}`;
@@ -60,19 +74,19 @@ function paused({ by, until }: NonNullable<CollectorView['pause']>): Html {
 }
 
 function totals(summary: Summary, now: Date): Html {
-  const { states, days, pinned, isPart = false } = summary;
+  const { states, days, pinned, lately = null, isPart = false } = summary;
   const sum = (all: readonly Held[], of: keyof Held) => all.reduce((so, one) => so + one[of], 0);
   const [shown, later] = [days.slice(0, DAYS_SHOWN), days.slice(DAYS_SHOWN)];
   const rest = { day: 'later', tables: sum(later, 'tables'), bytes: sum(later, 'bytes') };
   const today = now.toISOString().slice(0, 10);
-  const goes = [...shown, ...(later.length === 0 ? [] : [rest])].map(
-    ({ day, tables, bytes }) => html`<tr><th scope="row">${day}${day < today && ', due'}</th>
-<td class="number">${size(bytes)}</td><td class="number">${count(tables)}</td></tr>`,
-  );
-  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}.
+  const goes = [...shown, ...(later.length === 0 ? [] : [rest])].map(({ day, tables, bytes }) => [
+    ...[`${day}${day < today ? ', due' : ''}`, size(bytes), count(tables)],
+  ]);
+  const heads = ['day', ['number', 'size'], ['number', 'tables']] as const;
+  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}${lately !== null && `; ${count(lately)} dropped within the hour`}.
 <a href="${link('/tables')}">Find a table</a></p>
-<div class="grid"><section><h2>Held, by state</h2>${lifecycle(summary)}</section>
-<section><h2>Due by day</h2>${goes.length === 0 ? soft('Nothing goes by itself.') : table('Due by day', ['day', '#size', '#tables'], goes)}</section></div>`;
+<div class="grid">${states.some((one) => one.state !== 'HOLD') && html`<section><h2>Held, by state</h2>${lifecycle(summary)}</section>`}
+${goes.length > 0 && html`<section><h2>Due by day</h2>${table('Due by day', heads, goes)}</section>`}</div>`;
 }
 
 type Held = Readonly<Record<'tables' | 'bytes', number>>;
@@ -86,7 +100,9 @@ function lifecycle({ states }: Summary): Html {
     DROP: 'to be removed',
   };
   const items = Object.entries(words).map(([name, text]) => {
-    const { tables = 0, bytes = 0 } = states.find(({ state }) => state === name) ?? {};
+    const found = states.find(({ state }) => state === name);
+    if (found === undefined) return null;
+    const { tables, bytes } = found;
     return html`<li class="${name}"><b>${name}</b> ${count(tables, 'table')}<br>${size(bytes)}<br><span class="soft">${text}</span></li>`;
   });
   return html`<ol class="life">${items}</ol>`;
@@ -104,17 +120,38 @@ ${of.length > 0 && html`<p>Held, of its limits:</p>${list(of)}`}`;
 
 /** Events with their authors, newest first. */
 export function eventTable(events: readonly HistoryLine[]): Html {
-  const rows = events.map(
-    ({ at, event, id, table: name, who, details }) => html`<tr><td>${when(at)}</td><td>${event}</td>
-<td class="wide">${id === null ? '–' : html`<a href="${link(`/tables/${id}`)}">${name ?? id}</a>`}</td><td class="wide">${who}</td><td class="wide">${more(details)}</td></tr>`,
-  );
-  return table('Events', ['when', 'event', 'table', 'who', 'more'], rows);
+  const rows = events.map(({ at, event, id, table: name, who, details }) => [
+    ...[when(at), WORDS[event] ?? event],
+    id === null ? '–' : html`<a href="${link(`/tables/${id}`)}">${shortened(name ?? id)}</a>`,
+    ...[who, more(details)],
+  ]);
+  const wide = ['table', 'who', 'more'].map((name) => ['wide', name] as const);
+  return table('Events', ['when', 'what', ...wide], rows);
 }
 
-/** The fields of an event that say what it did. */
-function more(details: HistoryLine['details']): string {
-  const shown = ['from', 'to', 'because', 'until', 'restoredAs', 'how', 'count'] as const;
-  return shown
-    .flatMap((name) => (details[name] == null ? [] : [`${name} ${String(details[name])}`]))
-    .join(', ');
+const WORDS: Readonly<Record<string, string>> = {
+  held: 'dropped',
+  recovered: 'dropped; completed later',
+  transition: 'moved on',
+  removal: 'removed for good',
+  'hold-changed': 'hold changed',
+  'remove-asked': 'hold ended',
+  asked: 'refused until it is allowed',
+  allowed: 'allowed once',
+  'rows-shown': 'rows shown',
+  'used-while-held': 'used while held',
+};
+
+/** What an event did, in words. */
+function more({ from, to, because, until, restoredAs, how, count: times }: HistoryLine['details']) {
+  const time = typeof until === 'string' && !Number.isNaN(Date.parse(until)) ? when(until) : null;
+  const parts: readonly HtmlPart[] = [
+    from != null && to != null && `${String(from)} → ${String(to)}`,
+    how != null && `by ${String(how)}`,
+    because != null && String(because),
+    restoredAs != null && `as ${String(restoredAs)}`,
+    times != null && `${String(times)} times`,
+    time !== null && html`to be removed ${time}`,
+  ];
+  return parts.filter(Boolean).flatMap((part, at) => (at === 0 ? [part] : [', ', part]));
 }

@@ -3,10 +3,22 @@
  * one statement, and the progress of what is done with several.
  */
 import { shortId } from '../../../names/names.js';
-import { burstsIn, type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
+import { someOf } from '../../../printer.js';
+import { type ConsoleDrop, type ConsoleTable, inBursts, ORDERS } from '../dropped-tables.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Job, Person } from '../web/people.js';
-import { BASE, count, form, link, list, size, table, when } from './layout.js';
+import {
+  BASE,
+  count,
+  form,
+  link,
+  list,
+  shortened,
+  shortName,
+  size,
+  table,
+  when,
+} from './layout.js';
 
 /** The filter as it was asked for. */
 export type Filter = Readonly<Record<(typeof FILTER)[number], string>>;
@@ -22,21 +34,30 @@ export interface TablesView {
   /** Either lines of statements, or of tables. */
   readonly drops: readonly ConsoleDrop[] | null;
   readonly tables: readonly ConsoleTable[] | null;
+  /** The ids of those whose names are taken. */
+  readonly taken: ReadonlySet<string>;
   readonly next: string | null;
 }
 
-export function tablesPage({ viewer, filter, drops, tables, next }: TablesView): Html {
+export function tablesPage({ viewer, filter, drops, tables, taken, next }: TablesView): Html {
   const lines = drops ?? tables ?? [];
   const { view: _view, sort: _sort, ...conditions } = filter;
   const none = Object.values(conditions).some((one) => one !== '')
     ? 'Nothing that is held fits this filter.'
-    : 'Nothing is held that this account could bring back. Its own drops may be held nevertheless: ask an operator of undrop.';
+    : nothingHeld(viewer);
+  const back = link('/tables', filter);
   return html`${filterForm(filter)}
 ${lines.length === 0 && html`<p class="note">${none}</p>`}
-${tables !== null && mayBeUndone(filter, tables) && undoForm(viewer, filter, link('/tables', filter))}
-${drops !== null && drops.length > 0 && dropTable(drops)}
-${tables !== null && tables.length > 0 && selectable(viewer, tables, link('/tables', filter))}
+${tables !== null && mayBeUndone(filter, tables) && undoForm(viewer, filter, back)}
+${drops !== null && drops.length > 0 && dropTable(viewer, inBursts(drops), { taken, back })}
+${tables !== null && tables.length > 0 && selectable(viewer, tables, back)}
 ${next !== null && html`<p><a href="${link('/tables', { ...filter, cursor: next })}" rel="next">Older ones</a></p>`}`;
+}
+
+export function nothingHeld({ isOperator }: Person): string {
+  return isOperator
+    ? 'Nothing is held. Whatever a client of undrop drops from now on is listed here, with a button that brings it back.'
+    : 'Nothing is held that this account could bring back. Its own drops may be held nevertheless: ask an operator of undrop.';
 }
 
 function filterForm(filter: Filter): Html {
@@ -53,8 +74,11 @@ function filterForm(filter: Filter): Html {
     '': 'any',
     ...Object.fromEntries(all.map((one) => [one, one])),
   });
-  return html`<form method="get" action="${BASE}/tables" class="row" role="search">
-${field('q', 'Name, id, user or statement', html` type="search" size="28"`)}
+  const isOpen = FILTER.some((name) => name !== 'q' && filter[name] !== '');
+  return html`<form method="get" action="${BASE}/tables" role="search"><div class="row">
+${field('q', 'Name, id, user or statement', html` type="search" size="40"`)}
+<button>Search</button> <a href="${BASE}/tables">Clear</a></div>
+<details${isOpen && html` open`}><summary>More filters</summary><div class="row">
 ${field('schema', 'Schema', html` size="12"`)}
 ${field('user', 'Dropped by', html` size="10"`)}
 ${field('program', 'Program', html` size="10"`)}
@@ -63,41 +87,73 @@ ${field('until', 'Until', html` size="16"`)}
 ${select('state', 'State', anyOf(STATES))}
 ${select('view', 'A line for each', { '': 'statement', tables: 'table' })}
 ${select('sort', 'Order of tables', ORDERS)}
-<button>Search</button> <a href="${BASE}/tables">Clear</a></form>`;
+</div></details></form>`;
 }
 
-function dropTable(drops: readonly ConsoleDrop[]): Html {
-  const bursts = burstsIn(drops);
-  const rows = drops.map((drop) => {
-    const { first, bytes, states, tables } = drop;
-    const burst = bursts.get(drop);
-    return html`${burst !== undefined && burstLine(burst)}
-<tr><td>${when(first.droppedAt)}</td><td class="wide">${whatOf(drop)}</td><td>${first.how ?? '–'}</td><td>${byText(first)}</td>
-<td class="number">${size(bytes)}</td><td>${states.join(', ')}</td><td>${tables === 1 || states.join() === 'HOLD' ? until(first) : '–'}</td></tr>`;
+/** Statements, or bursts of them, each with a button that brings back what it dropped. */
+export function dropTable(
+  viewer: Person,
+  lines: readonly (readonly ConsoleDrop[])[],
+  { taken, back }: { readonly taken: ReadonlySet<string>; readonly back: string },
+): Html {
+  const rows = lines.map((burst) => {
+    const members = burst.flatMap((drop) => drop.members);
+    const [first] = members;
+    if (first === undefined) return [];
+    const bytes = members.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
+    const states = [...new Set(burst.flatMap((drop) => drop.states))].join(', ');
+    const isTaken = members.some(({ id }) => taken.has(id));
+    const button = html`<button>${isTaken ? 'Swap' : 'Restore'}</button>`;
+    const { path, fields } = undoOf(burst, first);
+    const all = { ...fields, back, total: `${members.length}`, ...(isTaken && { swap: 'on' }) };
+    const undo = form(viewer, path, html`${hiddenFields(all)}${button}`);
+    return [
+      ...[whatOf(burst, members), first.how, byText(first), when(first.droppedAt), size(bytes)],
+      ...[states === 'HOLD' ? until(first) : states, states.includes('HOLD') && undo],
+    ];
   });
-  const heads = ['when', 'what', 'how', 'by', '#size', 'state', 'held until'];
-  return table('Dropped, by statement', heads, rows);
+  const [wide, number] = [['wide', 'what'] as const, ['number', 'size'] as const];
+  return table(
+    'Dropped, by statement',
+    [wide, 'how', 'by', 'when', number, 'removed', 'undo'],
+    rows,
+  );
 }
 
-/** Links to their tables, where they can be undone. */
-function burstLine(burst: readonly ConsoleDrop[]): Html {
+/** The form that undoes them. */
+function undoOf(burst: readonly ConsoleDrop[], first: ConsoleTable) {
+  const { dropId, id } = first;
+  if (burst.length > 1) return { path: '/undo', fields: spanOf(burst) };
+  if (dropId !== null) return { path: '/undo', fields: { drop: dropId } };
+  return { path: `/tables/${id}/restore`, fields: {} };
+}
+
+/** A filter that all of them fit. */
+function spanOf(burst: readonly ConsoleDrop[]): Readonly<Record<string, string>> {
   const [last, first] = [burst[0]?.first, burst.at(-1)?.first];
   const schemas = [...new Set(burst.flatMap((drop) => drop.schemas))];
   const [schema = ''] = schemas.length === 1 ? schemas : [];
   const span = { since: first?.droppedAt ?? '', until: last?.droppedAt ?? '' };
-  const path = link('/tables', { view: 'tables', schema, user: last?.user ?? '', ...span });
-  const tables = burst.reduce((sum, drop) => sum + drop.tables, 0);
-  return html`<tr class="burst"><td colspan="7"><a href="${path}">${count(burst.length, 'statement')} in a row, ${count(tables, 'table')}</a>: undo all of them</td></tr>`;
+  return { schema, user: last?.user ?? '', ...span };
 }
 
-function whatOf({ first, dropId, tables, schemas, isPart }: ConsoleDrop): Html {
-  if (tables === 1 || dropId === null) return tableLink(first);
-  const where = schemas.length === 1 ? schemas[0] : count(schemas.length, 'schema');
-  return html`<a href="${link(`/drops/${dropId}`)}">${isPart && 'more than '}${count(tables, 'table')} of ${where ?? ''}</a>`;
+function whatOf(burst: readonly ConsoleDrop[], members: readonly ConsoleTable[]): HtmlPart {
+  const [drop] = burst;
+  if (drop === undefined) return null;
+  const { first, dropId, schemas, isPart } = drop;
+  const names = html`<br><span class="soft">${someOf(members.map(({ table: name, id }) => shortName(name ?? id)))}</span>`;
+  if (burst.length > 1) {
+    const path = link('/tables', { view: 'tables', ...spanOf(burst) });
+    return html`<a href="${path}">${count(members.length, 'table')}</a> by ${count(burst.length, 'statement')} in a row${names}`;
+  }
+  if (members.length === 1 || dropId === null) return tableLink(first);
+  const where =
+    schemas.length === 1 ? shortened(schemas[0] ?? '') : count(schemas.length, 'schema');
+  return html`<a href="${link(`/drops/${dropId}`)}">${isPart && 'more than '}${count(members.length, 'table')} of ${where}</a>${names}`;
 }
 
 function tableLink(one: ConsoleTable): Html {
-  return html`<a href="${link(`/tables/${one.id}`)}">${shownName(one)}</a>`;
+  return html`<a href="${link(`/tables/${one.id}`)}">${shortened(shownName(one))}</a>`;
 }
 
 export function shownName({ schema, table: name, id }: ConsoleTable): string {
@@ -117,22 +173,21 @@ export function until({ expiresAt, next }: ConsoleTable): HtmlPart {
 
 /** Tables with boxes, and what can be done with several. */
 export function selectable(viewer: Person, tables: readonly ConsoleTable[], back: string): Html {
-  const rows = tables.map(
-    (
-      one,
-    ) => html`<tr><td><input type="checkbox" name="id" value="${one.id}" aria-label="${shownName(one)}"></td>
-<td class="wide">${tableLink(one)} <code class="soft">${shortId(one.id)}</code></td><td>${when(one.droppedAt)}</td><td>${one.how ?? '–'}</td><td>${byText(one)}</td>
-<td class="number">${count(one.rows)}</td><td class="number">${size(one.bytes)}</td><td>${one.state}</td><td>${until(one)}</td></tr>`,
-  );
-  const choose = html`<span class="soft">choose</span>`;
-  const heads = [choose, ...'table dropped how by #rows #size state'.split(' '), 'held until'];
+  const rows = tables.map((one) => [
+    html`<input type="checkbox" name="id" value="${one.id}" aria-label="${shownName(one)}">`,
+    html`${tableLink(one)} <code class="soft">${shortId(one.id)}</code>`,
+    ...[when(one.droppedAt), one.how ?? '–', byText(one), count(one.rows), size(one.bytes)],
+    ...[one.state, until(one)],
+  ]);
+  const numbers = ['rows', 'size'].map((name) => ['number', name] as const);
+  const heads = ['dropped', 'how', 'by', ...numbers, 'state', 'removed'];
   const content = html`<input type="hidden" name="back" value="${back}">
-<p><label class="inline" hidden><input type="checkbox" data-all> all of this page</label></p>
-${table('Dropped tables', heads, rows)}
-<div class="box"><h2>With the chosen tables</h2>
 <button disabled hidden></button>
-<p><button name="action" value="restore">Restore</button></p>
-<p><label>Hold for <input name="for" size="6" placeholder="30d"></label> <button name="action" value="hold" class="plain">Hold for longer</button></p></div>`;
+<div class="row"><label class="inline" hidden><input type="checkbox" data-all> all of this page</label>
+<button name="action" value="restore">Restore the chosen</button>
+<label>Hold for <input name="for" size="6" placeholder="30d"></label>
+<button name="action" value="hold" class="plain">Hold the chosen for longer</button></div>
+${table('Dropped tables', ['choose', ['wide', 'table'], ...heads], rows)}`;
   return form(viewer, '/tables/selected', content);
 }
 
@@ -167,6 +222,12 @@ function mayBeUndone({ q, state, since }: Filter, tables: readonly ConsoleTable[
   return since !== '' && q === '' && state === '' && tables.length > 0;
 }
 
+function hiddenFields(fields: Readonly<Record<string, string>>): HtmlPart {
+  return Object.entries(fields).map(
+    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
+  );
+}
+
 /** All that `what` means, as it was at the beginning. `held`: so many tables, if that is known. */
 function undoForm(
   viewer: Person,
@@ -174,9 +235,7 @@ function undoForm(
   back: string,
   held: number | null = null,
 ): Html {
-  const hidden = Object.entries({ ...what, back, total: `${held ?? 1}` }).map(
-    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
-  );
+  const hidden = hiddenFields({ ...what, back, total: `${held ?? 1}` });
   const all = held === null ? 'all of these' : `all ${count(held, 'table')}`;
   const content = html`${hidden}<p>Tables come back under their names, with their keys and triggers; schemas with their views and routines.</p>
 <p><label class="inline"><input type="checkbox" name="swap"> live tables of these names are held instead</label>

@@ -2,13 +2,13 @@
 import type { Context, Hono } from 'hono';
 import type { BlankSchema } from 'hono/types';
 import { failureOf } from '../failures.js';
-import { BASE, layout, type Page } from '../pages/layout.js';
+import { BASE, type Frame, layout, type Page } from '../pages/layout.js';
 import type { Bindings } from '../serve.js';
 import { html } from './html.js';
 import type { Person } from './people.js';
 
 export interface WebEnv {
-  Bindings: Bindings & { readonly version: string };
+  Bindings: Bindings & { readonly frame: Frame };
   /** `form`: of a POST. */
   Variables: { readonly person: Person; readonly form: URLSearchParams };
 }
@@ -23,7 +23,7 @@ export function show(
   about: { readonly status?: number; readonly viewer?: Person | null } = {},
 ): Response {
   const { status = 200, viewer = visit.var.person ?? null } = about;
-  const text = String(layout(page, viewer, visit.env.version));
+  const text = String(layout(page, viewer, visit.env.frame));
   if (viewer !== null) viewer.flash = null;
   return new Response(text, { status, headers: { 'content-type': 'text/html; charset=utf-8' } });
 }

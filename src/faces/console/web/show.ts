@@ -52,8 +52,13 @@ async function showOverview(
       ])
     : [null, await own(), null, [], []];
   const { attention = [], services = [] } = status ?? {};
+  const { drops } = await tables.listDropsOf(session, {});
+  const taken = await tables.takenOf(
+    session,
+    drops.flatMap(({ members }) => members),
+  );
   const seen = { problems, attention, services, summary, collector, events, requests };
-  const body = overviewPage({ ...seen, now: new Date() }, visit.var.person);
+  const body = overviewPage({ ...seen, drops, taken, now: new Date() }, visit.var.person);
   return show(visit, { title: 'Overview', body, at: '', followS: FOLLOW_S });
 }
 
@@ -67,7 +72,9 @@ async function showTables(visit: Visit): Promise<Response> {
     filter.view === 'tables' || isSorted
       ? { drops: null, ...(await tables.listDropped(person.session, params)) }
       : { tables: null, ...(await tables.listDropsOf(person.session, params)) };
-  const body = tablesPage({ viewer: person, filter, ...page });
+  const members = page.drops?.flatMap((drop) => drop.members) ?? [];
+  const taken = await tables.takenOf(person.session, members);
+  const body = tablesPage({ viewer: person, filter, taken, ...page });
   const shown = { title: 'Dropped tables', body, at: '/tables', isFilledIn: true };
   return show(visit, cursor === null ? { ...shown, followS: FOLLOW_S } : shown);
 }
@@ -84,14 +91,16 @@ async function showTable(visit: Visit, operator: Operator, id: string): Promise<
   const query = visit.req.query();
   const asked = { to: tables.textIn(query, 'to'), swap: 'swap' in query, keys: 'keys' in query };
   const { schema } = table;
-  const [plan, details, mayRead, others] = await Promise.all([
+  const [plan, live, details, mayRead, others] = await Promise.all([
     table.state === 'HOLD' ? tables.planTable(session, id, asked).catch(wordsOf) : '',
+    tables.liveOf(session, table),
     operator.detailsOf(id),
     schema !== null && tables.maySelectAll(session, schema),
     tables.othersOfName(session, table),
   ]);
   const rows = mayRead && 'rows' in query ? await operator.rowsOf(person, id) : null;
-  const body = tablePage({ viewer: person, table, details, asked, plan, mayRead, others, rows });
+  const about = { table, live, details, asked, plan, mayRead, others, rows };
+  const body = tablePage({ viewer: person, ...about });
   return show(visit, { title: shownName(table), body, at: '/tables' });
 }
 

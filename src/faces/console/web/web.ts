@@ -38,7 +38,7 @@ const HEADERS = {
 };
 
 export function newWeb(options: ConsoleOptions): Serve {
-  const { people, version, log } = options;
+  const { people, version, server, log } = options;
   const web = new Hono<answers.WebEnv>({ getPath: pathOf }).basePath(BASE);
   addChecks(web, options.gate);
   web.get('/sign-in', (c) => answers.signInForm(c, ownPath(c.req.query('next') ?? null), null));
@@ -64,7 +64,9 @@ export function newWeb(options: ConsoleOptions): Serve {
     return problem(c, 500, 'Failed', 'A defect of undrop; its log says more.');
   });
   return serverOf(
-    { fetch: (request, env) => web.fetch(request, { ...env, version }) },
+    {
+      fetch: (request, env) => web.fetch(request, { ...env, frame: { version, server: server() } }),
+    },
     { methods: METHODS, headers: HEADERS },
   );
 }
