@@ -154,6 +154,8 @@ function demoSettings(
     UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
     UNDROP_MIN_HOLD: env['UNDROP_MIN_HOLD'] ?? env['UNDROP_HOLD'] ?? '10m',
     UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
+    // The lines of removed tables would push its address away.
+    UNDROP_LOG_LEVEL: env['UNDROP_LOG_LEVEL'] ?? 'warn',
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
     // The server is new, so there is nothing to wait for.
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
@@ -281,12 +283,11 @@ function spell(duration: string): string {
 function withClient({ clients, host, port, user, command }: ScreenFacts): readonly string[] {
   return [
     ...clients.map((client) => `  ${client} -h ${host} -P ${port} -u ${user} ${SHOP_SCHEMA}`),
-    '    SHOW TABLES;',
     '    DROP TABLE orders, order_items;',
-    '    SHOW TABLES;',
+    '    SHOW DROPPED TABLES;',
+    '    UNDROP TABLE orders;',
     '    exit',
     '',
-    `  ${command} list`,
     `  ${command} restore ${SHOP_SCHEMA}.order_items`,
     '',
     'Or watch all of it, without a client:',

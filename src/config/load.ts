@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { getNodeValue, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
 import { formatDuration } from '../duration.js';
 import { assert, UndropError } from '../errors.js';
+import { nearest } from './nearest.js';
 import { REMOVED_SETTINGS, REMOVED_VALUES } from './removed.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from './schema.js';
 import type { Setting } from './setting-kinds.js';
@@ -60,10 +61,11 @@ export function loadSettings<K extends SettingKey>(keys: readonly K[], sources: 
   readPasswordFile(values, problems);
   problems.push(...useless(values, sources));
   const known = new Set(Object.keys(SETTINGS).map(variableOf));
+  const names = [...known].map((name) => name.slice(PREFIX));
   const unknown = Object.keys(sources.env)
     .filter((name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name))
     .filter((name) => !REMOVED_VARIABLES.has(name))
-    .map((name) => `${name} is not a setting of undrop`);
+    .map((name) => `${name} is not a setting of undrop${meant(name.slice(PREFIX), names)}`);
   if (problems.length > 0) {
     // A setting that is missing may be misspelled.
     const others = unknown.map((sentence) => `${sentence}.`);
@@ -77,6 +79,15 @@ export function loadSettings<K extends SettingKey>(keys: readonly K[], sources: 
     ...doubtful(values, sources),
   ];
   return { settings, texts, warnings };
+}
+
+/** The letters of `UNDROP_`. */
+const PREFIX = 7;
+
+/** The end of a sentence. `words`: those that are known. */
+function meant(word: string, words: readonly string[]): string {
+  const one = word.length < 3 ? null : nearest(word, words);
+  return one === null || one === word ? '' : `; perhaps ${one} is meant`;
 }
 
 const REMOVED_VARIABLES: ReadonlySet<string> = new Set(
@@ -115,7 +126,10 @@ function wrongIn(
   const { expected, problems } = setting;
   if (text === null) return [`${from} is not set: expected ${expected}.`];
   const gone = REMOVED_VALUES.get(`${where.key} ${text.toLowerCase()}`);
-  const instead = gone === undefined ? '' : `, which was removed: ${gone}`;
+  const instead =
+    gone === undefined
+      ? meant(text.split(',').at(-1)?.trim() ?? '', expected.match(/\b[a-z][a-z-]{2,}/g) ?? [])
+      : `, which was removed: ${gone}`;
   const found = () => [`expected ${expected}, found ${shown(where.key, text)}${instead}`];
   return (problems?.(text) ?? found()).map((problem) => `${from}: ${problem}.`);
 }

@@ -90,11 +90,14 @@ export const SETTINGS = {
   ),
   protect: kind.setting<readonly Protection[]>({
     default: PROTECTED_BY_DEFAULT.join(','),
-    expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
+    expected: `a list of ${PROTECTIONS.join(', ')}; or all, or none`,
     meaning:
       'the statements that never destroy a table or its partitions; others go to the server unchanged',
-    parse: (text) =>
-      text.toLowerCase() === 'none' ? [] : kind.listOf(kind.oneOf(PROTECTIONS))(text),
+    parse: (text) => {
+      const word = text.toLowerCase();
+      if (word === 'all') return PROTECTIONS.filter((one) => one !== 'truncate-where-possible');
+      return word === 'none' ? [] : kind.listOf(kind.oneOf(PROTECTIONS))(text);
+    },
   }),
   requireIdle: kind.noneOr(
     kind.duration(

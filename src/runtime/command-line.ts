@@ -5,6 +5,7 @@
  */
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
+import { nearest } from '../config/nearest.js';
 import { REMOVED_COMMANDS, REMOVED_FLAGS, REMOVED_SETTINGS } from '../config/removed.js';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
@@ -115,27 +116,6 @@ function wordsOf(first: string): readonly string[] {
   if (command === undefined) return COMMANDS.map(nameOf);
   const { options = {}, keys = [] } = command;
   return [...Object.keys(options), ...keys.map(flagOf), 'config'].map((flag) => `--${flag}`);
-}
-
-/** Yargs proposes commands only, and by a distance alone that turns `hold` into `help`. */
-function nearest(word: string, words: readonly string[]): string | null {
-  const far = (one: string) => distance(word, one.replace(/^--/, ''));
-  const [best] = [...words].sort((one, other) => far(one) - far(other));
-  return best !== undefined && word !== '' && far(best) <= 1 + word.length / 4 ? best : null;
-}
-
-/** The number of letters that differ, are missing or are too many. */
-function distance(one: string, other: string): number {
-  let above = Array.from({ length: other.length + 1 }, (_, at) => at);
-  for (const [row, letter] of Array.from(one).entries()) {
-    const next = [row + 1];
-    for (let at = 1; at <= other.length; at++) {
-      const changed = (above[at - 1] ?? 0) + (letter === other[at - 1] ? 0 : 1);
-      next.push(Math.min(changed, (above[at] ?? 0) + 1, (next[at - 1] ?? 0) + 1));
-    }
-    above = next;
-  }
-  return above.at(-1) ?? 0;
 }
 
 const NO_TARGET = 'Expected a table or an id, found none.';

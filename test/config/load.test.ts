@@ -109,7 +109,7 @@ const WRONG: Partial<Record<SettingKey, readonly string[]>> = {
   ...{ upstreamTls: ['', 'on', 'require', 'required,verify-ca'], upstreamPublicKey: [''] },
   ...{ mode: ['', 'on', 'hold,observe'], allowDestroy: ['', 'on', 'root'] },
   // An empty variable may be a slip: it must not be what takes the protection away.
-  protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'all'],
+  protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'every'],
   ...{ requireIdle: ['', '7', '0', '500ms', 'never', '11000d'], note: ['', 'yes'] },
   lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
   ...{ hold: ['', '7', '7 d', '-1d', 'never', '11000d'], minHold: ['', '1', '-1h', '11000d'] },
@@ -135,8 +135,15 @@ describe('a wrong value', () => {
   test.each(wrong)('of $key: "$text"', ({ key, text }) => {
     const { expected } = SETTINGS[key];
     const variable = variableOf(key);
-    expect(problemsOf(() => load({ env: { [variable]: text } }))).toEqual([
-      `${variable}: expected ${expected}, found ${SECRET_KEYS.has(key) ? 'something else' : JSON.stringify(text)}.`,
+    const [problem, ...more] = problemsOf(() => load({ env: { [variable]: text } }));
+    const found = SECRET_KEYS.has(key) ? 'something else' : JSON.stringify(text);
+    const known = `${variable}: expected ${expected}, found ${found}`;
+    expect([problem?.replace(/; perhaps [a-z-]+ is meant/, ''), more]).toEqual([`${known}.`, []]);
+  });
+
+  test('may be a slip of a word that is known', () => {
+    expect(problemsOf(() => load({ env: { UNDROP_UPSTREAM_TLS: 'require' } }))).toEqual([
+      expect.stringMatching(/found "require"; perhaps required is meant\.$/),
     ]);
   });
 
@@ -186,6 +193,13 @@ test.each<[string, Readonly<Record<string, string>>, Partial<Settings>]>([
   ['words in lists too', { UNDROP_LIFECYCLE: 'HOLD , evac' }, { lifecycle: ['hold', 'evac'] }],
   ['none is no protection at all', { UNDROP_PROTECT: 'None' }, { protect: [] }],
   [
+    'all holds as much as can be held, and refuses the rest',
+    { UNDROP_PROTECT: 'all' },
+    {
+      protect: ['drop-table', 'drop-database', 'create-or-replace', 'truncate', 'drop-partition'],
+    },
+  ],
+  [
     'several upstreams keep their order',
     { UNDROP_UPSTREAM: 'a, b:3310, /run/c.sock' },
     {
@@ -234,7 +248,7 @@ describe('a variable that is no setting', () => {
     const { warnings, settings } = loadSettings(KEYS, sources({ env }));
     expect(warnings).toEqual([
       'UNDROP_SERVICE_HOST is not a setting of undrop',
-      'UNDROP_HODL is not a setting of undrop',
+      'UNDROP_HODL is not a setting of undrop; perhaps HOLD is meant',
     ]);
     expect(settings.hold).toBe(604_800_000);
   });
@@ -243,7 +257,7 @@ describe('a variable that is no setting', () => {
     const env = { UNDROP_UPSTREM: 'db:3306', UNDROP_USER: 'undrop' };
     const load = () => loadSettings(KEYS, sources({ env }));
     expect(load).toThrow(
-      /UNDROP_UPSTREAM is not set: .*\nUNDROP_UPSTREM is not a setting of undrop\./,
+      /UNDROP_UPSTREAM is not set: .*\nUNDROP_UPSTREM is not a setting of undrop; perhaps UPSTREAM is meant\./,
     );
   });
 

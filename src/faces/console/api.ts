@@ -110,7 +110,7 @@ function wayOf({ to, keys, ...others }: tables.Params): tables.RestoreWay {
   return { to: tables.textIn({ to }, 'to'), keys: flagIn({ keys }), swap: false };
 }
 
-/** Of one parameter, by default false. Throws UNDROP_API_REQUEST. */
+/** The value of one parameter, by default false. Throws UNDROP_API_REQUEST. */
 function flagIn(param: tables.Params): boolean {
   const [name = '', found = false] = Object.entries(param)[0] ?? [];
   if (typeof found !== 'boolean') throw tables.wrongParam(name, 'true or false', found);

@@ -108,7 +108,7 @@ function dropOf(tables: readonly ConsoleTable[]) {
     tables: tables.length,
     schemas: [...new Set(tables.flatMap(({ schema }) => schema ?? []))],
     bytes: sizes.length === 0 ? null : sizes.reduce((sum, bytes) => sum + bytes, 0),
-    /** Those that were read. */
+    /** Its tables that were read. */
     members: tables,
     states: [...new Set(tables.flatMap(({ state }) => state ?? []))],
   };
@@ -127,8 +127,8 @@ export function inBursts(drops: readonly ConsoleDrop[]): readonly (readonly Cons
     const next = last?.at(-1)?.first;
     const { droppedAt, user } = drop.first;
     const gapMs = Date.parse(next?.droppedAt ?? '') - Date.parse(droppedAt ?? '');
-    const isAlike = next?.user === user && next?.schema === drop.first.schema;
-    if (last !== undefined && isAlike && gapMs <= BURST_GAP_MS) last.push(drop);
+    const isNext = next?.user === user && next?.schema === drop.first.schema;
+    if (last !== undefined && isNext && gapMs <= BURST_GAP_MS) last.push(drop);
     else bursts.push([drop]);
   }
   return bursts.flatMap((burst) => {
@@ -136,7 +136,7 @@ export function inBursts(drops: readonly ConsoleDrop[]): readonly (readonly Cons
   });
 }
 
-/** The ids of those whose names other tables or views have now, as far as this account sees them. */
+/** The ids of those whose names are taken by now, as far as this account sees that. */
 export async function takenOf(
   session: ConsoleSession,
   tables: readonly Pick<ConsoleTable, 'id' | 'schema' | 'table'>[],

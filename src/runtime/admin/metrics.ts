@@ -264,7 +264,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     'state',
   ),
   undrop_limits_used_ratio: gauge(
-    'Used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, the highest of them; above 1, tables are removed early, after UNDROP_MIN_HOLD.',
+    'Used share of UNDROP_MAX_BYTES, UNDROP_MAX_TABLES or UNDROP_MIN_FREE, the highest of them, once it matters; above 1, tables are removed early, after UNDROP_MIN_HOLD.',
     ({ collector }) => collector.room?.used,
   ),
   undrop_free_bytes: gauge(

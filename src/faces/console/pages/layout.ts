@@ -23,7 +23,7 @@ const MENU = [
   ['/tables', 'Dropped tables'],
 ] as const;
 
-/** What each page says of this proxy. */
+/** Said on each page, of this proxy. */
 export interface Frame {
   readonly version: string;
   /** `MySQL 9.7.4 at db1:3306` */

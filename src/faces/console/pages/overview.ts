@@ -12,7 +12,7 @@ import type { CollectorView } from '../operator.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
 import { BASE, count, form, link, list, shortened, size, table, when } from './layout.js';
-import { dropTable, nothingHeld } from './tables.js';
+import { dropLines, nothingHeld } from './tables.js';
 
 export interface Overview {
   /** Why clients or drops aren't served. */
@@ -43,7 +43,7 @@ export function overviewPage(overview: Overview, viewer: Person): Html {
   return html`${state(overview)}
 ${requests.length > 0 && html`<h2>Waits for an operator</h2>${list(requests.map((one) => waiting(viewer, one)))}`}
 <h2>Dropped last</h2>
-${last.length === 0 ? html`<p class="note">${nothingHeld(viewer)}</p>` : dropTable(viewer, last, { taken, back: BASE })}
+${last.length === 0 ? html`<p class="note">${nothingHeld(viewer)}</p>` : dropLines(viewer, last, { taken, back: BASE })}
 ${summary === null || isLate ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now)}
 ${collector !== null && collecting(collector)}
 ${services.length > 0 && html`<h2>Proxies</h2>${list(services)}`}
@@ -83,7 +83,8 @@ function totals(summary: Summary, now: Date): Html {
     ...[`${day}${day < today ? ', due' : ''}`, size(bytes), count(tables)],
   ]);
   const heads = ['day', ['number', 'size'], ['number', 'tables']] as const;
-  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}${lately !== null && `; ${count(lately)} dropped within the hour`}.
+  const more = lately !== null && `; ${count(lately)} dropped within the hour`;
+  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}${more}.
 <a href="${link('/tables')}">Find a table</a></p>
 <div class="grid">${states.some((one) => one.state !== 'HOLD') && html`<section><h2>Held, by state</h2>${lifecycle(summary)}</section>`}
 ${goes.length > 0 && html`<section><h2>Due by day</h2>${table('Due by day', heads, goes)}</section>`}</div>`;
@@ -142,7 +143,7 @@ const WORDS: Readonly<Record<string, string>> = {
   'used-while-held': 'used while held',
 };
 
-/** What an event did, in words. */
+/** The effect of an event, in words. */
 function more({ from, to, because, until, restoredAs, how, count: times }: HistoryLine['details']) {
   const time = typeof until === 'string' && !Number.isNaN(Date.parse(until)) ? when(until) : null;
   const parts: readonly HtmlPart[] = [

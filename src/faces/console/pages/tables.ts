@@ -49,14 +49,14 @@ export function tablesPage({ viewer, filter, drops, tables, taken, next }: Table
   return html`${filterForm(filter)}
 ${lines.length === 0 && html`<p class="note">${none}</p>`}
 ${tables !== null && mayBeUndone(filter, tables) && undoForm(viewer, filter, back)}
-${drops !== null && drops.length > 0 && dropTable(viewer, inBursts(drops), { taken, back })}
+${drops !== null && drops.length > 0 && dropLines(viewer, inBursts(drops), { taken, back })}
 ${tables !== null && tables.length > 0 && selectable(viewer, tables, back)}
 ${next !== null && html`<p><a href="${link('/tables', { ...filter, cursor: next })}" rel="next">Older ones</a></p>`}`;
 }
 
 export function nothingHeld({ isOperator }: Person): string {
   return isOperator
-    ? 'Nothing is held. Whatever a client of undrop drops from now on is listed here, with a button that brings it back.'
+    ? 'Nothing is held. Tables that clients of undrop drop from now on are listed here, each with a button that brings it back.'
     : 'Nothing is held that this account could bring back. Its own drops may be held nevertheless: ask an operator of undrop.';
 }
 
@@ -91,7 +91,7 @@ ${select('sort', 'Order of tables', ORDERS)}
 }
 
 /** Statements, or bursts of them, each with a button that brings back what it dropped. */
-export function dropTable(
+export function dropLines(
   viewer: Person,
   lines: readonly (readonly ConsoleDrop[])[],
   { taken, back }: { readonly taken: ReadonlySet<string>; readonly back: string },
