@@ -15,7 +15,7 @@ const VALUES = Array.from({ length: ROWS }, (_, id) => `(${id})`).join(',');
 /** One drop of so many is undone at once. */
 const UNDO_EACH = 7;
 /** Tables that are due at once, alone. */
-const AT_ONCE = 2_000;
+const AT_ONCE = 1_000;
 const REMOVED = `SELECT SUM(state = 'removed') AS removed, SUM(state NOT IN ('removed', 'restored')) AS held
   FROM _undrop.ledger`;
 
