@@ -46,18 +46,19 @@ export function timeText(time: Date): string {
 
 /** `2 min ago`, `in 8 h`, `now`. */
 export function distanceText(ms: number): string {
-  const s = Math.abs(ms) / 1_000;
-  const [count, unit] =
-    s < 60
-      ? [s, 's']
-      : s < 3_600
-        ? [s / 60, 'min']
-        : s < 172_800
-          ? [s / 3_600, 'h']
-          : [s / 86_400, 'days'];
-  if (s < 1) return 'now';
-  return ms < 0 ? `${Math.round(count)} ${unit} ago` : `in ${Math.round(count)} ${unit}`;
+  const farMs = Math.abs(ms);
+  if (farMs < 1_000) return 'now';
+  const [, unitMs = DAY_MS, unit = 'days'] = DISTANCES.find(([belowMs]) => farMs < belowMs) ?? [];
+  const text = `${Math.round(farMs / unitMs)} ${unit}`;
+  return ms < 0 ? `${text} ago` : `in ${text}`;
 }
+
+/** Below so many milliseconds in that unit; else in days. */
+const DISTANCES = [
+  [60_000, 1_000, 's'],
+  [3_600_000, 60_000, 'min'],
+  [172_800_000, 3_600_000, 'h'],
+] as const;
 
 export const TIME_EXPECTED =
   'a time like 2026-11-24T14:00 or 14:00 (UTC), or a duration like 2h (two hours ago)';

@@ -14,7 +14,7 @@ import { DROPPABLE } from '../sql/destroying.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import { Unreadable } from '../sql/reading.js';
-import type { ServerVersion } from '../wire/connection/handshake-v10.js';
+import { productName, type ServerVersion } from '../wire/connection/handshake-v10.js';
 import * as ER from '../wire/server-errors.js';
 import { type Need, needsOf, type Strictness, type Tier } from './grants.js';
 
@@ -105,7 +105,7 @@ const SEES_PROGRAMS = ['SELECT', 'SHOW_ROUTINE'];
 
 function describe({ flavour, version, versionId }: ServerFacts) {
   const [major, minor] = [Math.floor(versionId / 10_000), Math.floor(versionId / 100) % 100];
-  const name = flavour === 'mysql' ? 'MySQL' : 'MariaDB';
+  const name = productName({ flavour });
   return { name, version, isTested: TESTED.has(`${flavour} ${major}.${minor}`) };
 }
 

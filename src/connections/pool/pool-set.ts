@@ -3,18 +3,11 @@
  * session on the very server of that session.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
+import { productName } from '../../wire/connection/handshake-v10.js';
 import * as ER from '../../wire/server-errors.js';
 import { isServerError } from '../errors.js';
 import { describeAddress, type ServerAddress } from '../server-address.js';
-import {
-  col,
-  note,
-  readServerFacts,
-  type ServerFacts,
-  type ServicePool,
-  serverIdentity,
-  sql,
-} from '../sql.js';
+import { col, note, readServerFacts, type ServicePool, serverIdentity, sql } from '../sql.js';
 import { type OwnedPool, openServicePool, type ServicePoolOptions } from './open-pool.js';
 
 /** The same for each pool, but for its address. */
@@ -77,7 +70,7 @@ export class PoolSet {
           identity: col.text(row, 'id'),
           readOnly: facts.readOnly,
           /** `MySQL 9.7.4` */
-          product: productOf(facts),
+          product: `${productName(facts)} ${facts.version.replace(/-.*/, '')}`,
           /** Its max_connections. */
           connectionsMax: col.number(row, 'connectionsMax'),
         };
@@ -116,10 +109,6 @@ export class PoolSet {
   async dispose(): Promise<void> {
     await Promise.all([...this.#pools.values()].map((pool) => pool.deref()?.dispose()));
   }
-}
-
-function productOf({ flavour, version }: ServerFacts): string {
-  return `${flavour === 'mysql' ? 'MySQL' : 'MariaDB'} ${version.replace(/-.*/, '')}`;
 }
 
 /** Whether waiting can't help. */

@@ -159,7 +159,7 @@ const LIFECYCLE_KEYS = [
   ...LIMIT_KEYS,
 ] as const;
 
-/** Settings of `gc`, `status` and `uninstall`. */
+/** Settings of `status` and `uninstall`. */
 export const STATUS_KEYS = [...ACCOUNT_KEYS, ...LIFECYCLE_KEYS] as const;
 
 export type StatusSettings = Pick<Settings, (typeof STATUS_KEYS)[number]>;

@@ -142,10 +142,7 @@ export async function takenOf(
   tables: readonly Pick<ConsoleTable, 'id' | 'schema' | 'table'>[],
 ): Promise<ReadonlySet<string>> {
   const list = (of: 'schema' | 'table') =>
-    tables
-      .flatMap((one) => one[of] ?? [])
-      .map(literal)
-      .join();
+    [...new Set(tables.flatMap((one) => one[of] ?? []))].map(literal).join();
   const [schemas, names] = [list('schema'), list('table')];
   if (schemas === '' || names === '') return new Set();
   const live = await session.rows(
@@ -297,19 +294,16 @@ export function undropManyText(
   const isSchema =
     schema != null && [drop, user, program, since, until].every((one) => one == null);
   if (drop == null && since === null && !isSchema) throw wrongParam('since', TIME_EXPECTED, null);
-  const words =
-    drop != null
-      ? [`DROP ${idLiteral(drop)}`]
-      : isSchema
-        ? [`DATABASE ${quoteIdentifier(schema)}`]
-        : [
-            'ALL',
-            schema != null && `FROM ${quoteIdentifier(schema)}`,
-            since && `SINCE ${time(since)}`,
-            until && `UNTIL ${time(until)}`,
-            program != null && `BY PROGRAM ${literal(program)}`,
-            user != null && `BY ${literal(user)}`,
-          ];
+  const span = [
+    'ALL',
+    schema != null && `FROM ${quoteIdentifier(schema)}`,
+    since && `SINCE ${time(since)}`,
+    until && `UNTIL ${time(until)}`,
+    program != null && `BY PROGRAM ${literal(program)}`,
+    user != null && `BY ${literal(user)}`,
+  ];
+  const whole = isSchema ? [`DATABASE ${quoteIdentifier(schema)}`] : span;
+  const words = drop != null ? [`DROP ${idLiteral(drop)}`] : whole;
   const how = [swap && 'SWAP', partial && 'PARTIAL'];
   return ['UNDROP', ...words, ...how].filter(Boolean).join(' ');
 }

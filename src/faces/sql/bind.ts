@@ -14,7 +14,7 @@ import { UndropError } from '../../errors.js';
 import { NAME_CHARACTERS_MAX, type QualifiedTable } from '../../names/names.js';
 import type { TableName } from '../../sql/grammar/table-name.js';
 import type * as verdict from '../../sql/verdict.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { productName, type ServerVersion } from '../../wire/connection/handshake-v10.js';
 import type { ErrPacket } from '../../wire/response.js';
 import * as ER from '../../wire/server-errors.js';
 
@@ -206,10 +206,9 @@ function syntaxError(
 ): SaidByServer {
   const near = readable(text.subarray(at), facts);
   const line = 1 + text.subarray(0, at).filter((byte) => byte === LINE_FEED).length;
-  const product = server.flavour === 'mariadb' ? 'MariaDB' : 'MySQL';
   const message =
     'You have an error in your SQL syntax; check the manual that corresponds to your ' +
-    `${product} server version for the right syntax to use near '${near}' at line ${line} (${FORMS[form]})`;
+    `${productName(server)} server version for the right syntax to use near '${near}' at line ${line} (${FORMS[form]})`;
   return saying(ER.PARSE_ERROR, '42000', message);
 }
 

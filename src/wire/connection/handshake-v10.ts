@@ -88,6 +88,11 @@ export interface ServerVersion {
   readonly versionId: number;
 }
 
+/** The name as the product writes it. */
+export function productName({ flavour }: Pick<ServerVersion, 'flavour'>): 'MySQL' | 'MariaDB' {
+  return flavour === 'mysql' ? 'MySQL' : 'MariaDB';
+}
+
 /** MySQL 8.0 or later: one dictionary, atomic DDL. */
 export function isMysql8({ flavour, versionId }: ServerVersion): boolean {
   return flavour === 'mysql' && versionId >= 80_000;

@@ -94,7 +94,7 @@ export function list(items: readonly HtmlPart[], none?: string): Html {
 }
 
 /** Its name; and numbers are aligned at the right, long texts may be broken. */
-export type Head = string | readonly [kind: 'number' | 'wide', name: string];
+type Head = string | readonly [kind: 'number' | 'wide', name: string];
 
 /** Scrolls by itself; on a narrow page each row is a card. */
 export function table(

@@ -7,7 +7,7 @@ import type { Request } from '../../../drop/steps/rules/ask.js';
 import type { HistoryLine, Summary } from '../../../ledger/overview.js';
 import { shortId } from '../../../names/names.js';
 import { someOf } from '../../../printer.js';
-import { type ConsoleDrop, inBursts } from '../dropped-tables.js';
+import type { ConsoleDrop } from '../dropped-tables.js';
 import type { CollectorView } from '../operator.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
@@ -24,8 +24,8 @@ export interface Overview {
   readonly collector: CollectorView | null;
   readonly services: readonly string[];
   readonly events: readonly HistoryLine[];
-  /** The last statements that dropped something, and those whose names are taken. */
-  readonly drops: readonly ConsoleDrop[];
+  /** The last statements that dropped something, or bursts; and the ids whose names are taken. */
+  readonly last: readonly (readonly ConsoleDrop[])[];
   readonly taken: ReadonlySet<string>;
   /** Statements that wait for an operator. */
   readonly requests: readonly Request[];
@@ -33,11 +33,9 @@ export interface Overview {
 }
 
 const DAYS_SHOWN = 14;
-const DROPS_SHOWN = 5;
 
 export function overviewPage(overview: Overview, viewer: Person): Html {
-  const { summary, collector, services, events, requests, drops, taken, now } = overview;
-  const last = inBursts(drops).slice(0, DROPS_SHOWN);
+  const { summary, collector, services, events, requests, last, taken, now } = overview;
   // Older than the drops above it.
   const isLate = last.length > 0 && summary?.states.length === 0;
   return html`${state(overview)}

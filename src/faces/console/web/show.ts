@@ -11,6 +11,7 @@ import type { ConsoleOptions } from '../serve.js';
 import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 
 const EVENTS_OF_OVERVIEW = 10;
+const DROPS_OF_OVERVIEW = 5;
 /** With the one more that is asked for, three steps of as many as are located at once. */
 const OWN_TABLES_MAX = 299;
 const FOLLOW_S = 10;
@@ -52,13 +53,12 @@ async function showOverview(
       ])
     : [null, await own(), null, [], []];
   const { attention = [], services = [] } = status ?? {};
-  const { drops } = await tables.listDropsOf(session, {});
-  const taken = await tables.takenOf(
-    session,
-    drops.flatMap(({ members }) => members),
-  );
+  const drops = tables.inBursts((await tables.listDropsOf(session, {})).drops);
+  const last = drops.slice(0, DROPS_OF_OVERVIEW);
+  const members = last.flat().flatMap((drop) => drop.members);
+  const taken = await tables.takenOf(session, members);
   const seen = { problems, attention, services, summary, collector, events, requests };
-  const body = overviewPage({ ...seen, drops, taken, now: new Date() }, visit.var.person);
+  const body = overviewPage({ ...seen, last, taken, now: new Date() }, visit.var.person);
   return show(visit, { title: 'Overview', body, at: '', followS: FOLLOW_S });
 }
 
@@ -91,13 +91,14 @@ async function showTable(visit: Visit, operator: Operator, id: string): Promise<
   const query = visit.req.query();
   const asked = { to: tables.textIn(query, 'to'), swap: 'swap' in query, keys: 'keys' in query };
   const { schema } = table;
-  const [plan, live, details, mayRead, others] = await Promise.all([
+  const [plan, details, mayRead, others] = await Promise.all([
     table.state === 'HOLD' ? tables.planTable(session, id, asked).catch(wordsOf) : '',
-    tables.liveOf(session, table),
     operator.detailsOf(id),
     schema !== null && tables.maySelectAll(session, schema),
     tables.othersOfName(session, table),
   ]);
+  const isRefused = typeof plan !== 'string' && plan.isRefused;
+  const live = isRefused ? await tables.liveOf(session, table) : null;
   const rows = mayRead && 'rows' in query ? await operator.rowsOf(person, id) : null;
   const about = { table, live, details, asked, plan, mayRead, others, rows };
   const body = tablePage({ viewer: person, ...about });
