@@ -119,8 +119,27 @@ const BURST_GAP_MS = 60_000;
 /** Fewer have a line each. */
 const BURST_MIN = 5;
 
+/** More are read only as far as the last burst goes on. */
+const PAGES_OF_BURST_MAX = 10;
+
+/** A page of bursts, as of `listDropsOf`. The last of more than 500 statements has one `isPart`. */
+export async function listBurstsOf(session: ConsoleSession, params: Params) {
+  let { drops, next } = await listDropsOf(session, params);
+  let bursts = inBursts(drops);
+  for (let pages = 1; next !== null && (bursts.at(-1)?.length ?? 1) > 1; pages++) {
+    if (pages === PAGES_OF_BURST_MAX) {
+      drops = drops.with(-1, { ...(drops.at(-1) as ConsoleDrop), isPart: true });
+      return { bursts: inBursts(drops), next };
+    }
+    const more = await listDropsOf(session, { ...params, cursor: next });
+    [drops, next] = [[...drops, ...more.drops], more.next];
+    bursts = inBursts(drops);
+  }
+  return { bursts, next };
+}
+
 /** Each alone, or as many as are a burst; newest first. */
-export function inBursts(drops: readonly ConsoleDrop[]): readonly (readonly ConsoleDrop[])[] {
+function inBursts(drops: readonly ConsoleDrop[]): readonly (readonly ConsoleDrop[])[] {
   const bursts: ConsoleDrop[][] = [];
   for (const drop of drops) {
     const last = bursts.at(-1);

@@ -7,12 +7,11 @@ import type { Request } from '../../../drop/steps/rules/ask.js';
 import type { HistoryLine, Summary } from '../../../ledger/overview.js';
 import { shortId } from '../../../names/names.js';
 import { someOf } from '../../../printer.js';
-import type { ConsoleDrop } from '../dropped-tables.js';
 import type { CollectorView } from '../operator.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Person } from '../web/people.js';
 import { BASE, count, form, link, list, shortened, size, table, when } from './layout.js';
-import { dropLines, nothingHeld } from './tables.js';
+import { type Burst, dropLines, nothingHeld } from './tables.js';
 
 export interface Overview {
   /** Why clients or drops aren't served. */
@@ -25,7 +24,7 @@ export interface Overview {
   readonly services: readonly string[];
   readonly events: readonly HistoryLine[];
   /** The last statements that dropped something, or bursts; and the ids whose names are taken. */
-  readonly last: readonly (readonly ConsoleDrop[])[];
+  readonly last: readonly Burst[];
   readonly taken: ReadonlySet<string>;
   /** Statements that wait for an operator. */
   readonly requests: readonly Request[];

@@ -4,7 +4,7 @@
  */
 import { shortId } from '../../../names/names.js';
 import { someOf } from '../../../printer.js';
-import { type ConsoleDrop, type ConsoleTable, inBursts, ORDERS } from '../dropped-tables.js';
+import { type ConsoleDrop, type ConsoleTable, ORDERS } from '../dropped-tables.js';
 import { type Html, type HtmlPart, html } from '../web/html.js';
 import type { Job, Person } from '../web/people.js';
 import {
@@ -28,19 +28,22 @@ export const FILTER = [
 
 const STATES = ['HOLD', 'PURGE', 'EVAC', 'DROP'];
 
+/** A statement, or several in a row. */
+export type Burst = readonly ConsoleDrop[];
+
 export interface TablesView {
   readonly viewer: Person;
   readonly filter: Filter;
-  /** Either lines of statements, or of tables. */
-  readonly drops: readonly ConsoleDrop[] | null;
+  /** Either lines of bursts, or of tables. */
+  readonly bursts: readonly Burst[] | null;
   readonly tables: readonly ConsoleTable[] | null;
   /** The ids of those whose names are taken. */
   readonly taken: ReadonlySet<string>;
   readonly next: string | null;
 }
 
-export function tablesPage({ viewer, filter, drops, tables, taken, next }: TablesView): Html {
-  const lines = drops ?? tables ?? [];
+export function tablesPage({ viewer, filter, bursts, tables, taken, next }: TablesView): Html {
+  const lines = bursts ?? tables ?? [];
   const { view: _view, sort: _sort, ...conditions } = filter;
   const none = Object.values(conditions).some((one) => one !== '')
     ? 'Nothing that is held fits this filter.'
@@ -49,7 +52,7 @@ export function tablesPage({ viewer, filter, drops, tables, taken, next }: Table
   return html`${filterForm(filter)}
 ${lines.length === 0 && html`<p class="note">${none}</p>`}
 ${tables !== null && mayBeUndone(filter, tables) && undoForm(viewer, filter, back)}
-${drops !== null && drops.length > 0 && dropLines(viewer, inBursts(drops), { taken, back })}
+${bursts !== null && bursts.length > 0 && dropLines(viewer, bursts, { taken, back })}
 ${tables !== null && tables.length > 0 && selectable(viewer, tables, back)}
 ${next !== null && html`<p><a href="${link('/tables', { ...filter, cursor: next })}" rel="next">Older ones</a></p>`}`;
 }
@@ -93,7 +96,7 @@ ${select('sort', 'Order of tables', ORDERS)}
 /** Statements, or bursts of them, each with a button that brings back what it dropped. */
 export function dropLines(
   viewer: Person,
-  lines: readonly (readonly ConsoleDrop[])[],
+  lines: readonly Burst[],
   { taken, back }: { readonly taken: ReadonlySet<string>; readonly back: string },
 ): Html {
   const rows = lines.map((burst) => {
@@ -107,9 +110,10 @@ export function dropLines(
     const { path, fields } = undoOf(burst, first);
     const all = { ...fields, back, total: `${members.length}`, ...(isTaken && { swap: 'on' }) };
     const undo = form(viewer, path, html`${hiddenFields(all)}${button}`);
+    const mayUndo = states.includes('HOLD') && !isPartOf(burst);
     return [
       ...[whatOf(burst, members), first.how, byText(first), when(first.droppedAt), size(bytes)],
-      ...[states === 'HOLD' ? until(first) : states, states.includes('HOLD') && undo],
+      ...[states === 'HOLD' ? until(first) : states, mayUndo && undo],
     ];
   });
   const [wide, number] = [['wide', 'what'] as const, ['number', 'size'] as const];
@@ -120,8 +124,13 @@ export function dropLines(
   );
 }
 
+/** It has more statements than were read, so no span of time that is known. */
+function isPartOf(burst: Burst): boolean {
+  return burst.length > 1 && burst.at(-1)?.isPart === true;
+}
+
 /** The form that undoes them. */
-function undoOf(burst: readonly ConsoleDrop[], first: ConsoleTable) {
+function undoOf(burst: Burst, first: ConsoleTable) {
   const { dropId, id } = first;
   if (burst.length > 1) return { path: '/undo', fields: spanOf(burst) };
   if (dropId !== null) return { path: '/undo', fields: { drop: dropId } };
@@ -129,7 +138,7 @@ function undoOf(burst: readonly ConsoleDrop[], first: ConsoleTable) {
 }
 
 /** A filter that all of them fit. */
-function spanOf(burst: readonly ConsoleDrop[]): Readonly<Record<string, string>> {
+function spanOf(burst: Burst) {
   const [last, first] = [burst[0]?.first, burst.at(-1)?.first];
   const schemas = [...new Set(burst.flatMap((drop) => drop.schemas))];
   const [schema = ''] = schemas.length === 1 ? schemas : [];
@@ -137,14 +146,16 @@ function spanOf(burst: readonly ConsoleDrop[]): Readonly<Record<string, string>>
   return { schema, user: last?.user ?? '', ...span };
 }
 
-function whatOf(burst: readonly ConsoleDrop[], members: readonly ConsoleTable[]): HtmlPart {
+function whatOf(burst: Burst, members: readonly ConsoleTable[]): HtmlPart {
   const [drop] = burst;
   if (drop === undefined) return null;
   const { first, dropId, schemas, isPart } = drop;
   const names = html`<br><span class="soft">${someOf(members.map(({ table: name, id }) => shortName(name ?? id)))}</span>`;
   if (burst.length > 1) {
-    const path = link('/tables', { view: 'tables', ...spanOf(burst) });
-    return html`<a href="${path}">${count(members.length, 'table')}</a> by ${count(burst.length, 'statement')} in a row${names}`;
+    const { since, ...span } = spanOf(burst);
+    const [filter, more] = isPartOf(burst) ? [span, 'more than '] : [{ ...span, since }, ''];
+    const path = link('/tables', { view: 'tables', ...filter });
+    return html`<a href="${path}">${more}${count(members.length, 'table')}</a> by ${more}${count(burst.length, 'statement')} in a row${names}`;
   }
   if (members.length === 1 || dropId === null) return tableLink(first);
   const where =

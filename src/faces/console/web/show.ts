@@ -12,8 +12,6 @@ import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 
 const EVENTS_OF_OVERVIEW = 10;
 const DROPS_OF_OVERVIEW = 5;
-/** With the one more that is asked for, three steps of as many as are located at once. */
-const OWN_TABLES_MAX = 299;
 const FOLLOW_S = 10;
 const FOLLOW_JOB_S = 1;
 
@@ -40,8 +38,8 @@ async function showOverview(
   problems: readonly string[],
 ): Promise<Response> {
   const { isOperator, session } = visit.var.person;
-  const own = async () =>
-    summaryOf((await tables.listDropped(session, { limit: String(OWN_TABLES_MAX) })).tables);
+  const { bursts, next } = await tables.listBurstsOf(session, {});
+  const own = bursts.flat().flatMap((drop) => drop.members);
   // Together, because each of the first two may wait.
   const [status, summary, collector, events, requests] = isOperator
     ? await Promise.all([
@@ -51,10 +49,9 @@ async function showOverview(
         operator.history({ limit: EVENTS_OF_OVERVIEW }),
         operator.requests(),
       ])
-    : [null, await own(), null, [], []];
+    : [null, summaryOf(own, next !== null), null, [], []];
   const { attention = [], services = [] } = status ?? {};
-  const drops = tables.inBursts((await tables.listDropsOf(session, {})).drops);
-  const last = drops.slice(0, DROPS_OF_OVERVIEW);
+  const last = bursts.slice(0, DROPS_OF_OVERVIEW);
   const members = last.flat().flatMap((drop) => drop.members);
   const taken = await tables.takenOf(session, members);
   const seen = { problems, attention, services, summary, collector, events, requests };
@@ -70,9 +67,9 @@ async function showTables(visit: Visit): Promise<Response> {
   const params = { ...filter, cursor };
   const page =
     filter.view === 'tables' || isSorted
-      ? { drops: null, ...(await tables.listDropped(person.session, params)) }
-      : { tables: null, ...(await tables.listDropsOf(person.session, params)) };
-  const members = page.drops?.flatMap((drop) => drop.members) ?? [];
+      ? { bursts: null, ...(await tables.listDropped(person.session, params)) }
+      : { tables: null, ...(await tables.listBurstsOf(person.session, params)) };
+  const members = page.bursts?.flat().flatMap((drop) => drop.members) ?? [];
   const taken = await tables.takenOf(person.session, members);
   const body = tablesPage({ viewer: person, filter, taken, ...page });
   const shown = { title: 'Dropped tables', body, at: '/tables', isFilledIn: true };
@@ -112,7 +109,7 @@ function unlessAbsent(error: unknown): null {
 }
 
 /** The figures of the overview for people who see only their own tables: the newest ones. */
-function summaryOf(all: readonly tables.ConsoleTable[]): Summary {
+function summaryOf(all: readonly tables.ConsoleTable[], isPart: boolean): Summary {
   const totalOf = (some: readonly tables.ConsoleTable[]) => ({
     tables: some.length,
     bytes: some.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
@@ -128,6 +125,6 @@ function summaryOf(all: readonly tables.ConsoleTable[]): Summary {
       .filter(({ day }) => day !== '')
       .sort((one, other) => one.day.localeCompare(other.day)),
     pinned: inHold.filter(({ expiresAt }) => expiresAt === null).length,
-    isPart: all.length >= OWN_TABLES_MAX,
+    isPart,
   };
 }
