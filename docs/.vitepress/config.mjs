@@ -1,7 +1,7 @@
 /**
  * The site: `npm run docs` builds it from docs/ into build/docs. It has its fonts, its search and
- * its index in itself, and works from any static file server without a network, at the root of its
- * host (or under the path of DOCS_BASE, such as /undrop/).
+ * its index in itself, and works from any static file server without a network, in any folder: each
+ * page knows where it is (`relocatable`).
  *
  * Beside each page is its Markdown, and llms.txt lists all pages. Files that a page links to, but
  * that are no pages, are copied into files/, as plain text.
@@ -20,7 +20,8 @@ import { fileURLToPath } from 'node:url';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const docs = join(project, 'docs');
-const base = process.env.DOCS_BASE ?? '/';
+/** Stands for the folder of the site until a page is opened. */
+const base = '/__undrop__/';
 /** Files that pages link to, and that are no pages. */
 const linkedFiles = new Set();
 
@@ -30,6 +31,7 @@ export const PAGES = {
   Install: { Install: 'install.md' },
   Undo: { Undo: 'undo.md', Agents: 'agents.md' },
   Protect: { Protect: 'protect.md' },
+  Cost: { Cost: 'cost.md' },
   Run: {
     Runbook: 'runbook.md',
     Topologies: 'topologies.md',
@@ -45,7 +47,7 @@ export const PAGES = {
     JSON: 'reference/json.md',
     Removed: 'reference/removed.md',
   },
-  Limits: { Limits: 'limits.md' },
+  Limits: { Limits: 'limits.md', Promises: 'promises.md' },
   Inside: {
     Architecture: 'inside/architecture.md',
     Contributing: 'inside/contributing.md',
@@ -70,6 +72,21 @@ export default {
   cacheDir: join(project, '.cache/vitepress'),
   cleanUrls: false,
   head: [['link', { rel: 'icon', href: 'data:,' }]],
+  vite: { plugins: [relocatable()] },
+  transformHtml: (text, _id, { page }) => {
+    const up = '../'.repeat(page.split('/').length - 1) || './';
+    const here = `window.undropBase=new URL("${up}",location).pathname;`;
+    const absolute = `for(const e of document.querySelectorAll('a:not([href^="#"])'))e.href=e.href;`;
+    return text
+      .replaceAll(/"\/__undrop__\/([^"\\]*)"/g, (_, path) => `"${up}${path}"`)
+      .replace('<div class="VPHome"', '<div role="main" class="VPHome"')
+      .replace('<head>', `<head><script>${here}</script>`)
+      .replace('window.__VP_SITE_DATA__=', `${absolute}$&`)
+      .replace(
+        /(window\.__VP_SITE_DATA__=.*?);<\/script>/s,
+        '$1;__VP_SITE_DATA__.base=undropBase;</script>',
+      );
+  },
   // test/links.test.ts checks all links, of README, too.
   ignoreDeadLinks: true,
   markdown: {
@@ -77,10 +94,11 @@ export default {
     html: false,
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     anchor: { slugify: slugOf },
-    config: (markdown) => markdown.use(withoutComments).use(withoutEmptyHeads).use(linksToFiles),
+    config: (markdown) =>
+      markdown.use(withoutComments).use(withoutEmptyHeads).use(linksToFiles).use(folds),
   },
   themeConfig: {
-    search: { provider: 'local' },
+    search: { provider: 'local', options: { miniSearch: { searchOptions: { boostDocument } } } },
     nav: groups.map(({ text, items }) =>
       items.length === 1 ? { text, link: items[0].link } : { text, items },
     ),
@@ -91,9 +109,19 @@ export default {
   buildEnd: ({ outDir, pages }) => {
     for (const page of pages) copy(join(docs, page), join(outDir, page));
     for (const path of linkedFiles) copyAsText(path, outDir);
+    for (const name of readdirSync(join(outDir, 'assets')).filter((one) => one.endsWith('.css'))) {
+      const path = join(outDir, 'assets', name);
+      writeFileSync(path, readFileSync(path, 'utf8').replaceAll(`${base}assets/`, ''));
+    }
     writeFileSync(join(outDir, 'llms.txt'), llmsText(pages));
   },
 };
+
+/** Pages of users come before those that look things up, and those of developers. Runs in the browser. */
+function boostDocument(id) {
+  if (id.includes('/inside/')) return 0.2;
+  return id.includes('/reference/') ? 0.5 : 1;
+}
 
 function decisions() {
   const folder = join(docs, 'inside/decisions');
@@ -129,6 +157,35 @@ function nameOfCopy(path) {
   return `${relative(project, path)}.txt`;
 }
 
+/** Plugin of Vite: texts with `base` have the folder where the site is. */
+function relocatable() {
+  const isText = ({ type, value }) =>
+    type === 'TemplateLiteral' || (type === 'Literal' && typeof value === 'string');
+  const find = (node, found) => {
+    if (Array.isArray(node)) for (const one of node) find(one, found);
+    else if (isText(node)) found.push(node);
+    else if (node.type) {
+      for (const one of Object.values(node)) if (one && typeof one === 'object') find(one, found);
+    }
+    return found;
+  };
+  return {
+    name: 'relocatable',
+    renderChunk(code) {
+      if (!code.includes(base)) return null;
+      const texts = find(this.parse(code).body, []).filter(({ start, end }) =>
+        code.slice(start, end).includes(base),
+      );
+      const put = `.replaceAll(${JSON.stringify(base)},globalThis.undropBase??${JSON.stringify(base)})`;
+      return texts.reduceRight(
+        (text, { start, end }) =>
+          `${text.slice(0, start)}(${text.slice(start, end)}${put})${text.slice(end)}`,
+        code,
+      );
+    },
+  };
+}
+
 /** Plugin of markdown-it: comments are for tests and writers. */
 function withoutComments(markdown) {
   markdown.core.ruler.before('normalize', 'without-comments', (state) => {
@@ -143,6 +200,19 @@ function withoutEmptyHeads(markdown) {
       if (token.type !== 'th_open' || tokens[at + 1].content.trim() !== '') return;
       token.tag = 'td';
       tokens[at + 2].tag = 'td';
+    });
+  });
+}
+
+/** Plugin of markdown-it: these lines alone are HTML. */
+function folds(markdown) {
+  markdown.core.ruler.push('folds', (state) => {
+    state.tokens.forEach((token, at) => {
+      if (!/^(<details><summary>[\w ]+<\/summary>|<\/details>)$/.test(token.content)) return;
+      const [opening, closing] = [state.tokens[at - 1], state.tokens[at + 1]];
+      if (token.type !== 'inline') return;
+      opening.hidden = closing.hidden = true;
+      Object.assign(token, { type: 'html_block', children: null });
     });
   });
 }
@@ -188,7 +258,7 @@ function llmsText(pages) {
     .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
     .map((page) => {
       const text = readFileSync(join(docs, page), 'utf8');
-      return `- [${titleOf(join(docs, page))}](${base}${page}): ${firstSentence(text)}`;
+      return `- [${titleOf(join(docs, page))}](${page}): ${firstSentence(text)}`;
     });
   return `# undrop\n\n> A MySQL and MariaDB proxy that makes DROP TABLE undoable.\n\n${lines.join('\n')}\n`;
 }

@@ -29,6 +29,9 @@ const KEYS = GROUPS.flatMap(({ settings }) => settings.map(({ key }) => key));
 /** Values in the place of the defaults of settings that have none. */
 const EXAMPLES: Partial<Record<SettingKey, string>> = { upstream: 'db:3306', user: 'undrop' };
 
+/** Of the page it is folded, of the example it has no texts. */
+const SELDOM = 'Seldom changed';
+
 const EXAMPLE = 'undrop.example.conf';
 const COLUMNS = 98;
 
@@ -86,14 +89,14 @@ describe(EXAMPLE, () => {
   test('is made of the table of settings', () => {
     const lines = GROUPS.flatMap(({ title, settings }) => [
       ...['', `// ── ${title} ──`],
+      ...(title === SELDOM ? ['', `// ${PAGE} says what each is for.`] : []),
       ...settings.flatMap(({ key, when }) => {
         const { default: fallback, expected, meaning } = SETTINGS[key];
-        return [
-          '',
-          ...comment(`${variableOf(key)}: ${meaning}. Change it ${when}.`),
-          ...comment(`Values: ${expected}.${fallback === null ? ' Needed.' : ''}`),
-          `// ${JSON.stringify(key)}: ${JSON.stringify(fallback ?? EXAMPLES[key])},`,
-        ];
+        const line = `// ${JSON.stringify(key)}: ${JSON.stringify(fallback ?? EXAMPLES[key])},`;
+        if (title === SELDOM) return [line];
+        const text = comment(`${variableOf(key)}: ${meaning}. Change it ${when}.`);
+        const values = `Values: ${expected}.${fallback === null ? ' Needed.' : ''}`;
+        return ['', ...text, ...comment(values), line];
       }),
     ]);
     expectPage(

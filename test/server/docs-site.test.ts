@@ -15,6 +15,7 @@ import { sample } from '../support/sample.js';
 import { listFiles } from '../support/source-file.js';
 
 const SITE = join(projectFolder, 'build/docs');
+const FOLDER = '/docs/of/undrop/';
 const BUILD_MS = 240_000;
 const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css',
@@ -32,7 +33,9 @@ const pages = listFiles('docs', ['.md']).map((path) => path.slice('docs/'.length
 
 describe('the site of the docs', () => {
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://site');
+    // In some folder of the server.
+    const { pathname: whole } = new URL(request.url ?? '/', 'http://site');
+    const pathname = whole.startsWith(FOLDER) ? whole.slice(FOLDER.length - 1) : '/none';
     const file = pathname.endsWith('/') ? `${pathname}index.html` : pathname;
     const path = join(SITE, decodeURIComponent(file));
     if (!path.startsWith(SITE) || !existsSync(path)) return void response.writeHead(404).end();
@@ -69,7 +72,7 @@ describe('the site of the docs', () => {
 
   async function open(path: string): Promise<void> {
     found = [];
-    const response = await page.goto(`${origin}/${path}.html`);
+    const response = await page.goto(`${origin}${FOLDER}${path}.html`);
     expect(response?.status()).toBe(200);
     await page.waitForLoadState('networkidle');
   }
@@ -86,8 +89,37 @@ describe('the site of the docs', () => {
   test('each page is there as Markdown, too, and llms.txt lists it', () => {
     const list = readFileSync(join(SITE, 'llms.txt'), 'utf8');
     const others = pages.filter((path) => path !== 'index');
-    expect(others.filter((path) => !list.includes(`(/${path}.md): `))).toEqual([]);
+    expect(others.filter((path) => !list.includes(`(${path}.md): `))).toEqual([]);
     expect(others.filter((path) => !existsSync(join(SITE, `${path}.md`)))).toEqual([]);
+  });
+
+  test('pages follow each other in a folder, by their links', async () => {
+    await open('reference/errors');
+    await page.setViewportSize({ width: 1280, height: 900 });
+    for (const name of ['Settings', 'Undo', 'Cost']) {
+      await page.locator('.VPSidebar a', { hasText: name }).first().click();
+      await page.getByRole('heading', { name: new RegExp(`^${name}`), level: 1 }).waitFor();
+    }
+    expect(found).toEqual([]);
+  });
+
+  test.each([
+    ['latency', 'cost'],
+    ['overhead', 'cost'],
+    ['high availability', 'topologies'],
+    ['secret', 'install'],
+    ['without undrop', 'undo'],
+    ['reset', 'undo'],
+    ['agent', 'agents'],
+    ['RDS', 'topologies'],
+  ])('its search finds first for "%s" the page %s', async (words, path) => {
+    await open('start');
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.keyboard.press('Control+k');
+    await page.locator('.VPLocalSearchBox input').fill(words);
+    const first = page.locator('.VPLocalSearchBox .result').first();
+    expect(await first.getAttribute('href')).toContain(`/${path}.html`);
+    expect(found).toEqual([]);
   });
 
   test('its search finds "restore", by keyboard', async () => {
