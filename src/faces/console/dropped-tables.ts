@@ -68,24 +68,28 @@ function selectionIn(params: Params): Selection {
 export type ConsoleDrop = ReturnType<typeof dropOf> & { readonly isPart: boolean };
 
 const DROPS_OF_PAGE = 50;
-/** Mostly enough. With the one more that is asked for, as many as are located at once. */
-const ROWS_OF_PAGE = 99;
-/** The same, in slices. */
-const ROWS_OF_PAGE_MAX = 5 * ROWS_OF_PAGE;
+/**
+ * The first that is more than the statements is mostly enough. With the one more that is asked for,
+ * tables are located 100 at once.
+ */
+const ROWS_READ = [19, 99, 495];
 
 /**
  * A page with a line for each statement, newest first; one of more than 495 tables is continued on
  * the next. Parameters as of `listDropped`, but `sort`. Rejects with UNDROP_API_REQUEST.
  */
-export async function listDropsOf(session: ConsoleSession, params: Params) {
-  const read = (rows: number) => listDropped(session, { ...params, limit: String(rows) });
-  const few = await read(ROWS_OF_PAGE);
-  const isEnough = few.tables.length !== ROWS_OF_PAGE || inDrops(few.tables).length > DROPS_OF_PAGE;
-  const { tables, next: cursor } = isEnough ? few : await read(ROWS_OF_PAGE_MAX);
+export async function listDropsOf(session: ConsoleSession, params: Params, most = DROPS_OF_PAGE) {
+  const read = (rows = 0) => listDropped(session, { ...params, limit: String(rows) });
+  const [first, ...more] = ROWS_READ.filter((rows) => rows > most);
+  let { tables, next: cursor } = await read(first);
+  for (const rows of more) {
+    if (cursor === null || inDrops(tables).length > most) break;
+    ({ tables, next: cursor } = await read(rows));
+  }
   const all = inDrops(tables);
   // The last one may go on.
   const whole = cursor === null || all.length === 1 ? all : all.slice(0, -1);
-  const page = whole.slice(0, DROPS_OF_PAGE);
+  const page = whole.slice(0, most);
   const [other] = all[page.length] ?? [];
   // Statements at the same time have ids among each other's: rather a line twice than none.
   const next = other === undefined ? cursor : (tables[tables.indexOf(other) - 1]?.id ?? cursor);
@@ -120,11 +124,11 @@ const BURST_GAP_MS = 60_000;
 const BURST_MIN = 5;
 
 /** More are read only as far as the last burst goes on. */
-const PAGES_OF_BURST_MAX = 10;
+const PAGES_OF_BURST_MAX = 4;
 
-/** A page of bursts, as of `listDropsOf`. The last of more than 500 statements has one `isPart`. */
-export async function listBurstsOf(session: ConsoleSession, params: Params) {
-  let { drops, next } = await listDropsOf(session, params);
+/** A page of bursts, as of `listDropsOf`. The last of more than 200 statements has one `isPart`. */
+export async function listBurstsOf(session: ConsoleSession, params: Params, most?: number) {
+  let { drops, next } = await listDropsOf(session, params, most);
   let bursts = inBursts(drops);
   for (let pages = 1; next !== null && (bursts.at(-1)?.length ?? 1) > 1; pages++) {
     if (pages === PAGES_OF_BURST_MAX) {

@@ -12,6 +12,8 @@ import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 
 const EVENTS_OF_OVERVIEW = 10;
 const DROPS_OF_OVERVIEW = 5;
+/** Two lines of them, one line more, if they are bursts. */
+const DROPS_READ = 10;
 const FOLLOW_S = 10;
 const FOLLOW_JOB_S = 1;
 
@@ -38,7 +40,7 @@ async function showOverview(
   problems: readonly string[],
 ): Promise<Response> {
   const { isOperator, session } = visit.var.person;
-  const { bursts, next } = await tables.listBurstsOf(session, {});
+  const { bursts, next } = await tables.listBurstsOf(session, {}, DROPS_READ);
   const own = bursts.flat().flatMap((drop) => drop.members);
   // Together, because each of the first two may wait.
   const [status, summary, collector, events, requests] = isOperator
