@@ -16,7 +16,7 @@ RUN npm run build
 FROM ${BASE}
 LABEL org.opencontainers.image.title="undrop" \
       org.opencontainers.image.description="DROP TABLE that can be undone, for MySQL and MariaDB" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="1.0.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307 UNDROP_ADMIN_LISTEN=0.0.0.0:9307
 COPY --from=build /app/build/*.mjs /app/build/undrop.cdx.json /app/build/THIRD-PARTY-LICENSES.txt /app/

@@ -45,7 +45,6 @@ export const PAGES = {
     Events: 'reference/events.md',
     Metrics: 'reference/metrics.md',
     JSON: 'reference/json.md',
-    Removed: 'reference/removed.md',
   },
   Limits: { Limits: 'limits.md', Promises: 'promises.md' },
   Inside: {

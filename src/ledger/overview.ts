@@ -17,10 +17,8 @@ export interface Summary {
   /** By the day of its due time: the bytes that come back then; UTC. */
   readonly days: readonly { readonly day: string; readonly tables: number; bytes: number }[];
   readonly pinned: number;
-  /** Held tables that were dropped within the last hour; default: not known. */
-  readonly lately?: number;
-  /** Only the newest were read; default: all. */
-  readonly isPart?: boolean;
+  /** Held tables that were dropped within the last hour. */
+  readonly lately: number;
 }
 
 export type HistoryLine = Readonly<ReturnType<typeof lineOf>>;

@@ -6,7 +6,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { nearest } from '../config/nearest.js';
-import { REMOVED_COMMANDS, REMOVED_FLAGS, REMOVED_SETTINGS } from '../config/removed.js';
+import { REMOVED_SETTINGS } from '../config/removed.js';
 import { flagOf, SETTINGS, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import type { Flags, Shell } from '../faces/cli/settings.js';
@@ -91,7 +91,7 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
     .replace(/^Not enough non-option arguments: got 0,.*$/m, NO_TARGET);
   if (first.startsWith('-')) return `${what}\nExpected a command; \`undrop serve\` runs the proxy.`;
   const [, unknown = ''] = /^Unknown arguments?: (.*)$/m.exec(message) ?? [];
-  const gone = unknown.split(', ').flatMap((word) => insteadOf(word, first) ?? []);
+  const gone = unknown.split(', ').flatMap((word) => insteadOf(word) ?? []);
   if (gone.length > 0) return [what, ...new Set(gone)].join('\n');
   const meant = unknown.split(', ').map((word) => nearest(word, wordsOf(first)));
   // Yargs names a flag of two words in both its spellings.
@@ -99,12 +99,8 @@ function rephrase(message: string, [first = '']: readonly string[]): string {
   return proposed.length === 0 ? what : `${what}\nDid you mean ${proposed.join(', ')}?`;
 }
 
-/** For a command or a flag of an earlier version. Null: another word. */
-function insteadOf(word: string, first: string): string | null {
-  const command = word === first ? REMOVED_COMMANDS.get(word) : undefined;
-  if (command !== undefined) return `undrop ${word} was removed: ${command}.`;
-  const flag = REMOVED_FLAGS.get(word);
-  if (flag !== undefined) return `--${word} was removed: ${flag}.`;
+/** For a flag of an earlier version. Null: another word. */
+function insteadOf(word: string): string | null {
   const key = Object.keys(REMOVED_SETTINGS).find((one) => [one, flagOf(one)].includes(word));
   return key === undefined ? null : `--${flagOf(key)} was removed: ${REMOVED_SETTINGS[key]}.`;
 }

@@ -30,11 +30,8 @@ test.each([
   [['list', '--dropped-bye', 'deploy'], 'Did you mean --dropped-by?'],
   [['serve', '--holt=1d'], 'Did you mean --hold?'],
   [['--upstream', 'db'], 'Expected a command; `undrop serve` runs the proxy.'],
-  [['drain'], 'undrop drain was removed: set UNDROP_DRAIN_WAIT'],
-  [['serve', '--drain', '5s'], '--drain was removed: idle sessions are answered once more'],
-  [['uninstall', '--restore'], '--restore was removed: run `undrop restore` before'],
+  [['serve', '--login-timeout', '5s'], '--login-timeout was removed: clients have 9 seconds'],
   [['toString'], 'Unknown command or argument: toString\n'],
-  [['gc', '--dry-run'], 'undrop gc was removed: a proxy with UNDROP_COLLECT=auto'],
   [['show'], 'Expected a table or an id, found none.'],
   [
     ['list', '--upstream', 'a:1', '--user', 'a', '--upstream', 'b:1', '--user', 'b'],

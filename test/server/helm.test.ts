@@ -229,7 +229,7 @@ describe('an example', () => {
     expect(kindsOf(resources)).toEqual(['Deployment', 'NetworkPolicy', 'Service', 'Service']);
     const { envFrom, image } = containerOf(deploymentOf(resources));
     expect(envFrom).toEqual([{ secretRef: { name: 'undrop-settings' } }]);
-    expect(image).toBe('registry.example.org/undrop:0.1.0');
+    expect(image).toBe('registry.example.org/undrop:1.0.0');
   });
 
   test('behind a load balancer trusts its header alone', async () => {

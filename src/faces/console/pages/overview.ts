@@ -17,7 +17,7 @@ export interface Overview {
   /** Why clients or drops aren't served. */
   readonly problems: readonly string[];
   readonly attention: readonly string[];
-  /** Null: it is being read. */
+  /** Null: it is being read, or not for this person. */
   readonly summary: Summary | null;
   /** Null: not for this person. */
   readonly collector: CollectorView | null;
@@ -41,7 +41,7 @@ export function overviewPage(overview: Overview, viewer: Person): Html {
 ${requests.length > 0 && html`<h2>Waits for an operator</h2>${list(requests.map((one) => waiting(viewer, one)))}`}
 <h2>Dropped last</h2>
 ${last.length === 0 ? html`<p class="note">${nothingHeld(viewer)}</p>` : dropLines(viewer, last, { taken, back: BASE })}
-${summary === null || isLate ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now)}
+${viewer.isOperator && (summary === null || isLate ? html`<p class="note">The totals are being read; this page shows them in a moment.</p>` : totals(summary, now))}
 ${collector !== null && collecting(collector)}
 ${services.length > 0 && html`<h2>Proxies</h2>${list(services)}`}
 ${events.length > 0 && html`<h2>Last events</h2>${eventTable(events)}`}`;
@@ -71,7 +71,7 @@ function paused({ by, until }: NonNullable<CollectorView['pause']>): Html {
 }
 
 function totals(summary: Summary, now: Date): Html {
-  const { states, days, pinned, lately = null, isPart = false } = summary;
+  const { states, days, pinned, lately } = summary;
   const sum = (all: readonly Held[], of: keyof Held) => all.reduce((so, one) => so + one[of], 0);
   const [shown, later] = [days.slice(0, DAYS_SHOWN), days.slice(DAYS_SHOWN)];
   const rest = { day: 'later', tables: sum(later, 'tables'), bytes: sum(later, 'bytes') };
@@ -80,8 +80,7 @@ function totals(summary: Summary, now: Date): Html {
     ...[`${day}${day < today ? ', due' : ''}`, size(bytes), count(tables)],
   ]);
   const heads = ['day', ['number', 'size'], ['number', 'tables']] as const;
-  const more = lately !== null && `; ${count(lately)} dropped within the hour`;
-  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}${isPart && ', among the newest'}${more}.
+  return html`<p>${count(sum(states, 'tables'), 'table')} held, ${size(sum(states, 'bytes'))}${pinned > 0 && `, of which ${count(pinned, 'table')} pinned`}; ${count(lately)} dropped within the hour.
 <a href="${link('/tables')}">Find a table</a></p>
 <div class="grid">${states.some((one) => one.state !== 'HOLD') && html`<section><h2>Held, by state</h2>${lifecycle(summary)}</section>`}
 ${goes.length > 0 && html`<section><h2>Due by day</h2>${table('Due by day', heads, goes)}</section>`}</div>`;

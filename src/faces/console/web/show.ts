@@ -1,7 +1,5 @@
 /** The pages that people GET. */
 import { UndropError } from '../../../errors.js';
-import type { Summary } from '../../../ledger/overview.js';
-import { inGroups } from '../../../names/names.js';
 import * as tables from '../dropped-tables.js';
 import type { Operator } from '../operator.js';
 import { overviewPage } from '../pages/overview.js';
@@ -40,8 +38,6 @@ async function showOverview(
   problems: readonly string[],
 ): Promise<Response> {
   const { isOperator, session } = visit.var.person;
-  const { bursts, next } = await tables.listBurstsOf(session, {}, DROPS_READ);
-  const own = bursts.flat().flatMap((drop) => drop.members);
   // Together, because each of the first two may wait.
   const [status, summary, collector, events, requests] = isOperator
     ? await Promise.all([
@@ -51,8 +47,9 @@ async function showOverview(
         operator.history({ limit: EVENTS_OF_OVERVIEW }),
         operator.requests(),
       ])
-    : [null, summaryOf(own, next !== null), null, [], []];
+    : [null, null, null, [], []];
   const { attention = [], services = [] } = status ?? {};
+  const { bursts } = await tables.listBurstsOf(session, {}, DROPS_READ);
   const last = bursts.slice(0, DROPS_OF_OVERVIEW);
   const members = last.flat().flatMap((drop) => drop.members);
   const taken = await tables.takenOf(session, members);
@@ -108,25 +105,4 @@ async function showTable(visit: Visit, operator: Operator, id: string): Promise<
 function unlessAbsent(error: unknown): null {
   if (error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD') return null;
   throw error;
-}
-
-/** The figures of the overview for people who see only their own tables: the newest ones. */
-function summaryOf(all: readonly tables.ConsoleTable[], isPart: boolean): Summary {
-  const totalOf = (some: readonly tables.ConsoleTable[]) => ({
-    tables: some.length,
-    bytes: some.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
-  });
-  const inHold = all.filter(({ state }) => state === 'HOLD');
-  const dayOf = (table?: tables.ConsoleTable) => table?.expiresAt?.slice(0, 10) ?? '';
-  const days = inGroups(inHold, dayOf).map((some) => ({ day: dayOf(some[0]), ...totalOf(some) }));
-  return {
-    states: inGroups(all, ({ state }) => state).map((some) => {
-      return { state: some[0]?.state ?? '', ...totalOf(some) };
-    }),
-    days: days
-      .filter(({ day }) => day !== '')
-      .sort((one, other) => one.day.localeCompare(other.day)),
-    pinned: inHold.filter(({ expiresAt }) => expiresAt === null).length,
-    isPart,
-  };
 }
