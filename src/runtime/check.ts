@@ -58,7 +58,9 @@ export async function runCheck(flags: Flags, shell: Shell): Promise<number> {
 
 async function checkAll(flags: Flags, shell: Shell): Promise<Findings> {
   const warnings: string[] = [];
-  const stderr = { write: (text: string) => warnings.push(text.trim()) };
+  const stderr = {
+    write: (text: string) => warnings.push(text.trim().replace(/^undrop: warning: /, '')),
+  };
   const loaded = await attempt('settings', () =>
     settingsOf({ ...shell, stderr }, PROXY_KEYS, flags),
   );

@@ -138,9 +138,9 @@ onServersAtOnce('the operator on $name', (server, on) => {
     expect([code, status.attention.map(({ text }) => text)]).toEqual([
       1,
       [
-        'tables that are due, but not collected: 1; no proxy collects',
-        'drops that are not settled after more than a minute: 1',
-        'tables that could not move to the recycle schema for more than an hour: 1',
+        'tables that are due, but not collected: 1; no proxy collects: set UNDROP_COLLECT=on for one',
+        'drops that are not settled after more than a minute: 1; run `undrop doctor`',
+        'tables that could not move to the recycle schema for more than an hour: 1; run `undrop doctor`',
       ],
     ]);
     expect(status).toMatchObject({

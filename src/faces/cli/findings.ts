@@ -27,6 +27,7 @@ const FIELDS: readonly Field<Finding>[] = [
 /** By the worst finding; a note counts as ok. */
 const EXIT_CODES = { failed: 2, warning: 1, ok: 0 } as const;
 type Result = keyof typeof EXIT_CODES;
+const WEIGHTS = ['failed', 'warning', 'note', 'ok'] as const;
 
 export function findingsOf(
   check: string,
@@ -36,7 +37,7 @@ export function findingsOf(
   return texts.map((text) => ({ check, result, text }));
 }
 
-/** A line for each, and a summary, or with --json an object. Returns the exit code. */
+/** A line for each, the worst first, and a summary, or with --json all. Returns the exit code. */
 export function printFindings(
   findings: readonly Finding[],
   flags: Flags,
@@ -46,7 +47,8 @@ export function printFindings(
   const result = has('failed') ? 'failed' : has('warning') ? 'warning' : 'ok';
   const summary = summaries === undefined ? '' : `${summaries[result]}\n`;
   const isJson = flags['json'] === true;
-  stdout.write(isJson ? jsonText({ result, findings }) : printTable(FIELDS, findings) + summary);
+  const sorted = WEIGHTS.flatMap((weight) => findings.filter((one) => one.result === weight));
+  stdout.write(isJson ? jsonText({ result, findings }) : printTable(FIELDS, sorted) + summary);
   return EXIT_CODES[result];
 }
 

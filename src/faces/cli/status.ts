@@ -341,7 +341,10 @@ function formatEarly(
   now: Date,
 ): readonly string[] {
   const lines = counted('tables that are removed early because of a limit', early.length);
-  return lines.map((line) => `${line}, the first ${atText(early[0]?.at ?? now, now)}`);
+  return lines.map(
+    (line) =>
+      `${line}, the first ${atText(early[0]?.at ?? now, now)}; \`undrop hold ${shortId(early[0]?.id ?? '')} --pin\` keeps it`,
+  );
 }
 
 /** A minute after the warning about it in the log. */
@@ -418,11 +421,13 @@ function whatIsOpen(ledger: Ledger, now: Date): readonly Finding[] {
   const older = (rows: readonly { readonly droppedAt: Date }[], ms: number) =>
     rows.filter(({ droppedAt }) => now.getTime() - droppedAt.getTime() > ms).length;
   const open = [
-    ...counted(UNSETTLED, older(unsettled, INTENT_MS)),
-    ...counted(UNMOVED, older(relocations, RELOCATION_MS)),
+    ...counted(UNSETTLED, older(unsettled, INTENT_MS), DOCTOR),
+    ...counted(UNMOVED, older(relocations, RELOCATION_MS), DOCTOR),
   ];
   const broken = [
-    ...withoutTriggers.map((table) => `restored without its triggers: ${table}`),
+    ...withoutTriggers.map(
+      (table) => `restored without its triggers: ${table}; \`undrop show\` has them`,
+    ),
     ...restores.map(({ what, missing }) => `${what} is not restored whole: ${missing}`),
   ];
   return [
@@ -434,9 +439,12 @@ function whatIsOpen(ledger: Ledger, now: Date): readonly Finding[] {
 
 const UNSETTLED = 'drops that are not settled after more than a minute';
 const UNMOVED = 'tables that could not move to the recycle schema for more than an hour';
+const DOCTOR = 'run `undrop doctor`';
 
-function counted(what: string, count: number): readonly string[] {
-  return count === 0 ? [] : [`${what}: ${count}`];
+/** `command`: what mends it, or tells more. */
+function counted(what: string, count: number, command?: string): readonly string[] {
+  const mend = command === undefined ? '' : `; ${command}`;
+  return count === 0 ? [] : [`${what}: ${count}${mend}`];
 }
 
 /** Tables that are long due, unless the collector has a reason to wait. */
@@ -450,7 +458,10 @@ function whatIsLate(
   const agoMs = (time: Date) => now.getTime() - time.getTime();
   const overdue = tables.filter(({ due }) => !isPinned(due) && agoMs(due) > LATE_MS);
   if (lastLook === null || agoMs(lastLook) > checkIntervalMs + LATE_MS) {
-    const why = leader === null ? 'no proxy collects' : 'the collector has not checked them';
+    const why =
+      leader === null
+        ? 'no proxy collects: set UNDROP_COLLECT=on for one'
+        : 'the collector has not checked them: restart its proxy';
     const lines = counted('tables that are due, but not collected', overdue.length);
     return lines.map((line) => `${line}; ${why}`);
   }

@@ -52,7 +52,8 @@ async function find(
   selection: Selection,
   wanted: { readonly sort?: Sort; readonly limit: number },
 ): Promise<readonly ConsoleTable[]> {
-  return (await session.find(selection, { sort: 'dropped', ...wanted })).map(tableOf);
+  const found = await session.find(selection, { sort: 'dropped', ...wanted });
+  return found.map((table) => tableOf(table, session.whyEarly(table.id)));
 }
 
 function selectionIn(params: Params): Selection {
@@ -338,7 +339,7 @@ export function holdTable(session: ConsoleSession, id: string, time: string) {
 
 export type ConsoleTable = ReturnType<typeof tableOf>;
 
-function tableOf(table: DroppedTable) {
+function tableOf(table: DroppedTable, early: string | null) {
   const time = (date: Date | null) => date && `${date.toISOString().slice(0, 19)}Z`;
   return {
     id: table.id,
@@ -354,6 +355,7 @@ function tableOf(table: DroppedTable) {
     bytes: table.byteEstimate,
     state: stateOf(table),
     expiresAt: time(expiryOf(table)),
+    early,
     next: nextOf(table),
     statement: table.statement,
   };

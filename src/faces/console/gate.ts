@@ -8,15 +8,14 @@ import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Log, report } from '../../log.js';
 import * as ER from '../../wire/server-errors.js';
-import type { Operator } from './operator.js';
-import type { ConsoleSession, ProxyAddress, SignIn } from './session.js';
+import type { ConsoleSession, ProxyAddress, SignIn, TableFinder } from './session.js';
 import { errnoOf, openSession } from './session.js';
 
 export interface ConsoleGateOptions {
   readonly door: ProxyAddress;
   /** UNDROP_ADMIN_HOSTS: names by which this listener is reached, beside those of the machine. */
   readonly hosts: readonly string[];
-  readonly operator: Pick<Operator, 'find'>;
+  readonly operator: TableFinder;
   readonly log: Log;
   readonly monotonicMs: () => number;
 }

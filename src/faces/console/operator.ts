@@ -1,7 +1,7 @@
 /**
  * The console's reads by the service account: only for people whom the server has named operators.
- * Exceptions are `find`, by the rights of the person's own session, and `detailsOf` and `rowsOf`,
- * for tables that `find` has shown.
+ * Exceptions are `find`, by the rights of the person's own session, and what is of a table that
+ * `find` has shown: `detailsOf`, `rowsOf`, `whyEarly`.
  *
  * Invariant: nothing that takes long among many tables is waited for: it is read behind the page,
  * at most twice a minute, and only while somebody looks at it.
@@ -74,6 +74,11 @@ export class Operator {
     const pool = this.#options.pool();
     const { lowerCaseTableNames } = await readServerFacts(pool);
     return (await findHeldTables(pool, { lowerCaseTableNames, ...selection }, wanted)).tables;
+  }
+
+  /** Why a limit removes it early, as the collector of this process has last seen; null: none. */
+  whyEarly(id: string): string | null {
+    return this.#options.figures.room?.early.get(id)?.because ?? null;
   }
 
   async collector() {

@@ -24,6 +24,8 @@ export interface SignIn {
   readonly password: string;
 }
 
+/** Finds tables for people by their own rights. */
+export type TableFinder = Pick<Operator, 'find' | 'whyEarly'>;
 export type ConsoleSession = Awaited<ReturnType<typeof openSession>>;
 export type SqlSession = Awaited<ReturnType<typeof openSqlSession>>;
 
@@ -31,7 +33,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Rejects as `openSqlSession` does. */
 export async function openSession(
-  { door, operator }: { readonly door: ProxyAddress; readonly operator: Pick<Operator, 'find'> },
+  { door, operator }: { readonly door: ProxyAddress; readonly operator: TableFinder },
   account: SignIn,
 ) {
   const { offersTls, ...address } = door;
@@ -43,6 +45,7 @@ export async function openSession(
     /** The tables that this account may see, which are those that it may restore. */
     find: (selection: Selection, wanted: { readonly sort: Sort; readonly limit: number }) =>
       operator.find(selection, { ...wanted, asker }),
+    whyEarly: (id: string) => operator.whyEarly(id),
   });
 }
 

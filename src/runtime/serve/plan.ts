@@ -78,15 +78,10 @@ export function checkOpenFiles(
 ): void {
   const fitting = sessionsByOpenFiles() * processes;
   if (fitting >= maxConnections) return;
-  const fields = {
-    event: 'open-files',
-    openFilesMax: openFilesMax(),
-    openFilesNeeded: openFilesFor(Math.ceil(maxConnections / processes)),
-    connectionsMax: fitting,
-  };
+  const [max, needed] = [openFilesMax(), openFilesFor(Math.ceil(maxConnections / processes))];
   log.warn(
-    fields,
-    'open files limit clients to fewer than UNDROP_MAX_CONNECTIONS; raise the limit of open files',
+    { event: 'open-files', openFilesMax: max, openFilesNeeded: needed, connectionsMax: fitting },
+    `open files limit clients to ${fitting}, fewer than UNDROP_MAX_CONNECTIONS; raise the limit of ${max} to ${needed} (\`ulimit -n\`, LimitNOFILE)`,
   );
 }
 

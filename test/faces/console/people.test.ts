@@ -18,6 +18,7 @@ function signIn(user = 'anna'): string {
   const session = {
     find: async () => [],
     rows: async () => [],
+    whyEarly: () => null,
     prepare: async () => undefined,
     change: async () => ({ info: '', warnings: [] }),
     get isOpen() {

@@ -44,7 +44,7 @@ export function tablePage(view: TableView): Html {
 <dt>rows</dt><dd>${table.rows === null ? 'not known' : `about ${count(table.rows)}`}</dd>
 <dt>size</dt><dd>${size(table.bytes)}</dd>
 ${bound.length > 0 && html`<dt>with it come</dt><dd>${list(bound)}</dd>`}
-<dt>held until</dt><dd>${table.expiresAt === null ? until(table) : when(table.expiresAt, true)}</dd>
+<dt>held until</dt><dd>${table.expiresAt === null || table.early !== null ? until(table) : when(table.expiresAt, true)}</dd>
 ${table.lockedUntil !== null && html`<dt>locked until</dt><dd>${when(table.lockedUntil, true)}</dd>`}
 <dt>id</dt><dd><code>${table.id}</code></dd>
 ${Object.keys(client).length > 0 && html`<dt>client</dt><dd>${Object.entries(client).map(([key, value]) => html`<code>${key}=${value}</code> `)}</dd>`}

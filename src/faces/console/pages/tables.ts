@@ -175,10 +175,13 @@ function byText({ user, program }: ConsoleTable): HtmlPart {
   return html`${user ?? '–'}${program !== null && html` <span class="soft">${program}</span>`}`;
 }
 
+type Ends = Pick<ConsoleTable, 'expiresAt' | 'next' | 'early'>;
+
 /** The words of SHOW. */
 const NO_END = 'nothing, it is pinned';
 
-export function until({ expiresAt, next }: ConsoleTable): HtmlPart {
+export function until({ expiresAt, next, early }: Ends): HtmlPart {
+  if (early !== null) return html`<span class="soon" title="${early}">early: a limit</span>`;
   return expiresAt === null ? (next?.replace(NO_END, 'pinned') ?? '–') : when(expiresAt);
 }
 
