@@ -113,7 +113,11 @@ onServers('the API of the console on $name', (server, on) => {
     const { dropId } = (await ask('GET', `/api/v1/tables/${await idOf('a')}`)).body;
     expect(await undo({ drop: dropId })).toMatchObject({ status: 200, body: { action: 'undo' } });
     expect(await tables()).toEqual(['a']);
-    for (const wrong of [{}, { shema: 'x', since: '1h' }, { since: '1h', swap: 'yes' }]) {
+    const [misspelt, empty] = [
+      { shema: 'x', since: '1h' },
+      { schema: schema.name, since: '' },
+    ];
+    for (const wrong of [{}, misspelt, empty, { since: '1h', swap: 'yes' }]) {
       expect((await undo(wrong)).status).toBe(400);
     }
     expect(await undo({ schema: schema.name, since: '1h' })).toMatchObject({ status: 200 });

@@ -188,7 +188,7 @@ onServers('attacks on the console on $name', (server, on) => {
     const { cookie, token } = await signIn('console_twice');
     const headers = { cookie };
     const restore = async (dropId = '') => {
-      const form = { token, drop: dropId, back: '/console/tables', total: '1' };
+      const form = { token, drop: dropId, back: '/console/tables' };
       const { headers: told } = await ask('/console/undo', { headers, form });
       const path = told.location ?? '';
       let page = await ask(path, { headers });
@@ -205,6 +205,14 @@ onServers('attacks on the console on $name', (server, on) => {
     const found = await tablesIn(server, name);
     await query(server, `DROP DATABASE ${name}`);
     expect(found).toEqual(['new', 'old']);
+  });
+
+  test('a view that has the name of a held table is not run', async () => {
+    await drop('a');
+    await query(server, `CREATE VIEW ${schema.name}.a AS SELECT SLEEP(1000) AS id`);
+    const { cookie } = await signIn();
+    const { text } = await ask(`/console/tables/${await newestId()}`, { headers: { cookie } });
+    expect(text).toContain(`${schema.name}.a exists as a view`);
   });
 
   test('whoever is an operator no longer sees nothing of theirs', async () => {

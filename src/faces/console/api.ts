@@ -60,9 +60,7 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
   });
   api.post('/undo', async (c) => {
     const { swap, partial, ...what } = c.var.body;
-    // A misspelt one would undo more.
-    const other = Object.keys(what).find((name) => !UNDONE_BY.includes(name));
-    if (other !== undefined) throw tables.wrongParam('parameter', UNDONE_BY.join(', '), other);
+    assertConditions(what);
     const way = { swap: flagIn({ swap }), partial: flagIn({ partial }) };
     const { info, warnings } = await c.var.session.change(tables.undropManyText(what, way));
     return json({ action: 'undo', message: info, warnings });
@@ -92,6 +90,14 @@ export function newApi({ gate, operator, version, log, problems }: ConsoleOption
     return refuse(failureBy(new UndropError('UNDROP_INTERNAL', { reference: 'its log' })));
   });
   return serverOf(root, { methods: ['GET', 'POST'], headers: HEADERS });
+}
+
+/** Throws UNDROP_API_REQUEST: with one that is misspelt or empty, more would be undone. */
+function assertConditions(what: tables.Params): void {
+  for (const [name, value] of Object.entries(what)) {
+    if (!UNDONE_BY.includes(name)) throw tables.wrongParam('parameter', UNDONE_BY.join(', '), name);
+    if (value === null || value === '') throw tables.wrongParam(name, 'a text', value);
+  }
 }
 
 function json(body: object, status = 200, headers: HttpFailure['headers'] = {}): Response {

@@ -119,45 +119,46 @@ function dropOf(tables: readonly ConsoleTable[]) {
   };
 }
 
-/** Statements of one user in a schema, each at most so long after the one before. */
+/** Statements of one user and program in a schema, each at most so long after the one before. */
 const BURST_GAP_MS = 60_000;
 /** Fewer have a line each. */
 const BURST_MIN = 5;
-
 /** More are read only as far as the last burst goes on. */
 const PAGES_OF_BURST_MAX = 4;
 
 /** A page of bursts, as of `listDropsOf`. The last of more than 200 statements has one `isPart`. */
 export async function listBurstsOf(session: ConsoleSession, params: Params, most?: number) {
   let { drops, next } = await listDropsOf(session, params, most);
-  let bursts = inBursts(drops);
-  for (let pages = 1; next !== null && (bursts.at(-1)?.length ?? 1) > 1; pages++) {
+  for (let pages = 1; next !== null && (inRows(drops).at(-1)?.length ?? 1) > 1; pages++) {
     if (pages === PAGES_OF_BURST_MAX) {
       drops = drops.with(-1, { ...(drops.at(-1) as ConsoleDrop), isPart: true });
-      return { bursts: inBursts(drops), next };
+      break;
     }
     const more = await listDropsOf(session, { ...params, cursor: next });
     [drops, next] = [[...drops, ...more.drops], more.next];
-    bursts = inBursts(drops);
   }
+  const bursts = inRows(drops).flatMap((row) => {
+    return row.length < BURST_MIN ? row.map((drop) => [drop]) : [row];
+  });
   return { bursts, next };
 }
 
-/** Each alone, or as many as are a burst; newest first. */
-function inBursts(drops: readonly ConsoleDrop[]): readonly (readonly ConsoleDrop[])[] {
-  const bursts: ConsoleDrop[][] = [];
+/** Newest first. An exchange of tables is alone: to undo it with drops would turn an undo round. */
+function inRows(drops: readonly ConsoleDrop[]): readonly (readonly ConsoleDrop[])[] {
+  const rows: ConsoleDrop[][] = [];
   for (const drop of drops) {
-    const last = bursts.at(-1);
+    const last = rows.at(-1);
     const next = last?.at(-1)?.first;
-    const { droppedAt, user } = drop.first;
+    const { droppedAt, how, dropId } = drop.first;
     const gapMs = Date.parse(next?.droppedAt ?? '') - Date.parse(droppedAt ?? '');
-    const isNext = next?.user === user && next?.schema === drop.first.schema;
-    if (last !== undefined && isNext && gapMs <= BURST_GAP_MS) last.push(drop);
-    else bursts.push([drop]);
+    const isOne = (['how', 'user', 'program', 'schema'] as const).every(
+      (name) => next?.[name] === drop.first[name],
+    );
+    const isNext = isOne && how !== 'SWAP' && dropId !== null && gapMs <= BURST_GAP_MS;
+    if (last !== undefined && isNext) last.push(drop);
+    else rows.push([drop]);
   }
-  return bursts.flatMap((burst) => {
-    return burst.length < BURST_MIN ? burst.map((drop) => [drop]) : [burst];
-  });
+  return rows;
 }
 
 /** The ids of those whose names are taken by now, as far as this account sees that. */
@@ -173,34 +174,29 @@ export async function takenOf(
     `SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES
      WHERE TABLE_SCHEMA IN (${schemas}) AND TABLE_NAME IN (${names})`,
   );
-  const found = new Set(live.map(({ s, t }) => foldName(`${s}.${t}`)));
-  const taken = tables.filter(({ schema, table }) => found.has(foldName(`${schema}.${table}`)));
+  const key = (...names: readonly unknown[]) => foldName(names.join('\0'));
+  const found = new Set(live.map(({ s, t }) => key(s, t)));
+  const taken = tables.filter(({ schema, table }) => found.has(key(schema, table)));
   return new Set(taken.map(({ id }) => id));
 }
 
-const LIVE_ROWS_MAX = 1_000;
-
-/** The table that has its name now. Null: there is none, or this account may not read it. */
+/**
+ * The table or view that has its name now, of which nothing is run: a view of somebody else could
+ * do what this person may. Null: there is none, as far as this account sees.
+ */
 export async function liveOf(session: ConsoleSession, { schema, table }: ConsoleTable) {
-  if (schema === null || table === null) return null;
-  const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
-  try {
-    const [row] = await session.rows(
-      `SELECT UNIX_TIMESTAMP(CREATE_TIME) AS since,
-        (SELECT COUNT(*) FROM (SELECT 1 FROM ${name} LIMIT ${LIVE_ROWS_MAX + 1}) AS few) AS found
-       FROM information_schema.TABLES
-       WHERE TABLE_SCHEMA = ${literal(schema)} AND TABLE_NAME = ${literal(table)}`,
-    );
-    if (row === undefined) return null;
-    const [since, rows] = [row['since'], Number(row['found'])];
-    return {
-      since: since === null ? null : new Date(1_000 * Number(since)).toISOString(),
-      rows: rows > LIVE_ROWS_MAX ? null : rows,
-    };
-  } catch (error) {
-    if (errnoOf(error) === 0) throw error;
-    return null;
-  }
+  const [row] = await session.rows(
+    `SELECT UNIX_TIMESTAMP(CREATE_TIME) AS since, TABLE_ROWS AS found, TABLE_TYPE AS kind
+     FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA = ${literal(schema ?? '')} AND TABLE_NAME = ${literal(table ?? '')}`,
+  );
+  if (row === undefined) return null;
+  const { since, found, kind } = row;
+  return {
+    since: since === null ? null : new Date(1_000 * Number(since)).toISOString(),
+    rows: found === null ? null : Number(found),
+    isTable: kind === 'BASE TABLE',
+  };
 }
 
 /** The tables of one statement that are still held; at most 10,000. */
@@ -314,6 +310,8 @@ export function undropManyText(
   const names = ['drop', 'schema', 'user', 'program'];
   const [drop, schema, user, program] = names.map((name) => textIn(params, name));
   const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
+  // An empty one isn't for all times.
+  if ('since' in params && since === null) throw wrongParam('since', TIME_EXPECTED, null);
   const time = (date: Date) => literal(date.toISOString());
   const isSchema =
     schema != null && [drop, user, program, since, until].every((one) => one == null);

@@ -39,7 +39,8 @@ export async function openSession(
   const { offersTls, ...address } = door;
   // The other end is this very program, on this machine.
   const ssl = offersTls ? { ssl: { rejectUnauthorized: false } } : {};
-  const session = await openSqlSession({ ...address, ...account, ...ssl });
+  const connectAttributes = { program_name: 'undrop console' };
+  const session = await openSqlSession({ ...address, ...account, ...ssl, connectAttributes });
   const asker = askerOf(session.prepare);
   return Object.assign(session, {
     /** The tables that this account may see, which are those that it may restore. */
@@ -99,8 +100,9 @@ export async function openSqlSession(options: ConnectionOptions) {
       connection.destroy();
     },
   };
-  // A literal is written for this one.
-  await connection.query("SET SESSION sql_mode = ''").catch((error: unknown) => {
+  // A literal is written for this mode; a live table is counted anew.
+  const fresh = '/*!80000 , information_schema_stats_expiry = 0 */';
+  await connection.query(`SET SESSION sql_mode = '' ${fresh}`).catch((error: unknown) => {
     session.end();
     throw error;
   });

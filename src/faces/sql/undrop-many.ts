@@ -300,7 +300,8 @@ function doneText(done: readonly RestoreReport[], undone: readonly UndoneSchema[
   const as = first === undefined ? '' : `, as before ${timeText(first)}`;
   const tables = done.length === 1 ? '1 table' : `${done.length} tables`;
   const made = undone.flatMap(({ parts }) => parts.filter(({ problem }) => problem === null));
-  const beside = made.length === 0 ? '' : `, ${made.length} views and programs`;
+  const [number, s] = [made.length, made.length === 1 ? '' : 's'];
+  const beside = number === 0 ? '' : `, ${number} view${s} or program${s}`;
   const back = `${verb} ${tables}${beside} of ${someOf(schemas)}${as}.`;
   if (swapped === 0) return back;
   const live = swapped === 1 ? '1 live table is' : `${swapped} live tables are`;

@@ -111,14 +111,14 @@ ${isPlan && !isRefused && form(viewer, `${path}/restore`, restore)}
 /** Another table has its name. */
 function whereTaken(
   { viewer, table }: TableView,
-  { rows, since }: NonNullable<TableView['live']>,
+  { rows, since, isTable }: NonNullable<TableView['live']>,
 ): Html {
   const path = `/tables/${table.id}/restore`;
-  const has = rows === null ? 'many rows' : count(rows, 'row');
+  const has = rows === null ? html` as a view` : html`, with about ${count(rows, 'row')}`;
   const swap = html`<input type="hidden" name="swap" value="on"><button>Swap</button> the live table is held instead`;
   const as = html`<button class="plain">Restore as</button> <input name="to" value="${shownName(table)}_old" aria-label="New name">`;
-  return html`<p class="flash warn" role="status">${shownName(table)} exists, with ${has}${since !== null && html`, made ${when(since)}`}.</p>
-${form(viewer, path, swap)}${form(viewer, path, as, 'row')}`;
+  return html`<p class="flash warn" role="status">${shownName(table)} exists${has}${since !== null && html`, made ${when(since)}`}.</p>
+${isTable && form(viewer, path, swap)}${form(viewer, path, as, 'row')}`;
 }
 
 function planList(plan: Plan, isSwap: boolean): Html {

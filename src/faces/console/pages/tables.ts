@@ -77,7 +77,7 @@ function filterForm(filter: Filter): Html {
     '': 'any',
     ...Object.fromEntries(all.map((one) => [one, one])),
   });
-  const isOpen = FILTER.some((name) => name !== 'q' && filter[name] !== '');
+  const isOpen = FILTER.some((name) => !['q', 'sort'].includes(name) && filter[name] !== '');
   return html`<form method="get" action="${BASE}/tables" role="search"><div class="row">
 ${field('q', 'Name, id, user or statement', html` type="search" size="40"`)}
 <button>Search</button> <a href="${BASE}/tables">Clear</a></div>
@@ -105,11 +105,15 @@ export function dropLines(
     if (first === undefined) return [];
     const bytes = members.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
     const states = [...new Set(burst.flatMap((drop) => drop.states))].join(', ');
-    const isTaken = members.some(({ id }) => taken.has(id));
-    const button = html`<button>${isTaken ? 'Swap' : 'Restore'}</button>`;
+    const live = members.filter(({ id }) => taken.has(id)).length;
+    const isAgain = new Set(members.map((one) => one.table)).size < members.length;
+    const isSwap = live > 0 || (burst.length > 1 && isAgain);
     const { path, fields } = undoOf(burst, first);
-    const all = { ...fields, back, total: `${members.length}`, ...(isTaken && { swap: 'on' }) };
-    const undo = form(viewer, path, html`${hiddenFields(all)}${button}`);
+    const all = [...fields, ['back', back], ...(isSwap ? [['swap', 'on']] : [])];
+    const button = html`<button>${isSwap ? 'Swap' : 'Restore'}</button>`;
+    const note =
+      live > 0 && html` <span class="soft">${count(live, 'live one')} held instead</span>`;
+    const undo = form(viewer, path, html`${hiddenFields(all)}${button}${note}`);
     const mayUndo = states.includes('HOLD') && !isPartOf(burst);
     return [
       ...[whatOf(burst, members), first.how, byText(first), when(first.droppedAt), size(bytes)],
@@ -129,21 +133,10 @@ function isPartOf(burst: Burst): boolean {
   return burst.length > 1 && burst.at(-1)?.isPart === true;
 }
 
-/** The form that undoes them. */
-function undoOf(burst: Burst, first: ConsoleTable) {
-  const { dropId, id } = first;
-  if (burst.length > 1) return { path: '/undo', fields: spanOf(burst) };
-  if (dropId !== null) return { path: '/undo', fields: { drop: dropId } };
-  return { path: `/tables/${id}/restore`, fields: {} };
-}
-
-/** A filter that all of them fit. */
-function spanOf(burst: Burst) {
-  const [last, first] = [burst[0]?.first, burst.at(-1)?.first];
-  const schemas = [...new Set(burst.flatMap((drop) => drop.schemas))];
-  const [schema = ''] = schemas.length === 1 ? schemas : [];
-  const span = { since: first?.droppedAt ?? '', until: last?.droppedAt ?? '' };
-  return { schema, user: last?.user ?? '', ...span };
+/** The form that undoes these statements and no others. */
+function undoOf(burst: Burst, { dropId, id }: ConsoleTable) {
+  if (dropId === null) return { path: `/tables/${id}/restore`, fields: [] };
+  return { path: '/undo', fields: burst.map(({ dropId: one }) => ['drop', one ?? '']) };
 }
 
 function whatOf(burst: Burst, members: readonly ConsoleTable[]): HtmlPart {
@@ -152,10 +145,19 @@ function whatOf(burst: Burst, members: readonly ConsoleTable[]): HtmlPart {
   const { first, dropId, schemas, isPart } = drop;
   const names = html`<br><span class="soft">${someOf(members.map(({ table: name, id }) => shortName(name ?? id)))}</span>`;
   if (burst.length > 1) {
-    const { since, ...span } = spanOf(burst);
-    const [filter, more] = isPartOf(burst) ? [span, 'more than '] : [{ ...span, since }, ''];
-    const path = link('/tables', { view: 'tables', ...filter });
-    return html`<a href="${path}">${more}${count(members.length, 'table')}</a> by ${more}${count(burst.length, 'statement')} in a row${names}`;
+    const [since, more] = isPartOf(burst)
+      ? [null, 'more than ']
+      : [burst.at(-1)?.first.droppedAt, ''];
+    const { user, program, schema, droppedAt: until } = first;
+    const path = link('/tables', {
+      view: 'tables',
+      schema,
+      user,
+      program,
+      since: since ?? null,
+      until,
+    });
+    return html`<a href="${path}">${more}${count(members.length, 'table')}</a> of ${shortened(schema ?? '')} by ${more}${count(burst.length, 'statement')} in a row${names}`;
   }
   if (members.length === 1 || dropId === null) return tableLink(first);
   const where =
@@ -236,9 +238,9 @@ function mayBeUndone({ q, state, since }: Filter, tables: readonly ConsoleTable[
   return since !== '' && q === '' && state === '' && tables.length > 0;
 }
 
-function hiddenFields(fields: Readonly<Record<string, string>>): HtmlPart {
-  return Object.entries(fields).map(
-    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
+function hiddenFields(fields: readonly (readonly string[])[]): HtmlPart {
+  return fields.map(
+    ([name = '', value = '']) => html`<input type="hidden" name="${name}" value="${value}">`,
   );
 }
 
@@ -249,7 +251,7 @@ function undoForm(
   back: string,
   held: number | null = null,
 ): Html {
-  const hidden = hiddenFields({ ...what, back, total: `${held ?? 1}` });
+  const hidden = hiddenFields(Object.entries({ ...what, back }));
   const all = held === null ? 'all of these' : `all ${count(held, 'table')}`;
   const content = html`${hidden}<p>Tables come back under their names, with their keys and triggers; schemas with their views and routines.</p>
 <p><label class="inline"><input type="checkbox" name="swap"> live tables of these names are held instead</label>

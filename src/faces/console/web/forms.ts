@@ -101,21 +101,21 @@ async function changeSelected(visit: Visit, { log }: ConsoleOptions): Promise<Re
   return startJob({ person, log }, about, (job) => changeEach(job, { ids, one, log }));
 }
 
-/** All of one statement, or of a span of time, by one statement of undrop. */
+/** All of these statements, the newest first, or of a span of time, by one statement of undrop. */
 function undoMany(visit: Visit, { log }: ConsoleOptions): Response {
   const { person, form } = visit.var;
   const back = ownPath(form.get('back'));
   if (isAtWork(person)) return failed(visit, back.slice(BASE.length), AT_WORK);
-  const params = Object.fromEntries(form);
   const way = { swap: form.get('swap') === 'on', partial: form.get('partial') === 'on' };
-  const undo = tables.undropManyText(params, way);
-  const total = Math.max(1, Math.trunc(Number(form.get('total'))) || 0);
-  const about = { title: 'Restore', total, back };
-  return startJob({ person, log }, about, async (job) => {
+  const { drop: _drop, ...span } = Object.fromEntries(form);
+  const drops = form.getAll('drop').map((drop) => ({ drop }));
+  const undos = (drops.length > 0 ? drops : [span]).map((what) => tables.undropManyText(what, way));
+  const one = async (undo: string) => {
     const { info, warnings } = await person.session.change(undo);
-    job.messages.push(info, ...warnings);
-    job.done = job.total;
-  });
+    return [info, ...warnings];
+  };
+  const about = { title: 'Restore', total: undos.length, back };
+  return startJob({ person, log }, about, (job) => changeEach(job, { ids: undos, one, log }));
 }
 
 const AT_WORK = 'Your last work on several tables is not over yet: wait for its end.';

@@ -35,6 +35,8 @@ export interface Person {
   readonly token: string;
   /** May UPDATE the ledger, as the server has answered. */
   isOperator: boolean;
+  /** Requests that wait for an answer. */
+  open: number;
   readonly jobs: Map<string, Job>;
   /** The outcome of the last form: the next page shows it, once. */
   flash: { readonly text: string; readonly tone: 'good' | 'warn' | 'bad' } | null;
@@ -63,7 +65,7 @@ export class People {
 
   /** Returns the secret of the person's cookie. */
   add(who: Pick<Person, 'user' | 'client' | 'session' | 'isOperator'>): string {
-    const person: Person = { ...who, token: newSecret(), jobs: new Map(), flash: null };
+    const person: Person = { ...who, token: newSecret(), open: 0, jobs: new Map(), flash: null };
     const mine = [...this.#all].filter(([, one]) => one.person.user === who.user);
     const [oldest] = mine;
     if (mine.length >= OF_ACCOUNT_MAX && oldest !== undefined) this.#end(...oldest);

@@ -50,7 +50,10 @@ async function showOverview(
     : [null, null, null, [], []];
   const { attention = [], services = [] } = status ?? {};
   const { bursts } = await tables.listBurstsOf(session, {}, DROPS_READ);
-  const last = bursts.slice(0, DROPS_OF_OVERVIEW);
+  // The last statement has a button of its own, too.
+  const [[newest] = [], isMany] = [bursts[0], (bursts[0]?.length ?? 0) > 1];
+  const lines = newest !== undefined && isMany ? [[newest], ...bursts] : bursts;
+  const last = lines.slice(0, DROPS_OF_OVERVIEW);
   const members = last.flat().flatMap((drop) => drop.members);
   const taken = await tables.takenOf(session, members);
   const seen = { problems, attention, services, summary, collector, events, requests };
@@ -63,11 +66,12 @@ async function showTables(visit: Visit): Promise<Response> {
   const { cursor = null, ...query } = visit.req.query();
   const filter = Object.fromEntries(FILTER.map((name) => [name, query[name] ?? ''])) as Filter;
   const isSorted = filter.sort !== '' && filter.sort !== 'dropped';
+  // These may fit only some tables of a statement.
+  const isOfTables = isSorted || filter.view === 'tables' || filter.q !== '' || filter.state !== '';
   const params = { ...filter, cursor };
-  const page =
-    filter.view === 'tables' || isSorted
-      ? { bursts: null, ...(await tables.listDropped(person.session, params)) }
-      : { tables: null, ...(await tables.listBurstsOf(person.session, params)) };
+  const page = isOfTables
+    ? { bursts: null, ...(await tables.listDropped(person.session, params)) }
+    : { tables: null, ...(await tables.listBurstsOf(person.session, params)) };
   const members = page.bursts?.flat().flatMap((drop) => drop.members) ?? [];
   const taken = await tables.takenOf(person.session, members);
   const body = tablesPage({ viewer: person, filter, taken, ...page });

@@ -7,7 +7,7 @@
  * the same origin. Operators' functions are called only for people whom the server has named
  * operators. No page, log line or error has a password.
  */
-import { Hono } from 'hono';
+import { Hono, type Next } from 'hono';
 import { report } from '../../../log.js';
 import { SCRIPT, STYLE } from '../assets.js';
 import { isOperator, wrongParam } from '../dropped-tables.js';
@@ -23,6 +23,8 @@ import { addPages } from './show.js';
 
 const METHODS = ['GET', 'HEAD', 'POST'];
 const REQUESTS_MAX = 64;
+/** At once by a person, so that others have places. */
+const REQUESTS_OF_PERSON_MAX = 8;
 const FORM = { type: 'application/x-www-form-urlencoded', bytesMax: 262_144 };
 /** A page that follows what it shows sends it: nobody has used it. */
 const FOLLOWS = 'x-undrop-follows';
@@ -91,7 +93,7 @@ function addChecks(web: WebApp, gate: Gate): void {
     }
     // Only now: a body that comes slowly takes no place.
     const isFull = open >= REQUESTS_MAX;
-    if (isFull) return problem(c, 503, 'Busy', 'Too many requests at once: try again.');
+    if (isFull) return busy(c);
     open++;
     return next().finally(() => open--);
   });
@@ -114,14 +116,30 @@ function addPerson(web: WebApp, people: People): void {
       return seeOther(link('/sign-in', { next }));
     }
     c.set('person', person);
-    // Operators may have lost the privilege. The page of work under way doesn't wait for it.
-    if (person.isOperator && !c.req.path.startsWith(`${BASE}/jobs/`)) {
-      person.isOperator = await isOperator(person.session);
-    }
-    if (!isForm || isSameSecret(c.var.form.get('token') ?? '', person.token)) return next();
-    const text = 'This form is of an older page: go back, load it again, and send it again.';
-    return problem(c, 403, 'Refused', text);
+    if (person.open >= REQUESTS_OF_PERSON_MAX) return busy(c);
+    person.open++;
+    return admit(c, next).finally(() => person.open--);
   });
+}
+
+/** The rest of a request of somebody who is signed in. */
+async function admit(c: Visit, next: Next): Promise<Response | undefined> {
+  const { person } = c.var;
+  // Operators may have lost the privilege. The page of work under way doesn't wait for it.
+  if (person.isOperator && !c.req.path.startsWith(`${BASE}/jobs/`)) {
+    person.isOperator = await isOperator(person.session);
+  }
+  const isForm = c.req.method === 'POST';
+  if (!isForm || isSameSecret(c.var.form.get('token') ?? '', person.token)) {
+    await next();
+    return undefined;
+  }
+  const text = 'This form is of an older page: go back, load it again, and send it again.';
+  return problem(c, 403, 'Refused', text);
+}
+
+function busy(c: Visit): Response {
+  return problem(c, 503, 'Busy', 'Too many requests at once: try again.');
 }
 
 async function signIn(visit: Visit, { gate, people, log }: ConsoleOptions): Promise<Response> {
