@@ -311,7 +311,8 @@ export function undropManyText(
   const [drop, schema, user, program] = names.map((name) => textIn(params, name));
   const [since, until] = [timeIn(params, 'since'), timeIn(params, 'until')];
   // An empty one isn't for all times.
-  if (params['since'] !== undefined && since === null) throw wrongParam('since', TIME_EXPECTED, null);
+  if (params['since'] !== undefined && since === null)
+    throw wrongParam('since', TIME_EXPECTED, null);
   const time = (date: Date) => literal(date.toISOString());
   const isSchema =
     schema != null && [drop, user, program, since, until].every((one) => one == null);
