@@ -10,7 +10,7 @@ import { problem, show, type Visit, type WebApp, wordsOf } from './answers.js';
 
 const EVENTS_OF_OVERVIEW = 10;
 const DROPS_OF_OVERVIEW = 5;
-/** Two lines of them, one line more, if they are bursts. */
+/** Statements that are read for it, unless a burst goes on. */
 const DROPS_READ = 10;
 const FOLLOW_S = 10;
 const FOLLOW_JOB_S = 1;
