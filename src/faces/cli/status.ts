@@ -60,7 +60,7 @@ export async function readStatusView(
   const tables = await readOverdue(pool);
   const status = await readStatus(pool, settings, { tables, replicas: [] });
   const attention = status.attention.map(({ text }) => text);
-  const early = counted('tables that are removed early because of a limit', room?.early.size ?? 0);
+  const early = counted(EARLY, room?.early.size ?? 0);
   return { attention: [...attention, ...early], services: serviceLines(status) };
 }
 
@@ -340,12 +340,13 @@ function formatEarly(
   { early }: Awaited<ReturnType<typeof readLimits>>,
   now: Date,
 ): readonly string[] {
-  const lines = counted('tables that are removed early because of a limit', early.length);
-  return lines.map(
-    (line) =>
-      `${line}, the first ${atText(early[0]?.at ?? now, now)}; \`undrop hold ${shortId(early[0]?.id ?? '')} --pin\` keeps it`,
-  );
+  const [first] = early;
+  if (first === undefined) return [];
+  const pin = `\`undrop hold ${shortId(first.id)} --pin\` keeps it`;
+  return [`${EARLY}: ${early.length}, the first ${atText(first.at, now)}; ${pin}`];
 }
+
+const EARLY = 'tables that are removed early because of a limit';
 
 /** A minute after the warning about it in the log. */
 function atText(at: Date, now: Date): string {
@@ -441,10 +442,10 @@ const UNSETTLED = 'drops that are not settled after more than a minute';
 const UNMOVED = 'tables that could not move to the recycle schema for more than an hour';
 const DOCTOR = 'run `undrop doctor`';
 
-/** `command`: what mends it, or tells more. */
-function counted(what: string, count: number, command?: string): readonly string[] {
-  const mend = command === undefined ? '' : `; ${command}`;
-  return count === 0 ? [] : [`${what}: ${count}${mend}`];
+/** `more`: what mends it, or the reason. */
+function counted(what: string, count: number, more?: string): readonly string[] {
+  const clause = more === undefined ? '' : `; ${more}`;
+  return count === 0 ? [] : [`${what}: ${count}${clause}`];
 }
 
 /** Tables that are long due, unless the collector has a reason to wait. */
@@ -462,11 +463,10 @@ function whatIsLate(
       leader === null
         ? 'no proxy collects: set UNDROP_COLLECT=on for one'
         : 'the collector has not checked them: restart its proxy';
-    const lines = counted('tables that are due, but not collected', overdue.length);
-    return lines.map((line) => `${line}; ${why}`);
+    return counted('tables that are due, but not collected', overdue.length, why);
   }
   // A purge takes its time, and so does an EVAC.
   const left = overdue.filter(({ state }) => state === 'HOLD' || state === 'DROP').length;
-  const lines = counted('tables that are due, but cannot be removed', left);
-  return lines.map((line) => `${line}; the log has the reasons (event left)`);
+  const reasons = 'the log has the reasons (event left)';
+  return counted('tables that are due, but cannot be removed', left, reasons);
 }

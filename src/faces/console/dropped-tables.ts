@@ -126,7 +126,7 @@ const BURST_MIN = 5;
 /** More are read only as far as the last burst goes on. */
 const PAGES_OF_BURST_MAX = 4;
 
-/** A page of bursts, as of `listDropsOf`. The last of more than 200 statements has one `isPart`. */
+/** A page of bursts, as of `listDropsOf`. The longest end with an `isPart`. */
 export async function listBurstsOf(session: ConsoleSession, params: Params, most?: number) {
   let { drops, next } = await listDropsOf(session, params, most);
   for (let pages = 1; next !== null && (inRows(drops).at(-1)?.length ?? 1) > 1; pages++) {

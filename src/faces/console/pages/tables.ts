@@ -106,7 +106,7 @@ export function dropLines(
     const bytes = members.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
     const states = [...new Set(burst.flatMap((drop) => drop.states))].join(', ');
     const live = members.filter(({ id }) => taken.has(id)).length;
-    const isAgain = new Set(members.map((one) => one.table)).size < members.length;
+    const isAgain = new Set(members.map(shownName)).size < members.length;
     const isSwap = live > 0 || (burst.length > 1 && isAgain);
     const { path, fields } = undoOf(burst, first);
     const all = [...fields, ['back', back], ...(isSwap ? [['swap', 'on']] : [])];
@@ -128,7 +128,7 @@ export function dropLines(
   );
 }
 
-/** It has more statements than were read, so no span of time that is known. */
+/** It has more statements than were read. */
 function isPartOf(burst: Burst): boolean {
   return burst.length > 1 && burst.at(-1)?.isPart === true;
 }
@@ -145,18 +145,11 @@ function whatOf(burst: Burst, members: readonly ConsoleTable[]): HtmlPart {
   const { first, dropId, schemas, isPart } = drop;
   const names = html`<br><span class="soft">${someOf(members.map(({ table: name, id }) => shortName(name ?? id)))}</span>`;
   if (burst.length > 1) {
-    const [since, more] = isPartOf(burst)
-      ? [null, 'more than ']
-      : [burst.at(-1)?.first.droppedAt, ''];
+    const since = burst.at(-1)?.first.droppedAt ?? null;
+    const span = isPartOf(burst) ? {} : { since };
+    const more = isPartOf(burst) && 'more than ';
     const { user, program, schema, droppedAt: until } = first;
-    const path = link('/tables', {
-      view: 'tables',
-      schema,
-      user,
-      program,
-      since: since ?? null,
-      until,
-    });
+    const path = link('/tables', { view: 'tables', schema, user, program, ...span, until });
     return html`<a href="${path}">${more}${count(members.length, 'table')}</a> of ${shortened(schema ?? '')} by ${more}${count(burst.length, 'statement')} in a row${names}`;
   }
   if (members.length === 1 || dropId === null) return tableLink(first);

@@ -107,9 +107,9 @@ function undoMany(visit: Visit, { log }: ConsoleOptions): Response {
   const back = ownPath(form.get('back'));
   if (isAtWork(person)) return failed(visit, back.slice(BASE.length), AT_WORK);
   const way = { swap: form.get('swap') === 'on', partial: form.get('partial') === 'on' };
-  const { drop: _drop, ...span } = Object.fromEntries(form);
   const drops = form.getAll('drop').map((drop) => ({ drop }));
-  const undos = (drops.length > 0 ? drops : [span]).map((what) => tables.undropManyText(what, way));
+  const all = drops.length > 0 ? drops : [Object.fromEntries(form)];
+  const undos = all.map((what) => tables.undropManyText(what, way));
   const one = async (undo: string) => {
     const { info, warnings } = await person.session.change(undo);
     return [info, ...warnings];
